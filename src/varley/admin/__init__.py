@@ -1,0 +1,1 @@
+"""The second port: metrics, health, readiness, and in development the clock."""

@@ -1,0 +1,193 @@
+"""Metrics in Prometheus' format.
+
+Every metric is a line of METRICS: its name in base units, what it counts, its labels and what CloudWatch
+calls it. docs/metrics.md is checked against the table. Nothing is counted here: on a scrape `Metrics` reads
+the plain numbers that the hot path keeps (http/traffic.py by operation, counters.py by table) and asks the
+other parts for their readings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from varley import __version__
+from varley.counters import Counters
+from varley.http.traffic import Traffic, bucket_seconds_max
+
+# The classic text format, which every scraper reads.
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """One metric. `kind`: counter, gauge or histogram. `cloudwatch`: AWS's name and statistic, or empty."""
+
+    name: str
+    kind: str
+    description: str
+    labels: tuple[str, ...] = ()
+    cloudwatch: str = ""
+
+
+_BY_TABLE: Final = ("table", "index")
+_BY_OPERATION: Final = ("operation", "table", "index")
+
+METRICS: Final = (
+    Described(
+        "varley_request_seconds", "histogram",
+        "Time from a request's last byte to its answer, errors included.", ("operation",),
+        "SuccessfulRequestLatency (Average, SampleCount)",
+    ),
+    Described(
+        "varley_request_errors_total", "counter",
+        "Answers that were errors, by HTTP status and AWS code.", ("operation", "status", "code"),
+        "UserErrors (400), SystemErrors (500), ThrottledRequests, ConditionalCheckFailedRequests, "
+        "TransactionConflict (by code)",
+    ),
+    Described(
+        "varley_refused_requests_total", "counter",
+        "Requests that never became a call of an operation.", ("reason",),
+    ),
+    Described(
+        "varley_consumed_read_units_total", "counter",
+        "Read capacity units consumed.", _BY_OPERATION, "ConsumedReadCapacityUnits (Sum)",
+    ),
+    Described(
+        "varley_consumed_write_units_total", "counter",
+        "Write capacity units consumed.", _BY_OPERATION, "ConsumedWriteCapacityUnits (Sum)",
+    ),
+    Described(
+        "varley_returned_items_total", "counter",
+        "Items returned by Query and Scan.", _BY_OPERATION, "ReturnedItemCount (Sum)",
+    ),
+    Described("varley_table_items", "gauge", "Items of a table or index, exact and now.", _BY_TABLE),
+    Described("varley_table_bytes", "gauge", "Size of them, as DynamoDB measures items.", _BY_TABLE),
+    Described(
+        "varley_provisioned_read_units", "gauge",
+        "Read capacity units provisioned per second.", _BY_TABLE,
+        "ProvisionedReadCapacityUnits (Average)",
+    ),
+    Described(
+        "varley_provisioned_write_units", "gauge",
+        "Write capacity units provisioned per second.", _BY_TABLE,
+        "ProvisionedWriteCapacityUnits (Average)",
+    ),
+    Described("varley_connections", "gauge", "Open client connections."),
+    Described(
+        "varley_log_syncs_total", "counter", "Times the log was made durable; each serves all that wait."
+    ),
+    Described("varley_log_bytes_total", "counter", "Bytes written to the log."),
+    Described("varley_checkpoints_total", "counter", "Checkpoints finished."),
+    Described("varley_clock_offset_seconds", "gauge", "How far the clock was moved by hand."),
+    Described("varley_build_info", "gauge", "Always 1; the label says which version runs.", ("version",)),
+)  # fmt: skip
+
+_BY_NAME: Final = {described.name: described for described in METRICS}
+
+# Metric -> attribute of TableCounters.
+_COUNTED: Final = {
+    "varley_consumed_read_units_total": "consumed_read_units",
+    "varley_consumed_write_units_total": "consumed_write_units",
+    "varley_returned_items_total": "returned_items",
+}
+
+# Of the front door's 64 doubling buckets, those that tell requests apart: 64 µs and less, then up to 8 s.
+_BUCKETS: Final = range(6, 24)
+
+
+class Reading(NamedTuple):
+    """A number that a part gives on a scrape. `labels`: the values of the metric's labels, in their order."""
+
+    name: str
+    value: float
+    labels: tuple[str, ...] = ()
+
+
+class Metrics(Collector):
+    """The page /metrics."""
+
+    def __init__(
+        self, traffic: Traffic, counters: Counters, parts: Iterable[Callable[[], Iterable[Reading]]] = ()
+    ) -> None:
+        self._traffic = traffic
+        self._counters = counters
+        self._parts = tuple(parts)
+        # A registry of our own: a program that embeds a server keeps the default one for itself.
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+
+    def page(self) -> bytes:
+        return generate_latest(self._registry)
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: registering must not take a first reading, and no other collector uses our names."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        yield self._latency()
+        yield from self._of_tables()
+        yield from self._of_parts()
+
+    def _latency(self) -> Metric:
+        described = _described("varley_request_seconds")
+        family = HistogramMetricFamily(described.name, described.description, labels=described.labels)
+        for operation, buckets in self._traffic.latencies.items():
+            if any(buckets):    # most operations are never called
+                family.add_metric((operation,), _cumulative(buckets), self._traffic.seconds[operation])
+        return family
+
+    def _of_tables(self) -> Iterator[Metric]:
+        families = {name: _family(name) for name in _COUNTED}
+        for key, counts in self._counters:
+            for name, attribute in _COUNTED.items():
+                value = getattr(counts, attribute)
+                if value:       # GetItem never consumes write units
+                    families[name].add_metric(key, value)
+        yield from families.values()
+
+    def _of_parts(self) -> Iterator[Metric]:
+        families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
+        for readings in (self._of_the_front_door(), *(part() for part in self._parts)):
+            for reading in readings:
+                assert len(reading.labels) == len(_described(reading.name).labels), reading
+                family = families.get(reading.name)
+                if family is None:
+                    family = families[reading.name] = _family(reading.name)
+                family.add_metric(reading.labels, reading.value)
+        yield from families.values()
+
+    def _of_the_front_door(self) -> Iterator[Reading]:
+        yield Reading("varley_build_info", 1, (__version__,))
+        for (operation, status, code), count in list(self._traffic.failures.items()):
+            yield Reading("varley_request_errors_total", count, (operation, str(status), code))
+        for reason, count in list(self._traffic.refusals.items()):
+            yield Reading("varley_refused_requests_total", count, (reason,))
+
+
+def _described(name: str) -> Described:
+    assert name in _BY_NAME, f"{name} is not in METRICS"
+    return _BY_NAME[name]
+
+
+def _family(name: str) -> CounterMetricFamily | GaugeMetricFamily:
+    described = _described(name)
+    if described.kind == "counter":
+        return CounterMetricFamily(name, described.description, labels=described.labels)
+    assert described.kind == "gauge", described
+    return GaugeMetricFamily(name, described.description, labels=described.labels)
+
+
+def _cumulative(buckets: list[int]) -> list[tuple[str, float]]:
+    """Prometheus' buckets hold everything up to their bound: [("0.000064", 3), …, ("+Inf", 7)]."""
+    bounds: list[tuple[str, float]] = [
+        (f"{bucket_seconds_max(bucket):.6f}", sum(buckets[: bucket + 1])) for bucket in _BUCKETS
+    ]
+    return [*bounds, ("+Inf", sum(buckets))]

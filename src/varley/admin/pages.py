@@ -1,0 +1,136 @@
+"""The pages of the admin port: a request in, a page out. No sockets here; port.py has them.
+
+    GET  /health     200 whenever the process answers
+    GET  /ready      200 when requests are served; 503 with the reason until then and while draining
+    GET  /metrics    Prometheus' text format
+    GET  /clock      {"now": 1700000000.5, "offset_seconds": 0.0, "movable": true}
+    POST /clock      {"advance_seconds": 3600} or {"set": 1700000000}: answers like GET; 403 unless movable
+
+A web page that a developer has open may send a POST to any port of the machine, and a browser lets it do so
+blindly. Moving the clock expires items, so a request that carries an Origin, as every browser's does, is
+refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from varley.admin.metrics import CONTENT_TYPE, Metrics
+from varley.clock import Clock, MovableClock
+
+_TEXT: Final = "text/plain; charset=utf-8"
+_JSON: Final = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`headers`: names in lower case. `path`: without the query string."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    status: int
+    content_type: str
+    body: bytes
+
+
+class Pages:
+    """What the admin port answers.
+
+    `movable_clock` is None when the clock may not be moved. `why_not_ready` gives the reason in a few words,
+    or None when requests are served.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        clock: Clock,
+        *,
+        movable_clock: MovableClock | None,
+        why_not_ready: Callable[[], str | None],
+    ) -> None:
+        assert movable_clock is None or movable_clock is clock, "it is one clock, or the moves are not seen"
+        self._metrics = metrics
+        self._clock = clock
+        self._movable_clock = movable_clock
+        self._why_not_ready = why_not_ready
+        self._pages: dict[str, dict[str, Callable[[Request], Page]]] = {
+            "/": {"GET": self._index},
+            "/health": {"GET": lambda request: _text(200, "healthy")},
+            "/ready": {"GET": self._ready},
+            "/metrics": {"GET": lambda request: Page(200, CONTENT_TYPE, self._metrics.page())},
+            "/clock": {"GET": lambda request: self._now(), "POST": self._move},
+        }
+
+    def answer(self, request: Request) -> Page:
+        methods = self._pages.get(request.path)
+        if methods is None:
+            return _text(404, f"There is no page {request.path}. There are {', '.join(self._pages)}")
+        method = "GET" if request.method == "HEAD" else request.method
+        if method not in methods:
+            return _text(405, f"{request.path} takes {' and '.join(methods)}")
+        return methods[method](request)
+
+    def _index(self, request: Request) -> Page:
+        return _text(200, "\n".join(path for path in self._pages if path != "/"))
+
+    def _ready(self, request: Request) -> Page:
+        reason = self._why_not_ready()
+        return _text(200, "ready") if reason is None else _text(503, reason)
+
+    def _now(self) -> Page:
+        offset = self._movable_clock.offset if self._movable_clock is not None else 0.0
+        return _json(
+            200,
+            {"now": self._clock.time(), "offset_seconds": offset, "movable": self._movable_clock is not None},
+        )
+
+    def _move(self, request: Request) -> Page:
+        if self._movable_clock is None:
+            return _problem(
+                403, "The clock of this server cannot be moved; start it with --development-clock"
+            )
+        if "origin" in request.headers:
+            return _problem(403, "A web page may not move the clock")
+        try:
+            wanted = msgspec.json.decode(request.body)
+            _move_clock(self._movable_clock, wanted)
+        except (msgspec.DecodeError, ValueError) as error:
+            return _problem(400, f'{error}. Send {{"advance_seconds": 3600}} or {{"set": 1700000000}}')
+        return self._now()
+
+
+def _move_clock(clock: MovableClock, wanted: Any) -> None:
+    """Raises ValueError when `wanted` is not exactly one of the two moves (the client's fault)."""
+    if not isinstance(wanted, dict) or len(wanted) != 1:
+        raise ValueError("The body is not an object with one member")
+    [(move, seconds)] = wanted.items()
+    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool):
+        raise ValueError(f"{move} is not a number")
+    if move == "advance_seconds":
+        clock.advance(seconds)
+    elif move == "set":
+        clock.set(seconds)
+    else:
+        raise ValueError(f"There is no move {move!r}")
+
+
+def _text(status: int, text: str) -> Page:
+    return Page(status, _TEXT, text.encode() + b"\n")
+
+
+def _json(status: int, members: dict[str, Any]) -> Page:
+    return Page(status, _JSON, msgspec.json.encode(members) + b"\n")
+
+
+def _problem(status: int, message: str) -> Page:
+    return _json(status, {"message": message})

@@ -1,0 +1,139 @@
+"""BatchGetItem: up to 100 items by their keys, from any tables; what does not fit in 16 MB is told as unprocessed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from varley.api import capacity, constraints
+from varley.api.expressions import Shape
+from varley.api.item_projection import projection_expressions, projection_of
+from varley.api.requests import Attributes, Request, Structure, decoder
+from varley.api.services import Services
+from varley.errors import ValidationError
+from varley.http.call import Call
+from varley.item.stored import HEADER_BYTES, item_size
+from varley.item.value import Item, check_item
+from varley.limits import BATCH_GET_BYTES_MAX, BATCH_GET_KEYS_MAX
+from varley.node.partition import Partition
+from varley.node.replica import Proposal
+from varley.node.settled import when_settled
+from varley.router.routes import Route
+
+_encode = msgspec.json.encode
+_decode_item = msgspec.json.decode
+
+
+class KeysAndAttributes(Structure):
+    keys: list[Attributes] | None = None
+    attributes_to_get: list[str] | None = None
+    consistent_read: bool | None = None
+    projection_expression: str | None = None
+    expression_attribute_names: dict[str, str] | None = None
+
+
+class BatchGetItemRequest(Request):
+    request_items: dict[str, KeysAndAttributes] | None = None
+    return_consumed_capacity: str | None = None
+
+
+_decode = decoder(BatchGetItemRequest)
+
+_OneTable = tuple[str, KeysAndAttributes, Route, Shape | None, list[tuple[Partition, bytes, Item]]]
+
+
+def run(services: Services, call: Call) -> bytes | None:
+    request = _decode(call.body)
+    constraints.check_batch_get(request)
+    assert request.request_items is not None
+    shapes: dict[str, Shape | None] = {}
+    count = 0
+    for name, wanted in request.request_items.items():
+        assert wanted.keys is not None
+        expressions = projection_expressions(wanted)
+        for key in wanted.keys:
+            check_item(key)
+        shapes[name] = None if expressions is None else projection_of(wanted, expressions)
+        count += len(wanted.keys)
+    if count > BATCH_GET_KEYS_MAX:
+        raise ValidationError("Too many items requested for the BatchGetItem call")
+    tables: list[_OneTable] = []
+    undecided: list[Proposal] = []
+    for name, wanted in request.request_items.items():
+        assert wanted.keys is not None
+        route = services.router.route(name)
+        rows: list[tuple[Partition, bytes, Item]] = []
+        seen: set[bytes] = set()
+        for key in wanted.keys:
+            row_key = route.keys.row_key(key)
+            if row_key in seen:
+                raise ValidationError("Provided list of item keys contains duplicates")
+            seen.add(row_key)
+            partition = route.partition_of(row_key)
+            rows.append((partition, row_key, key))
+            if wanted.consistent_read:
+                proposal = partition.undecided(row_key)
+                if proposal is not None:
+                    undecided.append(proposal)
+        tables.append((name, wanted, route, shapes[name], rows))
+    mode = request.return_consumed_capacity
+    if not undecided:
+        return _answer(tables, mode)
+
+    def read_then_reply(error: BaseException | None) -> None:
+        if error is None:
+            call.reply(_answer(tables, mode))
+        else:
+            call.fail(error)
+
+    when_settled(undecided, read_then_reply)
+    return None
+
+
+def _answer(tables: list[_OneTable], mode: str | None) -> bytes:
+    responses: dict[str, list[bytes]] = {}
+    unprocessed: dict[str, dict[str, Any]] = {}
+    costs: dict[str, float] = {}
+    total = 0
+    for name, wanted, route, shape, rows in tables:
+        found = responses.setdefault(route.name, [])
+        costs.setdefault(route.name, 0.0)
+        left: list[Item] = []
+        for partition, row_key, key in rows:
+            if total > BATCH_GET_BYTES_MAX:
+                left.append(key)
+                continue
+            stored = partition.get(row_key)
+            size = 0
+            if stored is not None:
+                size = item_size(stored)
+                total += size
+                if total > BATCH_GET_BYTES_MAX:
+                    left.append(key)
+                    continue
+                json = stored[HEADER_BYTES:]
+                found.append(json if shape is None else shape(_decode_item(json)))
+            costs[route.name] += capacity.read_units(size, bool(wanted.consistent_read))
+        if left:
+            unprocessed[name] = _remaining(wanted, left)
+    parts = [_encode(name) + b":[" + b",".join(found) + b"]" for name, found in responses.items()]
+    body = b'{"Responses":{' + b",".join(parts) + b'},"UnprocessedKeys":' + _encode(unprocessed)
+    if mode is not None and mode != "NONE":
+        structures = [capacity.consumed(table, cost, mode) for table, cost in costs.items()]
+        body += b',"ConsumedCapacity":' + _encode(structures)
+    return body + b"}"
+
+
+def _remaining(wanted: KeysAndAttributes, keys: list[Item]) -> dict[str, Any]:
+    """What the client sends again for `keys`, ready to be used as RequestItems."""
+    members: dict[str, Any] = {"Keys": keys}
+    if wanted.attributes_to_get is not None:
+        members["AttributesToGet"] = wanted.attributes_to_get
+    if wanted.consistent_read is not None:
+        members["ConsistentRead"] = wanted.consistent_read
+    if wanted.projection_expression is not None:
+        members["ProjectionExpression"] = wanted.projection_expression
+    if wanted.expression_attribute_names is not None:
+        members["ExpressionAttributeNames"] = wanted.expression_attribute_names
+    return members

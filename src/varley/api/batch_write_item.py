@@ -1,0 +1,155 @@
+"""BatchWriteItem: up to 25 puts and deletes, each by itself: some may be done when others are not.
+
+All are checked before any is done. Each goes to its own partition and takes its own slot; the answer waits for the
+last of them, and since all are in one group commit more often than not, that costs one fdatasync.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from varley.api import capacity, constraints
+from varley.api.delete_item import Delete
+from varley.api.put_item import Put
+from varley.api.requests import Attributes, Request, Structure, decoder
+from varley.api.services import Services
+from varley.errors import ApiError, ValidationError
+from varley.http.call import Call
+from varley.item.stored import item_size
+from varley.item.value import check_item
+from varley.limits import BATCH_WRITE_BYTES_MAX, BATCH_WRITE_REQUESTS_MAX, ITEM_BYTES_MAX
+from varley.node.partition import Partition
+
+_encode = msgspec.json.encode
+
+
+class PutRequest(Structure):
+    item: Attributes | None = None
+
+
+class DeleteRequest(Structure):
+    key: Attributes | None = None
+
+
+class WriteRequest(Structure):
+    put_request: PutRequest | None = None
+    delete_request: DeleteRequest | None = None
+
+
+class BatchWriteItemRequest(Request):
+    request_items: dict[str, list[WriteRequest]] | None = None
+    return_consumed_capacity: str | None = None
+    return_item_collection_metrics: str | None = None
+
+
+_decode = decoder(BatchWriteItemRequest)
+
+
+class Gather:
+    """Waits for every write of a batch; the first failure decides, once all are settled."""
+
+    __slots__ = ("_answer", "_call", "_error", "_left")
+
+    def __init__(self, call: Call, count: int, answer: bytes) -> None:
+        self._call = call
+        self._left = count
+        self._answer = answer
+        self._error: BaseException | None = None
+
+    def reply(self, body: bytes) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._finish()
+
+    def fail(self, error: BaseException) -> None:
+        if self._error is None:
+            self._error = error
+        self.reply(b"")
+
+    def _finish(self) -> None:
+        if self._error is None:
+            self._call.reply(self._answer)
+        else:
+            self._call.fail(self._error)
+
+
+def run(services: Services, call: Call) -> bytes | None:
+    request = _decode(call.body)
+    constraints.check_batch_write(request)
+    assert request.request_items is not None
+    total = 0
+    sizes: dict[str, list[int]] = {}
+    for table, wants in request.request_items.items():
+        if not wants:
+            raise ValidationError(f"The batch write request list for a table cannot be null or empty: {table}")
+        sizes[table] = []
+        for want in wants:
+            size = _check(want)
+            total += size
+            sizes[table].append(size)
+    if sum(map(len, sizes.values())) > BATCH_WRITE_REQUESTS_MAX:
+        raise ValidationError("Too many items requested for the BatchWriteItem call")
+    if total > BATCH_WRITE_BYTES_MAX:
+        raise ValidationError("Batch write request size has exceeded the maximum allowed size")
+    writes: list[tuple[Partition, Put | Delete]] = []
+    units: dict[str, float] = {}
+    for table, wants in request.request_items.items():
+        route = services.router.route(table)
+        seen: set[bytes] = set()
+        units.setdefault(route.name, 0.0)
+        for want, size in zip(wants, sizes[table], strict=True):
+            write: Put | Delete
+            if want.put_request is not None:
+                item = want.put_request.item
+                assert item is not None
+                write = Put(route.keys.row_key_of_item(item), _encode(item), size, None, route.name, False, False, None)
+            else:
+                assert want.delete_request is not None and want.delete_request.key is not None
+                write = Delete(route.keys.row_key(want.delete_request.key), None, route.name, False, False, None)
+            if write.key in seen:
+                raise ValidationError("Provided list of item keys contains duplicates")
+            seen.add(write.key)
+            partition = route.partition_of(write.key)
+            old = partition.newest(write.key)
+            units[route.name] += capacity.write_units(
+                0 if old is None else item_size(old), size if want.put_request is not None else 0
+            )
+            writes.append((partition, write))
+    mode = request.return_consumed_capacity
+    members: dict[str, Any] = {"UnprocessedItems": {}}
+    if mode is not None and mode != "NONE":
+        members["ConsumedCapacity"] = [capacity.consumed(table, cost, mode) for table, cost in units.items()]
+    gather = Gather(call, len(writes), _encode(members))
+    for partition, write in writes:
+        try:
+            answer = partition.write(write, gather)
+        except ApiError as refusal:
+            gather.fail(refusal)
+        else:
+            if answer is not None:
+                gather.reply(answer)
+    return None
+
+
+def _check(want: WriteRequest) -> int:
+    """The size of what is put, or 0 for a delete. Raises ValidationError."""
+    put, delete = want.put_request, want.delete_request
+    if put is not None and delete is not None:
+        raise ValidationError(
+            "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes"
+        )
+    if put is not None:
+        assert put.item is not None
+        size = check_item(put.item)
+        if size > ITEM_BYTES_MAX:
+            raise ValidationError("Item size has exceeded the maximum allowed size")
+        return size
+    if delete is not None:
+        assert delete.key is not None
+        check_item(delete.key)
+        return 0
+    raise ValidationError(
+        "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes"
+    )

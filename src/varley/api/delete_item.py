@@ -1,0 +1,87 @@
+"""DeleteItem: one item by its key, if it is there and the condition holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from varley.api import capacity, constraints
+from varley.api.expressions import BoundCondition, refuse
+from varley.api.requests import Attributes, Request, decoder
+from varley.api.services import Services
+from varley.api.write_conditions import condition_of, write_expressions
+from varley.errors import ValidationError
+from varley.http.call import Call
+from varley.item.stored import HEADER_BYTES, item_size
+from varley.item.value import check_item
+
+
+class DeleteItemRequest(Request):
+    table_name: str | None = None
+    key: Attributes | None = None
+    expected: dict[str, Any] | None = None
+    conditional_operator: str | None = None
+    return_values: str | None = None
+    return_consumed_capacity: str | None = None
+    return_item_collection_metrics: str | None = None
+    condition_expression: str | None = None
+    expression_attribute_names: dict[str, str] | None = None
+    expression_attribute_values: Attributes | None = None
+    return_values_on_condition_check_failure: str | None = None
+
+
+_decode = decoder(DeleteItemRequest)
+
+
+class Delete:
+    """The write: no row, if `condition` holds."""
+
+    __slots__ = ("capacity_mode", "condition", "key", "return_old", "return_old_on_failure", "table")
+
+    def __init__(
+        self,
+        key: bytes,
+        condition: BoundCondition | None,
+        table: str,
+        return_old: bool,
+        return_old_on_failure: bool,
+        capacity_mode: str | None,
+    ) -> None:
+        self.key = key
+        self.condition = condition
+        self.table = table
+        self.return_old = return_old
+        self.return_old_on_failure = return_old_on_failure
+        self.capacity_mode = capacity_mode
+
+    def evaluate(self, old: bytes | None, timestamp_us: int) -> tuple[None, bytes]:
+        if self.condition is not None and not self.condition.holds(old):
+            refuse(old, self.return_old_on_failure)
+        members = b""
+        if self.return_old and old is not None:
+            members += b',"Attributes":' + old[HEADER_BYTES:]
+        units = capacity.write_units(0 if old is None else item_size(old), 0)
+        return None, capacity.answer(members + capacity.member(self.table, units, self.capacity_mode))
+
+
+def run(services: Services, call: Call) -> bytes | None:
+    request = _decode(call.body)
+    name, key = request.table_name, request.key
+    if name is None or key is None or constraints.has_unusual_write_options(request):
+        constraints.check_write(request, required="key")
+        assert name is not None and key is not None
+    expressions = write_expressions(request)
+    check_item(key)
+    if request.return_values is not None and request.return_values not in ("NONE", "ALL_OLD"):
+        raise ValidationError("ReturnValues can only be ALL_OLD or NONE")
+    condition = None if expressions is None else condition_of(request, expressions)
+    route = services.router.route(name)
+    row_key = route.keys.row_key(key)
+    delete = Delete(
+        row_key,
+        condition,
+        route.name,
+        request.return_values == "ALL_OLD",
+        request.return_values_on_condition_check_failure == "ALL_OLD",
+        request.return_consumed_capacity,
+    )
+    return route.partition_of(row_key).write(delete, call)

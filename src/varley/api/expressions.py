@@ -1,0 +1,173 @@
+"""The expressions of one request, bound to its placeholders, in AWS's order of checks (see expression.names).
+
+An operation makes an `Expressions` if its request has any expression or old-style parameter, asks it for the parts
+that it has in the order in which AWS looks at them, and then calls `check_unused`. What comes back is ready to be
+used on items: a condition with its values, an update with its values, a function that shapes an item.
+
+The old-style parameters of 2011 become the same trees (expression.legacy), so nothing behind this file knows them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+import msgspec
+
+from varley.errors import ConditionalCheckFailed, ValidationError
+from varley.expression import condition, key_condition, names, projection, update
+from varley.expression.names import Expression
+from varley.item.key_bytes import ITEM_SPACE
+from varley.item.stored import HEADER_BYTES
+from varley.item.value import Item, check_value
+from varley.table.keys import KeyCodec
+
+_encode = msgspec.json.encode
+_decode_item = msgspec.json.decode
+
+Shape = Callable[[Item], bytes]    # from an item to the JSON that the client gets of it
+
+
+class BoundCondition:
+    """A condition and its values."""
+
+    __slots__ = ("_condition", "_values")
+
+    def __init__(self, parsed: condition.Condition, values: Mapping[str, Any]) -> None:
+        self._condition = parsed
+        self._values = values
+
+    def holds(self, stored: bytes | None) -> bool:
+        """For a stored row (None: there is none)."""
+        return self.holds_for(None if stored is None else _decode_item(stored[HEADER_BYTES:]))
+
+    def holds_for(self, item: Item | None) -> bool:
+        return self._condition.evaluate(item, self._values)
+
+    def check_scalar_keys(self, key_names: tuple[str, ...]) -> None:
+        self._condition.check_scalar_keys(key_names)
+
+    def check_no_keys(self, key_names: tuple[str, ...]) -> None:
+        self._condition.check_no_keys(key_names)
+
+
+class BoundUpdate:
+    """An update and its values."""
+
+    __slots__ = ("_update", "_values", "check_keys", "updated_new", "updated_old")
+
+    def __init__(self, parsed: update.Update, values: Mapping[str, Any]) -> None:
+        self._update = parsed
+        self._values = values
+        self.check_keys = parsed.check_keys
+        self.updated_old = parsed.updated_old
+        self.updated_new = parsed.updated_new
+
+    def apply(self, item: Item) -> Item:
+        return self._update.apply(item, self._values)
+
+
+class BoundKeyCondition:
+    """A key condition and its values."""
+
+    __slots__ = ("_key_condition", "_values")
+
+    def __init__(self, parsed: key_condition.KeyCondition, values: Mapping[str, Any]) -> None:
+        self._key_condition = parsed
+        self._values = values
+
+    def bounds(self, keys: KeyCodec) -> tuple[bytes, bytes]:
+        """[low, high) of the row keys that it selects. Raises ValidationError if it does not fit the table's key."""
+        bound = self._key_condition.bind(
+            keys.hash_name, keys.hash_kind, keys.range_name, keys.range_kind, self._values
+        )
+        prefix = keys.item_collection(bound.hash_value)
+        if bound.operator is None:
+            return prefix, end_of(prefix)
+        low, high = bound.bounds(keys.range_bytes)
+        return prefix + low, end_of(prefix) if high is None else prefix + high
+
+
+class Expressions:
+    """What a request says in expressions.
+
+    Made before the request's attribute values are looked at, because mixing both styles is refused first of all;
+    `open` checks the placeholders; then `update`, `condition`, `projection`, `key_condition`, those that the
+    request has, in AWS's order; then `check_unused`. All raise ValidationError.
+    """
+
+    __slots__ = ("_given_values", "_names", "_parsed", "_values")
+
+    def __init__(
+        self,
+        expressions: Mapping[str, str | None],
+        old_style: Mapping[str, Any],
+        expression_names: dict[str, str] | None,
+        expression_values: dict[str, Any] | None,
+        value_users: tuple[str, ...] = (),
+    ) -> None:
+        """`expressions` and `old_style`: all parameters of either style that the operation has, in AWS's order;
+        `value_users`: the expressions that may hold :values."""
+        names.check_parameters(expressions, old_style, expression_names, expression_values, value_users)
+        self._names = expression_names
+        self._given_values = expression_values
+        self._values: dict[str, Any] = {} if expression_values is None else expression_values
+        self._parsed: list[Expression] = []
+
+    def open(self) -> None:
+        if self._names is not None:
+            names.check_names(self._names)
+        if self._given_values is not None:
+            names.check_value_keys(self._given_values)
+            for placeholder, value in self._given_values.items():
+                try:
+                    check_value(value)
+                except ValidationError as error:
+                    raise names.wrap_value_error(placeholder, error) from None
+
+    def condition(self, text: str, kind: str = "ConditionExpression") -> BoundCondition:
+        parsed = condition.parse(text, self._names, kind)
+        parsed.check(self._values)
+        self._parsed.append(parsed)
+        return BoundCondition(parsed, self._values)
+
+    def update(self, text: str) -> BoundUpdate:
+        parsed = update.parse(text, self._names)
+        parsed.check(self._values)
+        self._parsed.append(parsed)
+        return BoundUpdate(parsed, self._values)
+
+    def projection(self, text: str) -> projection.Projection:
+        parsed = projection.parse(text, self._names)
+        self._parsed.append(parsed)
+        return parsed
+
+    def key_condition(self, text: str) -> BoundKeyCondition:
+        parsed = key_condition.parse(text, self._names)
+        parsed.check(self._values)
+        self._parsed.append(parsed)
+        return BoundKeyCondition(parsed, self._values)
+
+    def check_unused(self) -> None:
+        if self._names is not None or self._given_values is not None:
+            names.check_unused(self._names, self._given_values, self._parsed)
+
+
+def shape_of(parsed: projection.Projection) -> Shape:
+    """What a projection leaves of an item, as JSON."""
+    apply = parsed.apply
+    return lambda item: _encode(apply(item))
+
+
+def end_of(prefix: bytes) -> bytes:
+    """The least key greater than every key that begins with `prefix`, which begins with the item space's byte."""
+    high = key_condition.after_prefix(prefix)
+    assert high is not None and prefix.startswith(ITEM_SPACE)
+    return high
+
+
+def refuse(stored: bytes | None, return_old: bool) -> NoReturn:
+    """Raise ConditionalCheckFailed, with the item as it is if the client asked for it."""
+    raise ConditionalCheckFailed(
+        _decode_item(stored[HEADER_BYTES:]) if return_old and stored is not None else None
+    )

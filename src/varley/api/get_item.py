@@ -1,0 +1,78 @@
+"""GetItem: one item by its key.
+
+An item on disk is its own answer: without a projection, the stored JSON is spliced into the reply and nothing is
+decoded.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from varley.api import capacity, constraints
+from varley.api.expressions import Shape
+from varley.api.item_projection import projection_expressions, projection_of
+from varley.api.requests import Attributes, Request, decoder
+from varley.api.services import Services
+from varley.http.call import Call
+from varley.item.stored import HEADER_BYTES, item_size
+from varley.item.value import check_item
+from varley.router.routes import Route
+
+
+class GetItemRequest(Request):
+    table_name: str | None = None
+    key: Attributes | None = None
+    attributes_to_get: list[str] | None = None
+    consistent_read: bool | None = None
+    return_consumed_capacity: str | None = None
+    projection_expression: str | None = None
+    expression_attribute_names: dict[str, str] | None = None
+
+
+_decode = decoder(GetItemRequest)
+_decode_item = msgspec.json.decode
+
+
+def run(services: Services, call: Call) -> bytes | None:
+    request = _decode(call.body)
+    name, key = request.table_name, request.key
+    if (
+        name is None
+        or key is None
+        or request.return_consumed_capacity not in constraints.CAPACITY_MODES
+        or request.attributes_to_get is not None
+    ):
+        constraints.check_read(request, required="key")
+        assert name is not None and key is not None
+    expressions = projection_expressions(request)
+    check_item(key)
+    shape = None if expressions is None else projection_of(request, expressions)
+    route = services.router.route(name)
+    row_key = route.keys.row_key(key)
+    partition = route.partition_of(row_key)
+    mode = request.return_consumed_capacity
+    if request.consistent_read:
+        undecided = partition.undecided(row_key)
+        if undecided is not None:
+            def read_then_reply(error: BaseException | None) -> None:
+                if error is None:
+                    call.reply(_answer(partition.get(row_key), route, shape, mode, True))
+                else:
+                    call.fail(error)
+
+            undecided.hold(read_then_reply)
+            return None
+    stored = partition.get(row_key)
+    if stored is not None and shape is None and mode is None:
+        return b'{"Item":' + stored[HEADER_BYTES:] + b"}"
+    return _answer(stored, route, shape, mode, bool(request.consistent_read))
+
+
+def _answer(stored: bytes | None, route: Route, shape: Shape | None, mode: str | None, consistent: bool) -> bytes:
+    members = b""
+    size = 0
+    if stored is not None:
+        size = item_size(stored)
+        json = stored[HEADER_BYTES:]
+        members = b',"Item":' + (json if shape is None else shape(_decode_item(json)))
+    return capacity.answer(members + capacity.member(route.name, capacity.read_units(size, consistent), mode))

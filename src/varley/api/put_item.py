@@ -1,0 +1,108 @@
+"""PutItem: one item, written whole.
+
+Order of checks, as AWS has it: shape of the body; constraints of the model; expression and old-style parameters
+mixed; attribute values; ReturnValues; size; condition; then the table, and the item against the table's keys; last,
+at the partition's leader, the condition against the item as it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from varley.api import capacity, constraints
+from varley.api.expressions import BoundCondition, refuse
+from varley.api.requests import Attributes, Request, decoder
+from varley.api.services import Services
+from varley.api.write_conditions import condition_of, write_expressions
+from varley.errors import ValidationError
+from varley.http.call import Call
+from varley.item.stored import HEADER_BYTES, item_size, pack
+from varley.item.value import check_item
+from varley.limits import ITEM_BYTES_MAX
+
+_encode = msgspec.json.encode
+
+
+class PutItemRequest(Request):
+    table_name: str | None = None
+    item: Attributes | None = None
+    expected: dict[str, Any] | None = None
+    return_values: str | None = None
+    return_consumed_capacity: str | None = None
+    return_item_collection_metrics: str | None = None
+    conditional_operator: str | None = None
+    condition_expression: str | None = None
+    expression_attribute_names: dict[str, str] | None = None
+    expression_attribute_values: Attributes | None = None
+    return_values_on_condition_check_failure: str | None = None
+
+
+_decode = decoder(PutItemRequest)
+
+
+class Put:
+    """The write: put `json`, if `condition` holds."""
+
+    __slots__ = ("capacity_mode", "condition", "json", "key", "return_old", "return_old_on_failure", "size", "table")
+
+    def __init__(
+        self,
+        key: bytes,
+        json: bytes,
+        size: int,
+        condition: BoundCondition | None,
+        table: str,
+        return_old: bool,
+        return_old_on_failure: bool,
+        capacity_mode: str | None,
+    ) -> None:
+        self.key = key
+        self.json = json
+        self.size = size
+        self.condition = condition
+        self.table = table
+        self.return_old = return_old
+        self.return_old_on_failure = return_old_on_failure
+        self.capacity_mode = capacity_mode
+
+    def evaluate(self, old: bytes | None, timestamp_us: int) -> tuple[bytes, bytes]:
+        if self.condition is not None and not self.condition.holds(old):
+            refuse(old, self.return_old_on_failure)
+        new = pack(self.json, self.size, timestamp_us)
+        if self.capacity_mode is None and not self.return_old:
+            return new, b"{}"
+        members = b""
+        if self.return_old and old is not None:
+            members += b',"Attributes":' + old[HEADER_BYTES:]
+        units = capacity.write_units(0 if old is None else item_size(old), self.size)
+        return new, capacity.answer(members + capacity.member(self.table, units, self.capacity_mode))
+
+
+def run(services: Services, call: Call) -> bytes | None:
+    request = _decode(call.body)
+    name, item = request.table_name, request.item
+    if name is None or item is None or constraints.has_unusual_write_options(request):
+        constraints.check_write(request, required="item")
+        assert name is not None and item is not None
+    expressions = write_expressions(request)
+    size = check_item(item)
+    if request.return_values is not None and request.return_values not in ("NONE", "ALL_OLD"):
+        raise ValidationError("ReturnValues can only be ALL_OLD or NONE")
+    if size > ITEM_BYTES_MAX:
+        raise ValidationError("Item size has exceeded the maximum allowed size")
+    condition = None if expressions is None else condition_of(request, expressions)
+    route = services.router.route(name)
+    key = route.keys.row_key_of_item(item)
+    put = Put(
+        key,
+        _encode(item),
+        size,
+        condition,
+        route.name,
+        request.return_values == "ALL_OLD",
+        request.return_values_on_condition_check_failure == "ALL_OLD",
+        request.return_consumed_capacity,
+    )
+    return route.partition_of(key).write(put, call)

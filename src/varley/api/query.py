@@ -1,0 +1,107 @@
+"""Query: the items of one partition key, in the order of their sort keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from varley.api import constraints
+from varley.api.expressions import Expressions, shape_of
+from varley.api.ranges import RangeRead, after, check_select, check_start_key, start_row
+from varley.api.requests import Attributes, Request, decoder
+from varley.api.services import Services
+from varley.errors import ValidationError
+from varley.http.call import Call
+
+
+class QueryRequest(Request):
+    table_name: str | None = None
+    index_name: str | None = None
+    select: str | None = None
+    attributes_to_get: list[str] | None = None
+    limit: int | None = None
+    consistent_read: bool | None = None
+    key_conditions: dict[str, Any] | None = None
+    query_filter: dict[str, Any] | None = None
+    conditional_operator: str | None = None
+    scan_index_forward: bool | None = None
+    exclusive_start_key: Attributes | None = None
+    return_consumed_capacity: str | None = None
+    projection_expression: str | None = None
+    filter_expression: str | None = None
+    key_condition_expression: str | None = None
+    expression_attribute_names: dict[str, str] | None = None
+    expression_attribute_values: Attributes | None = None
+
+
+_decode = decoder(QueryRequest)
+
+
+def run(services: Services, call: Call) -> bytes | None:
+    request = _decode(call.body)
+    constraints.check_range_read(request)
+    assert request.table_name is not None
+    expressions = Expressions(
+        {
+            "ProjectionExpression": request.projection_expression,
+            "FilterExpression": request.filter_expression,
+            "KeyConditionExpression": request.key_condition_expression,
+        },
+        {
+            "AttributesToGet": request.attributes_to_get,
+            "QueryFilter": request.query_filter,
+            "ConditionalOperator": request.conditional_operator,
+            "KeyConditions": request.key_conditions,
+        },
+        request.expression_attribute_names,
+        request.expression_attribute_values,
+        ("FilterExpression", "KeyConditionExpression"),
+    )
+    count_only = check_select(
+        request.select,
+        projection_expression=request.projection_expression,
+        attributes_to_get=request.attributes_to_get,
+        index_name=request.index_name,
+    )
+    start_key = request.exclusive_start_key
+    if start_key is not None:
+        check_start_key(start_key)
+    if request.key_condition_expression is None and request.key_conditions is None:
+        raise ValidationError(
+            "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request."
+        )
+    expressions.open()
+    passes = None
+    if request.filter_expression is not None:
+        passes = expressions.condition(request.filter_expression, "FilterExpression")
+    shape = None
+    if request.projection_expression is not None:
+        shape = shape_of(expressions.projection(request.projection_expression))
+    assert request.key_condition_expression is not None
+    key_condition = expressions.key_condition(request.key_condition_expression)
+    expressions.check_unused()
+    route = services.router.route(request.table_name)
+    if request.index_name is not None:
+        raise ValidationError(f"The table does not have the specified index: {request.index_name}")
+    low, high = key_condition.bounds(route.keys)
+    if passes is not None:
+        passes.check_no_keys(route.keys.names)
+    reverse = request.scan_index_forward is False
+    if start_key is not None:
+        start = start_row(route, start_key)
+        if not low <= start < high:
+            raise ValidationError(
+                "The provided starting key is outside query boundaries based on provided conditions"
+            )
+        low, high = (low, start) if reverse else (after(start), high)
+    return RangeRead(
+        route=route,
+        low=low,
+        high=high,
+        reverse=reverse,
+        limit=request.limit,
+        consistent=bool(request.consistent_read),
+        passes=None if passes is None else passes.holds_for,
+        shape=shape,
+        count_only=count_only,
+        capacity_mode=request.return_consumed_capacity,
+    ).run(call)

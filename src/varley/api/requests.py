@@ -1,0 +1,195 @@
+"""From the bytes of a body to a typed request.
+
+The problem: a request must be decoded in a microsecond, and a wrong one must be refused in AWS's words,
+which tell which JSON token stood where another was expected. The idea: decode with one typed msgspec call
+and, only when that fails, walk the untyped JSON against the very same type to find the first thing that
+AWS would have stumbled over. So each request's shape is written once, as its msgspec.Struct, and the walk
+costs good requests nothing. Rejected: a hand-written walk for each request (dynalite's way): slower, and it
+says everything twice.
+
+What a decoded request is not yet: attribute values are plain dicts (`{"S": "x"}`), to be checked by
+`item.value`; members that AWS requires may be None, to be refused by `api.constraints`.
+
+A Struct describes a shape of the service model by its annotations:
+    str | None                 String             dict[str, X] | None      Map
+    int | None                 Integer (or Long: `Annotated[int, LONG]`)
+    bool | None                Boolean            list[X] | None           List
+    AttributeValue             one attribute value, checked here only for being an object
+    another Struct             Structure; its Java class name is its own name
+Unknown members are ignored, as AWS ignores them. A null is a member that is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import inspect
+
+from varley.errors import SerializationError, ValidationError
+from varley.item.value import check_shape
+
+AttributeValue = Annotated[dict[str, Any], msgspec.Meta(extra={"class": "AttributeValue"})]
+Attributes = dict[str, AttributeValue]
+LONG = msgspec.Meta(extra={"class": "Long"})
+
+_PACKAGE = "com.amazonaws.dynamodb.v20120810."
+
+T = TypeVar("T")
+
+
+class Request(msgspec.Struct, rename="pascal", kw_only=True):
+    """Base of all request shapes: members are spelt TableName on the wire, table_name here."""
+
+
+class Structure(msgspec.Struct, rename="pascal", kw_only=True):
+    """Base of the shapes inside requests."""
+
+
+def decoder(shape: type[T]) -> Callable[[bytes], T]:
+    """The function that decodes bodies of `shape`. Raises SerializationError in AWS's words."""
+    decode = msgspec.json.Decoder(shape).decode
+
+    def decode_or_explain(body: bytes) -> T:
+        try:
+            return decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return _explain(body, shape)
+
+    return decode_or_explain
+
+
+def _explain(body: bytes, shape: type[T]) -> T:
+    """Find what is wrong with `body`; or, where AWS would have taken it, decode it leniently."""
+    if not body:
+        body = b"{}"
+    try:
+        tree = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise SerializationError() from None
+    if not isinstance(tree, dict):
+        if isinstance(tree, list):
+            raise SerializationError(
+                f"Unrecognized collection type class {_PACKAGE}{shape.__name__.removesuffix('Request')}Input"
+            )
+        raise SerializationError("Unexpected value type in payload")
+    coerced = _walk_structure(tree, inspect.type_info(shape))
+    try:
+        return msgspec.convert(coerced, shape)
+    except msgspec.ValidationError as error:
+        raise AssertionError(f"{shape.__name__}: the walk let through what the decoder refuses: {error}") from error
+
+
+def _walk(value: Any, kind: inspect.Type) -> Any:
+    """`value` as the decoder wants it, or SerializationError. `None` stands for a missing member."""
+    if isinstance(kind, inspect.UnionType):
+        if value is None:
+            return None
+        kind = next(option for option in kind.types if not isinstance(option, inspect.NoneType))
+    extra: dict[str, str] = {}
+    if isinstance(kind, inspect.Metadata):
+        extra = kind.extra or {}
+        kind = kind.type
+    if isinstance(kind, inspect.StructType):
+        if isinstance(value, list):
+            raise SerializationError(f"Unrecognized collection type class {_PACKAGE}{kind.cls.__name__}")
+        if value is not None and not isinstance(value, dict):
+            raise SerializationError("Unexpected value type in payload")
+        return None if value is None else _walk_structure(value, kind)
+    if extra.get("class") == "AttributeValue":
+        return _walk_attribute_value(value)
+    if isinstance(kind, inspect.DictType):
+        return _walk_map(value, kind)
+    if isinstance(kind, inspect.ListType):
+        return _walk_list(value, kind)
+    return _walk_scalar(value, kind, extra.get("class", ""))
+
+
+def _walk_structure(value: dict[str, Any], kind: inspect.Type) -> dict[str, Any]:
+    assert isinstance(kind, inspect.StructType)
+    fields = {field.encode_name: field.type for field in kind.fields}
+    return {name: _walk(member, fields[name]) for name, member in value.items() if name in fields}
+
+
+def _walk_map(value: Any, kind: inspect.DictType) -> Any:
+    if isinstance(value, list):
+        raise SerializationError(f"Unrecognized collection type {_java(kind)}")
+    if value is not None and not isinstance(value, dict):
+        raise SerializationError("Unexpected field type")
+    return None if value is None else {key: _walk(member, kind.value_type) for key, member in value.items()}
+
+
+def _walk_list(value: Any, kind: inspect.ListType) -> Any:
+    if isinstance(value, dict):
+        raise SerializationError("Start of structure or map found where not expected")
+    if value is not None and not isinstance(value, list):
+        raise SerializationError("Unexpected field type")
+    return None if value is None else [_walk(member, kind.item_type) for member in value]
+
+
+def _walk_attribute_value(value: Any) -> dict[str, Any]:
+    if value is None:
+        raise ValidationError("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
+    if isinstance(value, list):
+        raise SerializationError(f"Unrecognized collection type class {_PACKAGE}AttributeValue")
+    if not isinstance(value, dict):
+        raise SerializationError("Unexpected value type in payload")
+    check_shape(value)
+    return value
+
+
+def _walk_scalar(value: Any, kind: inspect.Type, name: str) -> Any:
+    if isinstance(kind, inspect.AnyType):
+        return value
+    java = name or _SCALARS[type(kind)]
+    if value is None:
+        return None
+    if isinstance(value, list):
+        raise SerializationError(f"Unrecognized collection type class java.lang.{java}")
+    if isinstance(value, dict):
+        raise SerializationError("Start of structure or map found where not expected")
+    token = (
+        "TRUE_VALUE" if value is True
+        else "FALSE_VALUE" if value is False
+        else "STRING_VALUE" if isinstance(value, str)
+        else "NUMBER_VALUE"
+    )  # fmt: skip
+    wanted = {"String": "STRING_VALUE", "Boolean": "BOOLEAN", "Integer": "NUMBER_VALUE", "Long": "NUMBER_VALUE",
+              "Double": "NUMBER_VALUE"}[java]  # fmt: skip
+    if java == "Boolean":
+        if token in ("TRUE_VALUE", "FALSE_VALUE"):
+            return value
+        if token == "STRING_VALUE":
+            raise SerializationError("Unexpected token received from parser")
+    if token != wanted:
+        raise SerializationError(f"{token} cannot be converted to {java}")
+    if java in ("Integer", "Long") and isinstance(value, float):
+        return int(value) if abs(value) < 2**63 else 2**63 - 1
+    return value
+
+
+_SCALARS: dict[type[inspect.Type], str] = {
+    inspect.StrType: "String",
+    inspect.BoolType: "Boolean",
+    inspect.IntType: "Integer",
+    inspect.FloatType: "Double",
+}
+
+
+def _java(kind: inspect.Type) -> str:
+    """The Java type that AWS's messages name: `java.util.Map<java.lang.String, …AttributeValue>`."""
+    if isinstance(kind, inspect.UnionType):
+        kind = next(option for option in kind.types if not isinstance(option, inspect.NoneType))
+    if isinstance(kind, inspect.Metadata):
+        if kind.extra and kind.extra.get("class") == "AttributeValue":
+            return f"{_PACKAGE}AttributeValue"
+        kind = kind.type
+    if isinstance(kind, inspect.DictType):
+        return f"java.util.Map<java.lang.String, {_java(kind.value_type)}>"
+    if isinstance(kind, inspect.ListType):
+        return f"java.util.List<{_java(kind.item_type)}>"
+    if isinstance(kind, inspect.StructType):
+        return f"{_PACKAGE}{kind.cls.__name__}"
+    return f"java.lang.{_SCALARS.get(type(kind), 'Object')}"
+

@@ -1,0 +1,118 @@
+"""Scan: every item of a table, or of one segment of it, in the order of the partition keys' hashes.
+
+Segments cut the space of hashes, not the partitions: they do not change when a partition splits, and together they
+hold every item once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from varley.api import constraints
+from varley.api.expressions import Expressions, shape_of
+from varley.api.ranges import ITEMS_END, RangeRead, after, check_select, check_start_key, start_row
+from varley.api.requests import Attributes, Request, decoder
+from varley.api.services import Services
+from varley.errors import ValidationError
+from varley.http.call import Call
+from varley.table.partition_map import segment_range
+
+
+class ScanRequest(Request):
+    table_name: str | None = None
+    index_name: str | None = None
+    attributes_to_get: list[str] | None = None
+    limit: int | None = None
+    select: str | None = None
+    scan_filter: dict[str, Any] | None = None
+    conditional_operator: str | None = None
+    exclusive_start_key: Attributes | None = None
+    return_consumed_capacity: str | None = None
+    total_segments: int | None = None
+    segment: int | None = None
+    projection_expression: str | None = None
+    filter_expression: str | None = None
+    expression_attribute_names: dict[str, str] | None = None
+    expression_attribute_values: Attributes | None = None
+    consistent_read: bool | None = None
+
+
+_decode = decoder(ScanRequest)
+
+
+def run(services: Services, call: Call) -> bytes | None:
+    request = _decode(call.body)
+    constraints.check_range_read(request)
+    assert request.table_name is not None
+    expressions = Expressions(
+        {"ProjectionExpression": request.projection_expression, "FilterExpression": request.filter_expression},
+        {
+            "AttributesToGet": request.attributes_to_get,
+            "ScanFilter": request.scan_filter,
+            "ConditionalOperator": request.conditional_operator,
+        },
+        request.expression_attribute_names,
+        request.expression_attribute_values,
+        ("FilterExpression",),
+    )
+    _check_segments(request.segment, request.total_segments)
+    count_only = check_select(
+        request.select,
+        projection_expression=request.projection_expression,
+        attributes_to_get=request.attributes_to_get,
+        index_name=request.index_name,
+    )
+    start_key = request.exclusive_start_key
+    if start_key is not None:
+        check_start_key(start_key)
+    expressions.open()
+    passes = None
+    if request.filter_expression is not None:
+        passes = expressions.condition(request.filter_expression, "FilterExpression")
+    shape = None
+    if request.projection_expression is not None:
+        shape = shape_of(expressions.projection(request.projection_expression))
+    expressions.check_unused()
+    route = services.router.route(request.table_name)
+    if request.index_name is not None:
+        raise ValidationError(f"The table does not have the specified index: {request.index_name}")
+    low, high = b"\x00", ITEMS_END
+    if request.segment is not None and request.total_segments is not None:
+        hash_low, hash_high = segment_range(request.segment, request.total_segments)
+        low, high = b"\x00" + hash_low, ITEMS_END if hash_high is None else b"\x00" + hash_high
+    if start_key is not None:
+        start = start_row(route, start_key)
+        if not low <= start < high:
+            raise ValidationError(
+                "The provided starting key is invalid: Invalid ExclusiveStartKey. Please use ExclusiveStartKey "
+                f"with correct Segment. TotalSegments: {request.total_segments} Segment: {request.segment}"
+            )
+        low = after(start)
+    return RangeRead(
+        route=route,
+        low=low,
+        high=high,
+        reverse=False,
+        limit=request.limit,
+        consistent=bool(request.consistent_read),
+        passes=None if passes is None else passes.holds_for,
+        shape=shape,
+        count_only=count_only,
+        capacity_mode=request.return_consumed_capacity,
+    ).run(call)
+
+
+def _check_segments(segment: int | None, total: int | None) -> None:
+    if total is None and segment is not None:
+        raise ValidationError(
+            "The TotalSegments parameter is required but was not present in the request when Segment parameter is present"
+        )
+    if total is not None and segment is None:
+        raise ValidationError(
+            "The Segment parameter is required but was not present in the request when parameter TotalSegments is present"
+        )
+    if total is not None and segment is not None and segment >= total:
+        raise ValidationError(
+            "The Segment parameter is zero-based and must be less than parameter TotalSegments: "
+            f"Segment: {segment} is not less than TotalSegments: {total}"
+        )

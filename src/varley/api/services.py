@@ -1,0 +1,28 @@
+"""What an operation may use: the parts of this server, wired by server.py."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from varley.metadata.catalog import Catalog
+
+from varley.clock import Clock
+from varley.http.call import Call
+from varley.node.node import Node
+from varley.router.routes import Router
+from varley.settings import ClusterSettings, NodeSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    settings: NodeSettings
+    cluster: ClusterSettings
+    clock: Clock
+    random: random.Random    # table ids; seeded in tests
+    catalog: Catalog
+    router: Router
+    node: Node
+    spawn: Callable[[Coroutine[Any, Any, bytes], Call], None]    # run, then answer the call with what it returns

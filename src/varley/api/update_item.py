@@ -1,0 +1,135 @@
+"""UpdateItem: change some attributes of one item, or make it.
+
+What the expression reads is the item as it was; what it writes is a new item (the old one is never changed in
+place); what is logged is the new item, whole.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from varley.api import capacity, constraints
+from varley.api.expressions import BoundCondition, BoundUpdate, refuse
+from varley.api.requests import Attributes, Request, decoder
+from varley.api.services import Services
+from varley.api.write_conditions import update_expressions, update_of
+from varley.errors import ValidationError
+from varley.http.call import Call
+from varley.item.size import item_size as size_of_item
+from varley.item.stored import HEADER_BYTES, item_size, pack
+from varley.item.value import Item, check_item
+from varley.limits import ITEM_BYTES_MAX
+
+_encode = msgspec.json.encode
+_decode_item = msgspec.json.decode
+
+
+class UpdateItemRequest(Request):
+    table_name: str | None = None
+    key: Attributes | None = None
+    attribute_updates: dict[str, Any] | None = None
+    expected: dict[str, Any] | None = None
+    conditional_operator: str | None = None
+    return_values: str | None = None
+    return_consumed_capacity: str | None = None
+    return_item_collection_metrics: str | None = None
+    update_expression: str | None = None
+    condition_expression: str | None = None
+    expression_attribute_names: dict[str, str] | None = None
+    expression_attribute_values: Attributes | None = None
+    return_values_on_condition_check_failure: str | None = None
+
+
+_decode = decoder(UpdateItemRequest)
+
+
+class Change:
+    """The write: apply `update` to the row, or to a new item with `key_attributes`, if `condition` holds."""
+
+    __slots__ = (
+        "capacity_mode",
+        "condition",
+        "key",
+        "key_attributes",
+        "return_old_on_failure",
+        "return_values",
+        "table",
+        "update",
+    )
+
+    def __init__(
+        self,
+        key: bytes,
+        key_attributes: Item,
+        update: BoundUpdate | None,
+        condition: BoundCondition | None,
+        table: str,
+        return_values: str | None,
+        return_old_on_failure: bool,
+        capacity_mode: str | None,
+    ) -> None:
+        self.key = key
+        self.key_attributes = key_attributes
+        self.update = update
+        self.condition = condition
+        self.table = table
+        self.return_values = return_values
+        self.return_old_on_failure = return_old_on_failure
+        self.capacity_mode = capacity_mode
+
+    def evaluate(self, old: bytes | None, timestamp_us: int) -> tuple[bytes, bytes]:
+        old_item: Item | None = None if old is None else _decode_item(old[HEADER_BYTES:])
+        if self.condition is not None and not self.condition.holds_for(old_item):
+            refuse(old, self.return_old_on_failure)
+        base = self.key_attributes if old_item is None else old_item
+        new_item = base if self.update is None else self.update.apply(base)
+        size = size_of_item(new_item)
+        if size > ITEM_BYTES_MAX:
+            raise ValidationError("Item size to update has exceeded the maximum allowed size")
+        new = pack(_encode(new_item), size, timestamp_us)
+        if self.return_values is None and self.capacity_mode is None:
+            return new, b"{}"
+        members = self._attributes(old_item, new_item)
+        units = capacity.write_units(0 if old is None else item_size(old), size)
+        return new, capacity.answer(members + capacity.member(self.table, units, self.capacity_mode))
+
+    def _attributes(self, old_item: Item | None, new_item: Item) -> bytes:
+        shown: Item | None = None
+        match self.return_values:
+            case "ALL_OLD":
+                shown = old_item
+            case "ALL_NEW":
+                shown = new_item
+            case "UPDATED_OLD" if self.update is not None and old_item is not None:
+                shown = self.update.updated_old(old_item)
+            case "UPDATED_NEW" if self.update is not None:
+                shown = self.update.updated_new(new_item)
+        return b',"Attributes":' + _encode(shown) if shown else b""
+
+
+def run(services: Services, call: Call) -> bytes | None:
+    request = _decode(call.body)
+    name, key = request.table_name, request.key
+    if name is None or key is None or constraints.has_unusual_write_options(request):
+        constraints.check_write(request, required="key")
+        assert name is not None and key is not None
+    expressions = update_expressions(request)
+    check_item(key)
+    update, condition = (None, None) if expressions is None else update_of(request, expressions)
+    route = services.router.route(name)
+    row_key = route.keys.row_key(key)
+    if update is not None:
+        update.check_keys(route.keys.names)
+    change = Change(
+        row_key,
+        key,
+        update,
+        condition,
+        route.name,
+        None if request.return_values == "NONE" else request.return_values,
+        request.return_values_on_condition_check_failure == "ALL_OLD",
+        request.return_consumed_capacity,
+    )
+    return route.partition_of(row_key).write(change, call)

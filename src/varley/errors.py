@@ -1,0 +1,219 @@
+"""Every error that Varley raises on purpose.
+
+Three kinds, never mixed:
+
+    ApiError                             the client is wrong: AWS's type and AWS's words; nothing was written
+    ├── ValidationError                      the request breaks a rule of the API
+    ├── SerializationError                   the body is not JSON of the right shape
+    ├── ConditionalCheckFailed               the item is not as the caller's condition wants it
+    ├── ResourceNotFound / ResourceInUse     no such table / not in this state
+    ├── LimitExceeded, ItemCollectionSizeLimitExceeded
+    ├── ProvisionedThroughputExceeded, Throttling, RequestLimitExceeded
+    ├── TransactionConflict
+    ├── UnknownOperation, MissingAuthenticationToken, IncompleteSignature, AccessDenied, …
+    └── InternalServerError                  the one ApiError that is not the client's fault: what a client is
+                                             told when the world failed (HTTP 500: the outcome may be unknown)
+    WorldError                           the world failed: says path, operation and what to do about it
+    ├── DiskFull, ReadOnly                   writes are refused, reads go on; a retry may work
+    ├── LogFailed                            a write or fdatasync failed: this node takes no more writes
+    ├── Damaged                              bytes on disk are not those that were written
+    ├── DataFolderLocked                     another server has this folder open
+    └── BadSettings                          a flag, variable or file entry that cannot be
+    AssertionError                       we are wrong
+
+Where AWS answers with a code, the class is named for that code without its "Exception".
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+_DYNAMODB = "com.amazonaws.dynamodb.v20120810#"
+_CORAL_SERVICE = "com.amazon.coral.service#"
+_CORAL_VALIDATE = "com.amazon.coral.validate#"
+
+
+class ApiError(Exception):
+    """An answer to the client that is not a success.
+
+    `code` is the bare AWS code, `namespace` what precedes it in `__type`, `status` the HTTP status,
+    `message_key` the JSON member that carries the text (coral's own errors spell it "Message").
+    """
+
+    code: ClassVar[str]
+    namespace: ClassVar[str] = _DYNAMODB
+    status: ClassVar[int] = 400
+    message_key: ClassVar[str] = "message"
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+
+    def members(self) -> dict[str, Any]:
+        """The JSON members of the error's body, `__type` first."""
+        body: dict[str, Any] = {"__type": self.namespace + self.code}
+        if self.message:
+            body[self.message_key] = self.message
+        return body
+
+
+class ValidationError(ApiError):
+    code = "ValidationException"
+    namespace = _CORAL_VALIDATE
+
+
+class SerializationError(ApiError):
+    code = "SerializationException"
+    namespace = _CORAL_SERVICE
+    message_key = "Message"
+
+
+class UnknownOperation(ApiError):
+    code = "UnknownOperationException"
+    namespace = _CORAL_SERVICE
+
+
+class MissingAuthenticationToken(ApiError):
+    code = "MissingAuthenticationTokenException"
+    namespace = _CORAL_SERVICE
+
+
+class IncompleteSignature(ApiError):
+    code = "IncompleteSignatureException"
+    namespace = _CORAL_SERVICE
+
+
+class InvalidSignature(ApiError):
+    code = "InvalidSignatureException"
+    namespace = _CORAL_SERVICE
+
+
+class UnrecognizedClient(ApiError):
+    code = "UnrecognizedClientException"
+    namespace = _CORAL_SERVICE
+
+
+class AccessDenied(ApiError):
+    code = "AccessDeniedException"
+    namespace = _CORAL_SERVICE
+    message_key = "Message"
+
+
+class ConditionalCheckFailed(ApiError):
+    """`item` is the item as it is, for ReturnValuesOnConditionCheckFailure=ALL_OLD; else None."""
+
+    code = "ConditionalCheckFailedException"
+
+    def __init__(self, item: Any = None) -> None:
+        super().__init__("The conditional request failed")
+        self.item = item
+
+    def members(self) -> dict[str, Any]:
+        body = super().members()
+        if self.item is not None:
+            body["Item"] = self.item
+        return body
+
+
+class ResourceNotFound(ApiError):
+    code = "ResourceNotFoundException"
+
+
+class ResourceInUse(ApiError):
+    code = "ResourceInUseException"
+
+
+class TableNotFound(ApiError):
+    code = "TableNotFoundException"
+
+
+class LimitExceeded(ApiError):
+    code = "LimitExceededException"
+
+
+class ItemCollectionSizeLimitExceeded(ApiError):
+    code = "ItemCollectionSizeLimitExceededException"
+
+
+class ProvisionedThroughputExceeded(ApiError):
+    code = "ProvisionedThroughputExceededException"
+
+
+class Throttling(ApiError):
+    code = "ThrottlingException"
+
+
+class RequestLimitExceeded(ApiError):
+    code = "RequestLimitExceeded"
+
+
+class TransactionConflict(ApiError):
+    code = "TransactionConflictException"
+
+
+class InternalServerError(ApiError):
+    """The world failed while this request was under way. For a write the outcome may be unknown."""
+
+    code = "InternalServerError"
+    status = 500
+
+
+class ServiceUnavailable(ApiError):
+    """The request surely did nothing: this server is draining, or takes no writes now. Retryable."""
+
+    code = "ServiceUnavailable"
+    status = 503
+
+
+class WorldError(Exception):
+    """The world failed. `retryable`: the same call may work later without anybody's help."""
+
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, problem: str, *, path: str = "", operation: str = "", hint: str = "") -> None:
+        self.problem = problem
+        self.path = path
+        self.operation = operation
+        self.hint = hint
+        where = f" ({operation} {path})" if operation and path else f" ({operation or path})" if operation or path else ""
+        super().__init__(f"{problem}{where}{'. ' + hint if hint else ''}")
+
+
+class DiskFull(WorldError):
+    retryable = True
+
+
+class ReadOnly(WorldError):
+    retryable = True
+
+
+class LogFailed(WorldError):
+    pass
+
+
+class Damaged(WorldError):
+    """Bytes on disk are not those that were written. `offset` in the file; `group` if it is known."""
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        path: str,
+        operation: str = "read",
+        offset: int | None = None,
+        group: int | None = None,
+        hint: str = "",
+    ) -> None:
+        self.offset = offset
+        self.group = group
+        at = "" if offset is None else f" at byte {offset}"
+        of = "" if group is None else f" (group {group})"
+        super().__init__(f"{problem}{at}{of}", path=path, operation=operation, hint=hint)
+
+
+class DataFolderLocked(WorldError):
+    pass
+
+
+class BadSettings(WorldError):
+    pass

@@ -1,0 +1,55 @@
+"""Every number that limits something, with where it comes from.
+
+Sources: [API] the service model of DynamoDB 2012-08-10; [DG] the DynamoDB Developer Guide, "Quotas" and
+"Constraints"; [own] Varley's own choice.
+"""
+
+from __future__ import annotations
+
+# Items
+ITEM_BYTES_MAX = 400 * 1024             # [DG] names and values together
+NESTING_MAX = 32                        # [DG] levels of lists and maps
+PARTITION_KEY_BYTES_MAX = 2048          # [DG]
+SORT_KEY_BYTES_MAX = 1024               # [DG]
+ATTRIBUTE_NAME_BYTES_MAX = 65535        # [DG] 64 KB - 1
+KEY_ATTRIBUTE_NAME_BYTES_MAX = 255      # [DG]
+NUMBER_DIGITS_MAX = 38                  # [DG]
+NUMBER_EXPONENT_MAX = 125               # [DG] 9.9999999999999999999999999999999999999E+125
+NUMBER_EXPONENT_MIN = -130              # [DG] 1E-130
+
+# Expressions
+EXPRESSION_BYTES_MAX = 4096             # [DG] 4 KB for any expression
+EXPRESSION_OPERATORS_MAX = 300          # [DG] operators or functions in one expression
+EXPRESSION_IN_OPERANDS_MAX = 100        # [DG] operands of IN
+EXPRESSION_PLACEHOLDER_BYTES_MAX = 255  # [DG]
+EXPRESSION_NAMES_BYTES_MAX = 2 * 1024 * 1024   # [DG] all substitution variables of one expression
+
+# Requests
+PAGE_BYTES_MAX = 1024 * 1024            # [DG] Query and Scan read at most 1 MB a page
+BATCH_GET_KEYS_MAX = 100                # [API]
+BATCH_GET_BYTES_MAX = 16 * 1024 * 1024  # [API]
+BATCH_WRITE_REQUESTS_MAX = 25           # [API]
+BATCH_WRITE_BYTES_MAX = 16 * 1024 * 1024       # [API]
+SCAN_SEGMENTS_MAX = 1_000_000           # [API]
+LIST_TABLES_MAX = 100                   # [API]
+
+# Tables
+TABLES_MAX = 2500                       # [DG]
+TABLE_NAME_CHARS_MIN = 3                # [DG]
+TABLE_NAME_CHARS_MAX = 255              # [DG]
+TAGS_MAX = 50                           # [DG]
+TABLE_CAPACITY_UNITS_MAX = 40_000       # [DG] default per table, read and write alike
+ACCOUNT_CAPACITY_UNITS_MAX = 80_000     # [DG] default per account and Region
+
+# Partitions
+PARTITION_READ_UNITS_MAX = 3000         # [DG]
+PARTITION_WRITE_UNITS_MAX = 1000        # [DG]
+PARTITION_BYTES_MAX = 10 * 1024**3      # [DG]
+
+# Capacity units
+READ_UNIT_BYTES = 4096                  # [DG]
+WRITE_UNIT_BYTES = 1024                 # [DG]
+
+# Front door
+REQUEST_BODY_BYTES_MAX = 16 * 1024 * 1024      # [DG] 16 MB
+REQUEST_HEAD_BYTES_MAX = 64 * 1024             # [own]

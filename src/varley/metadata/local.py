@@ -1,0 +1,251 @@
+"""Metadata of one process, in an LMDB environment: <data>/metadata/data.mdb.
+
+LMDB commits a transaction with one write of its root page after everything else is on disk, so a change of
+several keys is there whole or not at all after a crash, and there is no log to replay. Commits wait for the
+disk; so all work is done by one thread of this store's own, in the order in which it was asked for, and the
+event loop never waits. That order is also what makes compare_and_set atomic.
+
+What a key holds
+================
+
+    u8   format version, 1
+    u8   0, three times
+    u32  CRC32C of the key and of all that follows (little-endian, like all numbers here)
+    u64  version: the number of the compare_and_set that wrote it
+    ...  the value
+
+    key b"table/Music", value b"{}", written by the 7th compare_and_set:
+    01 000000 | crc32c("table/Music" 0700000000000000 "{}") | 0700000000000000 | 7b7d
+
+The CRC covers the key, so a value that LMDB shows under a wrong key is found too. Bytes that are not those
+that were written raise Damaged, and nobody guesses: a table that is silently missing would look like a
+deleted one. The key 00 holds the number of the last compare_and_set, in the same form, with an empty value.
+
+LMDB checks nothing of what it reads, and damaged page numbers can make it touch memory outside the file.
+The file is small, so it is read whole as bytes, and proved to be a sound tree, before LMDB is given it.
+
+After a write that failed for another reason than a full or read-only disk, nobody knows what the disk has;
+then this store makes no more changes until it is opened again, which finds out. (redb and fjall do the
+same.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+import google_crc32c
+import lmdb
+
+from varley.errors import Damaged, DiskFull, LogFailed, ReadOnly, WorldError
+from varley.metadata.store import ABSENT, Change, Entry
+from varley.storage.lmdb_engine import structure_problems
+
+_FORMAT_VERSION: Final = 1
+_HEADER: Final = struct.Struct("<B3xIQ")
+_VERSION: Final = struct.Struct("<Q")
+_REVISION_KEY: Final = b"\x00"    # no key of anybody else begins so
+_MAP_BYTES_MIN: Final = 64 * 1024 * 1024    # address space, not disk; doubled when it is full
+
+T = TypeVar("T")
+
+
+class LocalStore:
+    """See store.Store. Made by `open`."""
+
+    def __init__(self, folder: str, disk: ThreadPoolExecutor) -> None:
+        self._folder = folder
+        self._disk = disk
+        self._environment: Any = None    # set by _open; used only on the disk thread
+        self._failure: WorldError | None = None    # why no more changes are made; set once
+
+    @classmethod
+    async def open(cls, folder: str) -> LocalStore:
+        """The store in `folder`, which is made if it is not there.
+
+        Raises DiskFull, ReadOnly or Damaged.
+        """
+        store = cls(folder, ThreadPoolExecutor(1, thread_name_prefix="varley-metadata"))
+        try:
+            await store._on_disk_thread(store._open)
+        except BaseException:
+            store._disk.shutdown(wait=False)
+            raise
+        return store
+
+    async def get(self, key: str) -> Entry | None:
+        return await self._on_disk_thread(lambda: self._get(key))
+
+    async def list(self, prefix: str) -> Sequence[Entry]:
+        return await self._on_disk_thread(lambda: self._list(prefix))
+
+    async def compare_and_set(self, changes: Sequence[Change]) -> int | None:
+        assert len({change.key for change in changes}) == len(changes) > 0
+        return await self._on_disk_thread(lambda: self._compare_and_set(changes))
+
+    async def close(self) -> None:
+        """Wait for what is under way, and give the file back."""
+        await self._on_disk_thread(self._environment.close)
+        self._disk.shutdown(wait=False)
+
+    async def _on_disk_thread(self, work: Callable[[], T]) -> T:
+        # Shielded: a caller that is cancelled does not undo what the disk thread has begun, nor hide its failure.
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._disk, work))
+
+    # All below runs on the disk thread.
+
+    def _open(self) -> None:
+        with self._telling("open"):
+            os.makedirs(self._folder, exist_ok=True)
+            size = os.path.getsize(self._file) if os.path.exists(self._file) else 0
+            if size:
+                problems = structure_problems(self._folder)
+                if problems:
+                    raise self._damaged(f"Its structure is damaged: {problems[0]}")
+            self._environment = lmdb.open(self._folder, map_size=max(_MAP_BYTES_MIN, 2 * size))
+            _make_names_durable(self._folder)
+            with self._environment.begin() as transaction:
+                self._revision(transaction)
+
+    def _get(self, key: str) -> Entry | None:
+        with self._telling("read"), self._environment.begin() as transaction:
+            raw = transaction.get(key.encode())
+            return None if raw is None else self._unpack(key.encode(), raw)
+
+    def _list(self, prefix: str) -> Sequence[Entry]:
+        wanted = prefix.encode()
+        found = []
+        with self._telling("read"), self._environment.begin() as transaction, transaction.cursor() as cursor:
+            more = cursor.set_range(wanted) if wanted else cursor.first()
+            while more:
+                key, raw = cursor.item()
+                if not key.startswith(wanted):
+                    break
+                if key != _REVISION_KEY:
+                    found.append(self._unpack(key, raw))
+                more = cursor.next()
+        return found
+
+    def _compare_and_set(self, changes: Sequence[Change]) -> int | None:
+        if self._failure is not None:
+            raise self._failure
+        while True:
+            try:
+                with self._telling("write"), self._environment.begin(write=True) as transaction:
+                    if not all(self._is_as_expected(transaction, change) for change in changes):
+                        return None
+                    revision = self._revision(transaction) + 1
+                    for change in changes:
+                        _write(transaction, change, revision)
+                    transaction.put(_REVISION_KEY, _pack(_REVISION_KEY, revision, b""))
+                return revision
+            except lmdb.MapFullError:
+                # This thread is the only user, so nobody has the map open, and it may be made anew.
+                self._environment.set_mapsize(2 * self._environment.info()["map_size"])
+            except LogFailed as failure:
+                self._failure = failure
+                raise
+
+    def _is_as_expected(self, transaction: Any, change: Change) -> bool:
+        key = change.key.encode()
+        raw = transaction.get(key)
+        version = ABSENT if raw is None else self._unpack(key, raw).version
+        return version == change.expected_version
+
+    def _revision(self, transaction: Any) -> int:
+        raw = transaction.get(_REVISION_KEY)
+        return ABSENT if raw is None else self._unpack(_REVISION_KEY, raw).version
+
+    def _unpack(self, key: bytes, raw: bytes) -> Entry:
+        if len(raw) < _HEADER.size:
+            raise self._damaged(f"The value of {key!r} has {len(raw)} bytes")
+        format_version, crc, version = _HEADER.unpack_from(raw)
+        value = raw[_HEADER.size :]
+        if crc != _crc(key, version, value):
+            raise self._damaged(f"The checksum of {key!r} does not fit")
+        if format_version != _FORMAT_VERSION:
+            raise WorldError(
+                f"Metadata has format version {format_version}, and this Varley reads version {_FORMAT_VERSION}",
+                path=self._file,
+                operation="read",
+                hint="A newer Varley wrote it; start that one",
+            )
+        return Entry(key.decode(), value, version)
+
+    def _damaged(self, problem: str) -> Damaged:
+        return Damaged(
+            f"Metadata is not what was written. {problem}",
+            path=self._file,
+            hint="Restore the metadata folder from a copy. The items of tables are kept elsewhere",
+        )
+
+    @contextlib.contextmanager
+    def _telling(self, operation: str) -> Iterator[None]:
+        """Turns what LMDB and the system say into errors of ours; a full map is for the caller to handle."""
+        try:
+            yield
+        except lmdb.MapFullError:
+            raise
+        except (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError) as error:
+            raise self._damaged(str(error)) from error
+        except (lmdb.Error, OSError) as error:
+            code = error.errno if isinstance(error, OSError) else _code_in(str(error))
+            if code in (errno.ENOSPC, errno.EDQUOT):
+                raise DiskFull(
+                    "No space for metadata", path=self._folder, operation=operation, hint="Make room, try again"
+                ) from error
+            if code in (errno.EROFS, errno.EACCES, errno.EPERM):
+                raise ReadOnly("Metadata cannot be written", path=self._folder, operation=operation) from error
+            raise LogFailed(
+                f"Metadata cannot be kept: {error}",
+                path=self._folder,
+                operation=operation,
+                hint="Look after the disk, then restart the server",
+            ) from error
+
+    @property
+    def _file(self) -> str:
+        return os.path.join(self._folder, "data.mdb")
+
+
+def _write(transaction: Any, change: Change, revision: int) -> None:
+    key = change.key.encode()
+    assert key
+    assert key[:1] != _REVISION_KEY
+    if change.value is None:
+        transaction.delete(key)
+    else:
+        transaction.put(key, _pack(key, revision, change.value))
+
+
+def _pack(key: bytes, version: int, value: bytes) -> bytes:
+    return _HEADER.pack(_FORMAT_VERSION, _crc(key, version, value), version) + value
+
+
+def _crc(key: bytes, version: int, value: bytes) -> int:
+    crc: int = google_crc32c.value(key + _VERSION.pack(version) + value)
+    return crc
+
+
+def _code_in(text: str) -> int | None:
+    """The errno that an lmdb.Error tells in words."""
+    for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):
+        if os.strerror(code) in text:
+            return code
+    return None
+
+
+def _make_names_durable(folder: str) -> None:
+    """A new file is on disk only when the folders that name it are."""
+    for path in (folder, os.path.dirname(os.path.abspath(folder))):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

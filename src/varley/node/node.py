@@ -1,0 +1,249 @@
+"""A storage node: the replicas that live on this machine, the log that they share, and their checkpoints.
+
+    event loop                              log thread                    checkpoint thread
+    ----------                              ----------                    -----------------
+    propose: append to the log's buffer
+    end of the iteration: flush  -------->  write one frame, fdatasync
+    apply, release waiters       <--------  on_durable
+    freeze an overlay            --------------------------------------->  write it into the tree, paced
+    read through the tree        <---------------------------------------  on_done
+    old segments may go          -------->  (disk thread) remove files
+
+All requests that arrive in one iteration of the loop share a frame, and all that arrive while a frame is being
+synced share the next: that is the group commit. Nothing here waits; the loop never touches the disk.
+
+When the log refuses (disk full, folder read-only) nothing that was proposed since is chosen: the replicas drop
+what they speculated on, each waiter is told that the outcome is unknown, reads go on, and later writes are tried
+again. When a sync fails, nobody can say what the disk holds: the node stops (see storage.log_writer).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Container, Mapping
+from typing import Any, Protocol
+
+from varley.clock import Clock
+from varley.errors import LogFailed, WorldError
+from varley.node.partition import Partition
+from varley.node.replica import Proposal, Replica
+from varley.storage.checkpoint import Checkpointer
+from varley.storage.log_format import Row
+from varley.storage.tree import Engine, Frozen, Tree
+
+logger = logging.getLogger("varley.node")
+
+_CONSIDER_SECONDS = 0.1    # how often checkpoints are considered
+_HURRY_FACTOR = 4          # from so many times the usual overlay on, checkpoints make no pauses
+
+
+class Log(Protocol):
+    """What a node needs of its log: storage.log_writer.LogWriter or storage.memory_log.MemoryLog."""
+
+    bytes_in_log: int
+
+    def append_row(self, group: int, ballot: int, slot: int, row: Row, waiter: Any) -> None: ...
+    def flush(self) -> None: ...
+    def release(self, checkpointed: Mapping[int, int], live_groups: Container[int]) -> Any: ...
+    def close(self) -> None: ...
+
+
+class Engines(Protocol):
+    """Where the trees of this node are kept: in a data folder or in memory."""
+
+    def open(self, group: int) -> Engine:
+        """The engine of a group, which need not exist yet."""
+        ...
+
+    def remove(self, group: int) -> None:
+        """Remove what the engine of a group kept; it is closed. Blocks: called on a disk thread."""
+        ...
+
+
+class Node:
+    """Used from the event loop only, except for `log_is_durable` and `log_has_failed`, which the log thread calls."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
+        *,
+        overlay_bytes_max: int,
+        log_bytes_max: int,
+        engines: Engines,
+        on_fatal: Callable[[WorldError], None],
+    ) -> None:
+        self._loop = loop
+        self._clock = clock
+        self._engines = engines
+        self._overlay_bytes_max = overlay_bytes_max
+        self._log_bytes_max = log_bytes_max
+        self._on_fatal = on_fatal
+        self._log: Log
+        self._append_row: Callable[[int, int, int, Row, Proposal], None]
+        self._is_flush_scheduled = False
+        self._replicas: dict[int, Replica] = {}
+        self._checkpointer: Checkpointer | None = None
+        self._frozen: dict[int, Frozen] = {}    # group -> the checkpoint under way
+        self._checkpoint_waiters: list[asyncio.Future[None]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self.checkpoints = 0    # finished since the start
+        self.refusal: WorldError | None = None    # why the last write was refused by the disk; None if it was not
+
+    def start(self, log: Log) -> None:
+        """Take over the log, after recovery; `log` calls log_is_durable and log_has_failed."""
+        self._log = log
+        self._append_row = log.append_row
+        self._checkpointer = Checkpointer(self._checkpoint_is_durable, self._checkpoint_has_failed)
+        self._consider_checkpoints()
+
+    # Groups
+
+    def open_group(self, group: int, tree: Tree, *, ballot: int = 1) -> Partition:
+        """Host the replica whose state is `tree`, as recovery left it, and lead it."""
+        assert group not in self._replicas
+        replica = Replica(group, tree, self._append, ballot=ballot)
+        self._replicas[group] = replica
+        return Partition(replica, self._now_us)
+
+    def create_group(self, group: int) -> Partition:
+        """Host a new replica, which has nothing."""
+        return self.open_group(group, Tree(self._engines.open(group)))
+
+    async def remove_group(self, group: int) -> None:
+        """Host it no more, and remove what it held. Returns when that is done."""
+        replica = self._replicas[group]
+        await self._decided(replica)
+        while group in self._frozen:
+            await self._next_checkpoint()
+        del self._replicas[group]
+        replica.tree.close()
+        await self._loop.run_in_executor(None, self._engines.remove, group)
+
+    def _now_us(self) -> int:
+        return int(self._clock.time() * 1_000_000)
+
+    # The log
+
+    def _append(self, group: int, ballot: int, slot: int, row: Row, proposal: Proposal) -> None:
+        self._append_row(group, ballot, slot, row, proposal)
+        if not self._is_flush_scheduled:
+            self._is_flush_scheduled = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._is_flush_scheduled = False
+        self._log.flush()
+
+    def log_is_durable(self, proposals: list[Proposal]) -> None:
+        """On the log thread (or, in memory, on the loop inside `flush`)."""
+        self._loop.call_soon_threadsafe(self._chosen, proposals)
+
+    def log_has_failed(self, error: WorldError, proposals: list[Proposal]) -> None:
+        """On the log thread: none of `proposals` is durable, or nobody knows."""
+        self._loop.call_soon_threadsafe(self._abandon, error, proposals)
+
+    def _chosen(self, proposals: list[Proposal]) -> None:
+        self.refusal = None
+        for proposal in proposals:
+            proposal.replica.chosen(proposal)
+
+    def _abandon(self, error: WorldError, proposals: list[Proposal]) -> None:
+        if self.refusal is None:
+            logger.error("writes are refused: %s", error)
+        self.refusal = error
+        for proposal in proposals:
+            proposal.replica.abandon(proposal, error)
+        if isinstance(error, LogFailed):
+            self._on_fatal(error)
+
+    # Checkpoints
+
+    def _consider_checkpoints(self) -> None:
+        self._timer = self._loop.call_later(_CONSIDER_SECONDS, self._consider_checkpoints)
+        is_log_long = self._log.bytes_in_log > self._log_bytes_max
+        total = 0
+        for replica in self._replicas.values():
+            overlay_bytes = replica.tree.overlay_bytes
+            total += overlay_bytes
+            if overlay_bytes > self._overlay_bytes_max or (is_log_long and overlay_bytes):
+                self._begin_checkpoint(replica)
+        assert self._checkpointer is not None
+        self._checkpointer.hurry(total > _HURRY_FACTOR * self._overlay_bytes_max)
+
+    def _begin_checkpoint(self, replica: Replica) -> None:
+        if replica.group in self._frozen:
+            return
+        frozen = replica.tree.freeze()
+        if frozen is not None:
+            self._frozen[replica.group] = frozen
+            assert self._checkpointer is not None
+            self._checkpointer.submit(replica.tree, frozen)
+
+    def _checkpoint_is_durable(self, tree: Tree, frozen: Frozen) -> None:
+        self._loop.call_soon_threadsafe(self._finish_checkpoint, tree, frozen)
+
+    def _checkpoint_has_failed(self, error: WorldError, tree: Tree, frozen: Frozen) -> None:
+        self._loop.call_soon_threadsafe(self._retry_checkpoint, error, tree, frozen)
+
+    def _finish_checkpoint(self, tree: Tree, frozen: Frozen) -> None:
+        assert self._checkpointer is not None
+        self._checkpointer.finish(tree, frozen)
+        for group, under_way in self._frozen.items():
+            if under_way is frozen:
+                del self._frozen[group]
+                break
+        self.checkpoints += 1
+        waiters, self._checkpoint_waiters = self._checkpoint_waiters, []
+        for waiter in waiters:
+            waiter.set_result(None)
+        if not self._frozen:
+            self._release_log()
+
+    def _retry_checkpoint(self, error: WorldError, tree: Tree, frozen: Frozen) -> None:
+        if not error.retryable:
+            self._on_fatal(error)
+            return
+        logger.warning("a checkpoint is tried again: %s", error)
+        assert self._checkpointer is not None
+        self._loop.call_later(1.0, self._checkpointer.submit, tree, frozen)
+
+    def _release_log(self) -> None:
+        checkpointed = {group: replica.tree.checkpointed_slot for group, replica in self._replicas.items()}
+        live = frozenset(self._replicas)
+        self._loop.run_in_executor(None, self._log.release, checkpointed, live)
+
+    async def _next_checkpoint(self) -> None:
+        """Wait until one is finished."""
+        done = self._loop.create_future()
+        self._checkpoint_waiters.append(done)
+        await done
+
+    async def _decided(self, replica: Replica) -> None:
+        """Wait until nothing that was proposed so far is undecided."""
+        if replica.newest is not None:
+            done = self._loop.create_future()
+            replica.newest.hold(lambda error: done.set_result(None))
+            await done
+
+    # Stopping
+
+    async def stop(self) -> None:
+        """Make everything durable in the trees, so that the next start has nothing to replay; then let go."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._log.flush()
+        for replica in self._replicas.values():
+            await self._decided(replica)
+        assert self._checkpointer is not None
+        self._checkpointer.hurry(True)
+        for replica in self._replicas.values():
+            self._begin_checkpoint(replica)
+        while self._frozen:
+            await self._next_checkpoint()
+        checkpointer, self._checkpointer = self._checkpointer, None
+        await self._loop.run_in_executor(None, checkpointer.close)
+        await self._loop.run_in_executor(None, self._log.close)
+        for replica in self._replicas.values():
+            replica.tree.close()

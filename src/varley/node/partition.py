@@ -1,0 +1,121 @@
+"""One partition of a table, at its leader: it evaluates writes, serves reads, and proposes outcomes.
+
+A *write* is a value: given the row as it is, it says what the row becomes and what the client is told, or why the
+client is refused. It is evaluated here, once, and only its outcome is logged (so replicas apply without evaluating,
+and old logs never depend on new expression code). Evaluation reads the newest state, that is through the
+speculative layer; an answer about a speculative row, a refusal too, is held until that row's slot is chosen.
+
+    put, update, delete    evaluate against the newest row ---> propose the outcome ---> answer when chosen
+    refused                answer at once, or when the row that refused it is chosen
+    strong read            answer at once from the applied state; if the row (for a range: any row) has an
+                           undecided write, wait for that slot first, then read
+    eventual read          answer at once from the applied state, which may be a moment behind
+
+Why a strong read waits and reads afterwards, and does not read the speculative row and wait: both are right, the
+reader sees a state no older than all writes acknowledged before it; but this way reads never touch undecided rows.
+
+Everything here runs to its end without waiting, so what was true at its top is true at its bottom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from varley.errors import ApiError
+from varley.node.replica import Proposal, Replica, Waiter
+from varley.storage.log_format import ABSENT, DELETE, PUT, Row
+
+_SIZE = slice(4, 8)    # where the stored value keeps the item's size; see item.stored
+
+
+class Write(Protocol):
+    """What a client wants done to one row."""
+
+    key: bytes    # the row
+
+    def evaluate(self, old: bytes | None, timestamp_us: int) -> tuple[bytes | None, bytes]:
+        """From the stored row (None: there is none) to (the stored row it becomes (None: none), the answer).
+
+        Pure: may be run again, and gives the same. Raises ApiError if the client is refused.
+        """
+        ...
+
+
+class Partition:
+    """The leader of one group. Used from the event loop only."""
+
+    __slots__ = ("_now_us", "_replica", "_speculative", "_tree", "get", "last_timestamp_us", "tree")
+
+    def __init__(self, replica: Replica, now_us: Callable[[], int], *, last_timestamp_us: int = 0) -> None:
+        self._replica = replica
+        self._tree = replica.tree
+        self._speculative = replica.speculative
+        self._now_us = now_us
+        self.last_timestamp_us = last_timestamp_us    # never decreases; above every row's timestamp
+        self.tree = replica.tree
+        self.get = replica.tree.get    # the applied state of one row: (key) -> stored value | None
+
+    @property
+    def group(self) -> int:
+        return self._replica.group
+
+    def write(self, write: Write, waiter: Waiter) -> bytes | None:
+        """Evaluate and propose `write`.
+
+        Returns the answer if it is final already, else None: `waiter` gets it later. Raises ApiError if the
+        client is refused and the refusal is final already.
+        """
+        key = write.key
+        observed = self._speculative.get(key)
+        old = self._tree.get(key) if observed is None else observed.row[2]
+        timestamp_us = self._now_us()
+        if timestamp_us <= self.last_timestamp_us:
+            timestamp_us = self.last_timestamp_us + 1
+        self.last_timestamp_us = timestamp_us
+        try:
+            new, answer = write.evaluate(old, timestamp_us)
+        except ApiError as refusal:
+            if observed is None:
+                raise
+            _fail_when_chosen(observed, waiter, refusal)
+            return None
+        if new is not None:
+            old_size = ABSENT if old is None else int.from_bytes(old[_SIZE], "little")
+            row: Row = (PUT, key, new, old_size)
+        elif old is not None:
+            row = (DELETE, key, None, int.from_bytes(old[_SIZE], "little"))
+        else:    # nothing was there and nothing shall be: no entry, but the absence may be undecided yet
+            if observed is None:
+                return answer
+            _reply_when_chosen(observed, waiter, answer)
+            return None
+        self._replica.propose(row, waiter, answer)
+        return None
+
+    def newest(self, key: bytes) -> bytes | None:
+        """The row as the next write would find it; not to be shown to anybody."""
+        observed = self._speculative.get(key)
+        return self._tree.get(key) if observed is None else observed.row[2]
+
+    def undecided(self, key: bytes) -> Proposal | None:
+        """What a strong read of this row has to wait for; nearly always None."""
+        return self._speculative.get(key)
+
+    def undecided_range(self) -> Proposal | None:
+        """What a strong read of many rows has to wait for: the newest proposal, whatever its row."""
+        return self._replica.newest
+
+
+def _reply_when_chosen(observed: Proposal, waiter: Waiter, answer: bytes) -> None:
+    def release(error: BaseException | None) -> None:
+        if error is None:
+            waiter.reply(answer)
+        else:
+            waiter.fail(error)
+
+    observed.hold(release)
+
+
+def _fail_when_chosen(observed: Proposal, waiter: Waiter, refusal: ApiError) -> None:
+    observed.hold(lambda error: waiter.fail(refusal if error is None else error))

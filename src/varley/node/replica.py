@@ -1,0 +1,111 @@
+"""One member of a replica group: it numbers entries, has them logged, and applies what is chosen.
+
+Here the group has one member, so an entry is chosen as soon as this node's own log has it on disk; the path is
+the one that a larger group takes (propose, persist, chosen, apply), with nobody to send to.
+
+    propose ----> log thread: append, fdatasync ----> chosen ----> applied to the tree ----> waiter released
+    (slot n)      (shared by all groups of a node)    (in order)
+
+Between `propose` and `chosen` the outcome of a write is not decided: it stands in the *speculative layer*, which
+later writes to the same row must see (they are evaluated against the newest state), and which no read may show.
+Whoever observed a speculative row is answered only when that row's slot is chosen, because until then the answer
+may turn out to be about something that never happened. Losing the log drops the layer.
+
+Source: Amazon DynamoDB (ATC 2022), section 3: the leader acknowledges a write once a quorum has persisted its log
+record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from varley.storage.log_format import Row
+from varley.storage.tree import Tree
+
+
+class Waiter(Protocol):
+    """Whoever waits for a slot: a request of a client, or one part of a batch."""
+
+    def reply(self, body: bytes) -> None: ...
+
+    def fail(self, error: BaseException) -> None: ...
+
+
+Release = Callable[[BaseException | None], None]
+
+
+class Proposal:
+    """A slot whose outcome is not decided yet, and who waits for it."""
+
+    __slots__ = ("answer", "epoch", "held", "replica", "row", "slot", "waiter")
+
+    def __init__(self, replica: Replica, slot: int, row: Row, waiter: Waiter, answer: bytes) -> None:
+        self.replica = replica
+        self.epoch = replica.epoch
+        self.slot = slot
+        self.row = row    # (op, key, value | None, old_size)
+        self.waiter = waiter
+        self.answer = answer
+        self.held: list[Release] | None = None    # others who observed this slot, in order of arrival
+
+    def hold(self, release: Release) -> None:
+        """Call `release(None)` once this slot is applied, `release(error)` if nobody can know whether it is."""
+        if self.held is None:
+            self.held = []
+        self.held.append(release)
+
+
+class Replica:
+    """The log position and the state of one group on this node. Used from the event loop only."""
+
+    __slots__ = ("_append", "ballot", "epoch", "group", "newest", "proposed_slot", "speculative", "tree")
+
+    def __init__(
+        self, group: int, tree: Tree, append: Callable[[int, int, int, Row, Proposal], None], *, ballot: int
+    ) -> None:
+        self.group = group
+        self.tree = tree
+        self.ballot = ballot
+        self._append = append
+        self.epoch = 0    # how often the speculative layer was dropped; a proposal of another epoch is not in it
+        self.proposed_slot = tree.applied_slot    # tree.applied_slot <= proposed_slot
+        self.speculative: dict[bytes, Proposal] = {}    # key -> newest proposal for it; slots > applied_slot
+        self.newest: Proposal | None = None    # the proposal of proposed_slot, while it is not chosen
+
+    def propose(self, row: Row, waiter: Waiter, answer: bytes) -> None:
+        """Give `row` the next slot. `waiter` gets `answer` when it is chosen, `fail` if nobody can know."""
+        slot = self.proposed_slot = self.proposed_slot + 1
+        proposal = Proposal(self, slot, row, waiter, answer)
+        self.speculative[row[1]] = self.newest = proposal
+        self._append(self.group, self.ballot, slot, row, proposal)
+
+    def chosen(self, proposal: Proposal) -> None:
+        """The log has it: apply it and release who waits. Proposals come in the order of their slots."""
+        assert proposal.epoch == self.epoch, "an abandoned proposal was chosen"
+        row = proposal.row
+        self.tree.apply(proposal.slot, (row,))
+        if self.speculative[row[1]] is proposal:
+            del self.speculative[row[1]]
+        if self.newest is proposal:
+            self.newest = None
+        proposal.waiter.reply(proposal.answer)
+        if proposal.held is not None:
+            for release in proposal.held:
+                release(None)
+
+    def abandon(self, proposal: Proposal, error: BaseException) -> None:
+        """The log could not take it: drop the speculative layer, tell who waits that the outcome is unknown.
+
+        Everything behind it was evaluated on the strength of it, so all of that goes too; the log refuses those
+        proposals by itself (see LogWriter.append), and they come here one by one, in their order. The next
+        proposal takes the first of the lost slots again.
+        """
+        if proposal.epoch == self.epoch:
+            self.epoch += 1
+            self.speculative.clear()
+            self.newest = None
+            self.proposed_slot = self.tree.applied_slot
+        proposal.waiter.fail(error)
+        for release in proposal.held or ():
+            release(error)

@@ -1,0 +1,91 @@
+"""From a table's name and a row's key to the partition that owns the row.
+
+A table's rows are ordered by (hash of the partition key, sort key); each partition owns one contiguous range of
+that order, so finding the owner is the floor of the key among the ranges' lower ends. A route is what the router
+knows of one table: its keys and its partitions in order. Here all partitions are on this node; the
+answer of `partition_of` is the partition itself.
+
+Source: Amazon DynamoDB (ATC 2022), sections 3 and 6.6.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+
+from varley.errors import ResourceNotFound
+from varley.metadata.catalog import Described
+from varley.node.node import Node
+from varley.node.partition import Partition
+from varley.table.keys import KeyCodec
+from varley.table.table_name import table_name
+
+
+class Route:
+    """One table, as requests see it."""
+
+    __slots__ = ("_lows", "_only", "keys", "name", "partitions")
+
+    def __init__(self, name: str, keys: KeyCodec, lows: Sequence[bytes], partitions: Sequence[Partition]) -> None:
+        assert len(lows) == len(partitions) > 0
+        assert lows[0] == b"" and list(lows) == sorted(lows)
+        self.name = name
+        self.keys = keys
+        self.partitions = list(partitions)
+        self._lows = list(lows)    # partition i owns [lows[i], lows[i + 1]) of (hash + sort key)
+        self._only = partitions[0] if len(partitions) == 1 else None
+
+    def partition_of(self, row_key: bytes) -> Partition:
+        """The owner of a row; `row_key` begins with its space byte."""
+        only = self._only
+        if only is not None:
+            return only
+        return self.partitions[bisect_right(self._lows, row_key[1:]) - 1]
+
+    def partitions_over(self, low: bytes, high: bytes | None, *, reverse: bool = False) -> Iterator[Partition]:
+        """The owners of [low, high) of the item space, in reading order. Bounds begin with the space byte."""
+        first = bisect_right(self._lows, low[1:]) - 1
+        last = len(self._lows) if high is None or len(high) == 1 else max(bisect_left(self._lows, high[1:]), first + 1)
+        owners = self.partitions[max(first, 0) : last]
+        return iter(reversed(owners) if reverse else owners)
+
+
+class Router:
+    """All routes of this server, and the partitions behind them."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._routes: dict[str, Route] = {}
+
+    def route(self, name_or_arn: str) -> Route:
+        """Raises ValidationError for what cannot be a table's name, ResourceNotFound for a table that is not."""
+        route = self._routes.get(name_or_arn)
+        if route is None:
+            route = self._routes.get(table_name(name_or_arn))
+            if route is None:
+                raise ResourceNotFound("Requested resource not found")
+        return route
+
+    def statistics(self, name: str) -> tuple[int, int]:
+        """(items, DynamoDB bytes) of a table, exact and now; (0, 0) if there is no such table."""
+        route = self._routes.get(name)
+        if route is None:
+            return 0, 0
+        trees = [partition.tree for partition in route.partitions]
+        return sum(tree.item_count for tree in trees), sum(tree.size_bytes for tree in trees)
+
+    def add(self, described: Described, partitions: Sequence[Partition]) -> None:
+        """Serve a table whose partitions are open, in the order of its map."""
+        lows = [each.low for each in described.partitions]
+        table = described.table
+        self._routes[table.name] = Route(table.name, KeyCodec(table.key_schema), lows, partitions)
+
+    async def open_partitions(self, described: Described) -> None:
+        """Begin to serve a new table."""
+        self.add(described, [self._node.create_group(each.group) for each in described.partitions])
+
+    async def close_partitions(self, described: Described) -> None:
+        """Serve a deleted table no more, and remove what its partitions held."""
+        del self._routes[described.table.name]
+        for each in described.partitions:
+            await self._node.remove_group(each.group)

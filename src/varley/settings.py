@@ -1,0 +1,368 @@
+"""Settings, in two frozen classes: what a whole cluster must agree on, and what one node may choose.
+
+A setting comes from the first of these that has it:
+
+    1. a flag               --port 8001                 --initial-partitions 4
+    2. an environment       VARLEY_PORT=8001            VARLEY_CLUSTER__INITIAL_PARTITIONS=4
+       variable             (a double underscore stands for the dot)
+    3. a TOML file          port = 8001                 [cluster]
+       (--config FILE)                                  initial_partitions = 4
+    4. its default below
+
+A setting that does not exist is an error that names the nearest one that does, wherever it came from: a
+misspelt `max_conections` that is silently ignored is found in production. Fields are described once, here:
+flags, `--help`, parsing and checks are all read from them.
+
+The rule that protects people from themselves is checked in `NodeSettings` itself, so that no way of starting
+a server avoids it: beyond loopback, anybody who reaches the port could read and drop every table, so such a
+server does not start unless it is told `insecure`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from varley.errors import BadSettings
+
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+ENVIRONMENT_PREFIX: Final = "VARLEY_"
+CLUSTER_PREFIX: Final = "cluster."
+
+
+def _setting(default: Any, description: str, *, low: float | None = None, high: float | None = None) -> Any:
+    """A field with its description, and the range of its values when it is a number (both ends included)."""
+    return field(default=default, metadata={"help": description, "low": low, "high": high})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterSettings:
+    """What all nodes of a cluster must agree on."""
+
+    initial_partitions: int = _setting(1, "Partitions of a new table.", low=1, high=1024)
+    enforce_capacity: bool = _setting(
+        False, "Refuse requests beyond a table's provisioned throughput, as DynamoDB does."
+    )
+
+    def __post_init__(self) -> None:
+        _check_all(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSettings:
+    """What one node chooses for itself. Seconds are floats; sizes are bytes."""
+
+    # Where it listens
+    host: str = _setting("127.0.0.1", "Address to listen on.")
+    port: int = _setting(8000, "Port to listen on; 0 takes a free one.", low=0, high=65535)
+    insecure: bool = _setting(
+        False, "Listen beyond this machine, with no authentication: any key can do everything."
+    )
+    tls_cert: str | None = _setting(None, "File with the TLS certificate chain (PEM); with tls_key: HTTPS.")
+    tls_key: str | None = _setting(None, "File with the TLS private key (PEM).")
+    cors: str = _setting(
+        "*", 'Origins whose web pages may call this server: comma-separated, "*" for all, "" for none.'
+    )
+    admin_host: str = _setting("127.0.0.1", "Address of the admin port.")
+    admin_port: int | None = _setting(
+        None, "Port of metrics, health and clock: 0 is any free one; without it, none.", low=0, high=65535
+    )
+
+    # Where data is
+    data_dir: str = _setting("varley-data", "Folder of the data; made if it is not there.")
+    in_memory: bool = _setting(False, "Keep everything in memory; nothing is written to disk.")
+
+    # What clients see
+    region: str = _setting("us-east-1", "Region in ARNs when a request's signature names none.")
+    development_clock: bool | None = _setting(
+        None, "Let the admin port move the clock. By default only a server on loopback does."
+    )
+
+    # Log and checkpoints
+    segment_bytes: int = _setting(64 * 1024**2, "Size of one log file.", low=64 * 1024, high=4 * 1024**3)
+    checkpoint_overlay_bytes: int = _setting(
+        64 * 1024**2, "Writes kept in memory by one replica before they are moved to its tree.", low=4096
+    )
+    checkpoint_log_bytes: int = _setting(
+        512 * 1024**2, "Log kept for recovery before the oldest replicas are moved to their trees.", low=4096
+    )
+
+    # Limits of the front door
+    max_connections: int = _setting(10_000, "Connections at once; more wait to be accepted.", low=1)
+    head_timeout_seconds: float = _setting(10.0, "Time for a request's headers to arrive.", low=0.001)
+    body_timeout_seconds: float = _setting(30.0, "Time for a request's body to arrive.", low=0.001)
+    idle_timeout_seconds: float = _setting(
+        180.0, "Time after which a connection with no request is closed.", low=0.001
+    )
+    drain_seconds: float = _setting(10.0, "Time for running requests to end when the server stops.", low=0)
+
+    # What the operator sees
+    log_level: str = _setting("info", f"How much is logged: {', '.join(LOG_LEVELS)}.")
+
+    def __post_init__(self) -> None:
+        refuse_without_asserts()
+        _check_all(self)
+        if self.log_level not in LOG_LEVELS:
+            raise BadSettings(f"log_level is {self.log_level!r}", hint=f"It is {' or '.join(LOG_LEVELS)}")
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise BadSettings(
+                "TLS needs a certificate and its key, and only one of the two is set",
+                hint="Set both tls_cert and tls_key, or neither",
+            )
+        if not self.insecure:
+            self._refuse_unprotected("host", self.host)
+            if self.admin_port is not None:
+                self._refuse_unprotected("admin_host", self.admin_host)
+
+    def _refuse_unprotected(self, name: str, address: str) -> None:
+        if is_loopback(address):
+            return
+        raise BadSettings(
+            f"{name} {address!r} can be reached from other machines, and this server does not check who "
+            "calls: anybody who reaches the port could read, change and delete every table",
+            hint="Listen on 127.0.0.1, or add --insecure (VARLEY_INSECURE=true) if the network itself "
+            "keeps strangers out, as inside a container whose port is published on 127.0.0.1 only",
+        )
+
+    @property
+    def clock_is_movable(self) -> bool:
+        """Whether the admin port may move this server's clock."""
+        if self.development_clock is not None:
+            return self.development_clock
+        return is_loopback(self.host) and is_loopback(self.admin_host)
+
+    @property
+    def scheme(self) -> str:
+        return "http" if self.tls_cert is None else "https"
+
+
+def load(
+    flags: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+    config_path: str | None = None,
+) -> tuple[NodeSettings, ClusterSettings]:
+    """The settings of this process.
+
+    `flags`: values by the setting's name ("port", "cluster.initial_partitions"); None means not given.
+    `environment`: os.environ by default. `config_path`: the TOML file; by default what VARLEY_CONFIG names.
+    Raises BadSettings, naming the setting, where it came from and what would be right (the operator's fault).
+    """
+    environment = os.environ if environment is None else environment
+    config_path = config_path or environment.get(ENVIRONMENT_PREFIX + "CONFIG") or None
+    values: dict[str, Any] = {}
+    if config_path is not None:
+        values.update(_from_file(config_path))
+    values.update(_from_environment(environment))
+    values.update(_from_flags(flags or {}))
+    node = {name: value for name, value in values.items() if not name.startswith(CLUSTER_PREFIX)}
+    cluster = {
+        name.removeprefix(CLUSTER_PREFIX): value
+        for name, value in values.items()
+        if name.startswith(CLUSTER_PREFIX)
+    }
+    return NodeSettings(**node), ClusterSettings(**cluster)
+
+
+def all_settings() -> dict[str, dataclasses.Field[Any]]:
+    """Every setting by its full name, in the order of `--help`."""
+    named = {each.name: each for each in dataclasses.fields(NodeSettings)}
+    named.update({CLUSTER_PREFIX + each.name: each for each in dataclasses.fields(ClusterSettings)})
+    return named
+
+
+def kind_of(setting: dataclasses.Field[Any]) -> str:
+    """ "int", "float", "str" or "bool": what the setting holds when it is not None."""
+    # A string, since annotations are not evaluated in this module.
+    kind = str(setting.type).removesuffix(" | None")
+    assert kind in ("int", "float", "str", "bool"), kind
+    return kind
+
+
+def environment_name(setting_name: str) -> str:
+    """ "cluster.initial_partitions" -> "VARLEY_CLUSTER__INITIAL_PARTITIONS"."""
+    return ENVIRONMENT_PREFIX + setting_name.replace(".", "__").upper()
+
+
+def refuse_without_asserts() -> None:
+    """Raises BadSettings under `python -O` (PYTHONOPTIMIZE), which removes every assert from the program.
+
+    The asserts are what stops a server before it writes down something that cannot be true.
+    """
+    if not __debug__:
+        raise BadSettings(
+            "Varley does not run under `python -O`: it would lose the checks that keep it from damaging data",
+            hint="Start it without -O, and without PYTHONOPTIMIZE in the environment",
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`. A name other than localhost counts as reachable."""
+    if host == "localhost":
+        return True
+    if host.startswith("127.") and host.replace(".", "").isdigit():
+        return True     # the usual case, without the import
+    import ipaddress  # here, since it takes 4 ms of a start and is seldom needed
+
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+# Where settings come from
+
+
+def _from_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
+    known = all_settings()
+    for name in flags:
+        if name not in known:
+            raise _unknown(name, "", list(known), operation="setting")
+    return {
+        name: _parsed(known[name], name, value, "--" + name.removeprefix(CLUSTER_PREFIX).replace("_", "-"))
+        for name, value in flags.items()
+        if value is not None
+    }
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    known = {environment_name(name): name for name in all_settings()}
+    values: dict[str, Any] = {}
+    for variable, text in environment.items():
+        if not variable.startswith(ENVIRONMENT_PREFIX) or variable == ENVIRONMENT_PREFIX + "CONFIG":
+            continue
+        if _is_kubernetes_link(variable, text):
+            continue
+        if variable not in known:
+            raise _unknown(variable, "the environment", [*known, ENVIRONMENT_PREFIX + "CONFIG"])
+        name = known[variable]
+        values[name] = _parsed(all_settings()[name], name, text, variable)
+    return values
+
+
+def _is_kubernetes_link(variable: str, text: str) -> bool:
+    """Whether Kubernetes (or `docker --link`) set this variable, because a service is called "varley".
+
+    It then gives every pod VARLEY_SERVICE_HOST, VARLEY_SERVICE_PORT, VARLEY_PORT=tcp://10.0.0.1:8000,
+    VARLEY_PORT_8000_TCP and more: not one of them is meant for us, and a server that refused to start because
+    of them would refuse in exactly the place where it is deployed under its own name.
+    """
+    if variable == "VARLEY_PORT":
+        return "://" in text
+    return variable.startswith(("VARLEY_SERVICE_", "VARLEY_PORT_"))
+
+
+def _from_file(path: str) -> dict[str, Any]:
+    import tomllib  # here, since most starts have no file
+
+    try:
+        with open(path, "rb") as file:
+            tree = tomllib.load(file)
+    except OSError as error:
+        raise BadSettings(
+            f"The settings file cannot be read: {error.strerror}", path=path, operation="open",
+            hint="Give --config (VARLEY_CONFIG) the path of a TOML file",
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSettings(f"The settings file is not TOML: {error}", path=path, operation="read") from error
+    known = all_settings()
+    values: dict[str, Any] = {}
+    for name, value in _flattened(tree):
+        if name not in known:
+            raise _unknown(name, path, list(known))
+        values[name] = _parsed(known[name], name, value, path)
+    return values
+
+
+def _flattened(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """{"cluster": {"a": 1}} -> [("cluster.a", 1)]."""
+    found: list[tuple[str, Any]] = []
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            found.extend(_flattened(value, f"{prefix}{name}."))
+        else:
+            found.append((prefix + name, value))
+    return found
+
+
+def _unknown(name: str, source: str, known: list[str], operation: str = "") -> BadSettings:
+    import difflib  # here, since it is needed only on the way out
+
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+    where = f" in {source}" if source else ""
+    return BadSettings(
+        f"There is no setting {name!r}{where}", operation=operation, hint=f"The nearest is {near[0]!r}"
+    )
+
+
+# What their values may be
+
+_TRUE: Final = ("true", "yes", "on", "1")
+_FALSE: Final = ("false", "no", "off", "0")
+
+
+def _parsed(setting: dataclasses.Field[Any], name: str, value: Any, source: str) -> Any:
+    """`value` as the setting's own type: from text (environment, flags), or as TOML gave it."""
+    kind = kind_of(setting)
+    wrong = BadSettings(f"{name} is {value!r} (from {source})", hint=_expectation(setting))
+    if isinstance(value, str) and kind != "str":
+        text = value.strip()
+        if text == "" and setting.default is None:
+            return None     # VARLEY_ADMIN_PORT= turns off what a file turned on
+        try:
+            value = _bool(text) if kind == "bool" else int(text) if kind == "int" else float(text)
+        except ValueError:
+            raise wrong from None
+    elif value == "" and setting.default is None:
+        return None
+    if not _is_allowed(setting, value):
+        raise wrong
+    return float(value) if kind == "float" else value
+
+
+def _bool(text: str) -> bool:
+    lowered = text.lower()
+    if lowered in _TRUE:
+        return True
+    if lowered in _FALSE:
+        return False
+    raise ValueError(text)
+
+
+def _check_all(settings: ClusterSettings | NodeSettings) -> None:
+    """The same checks for settings that were given in code."""
+    for setting in dataclasses.fields(settings):
+        value = getattr(settings, setting.name)
+        if value is None and setting.default is None:
+            continue
+        if not _is_allowed(setting, value):
+            raise BadSettings(f"{setting.name} is {value!r}", hint=_expectation(setting))
+
+
+def _is_allowed(setting: dataclasses.Field[Any], value: Any) -> bool:
+    kind = kind_of(setting)
+    if kind == "str":
+        return isinstance(value, str)
+    if kind == "bool" or isinstance(value, bool):
+        return kind == "bool" and isinstance(value, bool)
+    if not isinstance(value, int if kind == "int" else (int, float)):
+        return False
+    low, high = setting.metadata["low"], setting.metadata["high"]
+    return math.isfinite(value) and (low is None or value >= low) and (high is None or value <= high)
+
+
+def _expectation(setting: dataclasses.Field[Any]) -> str:
+    """What a value of this setting must be, as a sentence without its full stop."""
+    kind = kind_of(setting)
+    if kind == "bool":
+        return "It is true or false"
+    if kind == "str":
+        return "It is text"
+    noun = "a whole number" if kind == "int" else "a number"
+    low, high = setting.metadata["low"], setting.metadata["high"]
+    if low is not None and high is not None:
+        return f"It is {noun} from {low} to {high}"
+    return f"It is {noun}" + ("" if low is None else f" of at least {low}")

@@ -1,0 +1,214 @@
+"""Writing what was applied into the engine, on a thread of its own, without the event loop noticing.
+
+Why several transactions are safe
+=================================
+
+A checkpoint is written in small durable transactions, in key order; the new `Applied` (slot and counts) goes only
+into the last. Suppose that the power goes after some of them. The tree then holds Applied A, and rows of which some
+are as of A and some as of a later slot F. Recovery reads A and applies the log entries A+1, A+2, ... again.
+
+- *The rows come out right.* An entry holds outcomes, not requests: "this key has this value now". Every row that
+  differs from its state at A was written by an entry in (A, F], so it is written again, and the last entry that
+  wrote it decides, whatever the engine held in between. The log still has those entries: it may drop an entry only
+  when a complete checkpoint covers it, and it holds all up to F, because only logged entries are applied.
+- *The counts come out right.* `item_count` and `size_bytes` are never counted from the engine's rows. Those of A are
+  exact; each entry carries, for each row, the size of what it replaced *at its slot* (or that there was nothing), so
+  it adds the same difference at every replay, whatever the engine holds. The sum of A and the differences of
+  (A, end] is exact at the end.
+
+Being interrupted at any row, any number of times, is the same story with another A.
+
+Pace
+====
+
+This thread shares the interpreter's lock with an event loop that may serve 40,000 requests a second. What hurts the
+loop is not how much is written but for how long the lock is held, and how often it changes hands. So the work is cut
+into slices of a few dozen rows, some 0.1 ms, and after each slice the thread sleeps for at least as long as the
+slice took, so that it backs off when the loop is busy (then a slice takes longer, since it includes waiting for the
+lock). LMDB's own work, above all the sync at the end of a transaction, holds no lock.
+
+Python's own long calls are avoided as well: sorting 200,000 keys in one call, or freeing them in one `del`, stops
+every thread for 20 to 100 ms.
+
+Measured (2 cores; a loop doing 25 us slices of Python work as fast as it can; 200,000 rows of 400 bytes each 25
+times a second; the numbers are in docs/decisions): see there.
+
+Rejected: a helper process that reads the closed log segments and writes them into the trees. It would share no lock
+at all, at the price of parsing the log twice, a second process to start, watch and stop, and a protocol between
+them. It stays the candidate if one core must take more writes than this thread can checkpoint.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from queue import SimpleQueue
+from threading import Thread
+from typing import Final
+
+from sortedcontainers import SortedList
+
+from varley.errors import WorldError
+from varley.storage.tree import Frozen, Tree
+
+TRANSACTION_ROWS: Final = 512           # with rows spread over a large tree: 512 pages of 4 KB to write and sync
+TRANSACTION_BYTES: Final = 1 << 20
+SLICE_ROWS: Final = 32                  # between two pauses, and
+SLICE_BYTES: Final = 64 * 1024          # (a checksum and two copies of 64 KB take 30 us)
+PAUSE_SECONDS_MIN: Final = 0.001
+PAUSE_SECONDS_MAX: Final = 0.050
+PAUSE_RATIO: Final = 1.0                # a pause lasts so many times as long as the slice before it
+
+_BUCKETED_PER_SLICE: Final = 512        # 0.15 us each
+_SORTED_AT_ONCE: Final = 256            # 0.1 ms
+_LOOKED_UP_PER_SLICE: Final = 64        # 1 us each: the row's bytes are in no cache
+_DEPTH_MAX: Final = 4                   # the space and three bytes of hash
+
+Pause = Callable[[], None]
+
+
+class Checkpointer:
+    """The checkpoint thread of a node: it writes one Frozen after another.
+
+    `on_done(tree, frozen)` is called on the checkpoint thread when all of `frozen` is durable; have the loop call
+    `finish(tree, frozen)` then. `on_failure(error, tree, frozen)` likewise when it could not be written: nothing is
+    lost, reads go on, and the same `frozen` may be submitted again (DiskFull and ReadOnly may pass; after another
+    WorldError only a restart helps). `wait(seconds)` is how the thread sleeps.
+    """
+
+    def __init__(
+        self,
+        on_done: Callable[[Tree, Frozen], None],
+        on_failure: Callable[[WorldError, Tree, Frozen], None],
+        *,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._on_done = on_done
+        self._on_failure = on_failure
+        self._pace = Pace(wait)
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread = Thread(target=self._run, name="varley-checkpoint", daemon=True)
+        self._thread.start()
+
+    def submit(self, tree: Tree, frozen: Frozen) -> None:
+        """Write `frozen`, which `tree.freeze` gave, after all that was submitted before."""
+        self._jobs.put(lambda: self._checkpoint(tree, frozen))
+
+    def finish(self, tree: Tree, frozen: Frozen) -> None:
+        """On the loop, after on_done: `tree.finish(frozen)`; its rows are then freed here, piece by piece."""
+        tree.finish(frozen)
+        self._jobs.put(lambda: self._free(frozen))
+
+    def hurry(self, is_hurried: bool) -> None:
+        """Without pauses from now on, because memory runs out or the server stops; False: paced again."""
+        self._pace.is_hurried = is_hurried
+
+    def close(self) -> None:
+        """End after all that was submitted, without pauses."""
+        self.hurry(True)
+        self._jobs.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+
+    def _checkpoint(self, tree: Tree, frozen: Frozen) -> None:
+        try:
+            write_frozen(frozen, self._pace)
+        except WorldError as error:
+            self._on_failure(error, tree, frozen)
+        else:
+            self._on_done(tree, frozen)
+
+    def _free(self, frozen: Frozen) -> None:
+        while frozen.overlay.free(8 * SLICE_ROWS):
+            self._pace()
+
+
+class Pace:
+    """Called between two slices of work: sleeps for as long as the last slice took, within bounds."""
+
+    __slots__ = ("_clock", "_resumed", "_wait", "is_hurried")
+
+    def __init__(self, wait: Callable[[float], None], clock: Callable[[], float] = time.perf_counter) -> None:
+        self._wait = wait
+        self._clock = clock
+        self._resumed = clock()
+        self.is_hurried = False
+
+    def __call__(self) -> None:
+        if self.is_hurried:
+            return
+        took = self._clock() - self._resumed
+        self._wait(min(max(took * PAUSE_RATIO, PAUSE_SECONDS_MIN), PAUSE_SECONDS_MAX))
+        self._resumed = self._clock()
+
+
+def write_frozen(frozen: Frozen, pause: Pause) -> None:
+    """Write all of `frozen` into its engine, durably. Blocks; calls `pause` after each slice of work.
+
+    Raises DiskFull, ReadOnly or another WorldError. Some transactions may have been written by then: see the top
+    of this file.
+    """
+    rows, write = frozen.overlay.rows, frozen.engine.write
+    keys = _in_order(rows, pause)
+    key: bytes | None = next(keys, None)
+    while True:
+        batch: list[tuple[bytes, bytes | None]] = []
+        size = 0
+        while key is not None and len(batch) < TRANSACTION_ROWS and size < TRANSACTION_BYTES:
+            value = rows[key]
+            batch.append((key, value))
+            size += len(key) + (0 if value is None else len(value))
+            key = next(keys, None)
+            if len(batch) % _LOOKED_UP_PER_SLICE == 0:
+                pause()
+        write(_in_slices(batch, pause), frozen.applied if key is None else None)
+        if key is None:
+            return
+        pause()
+
+
+def _in_order(keys: Iterable[bytes], pause: Pause, depth: int = 2) -> Iterator[bytes]:
+    """All `keys`, of which the first depth - 1 bytes agree or differ, in order: a radix sort that can be paused.
+
+    Row keys begin with a hash (after one byte of space), so two or three levels of buckets leave a few keys in
+    each. Many keys with one hash, a large item collection, are left to a sorted list, which is slower.
+    """
+    buckets: dict[bytes, list[bytes]] = {}
+    for number, key in enumerate(keys, 1):
+        buckets.setdefault(key[:depth], []).append(key)
+        if number % _BUCKETED_PER_SLICE == 0:
+            pause()
+    for prefix in sorted(buckets):
+        bucket = buckets.pop(prefix)
+        if len(bucket) <= _SORTED_AT_ONCE:
+            bucket.sort()
+            yield from bucket
+        elif depth < _DEPTH_MAX:
+            yield from _in_order(bucket, pause, depth + 1)
+        else:
+            yield from _in_sorted_list(bucket, pause)
+
+
+def _in_sorted_list(keys: list[bytes], pause: Pause) -> Iterator[bytes]:
+    ordered: SortedList[bytes] = SortedList()
+    for number, key in enumerate(keys, 1):
+        ordered.add(key)
+        if number % SLICE_ROWS == 0:
+            pause()
+    yield from ordered
+
+
+def _in_slices(
+    batch: list[tuple[bytes, bytes | None]], pause: Pause
+) -> Iterator[tuple[bytes, bytes | None]]:
+    rows = size = 0
+    for row in batch:
+        yield row
+        rows += 1
+        size += len(row[1] or b"")
+        if rows >= SLICE_ROWS or size >= SLICE_BYTES:
+            pause()
+            rows = size = 0

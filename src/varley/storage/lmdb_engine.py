@@ -1,0 +1,353 @@
+"""The engine of a replica on disk: one LMDB environment, a copy-on-write B-tree in one memory-mapped file.
+
+    trees/<group, 16 hex digits>/data.mdb, lock.mdb         made at the replica's first checkpoint
+
+A replica that was never checkpointed has no file; a laptop's hundred empty tables cost nothing. The checkpoint
+thread is the only writer. The loop keeps one read transaction open and renews it after each checkpoint, so a read
+is one look-up in the map and no system call.
+
+Damage
+======
+
+LMDB checks none of the bytes that it reads, so Varley does. What is caught, and when:
+
+1. *A row that is read*: every LMDB value ends with the CRC32C of its LMDB key and all before it, and it is checked
+   on each read. Damaged bytes of a value or a key are never served.
+2. *A row that is not found*: a damaged key is a row at a place where nobody looks for it, and "no such row" would
+   be a wrong answer too. LMDB finds the place between two neighbours; an absence is believed only if both are
+   intact and do stand on either side of the key. So damaged keys are found on whichever read they mislead, in leaf
+   pages and in branch pages. This costs a miss about a microsecond, and a hit nothing.
+3. *Structure* (page headers, page numbers in branch pages, LMDB's free list, root pages): a few bytes per page that
+   1 and 2 cannot prove; damaged, they can hide a page of rows, or make LMDB touch memory outside the file, which
+   kills the process. So before LMDB is given a file at start, `lmdb.verify` reads it as bytes and proves that it is a
+   sound tree (see recovery.py: up to a number of bytes per start, because it costs 4 s per GB), and `varley check`
+   does so for any size, with the rows' checksums, order, number and sizes on top. What remains: damage to the
+   structure of a large tree, or while the server runs, is found by `varley check`, not by the read that it misleads.
+4. *A file cut short* would end the process with SIGBUS at the first read past its end. LMDB may leave the file a
+   little shorter than its header says (pages that a transaction took and gave back), so a short file is not wrong by
+   itself, but it is always walked with `lmdb.verify` before it is used.
+
+Rejected: a checksum per page in a side file (LMDB does not say which pages a transaction wrote), a hash tree over
+the rows or a link from each row to its neighbour (they do prove absence, but a write then rewrites its neighbours).
+
+The map
+=======
+
+The map is address space, not memory. It is made by need (`reserve`): one GB at first, a power of two above the worst
+case of the next checkpoint after that, so that a write never meets a full map. It is only resized between
+checkpoints, with the read transaction put down, because LMDB moves the map.
+
+Source: LMDB 0.9's lmdb.h and mdb.c; measurements in docs/decisions.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from collections.abc import Iterator
+from typing import Any, Final
+
+import lmdb
+import lmdb.verify
+from google_crc32c import value as _crc32c
+
+from varley.errors import Damaged, DiskFull, ReadOnly, WorldError
+from varley.storage import long_keys
+from varley.storage.long_keys import LMDB_KEY_BYTES_MAX, ROWS_END
+from varley.storage.tree import NOTHING, Applied, Entry
+
+DATA_FILE: Final = "data.mdb"
+CRC_BYTES: Final = 4
+PAGE_BYTES_MAX: Final = 65536   # LMDB's; its page is the operating system's, 4096 nearly everywhere
+
+# The tree's own row: format version, is a checkpoint under way, group, applied slot, item count, size in bytes.
+META_KEY: Final = b"\xff\x00"
+META_VERSION: Final = 1
+_META: Final = struct.Struct("<HH4xQQQQ")
+
+_MAP_BYTES_MIN: Final = 1 << 30
+_MAP_PAGES_PER_ROW: Final = 12  # a row copies its path and may split each page of it: 2 * depth + 1, depth <= 5
+_pack_crc = struct.Struct("<I").pack
+
+# Appending to bytes their own CRC32C, little-endian, always gives this CRC32C. So a check needs no cutting.
+INTACT: Final = 0x48674BC7
+
+
+class LmdbEngine:
+    """See tree.Engine. `folder`: the replica's own folder, which need not exist yet; its parent must.
+
+    Raises Damaged if the tree in it is not one that Varley has written, or is cut short.
+    """
+
+    __slots__ = (
+        "_cursor", "_env", "_is_broken", "_is_folder_durable", "_look_up", "_map_bytes", "_map_pages", "_txn", "applied", "folder",
+        "group", "has_partial_checkpoint",
+    )  # fmt: skip
+
+    def __init__(self, folder: str, group: int) -> None:
+        self.folder = folder
+        self.group = group
+        self.applied: Applied = NOTHING
+        self.has_partial_checkpoint = False # rows of slots above applied.slot may be in the file; the log has them
+        self._map_bytes = _MAP_BYTES_MIN
+        self._is_broken = False             # a write failed in a way that only opening anew can repair
+        self._is_folder_durable = False     # the names of the file and of its folder are on disk
+        self._env: Any = None               # None: no file yet. Made by the checkpoint thread
+        self._txn: Any = None               # the loop's read transaction; None: it sees no file
+        self._look_up: Any = _no_row        # _txn.get
+        self._cursor: Any = None            # in _txn, for misses; made when first needed
+        if os.path.exists(self.path):
+            self._open_existing()
+
+    @property
+    def path(self) -> str:
+        return os.path.join(self.folder, DATA_FILE)
+
+    # Reading: the loop thread
+
+    def get(self, key: bytes) -> bytes | None:
+        """The stored value at `key`. Raises Damaged."""
+        if len(key) >= LMDB_KEY_BYTES_MAX:
+            key = long_keys.place(key)[0]
+        try:
+            raw = self._look_up(key)
+        except lmdb.Error as error:
+            raise self._damaged("The tree cannot be read", key) from error
+        if raw is None:
+            return self._absent(key)
+        if _crc32c(key + raw) != INTACT:
+            raise self._damaged("A row's checksum is wrong", key)
+        value: bytes = raw[:-CRC_BYTES]
+        return value
+
+    def _absent(self, key: bytes) -> None:
+        """Believe that LMDB has no `key`: the rows on either side of the gap are intact and enclose it."""
+        if self._txn is None:
+            return
+        try:
+            cursor = self._cursor
+            if cursor is None:
+                cursor = self._cursor = self._txn.cursor()
+            if not cursor.set_range(key):   # the tree's own row is always there, and last of all
+                raise self._damaged("The tree has lost its end", key)
+            after, raw = cursor.item()
+            if after <= key:
+                raise self._damaged("The tree is out of order", key)
+            if _crc32c(after + raw) != INTACT:
+                raise self._damaged("A row's checksum is wrong", after)
+            if cursor.prev():
+                before, raw = cursor.item()
+                if before >= key:
+                    raise self._damaged("The tree is out of order", key)
+                if _crc32c(before + raw) != INTACT:
+                    raise self._damaged("A row's checksum is wrong", before)
+        except lmdb.Error as error:
+            raise self._damaged("The tree cannot be read", key) from error
+
+    def scan(self, low: bytes, high: bytes | None, reverse: bool) -> Iterator[Entry]:
+        """The rows of [low, high) in order. Raises Damaged."""
+        if self._txn is None:
+            return
+        try:
+            yield from long_keys.walk(self._txn.cursor, self._open_row, low, high, reverse)
+        except lmdb.Error as error:
+            raise self._damaged("The tree cannot be read", low) from error
+
+    def _open_row(self, physical: bytes, raw: bytes) -> bytes:
+        if _crc32c(physical + raw) != INTACT:
+            raise self._damaged("A row's checksum is wrong", physical)
+        return raw[:-CRC_BYTES]
+
+    def renew(self) -> None:
+        """Let reads see what was written."""
+        self._stop_reading()
+        self._start_reading()
+
+    def _start_reading(self) -> None:
+        if self._env is not None:
+            self._txn = self._env.begin()
+            self._look_up = self._txn.get
+
+    def _stop_reading(self) -> None:
+        if self._txn is not None:
+            self._txn.abort()
+            self._txn, self._cursor, self._look_up = None, None, _no_row
+
+    def reserve(self, rows: int, size: int) -> None:
+        """Make sure that a checkpoint of `rows` rows and `size` bytes will fit. Before `write`, not during it."""
+        need = 2 * size + (rows + 1024) * _MAP_PAGES_PER_ROW * 4096
+        if self._env is not None:
+            need += (self._env.info()["last_pgno"] + 1) * 4096
+        if need <= self._map_bytes:
+            return
+        self._map_bytes = 1 << need.bit_length()
+        if self._env is not None:
+            self._stop_reading()
+            self._env.set_mapsize(self._map_bytes)
+            self._start_reading()
+
+    def close(self) -> None:
+        self._stop_reading()
+        if self._env is not None:
+            self._env.close()
+            self._env = None
+
+    # Writing: the checkpoint thread
+
+    def write(self, rows: Iterator[tuple[bytes, bytes | None]], applied: Applied | None) -> None:
+        """See tree.Engine."""
+        if self._is_broken:
+            raise WorldError(
+                "An earlier write to this tree failed", path=self.path, operation="write",
+                hint="Restart the server: it recovers the tree from the log.",
+            )  # fmt: skip
+        try:
+            if self._env is None:
+                os.makedirs(self.folder, exist_ok=True)
+                self._env = self._open()
+            with self._env.begin(write=True) as txn:
+                for key, value in rows:
+                    _write_row(txn, key, value)
+                self._write_meta(txn, applied)
+            if not self._is_folder_durable:
+                _sync_folder(self.folder)
+                _sync_folder(os.path.dirname(self.folder))
+                self._is_folder_durable = True
+        except (lmdb.Error, OSError) as error:
+            raise self._failed_write(error) from error
+        self.has_partial_checkpoint = applied is None
+        if applied is not None:
+            self.applied = applied
+
+    def _write_meta(self, txn: Any, applied: Applied | None) -> None:
+        if applied is None and self.has_partial_checkpoint:
+            return      # it stands there already
+        payload = _META.pack(META_VERSION, applied is None, self.group, *(applied or self.applied))
+        txn.put(META_KEY, payload + _pack_crc(_crc32c(META_KEY + payload)))
+
+    def _failed_write(self, error: Exception) -> WorldError:
+        code = error.errno if isinstance(error, OSError) else _code_of(error)
+        if code in (errno.ENOSPC, errno.EDQUOT):
+            return DiskFull("No space for a checkpoint", path=self.path, operation="write",
+                            hint="The log keeps everything; the checkpoint is tried again.")  # fmt: skip
+        if code == errno.EROFS:
+            return ReadOnly("The disk does not take writes", path=self.path, operation="write")
+        # After a failed write or sync nobody knows what is on disk. Copy-on-write keeps the last transaction safe.
+        self._is_broken = True
+        return WorldError(f"A checkpoint failed: {error}", path=self.path, operation="write",
+                          hint="Restart the server: it recovers the tree from the log.")  # fmt: skip
+
+    # Opening
+
+    def _open(self) -> Any:
+        # lock=True although one process owns the file: it is LMDB's table of readers that keeps the writer from
+        # using again the pages that the loop's read transaction sees. sync: each commit is durable.
+        # readahead off: rows are read one at a time from anywhere.
+        return lmdb.open(
+            self.folder, map_size=self._map_bytes, mode=0o700, max_readers=8, max_spare_txns=1, readahead=False
+        )
+
+    def _open_existing(self) -> None:
+        length = os.path.getsize(self.path)
+        if length == 0:
+            return      # made, and then the power went: the log has everything, or recovery finds the hole
+        while self._map_bytes < 2 * length:
+            self._map_bytes *= 2
+        try:
+            self._env = self._open()
+            pages = self._env.info()["last_pgno"] + 1
+            if length < pages * self._env.stat()["psize"]:
+                self._env.close()
+                self._env = None
+                verify_structure(self.folder, self.group)
+                self._env = self._open()
+            if self._env.info()["last_txnid"] == 0:
+                return  # made, and nothing was ever written
+            self._start_reading()
+            self._read_meta()
+        except lmdb.Error as error:
+            self.close()
+            raise self._damaged("The tree cannot be opened", META_KEY) from error
+        except Damaged:
+            self.close()
+            raise
+
+    def _read_meta(self) -> None:
+        raw = self._look_up(META_KEY)
+        if raw is None or len(raw) != _META.size + CRC_BYTES or _crc32c(META_KEY + raw) != INTACT:
+            raise self._damaged("The tree's own row is missing or damaged", META_KEY)
+        version, partial, group, *applied = _META.unpack(raw[:-CRC_BYTES])
+        if version != META_VERSION:
+            raise self._damaged(f"The tree has format version {version}, this Varley reads {META_VERSION}", META_KEY)
+        if group != self.group:
+            raise self._damaged(f"The tree is that of group {group}", META_KEY)
+        self.applied = Applied(*applied)
+        self.has_partial_checkpoint = bool(partial)
+
+    def _damaged(self, problem: str, physical: bytes) -> Damaged:
+        return Damaged(
+            problem, path=self.path, group=self.group,
+            hint=f"LMDB key {physical.hex()}. Stop the server, run `varley check`, restore the folder from a copy.",
+        )  # fmt: skip
+
+
+def verify_structure(folder: str, group: int) -> None:
+    """Prove from its bytes, without LMDB, that the tree in `folder` is sound. Costs about 4 s per GB.
+
+    Raises Damaged. The first finding is in its text; `check` lists all.
+    """
+    path = os.path.join(folder, DATA_FILE)
+    problems = structure_problems(folder)
+    if problems:
+        raise Damaged(f"The tree's structure is damaged: {problems[0]}", path=path, group=group,
+                      hint="Stop the server, run `varley check`, restore the folder from a copy.")  # fmt: skip
+
+
+def structure_problems(folder: str) -> list[str]:
+    """What is wrong with the pages of the tree in `folder`, as text; empty: nothing."""
+    try:
+        problems: list[str] = lmdb.verify.verify(folder)
+    except lmdb.verify.VerifyError as error:
+        return [str(error)]
+    return problems
+
+
+def _write_row(txn: Any, key: bytes, value: bytes | None) -> None:
+    assert b"" < key < ROWS_END, "the first byte of a row key is its space, and that is not FF"
+    if len(key) < LMDB_KEY_BYTES_MAX:
+        if value is None:
+            txn.delete(key)
+        else:
+            txn.put(key, value + _pack_crc(_crc32c(key + value)))
+        return
+    physical, pointers = long_keys.place(key)
+    if value is None:
+        if txn.delete(physical):
+            long_keys.remove_empty_subtrees(key, pointers, txn)
+        return
+    txn.put(physical, value + _pack_crc(_crc32c(physical + value)))
+    for pointer in pointers:
+        txn.put(pointer, _pack_crc(_crc32c(pointer)))
+
+
+def _no_row(key: bytes) -> None:
+    """What a look-up gives while there is no file."""
+    return
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _code_of(error: Exception) -> int | None:
+    """The errno in an lmdb.Error, which LMDB gives as its text."""
+    text = str(error)
+    for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        if os.strerror(code) in text:
+            return code
+    return None

@@ -1,0 +1,75 @@
+"""The engine of a server that keeps nothing (`--in-memory`): rows of past checkpoints, in memory.
+
+It exists so that a tree without a disk is the same tree: the overlay still ends as rows of an engine and its
+tombstones go away, by the same calls from the same threads.
+
+The checkpoint thread writes while the loop reads. A row that is being written is hidden by the frozen overlay, so
+it does not matter which version a reader meets; what matters is that the sorted keys do not change under an
+iterator. So both sides take a lock, a write for a few rows at a time, a read for a block of rows at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from threading import Lock
+from typing import Final
+
+from sortedcontainers import SortedList
+
+from varley.storage.tree import NOTHING, Applied, Entry
+
+_BLOCK_ROWS: Final = 128    # how many rows a range read takes at once
+
+
+class MemoryEngine:
+    """See tree.Engine."""
+
+    __slots__ = ("_keys", "_lock", "_rows", "applied")
+
+    def __init__(self) -> None:
+        self.applied: Applied = NOTHING
+        self._rows: dict[bytes, bytes] = {}
+        self._keys: SortedList[bytes] = SortedList()    # the keys of _rows, whenever _lock is free
+        self._lock = Lock()
+
+    def get(self, key: bytes) -> bytes | None:
+        return self._rows.get(key)
+
+    def scan(self, low: bytes, high: bytes | None, reverse: bool) -> Iterator[Entry]:
+        rows, inclusive = self._rows, (True, False)
+        while True:
+            with self._lock:
+                keys = islice(self._keys.irange(low, high, inclusive, reverse), _BLOCK_ROWS)
+                block = [(key, rows[key]) for key in keys]
+            yield from block
+            if len(block) < _BLOCK_ROWS:
+                return
+            if reverse:
+                high = block[-1][0]
+            else:
+                low, inclusive = block[-1][0], (False, False)
+
+    def reserve(self, rows: int, size: int) -> None:
+        pass
+
+    def write(self, rows: Iterator[tuple[bytes, bytes | None]], applied: Applied | None) -> None:
+        for key, value in rows:
+            with self._lock:
+                if key not in self._rows:
+                    if value is not None:
+                        self._keys.add(key)
+                        self._rows[key] = value
+                elif value is not None:
+                    self._rows[key] = value
+                else:
+                    del self._rows[key]
+                    self._keys.remove(key)
+        if applied is not None:
+            self.applied = applied
+
+    def renew(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,159 @@
+"""A table as clients are shown it: the TableDescription of DescribeTable and of the answers to changes.
+
+Which members are there says something, and tools rely on it: a table that was always provisioned has no
+BillingModeSummary, an absent SSEDescription means the service's own key, an absent TableClassSummary means
+STANDARD. The answers to changes are not what DescribeTable says a moment later: they tell of a change under
+way.
+
+    CreateTable    CREATING; no WarmThroughput unless it was asked for; no time of the change to on-demand
+    UpdateTable    UPDATING (for capacity, billing and class; the rest stays ACTIVE); capacity as it was
+    DeleteTable    DELETING; neither keys nor time of creation
+
+Here a change is done before its answer goes out, so the first DescribeTable after it shows the new state,
+ACTIVE.
+
+Sources: the service model 2012-08-10 in botocore 1.44.5; which members are there when, and the answers to
+changes: as observed by users of the service, us-west-2, October 2026.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from varley.table.schema import Encryption, OnDemandThroughput, Provisioned, Table, WarmThroughput
+from varley.table.table_name import table_arn
+
+Description = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """For whom, and when, a table is described. Account and Region appear in ARNs only."""
+
+    account: str
+    region: str
+    now: float    # epoch seconds
+
+
+def description(table: Table, view: View, *, item_count: int, size_bytes: int) -> Description:
+    """What DescribeTable shows."""
+    shown: Description = {
+        "AttributeDefinitions": [
+            {"AttributeName": each.name, "AttributeType": each.kind} for each in table.attribute_definitions
+        ],
+        "TableName": table.name,
+        "KeySchema": _key_schema(table),
+        "TableStatus": table.status,
+        "CreationDateTime": _time(table.created_at),
+        "ProvisionedThroughput": _provisioned(table.provisioned, view.now),
+        "TableSizeBytes": size_bytes,
+        "ItemCount": item_count,
+        "TableArn": table_arn(table.name, account=view.account, region=view.region),
+        "TableId": table.id,
+    }
+    if table.on_demand_since is not None:
+        shown["BillingModeSummary"] = {
+            "BillingMode": table.billing_mode,
+            "LastUpdateToPayPerRequestDateTime": _time(table.on_demand_since),
+        }
+    if table.encryption is not None:
+        shown["SSEDescription"] = _encryption(table.encryption, view)
+    if table.table_class is not None:
+        shown["TableClassSummary"] = {"TableClass": table.table_class}
+        if table.table_class_changed_at is not None:
+            shown["TableClassSummary"]["LastUpdateDateTime"] = _time(table.table_class_changed_at)
+    shown["DeletionProtectionEnabled"] = table.deletion_protection
+    if table.on_demand is not None:
+        shown["OnDemandThroughput"] = _on_demand(table.on_demand)
+    shown["WarmThroughput"] = _warm(table.warm, "ACTIVE")
+    return shown
+
+
+def description_when_created(table: Table, view: View, *, warm_was_asked_for: bool) -> Description:
+    """What CreateTable answers."""
+    shown = description(table, view, item_count=0, size_bytes=0)
+    shown["TableStatus"] = "CREATING"
+    if "BillingModeSummary" in shown:
+        shown["BillingModeSummary"] = {"BillingMode": table.billing_mode}
+    if warm_was_asked_for:
+        shown["WarmThroughput"]["Status"] = "UPDATING"
+    else:
+        del shown["WarmThroughput"]
+    return shown
+
+
+def description_when_updated(
+    before: Table, after: Table, view: View, *, item_count: int, size_bytes: int, updating: bool
+) -> Description:
+    """What UpdateTable answers. `updating`: the change is of a kind for which the status is said to be UPDATING."""
+    shown = description(after, view, item_count=item_count, size_bytes=size_bytes)
+    if updating:
+        shown["TableStatus"] = "UPDATING"
+    if after.billing_mode != before.billing_mode and after.billing_mode == "PAY_PER_REQUEST":
+        shown["BillingModeSummary"] = {"BillingMode": after.billing_mode}
+    elif after.billing_mode == before.billing_mode and after.provisioned != before.provisioned:
+        throughput = shown["ProvisionedThroughput"]
+        throughput["ReadCapacityUnits"] = before.provisioned.read_units
+        throughput["WriteCapacityUnits"] = before.provisioned.write_units
+        throughput["NumberOfDecreasesToday"] = before.provisioned.decreases_on(view.now)
+    if after.encryption != before.encryption:
+        shown["SSEDescription"] = {"Status": "UPDATING"}
+    if after.warm != before.warm:
+        changing = after.provisioned == before.provisioned
+        shown["WarmThroughput"] = _warm(before.warm, "UPDATING" if changing else "ACTIVE")
+    return shown
+
+
+def description_when_deleted(table: Table, view: View, *, item_count: int, size_bytes: int) -> Description:
+    """What DeleteTable answers."""
+    shown = description(table, view, item_count=item_count, size_bytes=size_bytes)
+    shown["TableStatus"] = "DELETING"
+    kept = ("TableName", "TableStatus", "ProvisionedThroughput", "TableSizeBytes", "ItemCount", "TableArn",
+            "TableId", "BillingModeSummary", "TableClassSummary", "DeletionProtectionEnabled")  # fmt: skip
+    return {name: shown[name] for name in kept if name in shown}
+
+
+def _key_schema(table: Table) -> list[dict[str, str]]:
+    kinds = ("HASH", "RANGE")
+    return [
+        {"AttributeName": name, "KeyType": kind}
+        for name, kind in zip(table.key_schema.names, kinds, strict=False)
+    ]
+
+
+def _provisioned(provisioned: Provisioned, now: float) -> dict[str, Any]:
+    shown: dict[str, Any] = {}
+    if provisioned.increased_at is not None:
+        shown["LastIncreaseDateTime"] = _time(provisioned.increased_at)
+    if provisioned.decreased_at is not None:
+        shown["LastDecreaseDateTime"] = _time(provisioned.decreased_at)
+    shown["NumberOfDecreasesToday"] = provisioned.decreases_on(now)
+    shown["ReadCapacityUnits"] = provisioned.read_units
+    shown["WriteCapacityUnits"] = provisioned.write_units
+    return shown
+
+
+def _on_demand(caps: OnDemandThroughput) -> dict[str, int]:
+    shown = {"MaxReadRequestUnits": caps.max_read_units, "MaxWriteRequestUnits": caps.max_write_units}
+    return {name: units for name, units in shown.items() if units is not None}
+
+
+def _warm(warm: WarmThroughput, status: str) -> dict[str, Any]:
+    return {
+        "ReadUnitsPerSecond": warm.read_units,
+        "WriteUnitsPerSecond": warm.write_units,
+        "Status": status,
+    }
+
+
+def _encryption(encryption: Encryption, view: View) -> dict[str, str]:
+    key = encryption.key or "alias/aws/dynamodb"
+    if not key.startswith("arn:"):
+        resource = key if key.startswith("alias/") else f"key/{key}"
+        key = f"arn:aws:kms:{view.region}:{view.account}:{resource}"
+    return {"Status": "ENABLED", "SSEType": "KMS", "KMSMasterKeyArn": key}
+
+
+def _time(epoch_seconds: float) -> float:
+    return round(epoch_seconds, 3)    # the service gives milliseconds

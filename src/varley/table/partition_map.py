@@ -1,0 +1,151 @@
+"""Which partition owns which part of a table.
+
+Where an item lies in its table is its *location*: the 16-byte hash of its partition key followed by the
+bytes of its sort key, that is its row key without the space byte. Locations are ordered as bytes, and each
+partition owns one contiguous range of them, [low, high), so a partition may be split anywhere, also between
+two sort keys of one partition key.
+
+    low        ""        4000…00      8000…00      C000…00
+    group       7           8            9           10            each is one replica group
+                |-----------|------------|-----------|------------>
+
+Only the lower ends are kept: a range ends where the next begins, and the last has no end. So a map that
+leaves a location without an owner, or gives it two, cannot be written down. The JSON form, low ends in
+hexadecimal:
+
+    {"format_version": 1, "partitions": [{"low": "", "group": 7, "epoch": 1}, {"low": "40…", …}]}
+
+An epoch counts the changes of one partition's range or members; a node that is asked with an old one knows
+that the asker's map is old.
+
+A parallel Scan cuts the same space into segments. They are ranges of the hash alone and do not depend on the
+partitions, so a segment means the same items before and after a split.
+
+Source: Amazon DynamoDB (ATC 2022), section 3: "each partition hosts a disjoint and contiguous part of the
+table's key-range"; that a location is hash and sort key together is there too.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import Final
+
+import msgspec
+
+from varley.table.stored_format import Stored, stored_decoder
+
+FORMAT_VERSION: Final = 1
+
+_HASHES: Final = 1 << 128
+_HASH_BYTES: Final = 16
+
+
+class PartitionRange(msgspec.Struct, frozen=True):
+    """One partition: it owns the locations in [low, high); `high` is None in the last."""
+
+    low: bytes
+    high: bytes | None
+    group: int    # replica group; never used again by another partition
+    epoch: int
+
+
+class PartitionMap:
+    """All partitions of one table, in the order of their ranges. Immutable.
+
+    The first range begins at b"", each begins where the one before it ends, and the last has no end.
+    """
+
+    __slots__ = ("_lows", "partitions")
+
+    def __init__(self, partitions: Sequence[PartitionRange]) -> None:
+        assert partitions
+        assert partitions[0].low == b""
+        assert partitions[-1].high is None
+        for one, next_one in pairwise(partitions):
+            assert one.high == next_one.low, f"a gap or an overlap at {next_one.low.hex()}"
+            assert one.low < next_one.low, f"an empty range at {one.low.hex()}"
+        self.partitions = tuple(partitions)
+        self._lows = [partition.low for partition in partitions]
+
+    def __len__(self) -> int:
+        return len(self.partitions)
+
+    def __iter__(self) -> Iterator[PartitionRange]:
+        return iter(self.partitions)
+
+    def find(self, location: bytes) -> PartitionRange:
+        """The owner of a location: a row key without its space byte."""
+        return self.partitions[bisect_right(self._lows, location) - 1]
+
+    def overlapping(self, low: bytes, high: bytes | None) -> Sequence[PartitionRange]:
+        """The owners of the locations in [low, high), in order; a `high` of None has no end."""
+        first = bisect_right(self._lows, low) - 1
+        end = len(self._lows) if high is None else bisect_left(self._lows, high)
+        return self.partitions[first:end] if high is None or low < high else ()
+
+
+def initial(count: int, allocate_group: Callable[[], int]) -> PartitionMap:
+    """The map of a new table: `count` partitions with equal shares of the hashes."""
+    assert count > 0
+    lows = [_boundary(index, count) for index in range(count)]
+    return _from_lows([(low, allocate_group(), 1) for low in lows])
+
+
+def segment_range(segment: int, total_segments: int) -> tuple[bytes, bytes | None]:
+    """The locations [low, high) of one segment of a parallel Scan; `high` is None in the last.
+
+    The segments 0 to total_segments - 1 cover every location once.
+    """
+    assert 0 <= segment < total_segments <= _HASHES
+    low = _boundary(segment, total_segments)
+    return low, None if segment + 1 == total_segments else _boundary(segment + 1, total_segments)
+
+
+def to_json(partition_map: PartitionMap) -> bytes:
+    ranges = tuple(
+        _StoredRange(low=each.low.hex(), group=each.group, epoch=each.epoch) for each in partition_map
+    )
+    return msgspec.json.encode(_StoredMap(format_version=FORMAT_VERSION, partitions=ranges))
+
+
+def from_json(json: bytes) -> PartitionMap:
+    """Raises UnknownFormat if a newer version wrote `json`, and ValueError if no version did."""
+    stored = _decode(json).partitions
+    lows = [bytes.fromhex(each.low) for each in stored]
+    if not lows or lows[0] != b"" or any(low >= after for low, after in pairwise(lows)):
+        raise ValueError("The ranges are not in order, or do not begin at the beginning")
+    return _from_lows([(low, each.group, each.epoch) for low, each in zip(lows, stored, strict=True)])
+
+
+def _boundary(index: int, count: int) -> bytes:
+    """Where part `index` of `count` equal parts of the hashes begins. The first begins before all else."""
+    if index == 0:
+        return b""
+    # Shares that differ by at most one hash: rounding up keeps every part non-empty and in order.
+    return (-(-index * _HASHES // count)).to_bytes(_HASH_BYTES, "big")
+
+
+def _from_lows(lows: Sequence[tuple[bytes, int, int]]) -> PartitionMap:
+    highs: list[bytes | None] = [*(low for low, _group, _epoch in lows[1:]), None]
+    return PartitionMap(
+        [
+            PartitionRange(low, high, group, epoch)
+            for (low, group, epoch), high in zip(lows, highs, strict=True)
+        ]
+    )
+
+
+class _StoredRange(Stored, frozen=True, kw_only=True):
+    low: str    # hexadecimal
+    group: int
+    epoch: int
+
+
+class _StoredMap(Stored, frozen=True, kw_only=True):
+    format_version: int
+    partitions: tuple[_StoredRange, ...]
+
+
+_decode = stored_decoder(_StoredMap, FORMAT_VERSION)

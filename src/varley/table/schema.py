@@ -1,0 +1,149 @@
+"""The definition of a table: what was asked for when it was created, and changed since.
+
+A definition is a frozen value. It is kept as JSON under a key of its own in the metadata store, one key per
+table, so that damage to one costs one (a table list kept as one file has cost others every table). The JSON
+holds what clients asked for and when, never what can be computed: counts, ARNs and effective defaults are
+added when a table is shown (description.py). How one version of Varley reads what another wrote:
+stored_format.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+import msgspec
+
+from varley.table.stored_format import Stored, stored_decoder
+
+FORMAT_VERSION: Final = 1
+
+ScalarKind = Literal["S", "N", "B"]
+BillingMode = Literal["PROVISIONED", "PAY_PER_REQUEST"]
+TableClass = Literal["STANDARD", "STANDARD_INFREQUENT_ACCESS"]
+TableStatus = Literal["CREATING", "ACTIVE", "UPDATING", "DELETING"]
+
+_DAY_SECONDS: Final = 86_400
+
+
+class AttributeDefinition(Stored, frozen=True, kw_only=True):
+    """An attribute that is part of a key, and its kind."""
+
+    name: str
+    kind: ScalarKind
+
+
+class KeySchema(Stored, frozen=True, kw_only=True):
+    """The primary key of a table."""
+
+    hash_name: str
+    hash_kind: ScalarKind
+    range_name: str | None = None    # None: no sort key
+    range_kind: ScalarKind | None = None    # None exactly if range_name is
+
+    def __post_init__(self) -> None:
+        assert (self.range_name is None) == (self.range_kind is None)
+        assert self.hash_name != self.range_name
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The key attributes, partition key first."""
+        return (self.hash_name,) if self.range_name is None else (self.hash_name, self.range_name)
+
+
+class Provisioned(Stored, frozen=True, kw_only=True):
+    """Provisioned throughput in capacity units per second; 0 and 0 while a table is on demand."""
+
+    read_units: int = 0
+    write_units: int = 0
+    increased_at: float | None = None    # epoch seconds; None: never
+    decreased_at: float | None = None
+    decreases: int = 0    # on the UTC day of `decreased_at`
+
+    def decreases_on(self, now: float) -> int:
+        """How often it was decreased on the UTC day of `now` (epoch seconds)."""
+        if self.decreased_at is None or self.decreased_at // _DAY_SECONDS != now // _DAY_SECONDS:
+            return 0
+        return self.decreases
+
+    def changed_to(self, read_units: int, write_units: int, now: float) -> Provisioned:
+        """A change that raises one kind of units and lowers the other is an increase and a decrease."""
+        increased = read_units > self.read_units or write_units > self.write_units
+        decreased = read_units < self.read_units or write_units < self.write_units
+        return Provisioned(
+            read_units=read_units,
+            write_units=write_units,
+            increased_at=now if increased else self.increased_at,
+            decreased_at=now if decreased else self.decreased_at,
+            decreases=self.decreases_on(now) + 1 if decreased else self.decreases,
+        )
+
+
+class OnDemandThroughput(Stored, frozen=True, kw_only=True):
+    """Caps of a table on demand, in request units per second; None: no cap."""
+
+    max_read_units: int | None = None
+    max_write_units: int | None = None
+
+
+class WarmThroughput(Stored, frozen=True, kw_only=True):
+    """What a table can take at once, in units per second. Never lowered."""
+
+    read_units: int
+    write_units: int
+
+    def raised_to(self, other: WarmThroughput) -> WarmThroughput:
+        return WarmThroughput(
+            read_units=max(self.read_units, other.read_units),
+            write_units=max(self.write_units, other.write_units),
+        )
+
+
+# What a table on demand can take from its first second. [DG] "Initial throughput for on-demand capacity mode"
+ON_DEMAND_WARM: Final = WarmThroughput(read_units=12_000, write_units=4_000)
+
+
+class Encryption(Stored, frozen=True, kw_only=True):
+    """The key that was asked for in place of the service's own."""
+
+    key: str | None = None    # id, alias or ARN as the client gave it; None: the account's default key
+
+
+class Table(Stored, frozen=True, kw_only=True):
+    """One table. Times are epoch seconds."""
+
+    format_version: int    # has no default, so that it is always written
+    name: str
+    id: str    # a UUID; a table that is created again has another
+    created_at: float
+    attribute_definitions: tuple[AttributeDefinition, ...]    # of the keys, as they were given
+    key_schema: KeySchema
+    billing_mode: BillingMode
+    warm: WarmThroughput    # at least `provisioned`; at least ON_DEMAND_WARM once the table was on demand
+    on_demand_since: float | None = None    # the last change to PAY_PER_REQUEST; kept when it changes back
+    provisioned: Provisioned = Provisioned()
+    on_demand: OnDemandThroughput | None = None    # only while billing_mode is PAY_PER_REQUEST
+    status: TableStatus = "ACTIVE"
+    table_class: TableClass | None = None    # None: nobody chose, which means STANDARD
+    table_class_changed_at: float | None = None
+    deletion_protection: bool = False
+    encryption: Encryption | None = None
+    tags: dict[str, str] = {}    # noqa: RUF012 - a Struct copies its defaults
+
+    def __post_init__(self) -> None:
+        assert {each.name for each in self.attribute_definitions} == set(self.key_schema.names)
+        assert (self.billing_mode == "PAY_PER_REQUEST") == (self.provisioned.read_units == 0)
+        assert self.on_demand is None or self.billing_mode == "PAY_PER_REQUEST"
+        assert self.warm.read_units >= self.provisioned.read_units
+        assert self.warm.write_units >= self.provisioned.write_units
+
+
+def to_json(table: Table) -> bytes:
+    return msgspec.json.encode(table)
+
+
+from_json = stored_decoder(Table, FORMAT_VERSION)
+
+
+def changed(table: Table, **changes: Any) -> Table:
+    """`table` with some members replaced; its invariants are checked again."""
+    return msgspec.structs.replace(table, **changes)

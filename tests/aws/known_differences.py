@@ -1,0 +1,143 @@
+"""What an endpoint is known to do otherwise than Amazon DynamoDB itself.
+
+The tests say what the service does. Each exception below was seen, and names its reason, so that a run against
+another endpoint is green only if it differs in exactly these points: a test listed here must fail there
+(pytest's strict xfail), and a name that no test bears stops the run.
+
+WORDS: refusals that are right but worded otherwise: (pattern of AWS's words, pattern of that endpoint's).
+TESTS: tests that fail there: name, or name[parameters] -> why.
+
+Seen with DynamoDB Local 3.x, in memory, with a shared database, November 2026.
+"""
+
+from __future__ import annotations
+
+_LOCAL_NAME = (
+    r"Invalid table/index name\.  Table/index names must be between 3 and 255 characters long, and may contain only "
+    r"the characters a-z, A-Z, 0-9, '_', '-', and '\.'"
+)
+
+_LOCAL_WORDS = [
+    # Tables
+    (r"Requested resource not found.*", r"Cannot do operations on a non-existent table"),
+    (r"Table already exists: .*", r"Cannot create preexisting table"),
+    (r".*(at 'tableName' failed|at 'tableName').*", _LOCAL_NAME),
+    (r".*at 'provisionedThroughput.*", r"Table read and write throughput must be at least 1, and cannot be null"),
+    (
+        r"One or more parameter values were invalid: .* must (both )?be specified when BillingMode is PROVISIONED",
+        r"No provisioned throughput specified for the table",
+    ),
+    (
+        r"One or more parameter values were invalid: Number of attributes in KeySchema .*",
+        r"The number of attributes in key schema must match the number of attributes defined in attribute definitions\.",
+    ),
+    (r".*Some index key attributes are not defined.*", r"(Hash|Range) Key not specified in Attribute Definitions\.  Type unknown\."),
+    (
+        r"Invalid KeySchema: The first KeySchemaElement is not a HASH key type",
+        r"No Hash Key specified in schema\.  All Dynamo DB tables must have exactly one hash key",
+    ),
+    (
+        r"Invalid KeySchema: The second KeySchemaElement is not a RANGE key type",
+        r"Too many hash keys specified\.  All Dynamo DB tables must have exactly one hash key",
+    ),
+    (r".*have the same name.*", r"Two keys can not have the same name"),
+    (
+        r".*'keySchema.*",
+        r"No Hash Key specified in schema\.  All Dynamo DB tables must have exactly one hash key"
+        r"|Key Schema too big\.  Key Schema must at most consist of the hash and range key of a table"
+        r"|One or more keys is not specified as being hash or range\."
+        r"|Hash Key not specified in Attribute Definitions\.  Type unknown\.",
+    ),
+    (r".*'attributeDefinitions.*", r"Member must satisfy enum value set: \[B, N, S\]"),
+    (r".*at 'limit' failed.*", r"Limit must be greater than or equal to 1|Limit in ListTables must be <= 100"),
+    (r"The provisioned throughput for the table .* will not change.*", r"The requested throughput value equals the current value"),
+    (r"At least one of ProvisionedThroughput, BillingMode, .*", r"Nothing to update"),
+    (r".*'tableClass'.*", r"Nothing to update"),
+    # Keys and items
+    (r"One or more parameter values were invalid: Missing the key .* in the item", r"One of the required keys was not given a value"),
+    (
+        r"One or more parameter values were invalid: Type mismatch for key .*",
+        r"One or more parameter values were invalid: Type mismatch for key|Invalid attribute value type",
+    ),
+    (
+        r"The provided key element does not match the schema",
+        r"The number of conditions on the keys is invalid"
+        r"|One of the required keys was not given a value"
+        r"|One or more parameter values were invalid: Type mismatch for key"
+        r"|Invalid attribute value type",
+    ),
+    (
+        r".*(Size of hashkey|Aggregated size of all range keys).*",
+        r"Hash primary key values must be under 2048 bytes, and range primary key values must be under 1024 bytes",
+    ),
+    (r".*at 'key' failed .*", r"Cannot have null key for GetItem, DeleteItem, or UpdateItem"),
+    (r".*at 'item' failed .*", r"Item to put in PutItem cannot be null"),
+    (r"ReturnValues can only be ALL_OLD or NONE", r"Return values set to invalid value"),
+    (r".*at 'returnValues' failed .*", r"Return values set to invalid value"),
+    # Query, Scan and batches
+    (
+        r".*at 'select' failed .*",
+        r"Select must be ALL_ATTRIBUTES, ALL_PROJECTED_ATTRIBUTES, COUNT, or SPECIFIC_ATTRIBUTES",
+    ),
+    (r"The provided starting key is invalid.*", r"Type mismatch for attribute to update"),
+    (
+        r"The provided starting key is outside query boundaries based on provided conditions",
+        r"The provided starting key does not match the range key predicate",
+    ),
+    (r"The TotalSegments parameter is required .*", r"If segment is specified, total segment must also be specified"),
+    (
+        r"The Segment parameter is required .*",
+        r"If total segments is specified, a particular segment must also be specified for this request",
+    ),
+    (
+        r"The Segment parameter is zero-based .*|.*at '(segment|totalSegments)' failed .*",
+        r"1 validation error detected: Value '-?\d+' at 'segment' failed to satisfy constraint: "
+        r"Member must have value less than or equal to -?\d+",
+    ),
+    (
+        r".*'requestItems.*",
+        r"BatchGetItem must have some requests set"
+        r"|The list of keys in RequestItems for BatchGetItem is required: .* has empty list"
+        r"|BatchWriteItem cannot have a null or no requests set"
+        r"|The batch write request list for a table cannot be null or empty: .*",
+    ),
+    # Values
+    (
+        r"(.*)The parameter cannot be converted to a numeric value.*",
+        r".*A value provided cannot be converted into a number.*",
+    ),
+    (
+        r"Attempting to store more than 38 significant digits in a Number",
+        r"DynamoDB only supports precision up to 38 digits",
+    ),
+    # One text for an unknown ReturnConsumedCapacity in every operation, whatever it is about
+    (r".*at 'returnConsumedCapacity' failed .*", r"Cannot have null key for GetItem, DeleteItem, or UpdateItem"),
+]
+
+_LOCAL_TESTS = {
+    "test_create_table.py::test_a_new_table_has_an_identifier_of_its_own": "answers no TableId",
+    "test_create_table.py::test_the_table_class_can_be_chosen": "knows no table classes",
+    "test_create_table.py::test_tags_are_put_on_the_table_as_it_is_made": "knows no tags",
+    "test_create_table.py::test_names_that_differ_only_in_case_are_two_tables": "folds the case of table names",
+    "test_create_table.py::test_an_on_demand_table_takes_no_throughput": "ignores the throughput",
+    "test_create_table.py::test_these_parameters_break_the_service_model[odd billing mode]": "answers 500",
+    "test_create_table.py::test_these_parameters_break_the_service_model[odd table class]": "knows no table classes",
+    "test_delete_table.py::test_deleting_describes_the_table_that_goes": "says ACTIVE of a table that is going",
+    "test_delete_table.py::test_a_table_can_be_deleted_by_its_arn": "takes no ARN for a name",
+    "test_describe_table.py::test_a_table_can_be_named_by_its_arn": "takes no ARN for a name",
+    "test_update_table.py::test_an_on_demand_table_takes_no_throughput": "takes it, and the table is provisioned",
+    "test_update_table.py::test_the_table_class_can_be_changed": "knows no table classes",
+    "test_update_table.py::test_unknown_words_are_refused[billing mode]": "answers 500",
+    "test_put_item.py::test_the_table_can_be_named_by_its_arn": "takes no ARN for a name",
+    "test_put_item.py::test_unknown_words_are_refused[metrics]": "does not look at it",
+    "test_put_item.py::test_every_broken_constraint_is_told_at_once": "tells the first only",
+    "test_query.py::test_the_megabyte_is_counted_before_anything_is_left_out[filtered away]": "counts what passes only",
+    "test_batch_get_item.py::test_equal_numbers_are_the_same_key": "compares keys by their text",
+    "test_batch_get_item.py::test_a_table_can_be_named_by_its_arn": "takes no ARN for a name",
+    "test_batch_write_item.py::test_a_table_can_be_named_by_its_arn": "takes no ARN for a name",
+    "test_update_item.py::test_updated_values_inside_a_map_come_without_their_neighbours": "returns the whole map",
+    "test_update_item.py::test_updated_elements_of_a_list_come_without_their_neighbours": "returns the whole list",
+}
+
+WORDS: dict[str, list[tuple[str, str]]] = {"dynamodb-local": _LOCAL_WORDS}
+TESTS: dict[str, dict[str, str]] = {"dynamodb-local": _LOCAL_TESTS}

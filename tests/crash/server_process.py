@@ -1,0 +1,90 @@
+"""A Varley server in a process of its own, which can be killed, and a client that knows what it was promised."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+HEADERS = {
+    "Content-Type": "application/x-amz-json-1.0",
+    "Authorization": "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/dynamodb/aws4_request, "
+    "SignedHeaders=host;x-amz-date, Signature=00",
+    "X-Amz-Date": "20260101T000000Z",
+}
+
+
+class Refused(Exception):
+    """The server answered, and the answer was no."""
+
+    def __init__(self, status: int, answer: dict[str, Any]) -> None:
+        super().__init__(f"{status} {answer}")
+        self.status = status
+        self.answer = answer
+
+
+class ServerProcess:
+    """`varley serve` on a data folder. `start` returns when it says that it is ready."""
+
+    def __init__(self, data_dir: Path, *flags: str) -> None:
+        self.data_dir = data_dir
+        self.flags = flags
+        self.port = 0
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "varley", "serve", "--json", "--port", "0", "--data-dir", str(self.data_dir),
+             *self.flags],
+            stdout=subprocess.PIPE, stderr=(self.data_dir.parent / "server.log").open("a"), text=True,
+            env={**os.environ, "VARLEY_LOG_LEVEL": "info"},
+        )  # fmt: skip
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise AssertionError(f"the server did not start:\n{(self.data_dir.parent / 'server.log').read_text()}")
+        self.port = json.loads(line)["port"]
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(60)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return code
+
+    def client(self) -> Client:
+        return Client(self.port)
+
+
+class Client:
+    """One keep-alive connection. Raises Refused for an answer that is an error, OSError or HTTPException for none."""
+
+    def __init__(self, port: int, timeout: float = 30) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+
+    def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        self._connection.request(
+            "POST", "/", json.dumps(request), {**HEADERS, "X-Amz-Target": f"DynamoDB_20120810.{operation}"}
+        )
+        answer = self._connection.getresponse()
+        body = json.loads(answer.read())
+        if answer.status != 200:
+            raise Refused(answer.status, body)
+        return body
+
+    def close(self) -> None:
+        self._connection.close()

@@ -1,0 +1,116 @@
+"""Compressed bodies, both ways."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+
+import pytest
+from house import House, request
+
+from varley.http.content_coding import accepts_gzip, decode
+from varley.http.wire import MalformedHttpRequest, RequestEntityTooLarge
+
+TEXT = b'{"TableName":"t"}' * 50
+RAW = zlib.compressobj(wbits=-15)
+RAW_DEFLATE = RAW.compress(TEXT) + RAW.flush()
+LIMIT = 100_000
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        (b"gzip", gzip.compress(TEXT)),
+        (b"x-gzip", gzip.compress(TEXT)),
+        (b" GZip ", gzip.compress(TEXT)),
+        (b"gzip", gzip.compress(TEXT[:10]) + gzip.compress(TEXT[10:])),
+        (b"deflate", zlib.compress(TEXT)),
+        (b"deflate", RAW_DEFLATE),
+        (b"identity", TEXT),
+        (b"", TEXT),
+        (b"deflate, gzip", gzip.compress(zlib.compress(TEXT))),
+    ],
+)
+def test_codings_are_undone(coding: bytes, body: bytes) -> None:
+    assert decode(body, coding, LIMIT) == TEXT
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        (b"gzip", b"not gzip"),
+        (b"gzip", gzip.compress(TEXT)[:-1]),
+        (b"gzip", gzip.compress(TEXT) + b"tail"),
+        (b"deflate", b"\xff\xff\xff"),
+        (b"br", TEXT),
+    ],
+)
+def test_bodies_that_are_not_of_their_coding(coding: bytes, body: bytes) -> None:
+    with pytest.raises(MalformedHttpRequest):
+        decode(body, coding, LIMIT)
+
+
+def test_a_body_may_unfold_to_the_limit() -> None:
+    assert len(decode(gzip.compress(bytes(LIMIT)), b"gzip", LIMIT)) == LIMIT
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        gzip.compress(bytes(LIMIT + 1)),
+        gzip.compress(bytes(LIMIT)) + gzip.compress(b"x"),
+        gzip.compress(bytes(1000 * LIMIT)),
+    ],
+)
+def test_bombs_are_not_unfolded(bomb: bytes) -> None:
+    with pytest.raises(RequestEntityTooLarge):
+        decode(bomb, b"gzip", LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("header", "accepted"),
+    [
+        (b"gzip", True),
+        (b"deflate, GZIP;q=0.5", True),
+        (b"*", True),
+        (b"identity", False),
+        (b"", False),
+        (b"br", False),
+        (b"gzip;q=0", False),
+        (b"gzip; q=0.000", False),
+        (b"*;q=0", False),
+        (b"gzip;q=0, *", False),
+    ],
+)
+def test_who_accepts_gzip(header: bytes, accepted: bool) -> None:
+    assert accepts_gzip(header) is accepted
+
+
+def test_a_compressed_request(house: House) -> None:
+    assert house.ask(request(body=gzip.compress(TEXT), Content_Encoding="gzip")).body == TEXT
+
+
+def test_a_bomb_is_refused(house: House) -> None:
+    wire = house.connect()
+    answer = wire.ask(request(body=gzip.compress(bytes(17 * 1024**2)), Content_Encoding="gzip"))
+    assert answer.status == 413
+    assert wire.ask(request()).status == 200
+
+
+def test_a_large_answer_is_compressed_for_who_asks(house: House) -> None:
+    body = TEXT * 10
+    answer = house.ask(request(body=body, Accept_Encoding="gzip, deflate"))
+    assert answer.headers["content-encoding"] == "gzip"
+    assert answer.headers["x-amz-crc32"] == str(zlib.crc32(answer.body))    # of what is sent
+    assert gzip.decompress(answer.body) == body
+
+
+def test_a_small_answer_is_not_compressed(house: House) -> None:
+    assert "content-encoding" not in house.ask(request(Accept_Encoding="gzip")).headers
+
+
+@pytest.mark.parametrize("accepted", ["identity", "gzip;q=0", "br"])
+def test_an_answer_is_not_compressed_for_others(house: House, accepted: str) -> None:
+    answer = house.ask(request(body=TEXT * 10, Accept_Encoding=accepted))
+    assert answer.body == TEXT * 10
+    assert "content-encoding" not in answer.headers
