@@ -17,8 +17,8 @@ import gc
 import logging
 import random
 import signal
+import ssl
 from collections.abc import Coroutine, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from varley.admin.metrics import Metrics, Reading
@@ -27,8 +27,7 @@ from varley.admin.port import AdminPort
 from varley.api.operations import OPERATIONS
 from varley.api.services import Services
 from varley.clock import Clock, MovableClock
-from varley.counters import Counters
-from varley.errors import WorldError
+from varley.errors import BadSettings, WorldError
 from varley.http.call import Call
 from varley.http.reception import FrontDoorSettings
 from varley.http.server import FrontDoor
@@ -36,28 +35,19 @@ from varley.metadata.catalog import Catalog
 from varley.metadata.local import LocalStore
 from varley.metadata.memory import MemoryStore
 from varley.metadata.store import Store
-from varley.node.node import Log, Node
+from varley.node.node import Node
 from varley.router.routes import Router
 from varley.settings import ClusterSettings, NodeSettings
 from varley.storage.data_folder import DataFolder
 from varley.storage.disk import RealDisk
+from varley.storage.log_reader import LogReader
 from varley.storage.log_writer import LogWriter
 from varley.storage.memory_log import MemoryLog
-from varley.storage.recovery import Recovered, recover
+from varley.storage.recovery import recover
 from varley.storage.tree import Tree
 from varley.storage.tree_folder import NoFolder, TreeFolder
 
 logger = logging.getLogger("varley.server")
-
-
-@dataclass(slots=True)
-class _Storage:
-    """What a server keeps its data in, opened."""
-
-    store: Store
-    log: Log
-    trees: dict[int, Tree]    # by group, as recovery left them
-    folder: DataFolder | None    # None: in memory
 
 
 class Server:
@@ -68,8 +58,18 @@ class Server:
         self._cluster = cluster
         self._clock = clock
         self._stopped: asyncio.Future[None]
-        self._tasks: set[asyncio.Task[None]] = set()    # kept: a task that nobody holds may vanish
+        self._tasks_of_calls: set[asyncio.Task[None]] = set()    # held: a task that nobody holds may vanish
+        self._last_task: asyncio.Task[None]    # stopping; held likewise
         self._is_stopping = False
+        self._folder: DataFolder | None = None    # None: in memory
+        self._store: Store | None = None
+        self._node: Node
+        self._log: LogWriter | MemoryLog
+        self._catalog: Catalog
+        self._router: Router
+        self._services: Services
+        self._door: FrontDoor | None = None    # not None once the storage is open
+        self._admin: AdminPort | None = None
         self.port = 0
         self.admin_port: int | None = None
 
@@ -78,14 +78,194 @@ class Server:
         settings = self._settings
         loop = asyncio.get_running_loop()
         self._stopped = loop.create_future()
+        self._folder = None if settings.in_memory else await loop.run_in_executor(None, DataFolder.open, settings.data_dir)
+        try:
+            await self._open_storage(loop)
+            await self._open_ports()
+        except BaseException:
+            await self._close()
+            raise
+        for number in (signal.SIGTERM, signal.SIGINT):
+            try:
+                loop.add_signal_handler(number, self._begin_to_stop)
+            except (ValueError, RuntimeError):
+                pass    # not the main thread: whoever embeds the server has the signals
+        # What was made until now stays: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+
+    async def _open_storage(self, loop: asyncio.AbstractEventLoop) -> None:
+        settings = self._settings
+        folder = self._folder
+        store: Store = MemoryStore() if folder is None else await LocalStore.open(folder.metadata)
+        self._store = store
+        self._catalog = Catalog(store)
+        await self._catalog.load()
+        engines = NoFolder() if folder is None else TreeFolder(folder.trees)
         self._node = Node(
             loop,
             self._clock,
-            engines=NoFolder() if settings.in_memory else TreeFolder(""),
+            engines=engines,
             overlay_bytes_max=settings.checkpoint_overlay_bytes,
             log_bytes_max=settings.checkpoint_log_bytes,
             on_fatal=self._fail,
         )
+        self._router = Router(self._node)
+        if folder is None:
+            self._log = MemoryLog(on_durable=self._node.log_is_durable)
+            trees: dict[int, Tree] = {}
+        else:
+            assert isinstance(engines, TreeFolder)
+            trees = await loop.run_in_executor(None, self._recover, folder, engines)
+        for described in self._catalog:
+            partitions = [self._node.open_group(each.group, trees.pop(each.group)) for each in described.partitions]
+            self._router.add(described, partitions)
+        assert not trees
+        self._node.start(self._log)
+
+    def _recover(self, folder: DataFolder, engines: TreeFolder) -> dict[int, Tree]:
+        """Open trees and log; on a disk thread."""
+        groups = [each.group for described in self._catalog for each in described.partitions]
+        for group in set(engines.groups()).difference(groups):
+            engines.remove(group)    # its table was deleted, and the server killed before the tree was removed
+        reader = LogReader(RealDisk(), folder.log)
+        recovered = recover(engines, groups, reader)
+        if recovered.entries:
+            logger.info("replayed %d log entries that were in no checkpoint", recovered.entries)
+        self._log = LogWriter(
+            RealDisk(),
+            folder.log,
+            reader.end,
+            segment_bytes=self._settings.segment_bytes,
+            new_salt=functools.partial(random.SystemRandom().getrandbits, 64),
+            on_durable=self._node.log_is_durable,
+            on_failure=self._node.log_has_failed,
+        )
+        return recovered.trees
+
+    async def _open_ports(self) -> None:
+        settings = self._settings
+        self._services = Services(
+            settings=settings,
+            cluster=self._cluster,
+            clock=self._clock,
+            random=random.Random(random.SystemRandom().getrandbits(128)),
+            catalog=self._catalog,
+            router=self._router,
+            node=self._node,
+            spawn=self._spawn,
+        )
+        self._door = FrontDoor(
+            self._handle,
+            operations=OPERATIONS,
+            settings=FrontDoorSettings(
+                connections_max=settings.max_connections,
+                head_seconds=settings.head_timeout_seconds,
+                body_seconds=settings.body_timeout_seconds,
+                idle_seconds=settings.idle_timeout_seconds,
+                cors_origins=tuple(origin.strip() for origin in settings.cors.split(",") if origin.strip()),
+                tls=self._tls(),
+            ),
+        )
+        self.port = await self._door.start(settings.host, settings.port)
+        if settings.admin_port is not None:
+            pages = Pages(
+                Metrics(self._door.traffic, self._router.counters, [self._readings]),
+                self._clock,
+                movable_clock=self._clock
+                if settings.clock_is_movable and isinstance(self._clock, MovableClock)
+                else None,
+                why_not_ready=lambda: "stopping" if self._is_stopping else None,
+            )
+            self._admin = AdminPort(pages, settings.admin_host, settings.admin_port)
+            await self._admin.start()
+            self.admin_port = self._admin.port
+
+    def _tls(self) -> ssl.SSLContext | None:
+        settings = self._settings
+        if settings.tls_cert is None:
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        try:
+            context.load_cert_chain(settings.tls_cert, settings.tls_key)
+        except (OSError, ssl.SSLError) as error:
+            raise BadSettings(
+                f"The TLS certificate or its key cannot be used: {error}",
+                path=f"{settings.tls_cert}, {settings.tls_key}",
+                operation="load",
+                hint="Both are files in PEM format, and the key belongs to the certificate",
+            ) from error
+        return context
+
+    async def wait_stopped(self) -> None:
+        """Return when the server has stopped. Raises the WorldError that stopped it, if one did."""
+        await asyncio.shield(self._stopped)
+
+    async def stop(self) -> None:
+        """Let running requests end, make everything durable, close. May be called again."""
+        self._begin_to_stop()
+        await self.wait_stopped()
+
+    async def reset(self) -> None:
+        """Drop every table."""
+        async with self._catalog.changes:
+            for described in list(self._catalog):
+                await self._catalog.delete(described.table.name)
+                await self._router.close_partitions(described)
+
+    def _begin_to_stop(self) -> None:
+        if not self._is_stopping:
+            self._is_stopping = True
+            self._keep(self._stop(None))
+
+    def _fail(self, error: WorldError) -> None:
+        """Something that this server cannot go on without has failed."""
+        if not self._is_stopping:
+            self._is_stopping = True
+            self._keep(self._stop(error))
+
+    async def _stop(self, reason: WorldError | None) -> None:
+        assert self._door is not None
+        try:
+            await self._door.drain(self._settings.drain_seconds if reason is None else 0.5)
+            if self._tasks_of_calls:
+                await asyncio.wait(self._tasks_of_calls)
+            if reason is None:
+                await self._node.stop()
+            await self._close()
+        except Exception as error:
+            self._stopped.set_exception(error)
+            return
+        if reason is None:
+            self._stopped.set_result(None)
+        else:
+            self._stopped.set_exception(reason)
+
+    async def _close(self) -> None:
+        """Close what is open, whatever that is."""
+        if self._door is not None:
+            self._door.close_now()
+        if self._admin is not None:
+            await self._admin.stop()
+        if self._store is not None:
+            await self._store.close()
+        if self._folder is not None:
+            self._folder.close()
+
+    def _readings(self) -> Iterator[Reading]:
+        """What the parts have to tell when metrics are read."""
+        assert self._door is not None
+        yield Reading("varley_connections", self._door.connections)
+        yield Reading("varley_log_syncs_total", self._log.statistics.frames)
+        yield Reading("varley_log_bytes_total", self._log.statistics.bytes)
+        yield Reading("varley_checkpoints_total", self._node.checkpoints)
+        for described in self._catalog:
+            table = described.table
+            items, size_bytes = self._router.statistics(table.name)
+            yield Reading("varley_table_items", items, (table.name, ""))
+            yield Reading("varley_table_bytes", size_bytes, (table.name, ""))
+            yield Reading("varley_provisioned_read_units", table.provisioned.read_units, (table.name, ""))
+            yield Reading("varley_provisioned_write_units", table.provisioned.write_units, (table.name, ""))
 
     def _handle(self, call: Call) -> bytes | None:
         return OPERATIONS[call.operation](self._services, call)
@@ -93,8 +273,11 @@ class Server:
     def _spawn(self, work: Coroutine[Any, Any, bytes], call: Call) -> None:
         """Run `work` and answer `call` with what it returns or raises."""
         task = asyncio.get_running_loop().create_task(_answer(work, call))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks_of_calls.add(task)
+        task.add_done_callback(self._tasks_of_calls.discard)
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        self._last_task = asyncio.get_running_loop().create_task(work)
 
 
 async def _answer(work: Coroutine[Any, Any, bytes], call: Call) -> None:

@@ -129,7 +129,8 @@ class Server(_Endpoint):
     def reset(self) -> None:
         """Drop every table, at once."""
         running = self._started()
-        self._call(running.reset)
+        assert self._loop is not None
+        asyncio.run_coroutine_threadsafe(running.reset(), self._loop).result()
 
     def advance(self, seconds: float) -> None:
         """Move the server's clock forward: what expires in that time has expired."""

@@ -22,7 +22,7 @@ THERE: Item = {
     "ns": {"NS": ["1", "2.5"]},
     "bs": {"BS": [b"\x01", b"\x02"]},
     "l": {"L": [{"N": "1"}, {"S": "two"}, {"L": [{"N": "3"}]}]},
-    "m": {"M": {"x": {"N": "1"}, "deep": {"M": {"y": {"S": "z"}}}, "rows": {"L": [{"N": "9"}]}}},
+    "m": {"M": {"x": {"N": "1"}, "deep": {"M": {"y": {"S": "z"}}}, "seq": {"L": [{"N": "9"}]}}},
     "abort": {"S": "a reserved word"},
     "a.b": {"S": "a name with a dot"},
 }
@@ -61,7 +61,7 @@ VALUES: Item = {
     ":l": {"L": [{"N": "1.0"}, {"S": "two"}, {"L": [{"N": "3"}]}]},
     ":lr": {"L": [{"S": "two"}, {"N": "1"}, {"L": [{"N": "3"}]}]},
     ":l3": {"L": [{"N": "3"}]},
-    ":m": {"M": {"deep": {"M": {"y": {"S": "z"}}}, "x": {"N": "1"}, "rows": {"L": [{"N": "9"}]}}},
+    ":m": {"M": {"deep": {"M": {"y": {"S": "z"}}}, "x": {"N": "1"}, "seq": {"L": [{"N": "9"}]}}},
     ":tS": {"S": "S"},
     ":tN": {"S": "N"},
     ":tB": {"S": "B"},
@@ -107,7 +107,7 @@ TRUE = [
     # a missing attribute is unequal to everything and compares with nothing
     "absent <> :n5", "NOT absent = :n5", "NOT absent < :n5", "NOT absent > :n5", "m.absent <> :n5",
     # paths
-    "l[0] = :n1", "l[1] = :two", "l[2][0] = :n3", "m.x = :n1", "m.deep.y = :z", "m.rows[0] = :n9", "#m.#x = :n1",
+    "l[0] = :n1", "l[1] = :two", "l[2][0] = :n3", "m.x = :n1", "m.deep.y = :z", "m.seq[0] = :n9", "#m.#x = :n1",
     "#abort <> :n5", "#dot <> :n5", "l [ 0 ] = :n1", "m . x = :n1",
     # IN and BETWEEN
     "n IN (:n5)", "n IN (:five, :n4, :n5b)", "NOT n IN (:n4, :n6)", "l IN (:lr, :l)", "n in (:n5)",

@@ -191,11 +191,3 @@ def test_unused_placeholders_are_refused(sorted_table: Table, pk: Item) -> None:
             "pk = :pk", ExpressionAttributeValues={":pk": pk}, ExpressionAttributeNames={"#spare": "a"}
         )
 
-
-def test_a_key_longer_than_any_key_is_refused(sorted_table: Table, pk: Item) -> None:
-    with invalid():
-        sorted_table.query("pk = :pk", ExpressionAttributeValues={":pk": {"S": "x" * 2049}})
-    with invalid():
-        sorted_table.query(
-            "pk = :pk AND sk = :sk", ExpressionAttributeValues={":pk": pk, ":sk": {"S": "x" * 1025}}
-        )

@@ -412,11 +412,17 @@ def test_arithmetic_is_decimal_and_exact(
 
 
 def test_arithmetic_beyond_the_largest_number_is_refused(table: Table, key: Item) -> None:
-    table.put({**key, "n": {"N": "9.9999999999999999999999999999999999999E+125"}})
-    with invalid(
-        "Number overflow. Attempting to store a number with magnitude larger than supported range"
-    ):
-        table.update(key, UpdateExpression="ADD n :d", ExpressionAttributeValues={":d": {"N": "1E+125"}})
+    table.put({**key, "n": {"N": "9E+125"}})
+    with invalid("Number overflow. Attempting to store a number with magnitude larger than supported range"):
+        table.update(key, UpdateExpression="ADD n :d", ExpressionAttributeValues={":d": {"N": "9E+125"}})
+
+
+def test_arithmetic_that_needs_more_than_38_digits_is_refused(table: Table, key: Item) -> None:
+    table.put({**key, "n": {"N": "1E+38"}})
+    for expression in ("ADD n :d", "SET n = n + :d"):
+        with invalid():
+            table.update(key, UpdateExpression=expression, ExpressionAttributeValues={":d": {"N": "1"}})
+    assert (table.item(key) or {})["n"] == {"N": "1" + "0" * 38}
 
 
 def test_an_update_may_not_make_an_item_too_large(table: Table, key: Item) -> None:

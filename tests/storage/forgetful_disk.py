@@ -1,17 +1,17 @@
 """A disk in memory that forgets at a power cut what was not synced.
 
-It implements `varley.storage.disk.Disk` and keeps two versions of everything: what the system shows (its cache), and
-what is on the platter. A power cut leaves the platter, plus whatever part of the cache happened to get there: each
-sector of 512 bytes for itself, each name in a folder for itself. Which ones is drawn from a seeded Random, so that a
-failing run can be had again.
+It implements `varley.storage.disk.Disk` and keeps two versions of everything: what the system shows (its
+cache), and what is on the platter. A power cut leaves the platter, plus whatever part of the cache happened
+to get there: each sector of 512 bytes for itself, each name in a folder for itself. Which ones is drawn from
+a seeded Random, so that a failing run can be had again.
 
     disk.cut_at = 17         the 17th call from now is the last: PowerCut in the middle of it
     disk.fail(...)           calls that raise OSError, having done half of their work
     disk.after_power_cut(random, "torn")    the disk that the next process finds
     disk.after_kill()                       the same after kill -9: the cache survives, and nothing was synced by that
 
-What it is strict about, as POSIX is and real file systems mostly are not: syncing a file does not make its name
-durable, and names created or removed are durable in no particular order until the folder is synced.
+What it is strict about, as POSIX is and real file systems mostly are not: syncing a file does not make its
+name durable, and names created or removed are durable in no particular order until the folder is synced.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ class _File:
             self.platter[at : at + size] = old[at : at + SECTOR].ljust(size, b"\0")[:size]
 
     def drop_unsynced(self) -> None:
-        """What a failed sync leaves: on the platter nothing new, in the cache everything, and no memory of it."""
+        """What a failed sync leaves: on the platter nothing new, in the cache everything, and no memory of
+        it.
+        """
         for sector in range(-(-len(self.cache) // SECTOR)):
             place = slice(sector * SECTOR, (sector + 1) * SECTOR)
             if self.cache[place] != self.platter[place]:

@@ -1,7 +1,8 @@
 """The power goes at every call that the log makes, and the log is opened again.
 
-A workload with several groups, frames, segments, a release and a restart is run once to count its calls, then once
-for each call with the power going in the middle of it. Each time the judge compares what the next process finds:
+A workload with several groups, frames, segments, a release and a restart is run once to count its calls, then
+once for each call with the power going in the middle of it. Each time the judge compares what the next
+process finds:
 
   - every record that was reported durable is found (or was released);
   - what is found is a prefix of what was appended: whole records, in order;
@@ -29,7 +30,9 @@ MANNERS = ("none", "torn", "all")
 
 
 class Workload:
-    """Appends to three groups, in frames of different sizes. What was appended and what was promised is known."""
+    """Appends to three groups, in frames of different sizes. What was appended and what was promised is
+    known.
+    """
 
     def __init__(self, disk: ForgetfulDisk, seed: int) -> None:
         self.disk = disk
@@ -94,7 +97,7 @@ def cut_at(call: int, seed: int, frames: int, disk: ForgetfulDisk | None = None)
 
 @pytest.mark.parametrize("seed", range(8))
 def test_whenever_the_power_goes_what_was_reported_durable_is_found(seed: int) -> None:
-    frames = 30
+    frames = 24
     tails_torn = 0
     for call in range(count_calls(seed, frames)):
         workload = cut_at(call, seed, frames)
@@ -165,7 +168,8 @@ def test_the_judge_notices_a_writer_that_does_not_sync_the_folder() -> None:
 
 
 def test_what_a_killed_process_left_in_the_cache_is_durable_once_it_was_read() -> None:
-    """1. A process writes a frame; it is killed before the sync. 2. The next process reads the frame, and shows it to
+    """1. A process writes a frame; it is killed before the sync. 2. The next process reads the frame, and
+    shows it to
     clients. 3. The power goes. What clients saw must still be there."""
 
     class KilledBeforeSync(ForgetfulDisk):
@@ -203,9 +207,7 @@ def test_a_full_disk_and_a_power_cut(data: st.DataObject) -> None:
     """A frame fails half-way for lack of space; then more is appended, or not; then the power goes."""
     disk = ForgetfulDisk()
     log = LogDriver(disk, segment_bytes=SEGMENT_BYTES)
-    slot = 0
-    for _ in range(data.draw(st.integers(0, 3))):
-        slot += 1
+    for slot in range(1, 1 + data.draw(st.integers(0, 3))):
         log.write((1, 1, slot, bytes([slot]) * 700))
     call = data.draw(st.sampled_from(["write_synced", "reserve", "sync", "sync_folder", "create"]))
     disk.fail(call, errno.ENOSPC, times=data.draw(st.integers(1, 3)), skip=data.draw(st.integers(0, 3)))

@@ -1,4 +1,6 @@
-"""The log writer: group commit, segments, failures; alone in one thread, and with its own thread on a real disk."""
+"""The log writer: group commit, segments, failures; alone in one thread, and with its own thread on a real
+disk.
+"""
 
 from __future__ import annotations
 
@@ -362,12 +364,12 @@ class Clients:
         return self.told.get(timeout=20)
 
 
-@pytest.fixture()
+@pytest.fixture
 def clients() -> Clients:
     return Clients()
 
 
-@pytest.fixture()
+@pytest.fixture
 def writer(tmp_path: Path, clients: Clients) -> Iterator[LogWriter]:
     writer = open_writer(RealDisk(), tmp_path, clients)
     yield writer
@@ -389,7 +391,9 @@ def open_writer(disk: RealDisk, folder: Path, clients: Clients, segment_bytes: i
 def test_many_waiters_over_many_segments_are_told_in_order(
     tmp_path: Path, clients: Clients, writer: LogWriter
 ) -> None:
-    """32 clients, each of which appends again when it is told: frames, segments and their preparation overlap."""
+    """32 clients, each of which appends again when it is told: frames, segments and their preparation
+    overlap.
+    """
     waiting = 32
     slots = 1500
     sent: list[int] = []

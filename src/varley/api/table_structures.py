@@ -6,26 +6,18 @@ it by itself: a table that silently lacks the index it was created with is the w
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 
 from varley.api.constraints import INDEX_NAME, NOT_NULL, Each, Length, Members, OneOf, Range, Rule
 from varley.api.requests import LONG, Structure
 from varley.errors import LimitExceeded, ValidationError
-from varley.limits import (
-    ACCOUNT_CAPACITY_UNITS_MAX,
-    KEY_ATTRIBUTE_NAME_BYTES_MAX,
-    TABLE_CAPACITY_UNITS_MAX,
-    TAGS_MAX,
-)
+from varley.limits import ACCOUNT_CAPACITY_UNITS_MAX, KEY_ATTRIBUTE_NAME_BYTES_MAX, TABLE_CAPACITY_UNITS_MAX
 from varley.table.schema import Encryption, Provisioned
 
 INVALID: Final = "One or more parameter values were invalid: "
-_TAG_KEY_CHARS_MAX: Final = 128    # [API]
-_TAG_VALUE_CHARS_MAX: Final = 256    # [API]
 _UNITS_OUT_OF_BOUNDS: Final = 1_000_000_000_000
 
 
@@ -71,11 +63,6 @@ class SSESpecification(Structure):
     enabled: bool | None = None
     sse_type: str | None = msgspec.field(name="SSEType", default=None)
     kms_master_key_id: str | None = msgspec.field(name="KMSMasterKeyId", default=None)
-
-
-class Tag(Structure):
-    key: str | None = None
-    value: str | None = None
 
 
 # Constraints, in the service's order
@@ -210,47 +197,3 @@ def check_on_demand_range(throughput: OnDemandThroughput, *, removable: bool) ->
             raise ValidationError(
                 f"{INVALID}Requested {name} for OnDemandThroughput for table is outside of valid range"
             )
-
-
-# Tags
-
-
-def tags_of(tags: list[Tag] | None) -> dict[str, str]:
-    """Tags as they are kept. Raises ValidationError."""
-    kept: dict[str, str] = {}
-    for tag in tags or ():
-        if tag.key is None or not is_tag_text(tag.key, 1, _TAG_KEY_CHARS_MAX):
-            raise ValidationError(f"The Tag Key provided is invalid, Key: {_or_null(tag.key)}")
-        if tag.value is None or not is_tag_text(tag.value, 0, _TAG_VALUE_CHARS_MAX):
-            raise ValidationError(f"The Tag Value provided is invalid, Value: {_or_null(tag.value)}")
-        if tag.key.lower().startswith("aws:"):
-            raise ValidationError(f"Tag Key cannot be prefixed with aws:, Key: {tag.key}")
-        if tag.key in kept:
-            raise ValidationError(
-                f"Duplicate Tag Keys provided as input: Duplicate Tag Key found {tag.key}"
-            )
-        kept[tag.key] = tag.value
-    check_tag_count(len(kept))
-    return kept
-
-
-def check_tag_key(key: str) -> None:
-    """Of UntagResource."""
-    if not is_tag_text(key, 1, _TAG_KEY_CHARS_MAX):
-        raise ValidationError(f"The Tag Key provided is invalid, Key: {key}")
-
-
-def check_tag_count(count: int) -> None:
-    if count > TAGS_MAX:
-        raise ValidationError("Number of Tags exceed the current limit for the provided ResourceArn")
-
-
-def is_tag_text(text: str, chars_min: int, chars_max: int) -> bool:
-    """Letters, digits and spaces of any script, and + - = . _ : / @; nothing else."""
-    return chars_min <= len(text) <= chars_max and all(
-        char in "+-=._:/@" or unicodedata.category(char)[0] in "LNZ" for char in text
-    )
-
-
-def _or_null(value: Any) -> str:
-    return "null" if value is None else str(value)

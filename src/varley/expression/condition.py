@@ -152,6 +152,11 @@ def read(kind: str, text: str, names: Mapping[str, str]) -> Condition:
     return Condition(root, test, checks, frozenset(reader.names_used), [p.parts for p in reader.paths])
 
 
+def from_tree(root: Node, paths: list[path.Path]) -> Condition:
+    """A condition from a tree and the paths in it, for legacy.py: its `check` finds nothing."""
+    return Condition(root, compile_node(root), Checks("ConditionExpression"), frozenset(), paths)
+
+
 _CACHES: dict[str, Cache[Condition]] = {
     kind: Cache(partial(read, kind)) for kind in ("ConditionExpression", "FilterExpression")
 }

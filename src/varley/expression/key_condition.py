@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from varley.errors import ValidationError
 from varley.expression import condition
@@ -43,8 +43,7 @@ Scalar = dict[str, Any]
 _KIND = "KeyConditionExpression"
 
 
-@dataclass(frozen=True, slots=True)
-class KeyRange:
+class KeyRange(NamedTuple):
     """What to read: all of one partition key value, or the sort keys that `operator` and `operands` allow."""
 
     hash_value: Scalar
@@ -61,7 +60,7 @@ class KeyRange:
 
 @dataclass(frozen=True, slots=True)
 class Restriction:
-    """One of the conditions: attribute operator operands. The operator may be one that no key can have."""
+    """One of the conditions: attribute operator operands. Operators are those of KeyRange."""
 
     name: str
     operator: str
@@ -162,7 +161,6 @@ _CACHE: Cache[KeyCondition] = Cache(_parse)
 
 # ---- The form of the condition, whatever the key -----------------------------------------------------
 
-_RANGE_OPERATORS = frozenset({"=", "<", "<=", ">", ">=", "BETWEEN", "begins_with"})
 _FLIPPED = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
@@ -267,8 +265,6 @@ def _bind(
     if on_range is None:
         raise ValidationError(f"Query condition missed key schema element: {range_name}")
     operands = _operands(on_range, range_type, values)
-    if on_range.operator not in _RANGE_OPERATORS:
-        raise ValidationError("Attempted conditional constraint is not an indexable operation")
     _check_not_empty(on_range, operands)
     for operand in operands:
         if value_size(operand) > SORT_KEY_BYTES_MAX:

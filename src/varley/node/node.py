@@ -41,7 +41,8 @@ _HURRY_FACTOR = 4          # from so many times the usual overlay on, checkpoint
 class Log(Protocol):
     """What a node needs of its log: storage.log_writer.LogWriter or storage.memory_log.MemoryLog."""
 
-    bytes_in_log: int
+    @property
+    def bytes_in_log(self) -> int: ...
 
     def append_row(self, group: int, ballot: int, slot: int, row: Row, waiter: Any) -> None: ...
     def flush(self) -> None: ...

@@ -13,6 +13,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 
+from varley.counters import Counters
 from varley.errors import ResourceNotFound
 from varley.metadata.catalog import Described
 from varley.node.node import Node
@@ -56,6 +57,7 @@ class Router:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._routes: dict[str, Route] = {}
+        self.counters = Counters()    # by operation and table; see counters.py
 
     def route(self, name_or_arn: str) -> Route:
         """Raises ValidationError for what cannot be a table's name, ResourceNotFound for a table that is not."""
@@ -80,6 +82,9 @@ class Router:
         table = described.table
         self._routes[table.name] = Route(table.name, KeyCodec(table.key_schema), lows, partitions)
 
+    def replace_table(self, described: Described) -> None:
+        pass
+
     async def open_partitions(self, described: Described) -> None:
         """Begin to serve a new table."""
         self.add(described, [self._node.create_group(each.group) for each in described.partitions])
@@ -87,5 +92,6 @@ class Router:
     async def close_partitions(self, described: Described) -> None:
         """Serve a deleted table no more, and remove what its partitions held."""
         del self._routes[described.table.name]
+        self.counters.forget_table(described.table.name)
         for each in described.partitions:
             await self._node.remove_group(each.group)

@@ -62,7 +62,7 @@ CRC_BYTES: Final = 4
 PAGE_BYTES_MAX: Final = 65536   # LMDB's; its page is the operating system's, 4096 nearly everywhere
 
 # The tree's own row: format version, is a checkpoint under way, group, applied slot, item count, size in bytes.
-META_KEY: Final = b"\xff\x00"
+META_KEY: Final = b"\xff\xff"   # above all others: there is always something behind a row
 META_VERSION: Final = 1
 _META: Final = struct.Struct("<HH4xQQQQ")
 
@@ -81,7 +81,7 @@ class LmdbEngine:
     """
 
     __slots__ = (
-        "_cursor", "_env", "_is_broken", "_is_folder_durable", "_look_up", "_map_bytes", "_map_pages", "_txn", "applied", "folder",
+        "_cursor", "_env", "_is_broken", "_is_folder_durable", "_look_up", "_map_bytes", "_txn", "applied", "folder",
         "group", "has_partial_checkpoint",
     )  # fmt: skip
 
@@ -115,13 +115,14 @@ class LmdbEngine:
         except lmdb.Error as error:
             raise self._damaged("The tree cannot be read", key) from error
         if raw is None:
-            return self._absent(key)
+            self._believe_absent(key)
+            return None
         if _crc32c(key + raw) != INTACT:
             raise self._damaged("A row's checksum is wrong", key)
         value: bytes = raw[:-CRC_BYTES]
         return value
 
-    def _absent(self, key: bytes) -> None:
+    def _believe_absent(self, key: bytes) -> None:
         """Believe that LMDB has no `key`: the rows on either side of the gap are intact and enclose it."""
         if self._txn is None:
             return
@@ -223,8 +224,7 @@ class LmdbEngine:
     def _write_meta(self, txn: Any, applied: Applied | None) -> None:
         if applied is None and self.has_partial_checkpoint:
             return      # it stands there already
-        payload = _META.pack(META_VERSION, applied is None, self.group, *(applied or self.applied))
-        txn.put(META_KEY, payload + _pack_crc(_crc32c(META_KEY + payload)))
+        txn.put(META_KEY, encode_meta(self.group, applied or self.applied, is_partial=applied is None))
 
     def _failed_write(self, error: Exception) -> WorldError:
         code = error.errno if isinstance(error, OSError) else _code_of(error)
@@ -274,22 +274,36 @@ class LmdbEngine:
             raise
 
     def _read_meta(self) -> None:
-        raw = self._look_up(META_KEY)
-        if raw is None or len(raw) != _META.size + CRC_BYTES or _crc32c(META_KEY + raw) != INTACT:
-            raise self._damaged("The tree's own row is missing or damaged", META_KEY)
-        version, partial, group, *applied = _META.unpack(raw[:-CRC_BYTES])
-        if version != META_VERSION:
-            raise self._damaged(f"The tree has format version {version}, this Varley reads {META_VERSION}", META_KEY)
-        if group != self.group:
-            raise self._damaged(f"The tree is that of group {group}", META_KEY)
-        self.applied = Applied(*applied)
-        self.has_partial_checkpoint = bool(partial)
+        try:
+            self.applied, self.has_partial_checkpoint = decode_meta(self._look_up(META_KEY), self.group)
+        except ValueError as error:
+            raise self._damaged(str(error), META_KEY) from None
 
     def _damaged(self, problem: str, physical: bytes) -> Damaged:
         return Damaged(
             problem, path=self.path, group=self.group,
             hint=f"LMDB key {physical.hex()}. Stop the server, run `varley check`, restore the folder from a copy.",
         )  # fmt: skip
+
+
+def encode_meta(group: int, applied: Applied, *, is_partial: bool) -> bytes:
+    """The tree's own row, checksum included."""
+    payload = _META.pack(META_VERSION, is_partial, group, *applied)
+    return payload + _pack_crc(_crc32c(META_KEY + payload))
+
+
+def decode_meta(raw: bytes | None, group: int) -> tuple[Applied, bool]:
+    """(Applied, whether a checkpoint is incomplete) of a tree's own row. ValueError says what is wrong with it."""
+    if raw is None:
+        raise ValueError("The tree's own row is missing")
+    if len(raw) != _META.size + CRC_BYTES or _crc32c(META_KEY + raw) != INTACT:
+        raise ValueError("The tree's own row is damaged")
+    version, is_partial, its_group, *applied = _META.unpack(raw[:-CRC_BYTES])
+    if version != META_VERSION:
+        raise ValueError(f"The tree has format version {version}, this Varley reads {META_VERSION}")
+    if its_group != group:
+        raise ValueError(f"The tree is that of group {its_group}, not {group}")
+    return Applied(*applied), bool(is_partial)
 
 
 def verify_structure(folder: str, group: int) -> None:
@@ -307,7 +321,7 @@ def verify_structure(folder: str, group: int) -> None:
 def structure_problems(folder: str) -> list[str]:
     """What is wrong with the pages of the tree in `folder`, as text; empty: nothing."""
     try:
-        problems: list[str] = lmdb.verify.verify(folder)
+        problems: list[str] = lmdb.verify.verify(folder)  # type: ignore[no-untyped-call]
     except lmdb.verify.VerifyError as error:
         return [str(error)]
     return problems

@@ -209,7 +209,7 @@ class LogReader:
             head = decode_record_head(frame.data, at)
             entry = None if head is None else entry_of_record(frame.data, at, head)
             if head is None or entry is None:    # right as a frame, wrong as a record: it was wrong when written
-                self._report("a record is not as it was made", reading.segment.path, reading.at + at)
+                self._report("a record is not as it was encoded", reading.segment.path, reading.at + at)
                 return
             yield self._entry(reading, head, entry, at)
             at += RECORD_HEAD_BYTES + len(entry)
@@ -219,7 +219,7 @@ class LogReader:
         path = reading.segment.path
         frame = reading.frame_with_head(reading.at, reading.next_frame)
         if frame is None:
-            self._report(f"frame {reading.next_frame} of the log has no valid head", path, reading.at)
+            self._report(f"frame {reading.next_frame} is not as it was written", path, reading.at)
             return
         at = FRAME_HEAD_BYTES
         damages = 0
@@ -230,14 +230,14 @@ class LogReader:
                 yield self._entry(reading, head, entry, at)
             else:
                 group = head.group if head is not None and self._is_plausible(head) else None
-                problem = f"a record in frame {frame.head.number} of the log"
+                problem = f"a record in frame {frame.head.number} is not as it was written"
                 self._report(problem, path, reading.at + at, group)
                 damages += 1
                 if head is None or group is None:
                     return    # its length cannot be trusted either
             at += RECORD_HEAD_BYTES + head.entry_bytes
         if not damages:
-            self._report(f"the padding of frame {frame.head.number} of the log", path, reading.at + at)
+            self._report(f"the padding of frame {frame.head.number} is not as it was written", path, reading.at + at)
 
     def _entry(self, reading: _Reading, head: RecordHead, entry: bytes, at: int) -> LogEntry:
         group, slot = head.group, head.slot
@@ -256,9 +256,7 @@ class LogReader:
         return slot >= 0 and head.ballot >= ballot and 0 < head.slot <= slot + 1
 
     def _report(self, problem: str, path: str, offset: int | None, group: int | None = None) -> None:
-        damage = Damaged(
-            f"{problem}: not as written", path=path, operation="read", offset=offset, group=group, hint=_HINT
-        )
+        damage = Damaged(problem, path=path, operation="read", offset=offset, group=group, hint=_HINT)
         self._is_damaged = True
         if self._on_damage is None:
             raise damage

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping
 from typing import Any
 
+from varley.errors import LogFailed
 from varley.storage.log_format import Row
 from varley.storage.log_reader import Segment
 from varley.storage.log_writer import LogStatistics
@@ -20,6 +21,7 @@ class MemoryLog:
         self._on_durable = on_durable
         self._waiters: list[Any] = []
         self.statistics = LogStatistics()
+        self.failure: LogFailed | None = None    # never is anything else
         self.bytes_in_log = 0
         self.last_frame = 0
 

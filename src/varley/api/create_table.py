@@ -1,0 +1,394 @@
+"""CreateTable: define a table, make it durable, open its partitions, and only then answer.
+
+Order of checks, as the service has it: constraints of the model; keys against attribute definitions;
+capacity against billing mode; the rest; whether the name is taken comes last. A table is ACTIVE for whoever
+looks after the answer, although the answer itself says CREATING, as clients expect.
+"""
+
+from __future__ import annotations
+
+import math
+import uuid
+from random import Random
+from typing import Final, cast
+
+import msgspec
+
+from varley.api.constraints import INDEX_NAME, NOT_NULL, TABLE_NAME, Each, Length, Members, OneOf, Range, check
+from varley.api.requests import Request, Structure, decoder
+from varley.api.services import Services
+from varley.api.table_structures import (
+    ATTRIBUTE_DEFINITIONS,
+    INDEX,
+    INVALID,
+    KEY_SCHEMA,
+    PROJECTION,
+    PROVISIONED_THROUGHPUT,
+    SSE_SPECIFICATION,
+    STREAM_SPECIFICATION,
+    AttributeDefinition,
+    KeySchemaElement,
+    OnDemandThroughput,
+    Projection,
+    ProvisionedThroughput,
+    SSESpecification,
+    StreamSpecification,
+    WarmThroughput,
+    check_on_demand_range,
+    check_per_second_quotas,
+    check_quotas,
+    check_table_class,
+    encryption_of,
+    not_supported,
+    units_of,
+)
+from varley.api.tags import Tag, tags_of
+from varley.errors import LimitExceeded, ResourceInUse, ValidationError
+from varley.http.call import Call
+from varley.limits import PARTITION_READ_UNITS_MAX, PARTITION_WRITE_UNITS_MAX, TABLES_MAX
+from varley.table import schema
+from varley.table.description import View, description_when_created
+from varley.table.schema import FORMAT_VERSION, ON_DEMAND_WARM, KeySchema, Provisioned, Table
+from varley.table.table_name import table_name
+
+_ON_DEMAND_WARM_PAGE: Final = (
+    "https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/"
+    "on-demand-capacity-mode.html#on-demand-capacity-mode-initial"
+)
+
+
+class LocalSecondaryIndex(Structure):
+    index_name: str | None = None
+    key_schema: list[KeySchemaElement] | None = None
+    projection: Projection | None = None
+
+
+class GlobalSecondaryIndex(Structure):
+    index_name: str | None = None
+    key_schema: list[KeySchemaElement] | None = None
+    projection: Projection | None = None
+    provisioned_throughput: ProvisionedThroughput | None = None
+    on_demand_throughput: OnDemandThroughput | None = None
+    warm_throughput: WarmThroughput | None = None
+
+
+class VectorAttributeDefinition(Structure):
+    attribute_name: str | None = None
+
+
+class SearchSchemaElement(Structure):
+    attribute_name: str | None = None
+    search_schema_element_type: str | None = None
+
+
+class VectorIndex(Structure):
+    index_name: str | None = None
+    vector_attribute: VectorAttributeDefinition | None = None
+    search_schema: list[SearchSchemaElement] | None = None
+    projection: Projection | None = None
+    dimensions: int | None = None
+    distance_function: str | None = None
+
+
+class CreateTableRequest(Request):
+    attribute_definitions: list[AttributeDefinition] | None = None
+    table_name: str | None = None
+    key_schema: list[KeySchemaElement] | None = None
+    local_secondary_indexes: list[LocalSecondaryIndex] | None = None
+    global_secondary_indexes: list[GlobalSecondaryIndex] | None = None
+    billing_mode: str | None = None
+    provisioned_throughput: ProvisionedThroughput | None = None
+    stream_specification: StreamSpecification | None = None
+    sse_specification: SSESpecification | None = msgspec.field(name="SSESpecification", default=None)
+    tags: list[Tag] | None = None
+    table_class: str | None = None
+    deletion_protection_enabled: bool | None = None
+    warm_throughput: WarmThroughput | None = None
+    resource_policy: str | None = None
+    on_demand_throughput: OnDemandThroughput | None = None
+    global_table_source_arn: str | None = None
+    global_table_settings_replication_mode: str | None = None
+    vector_indexes: list[VectorIndex] | None = None
+
+
+_decode = decoder(CreateTableRequest)
+
+VECTOR_INDEX: Final = Members(
+    index_name=(NOT_NULL, *INDEX_NAME),
+    vector_attribute=(NOT_NULL, Members(attribute_name=(NOT_NULL, Length(1, 255)))),
+    search_schema=(
+        Length(1),
+        Each(
+            Members(
+                attribute_name=(NOT_NULL, Length(high=65535)),
+                search_schema_element_type=(NOT_NULL, OneOf("HASH", "INLINE_FILTER")),
+            )
+        ),
+    ),
+    projection=PROJECTION,
+    dimensions=(NOT_NULL, Range(1)),
+    distance_function=(NOT_NULL, OneOf("COSINE", "DOT_PRODUCT", "EUCLIDEAN")),
+)
+_CREATE_TABLE: Final = Members(
+    attribute_definitions=(NOT_NULL, ATTRIBUTE_DEFINITIONS),
+    table_name=TABLE_NAME,
+    billing_mode=(OneOf("PROVISIONED", "PAY_PER_REQUEST"),),
+    provisioned_throughput=(PROVISIONED_THROUGHPUT,),
+    key_schema=KEY_SCHEMA,
+    local_secondary_indexes=(Each(Members(**INDEX)),),
+    global_secondary_indexes=(Each(Members(**INDEX, provisioned_throughput=(PROVISIONED_THROUGHPUT,))),),
+    stream_specification=(STREAM_SPECIFICATION,),
+    sse_specification=(SSE_SPECIFICATION,),
+    global_table_source_arn=(Length(1, 1024),),
+    global_table_settings_replication_mode=(OneOf("ENABLED", "DISABLED", "ENABLED_WITH_OVERRIDES"),),
+    vector_indexes=(Each(VECTOR_INDEX),),
+)
+
+
+def run(services: Services, call: Call) -> bytes | None:
+    request = _decode(call.body)
+    identity = call.identity()
+    view = View(identity.account, identity.region, services.clock.time())
+    table = table_of(request, now=view.now, random=services.random, region=view.region)
+    services.spawn(_create(services, table, view, request.warm_throughput is not None), call)
+    return None
+
+
+async def _create(services: Services, table: Table, view: View, warm_was_asked_for: bool) -> bytes:
+    catalog = services.catalog
+    async with catalog.changes:
+        if catalog.get(table.name) is not None:
+            raise ResourceInUse(f"Table already exists: {table.name}")
+        if len(catalog) >= TABLES_MAX:
+            raise LimitExceeded(
+                f"Subscriber limit exceeded: There is a limit of {TABLES_MAX} tables per subscriber"
+            )
+        check_quotas(
+            table.provisioned.read_units,
+            table.provisioned.write_units,
+            others=[each.table.provisioned for each in catalog],
+            region=view.region,
+        )
+        described = await catalog.create(
+            table, partitions=partition_count(table, services.cluster.initial_partitions)
+        )
+        try:
+            await services.router.open_partitions(described)
+        except BaseException:
+            # The client is told that it failed, so it must not be there after the next start.
+            await catalog.delete(table.name)
+            raise
+    shown = description_when_created(table, view, warm_was_asked_for=warm_was_asked_for)
+    return msgspec.json.encode({"TableDescription": shown})
+
+
+def partition_count(table: Table, initial_partitions: int) -> int:
+    """How many partitions a new table gets: enough for the throughput that it was promised.
+
+    A partition serves 3000 reads or 1000 writes a second, or a part of both. What every table on demand can
+    take from its first second is not a promise that was asked for: on a laptop it would be four partitions
+    for each.
+    """
+    if table.billing_mode == "PAY_PER_REQUEST" and table.warm == ON_DEMAND_WARM:
+        return initial_partitions
+    needed = table.warm.read_units / PARTITION_READ_UNITS_MAX + table.warm.write_units / PARTITION_WRITE_UNITS_MAX
+    return max(initial_partitions, math.ceil(needed))
+
+
+def table_of(request: CreateTableRequest, *, now: float, random: Random, region: str) -> Table:
+    """The table that `request` asks for.
+
+    Raises ValidationError or LimitExceeded, the client's fault.
+    """
+    check(_CREATE_TABLE, request)
+    assert request.table_name is not None
+    key_schema = _key_schema_of(request)
+    billing_mode, provisioned = _capacity_of(request)
+    on_demand = _on_demand_of(request, billing_mode, region)
+    warm = _warm_of(request, provisioned, region)
+    encryption = encryption_of(request.sse_specification)
+    _check_stream(request.stream_specification)
+    check_table_class(request.table_class)
+    tags = tags_of(request.tags)
+    _refuse_unsupported(request)
+    return Table(
+        format_version=FORMAT_VERSION,
+        name=table_name(request.table_name),
+        id=str(uuid.UUID(int=random.getrandbits(128), version=4)),
+        created_at=now,
+        attribute_definitions=tuple(
+            schema.AttributeDefinition(name=name, kind=kind) for name, kind in _definitions_of(request)
+        ),
+        key_schema=key_schema,
+        billing_mode=billing_mode,
+        on_demand_since=now if billing_mode == "PAY_PER_REQUEST" else None,
+        provisioned=provisioned,
+        on_demand=on_demand,
+        warm=warm,
+        table_class=cast("schema.TableClass | None", request.table_class),
+        deletion_protection=bool(request.deletion_protection_enabled),
+        encryption=encryption,
+        tags=tags,
+    )
+
+
+def _definitions_of(request: CreateTableRequest) -> list[tuple[str, schema.ScalarKind]]:
+    assert request.attribute_definitions is not None
+    return [
+        (cast("str", each.attribute_name), cast("schema.ScalarKind", each.attribute_type))    # constraints
+        for each in request.attribute_definitions
+    ]
+
+
+def _key_schema_of(request: CreateTableRequest) -> KeySchema:
+    """The key, after all that ties keys, indexes and attribute definitions together was checked."""
+    names = _key_names(request.key_schema)
+    definitions = _definitions_of(request)
+    kinds: dict[str, schema.ScalarKind] = {}
+    for name, kind in definitions:
+        if name in kinds:
+            raise ValidationError(f"Attribute Name is duplicated: {name}")
+        kinds[name] = kind
+    indexes = [*(request.local_secondary_indexes or ()), *(request.global_secondary_indexes or ())]
+    used = dict.fromkeys(names)
+    for index in indexes:
+        used.update(dict.fromkeys(each.attribute_name or "" for each in index.key_schema or ()))
+    _check_definitions(names, list(kinds), list(used), has_indexes=bool(indexes))
+    if len(names) == 1:
+        return KeySchema(hash_name=names[0], hash_kind=kinds[names[0]])
+    return KeySchema(
+        hash_name=names[0], hash_kind=kinds[names[0]], range_name=names[1], range_kind=kinds[names[1]]
+    )
+
+
+def _key_names(elements: list[KeySchemaElement] | None) -> list[str]:
+    assert elements
+    if elements[0].key_type != "HASH":
+        raise ValidationError("Invalid KeySchema: The first KeySchemaElement is not a HASH key type")
+    if len(elements) == 2:
+        if elements[0].attribute_name == elements[1].attribute_name:
+            raise ValidationError(
+                "Both the Hash Key and the Range Key element in the KeySchema have the same name"
+            )
+        if elements[1].key_type != "RANGE":
+            raise ValidationError("Invalid KeySchema: The second KeySchemaElement is not a RANGE key type")
+    return [each.attribute_name or "" for each in elements]
+
+
+def _check_definitions(names: list[str], defined: list[str], used: list[str], *, has_indexes: bool) -> None:
+    """Every key attribute has a definition, and nothing else has."""
+    if len(names) > len(defined):
+        raise ValidationError("Invalid KeySchema: Some index key attribute have no definition")
+    if not has_indexes and len(names) < len(defined):
+        raise ValidationError(
+            f"{INVALID}Number of attributes in KeySchema does not exactly match number of attributes defined "
+            "in AttributeDefinitions"
+        )
+    if not set(used) <= set(defined):
+        raise ValidationError(
+            f"{INVALID}Some index key attributes are not defined in AttributeDefinitions. "
+            f"Keys: [{', '.join(used)}], AttributeDefinitions: [{', '.join(defined)}]"
+        )
+    if len(used) < len(defined):
+        raise ValidationError(
+            f"{INVALID}Some AttributeDefinitions are not used. "
+            f"AttributeDefinitions: [{', '.join(defined)}], keys used: [{', '.join(used)}]"
+        )
+
+
+def _capacity_of(request: CreateTableRequest) -> tuple[schema.BillingMode, Provisioned]:
+    if request.billing_mode == "PAY_PER_REQUEST":
+        if request.provisioned_throughput is not None:
+            raise ValidationError(
+                f"{INVALID}Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is "
+                "PAY_PER_REQUEST"
+            )
+        return "PAY_PER_REQUEST", Provisioned()
+    if request.provisioned_throughput is None:
+        raise ValidationError(
+            f"{INVALID}ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is "
+            "PROVISIONED"
+        )
+    read, write = units_of(request.provisioned_throughput)
+    return "PROVISIONED", Provisioned(read_units=read, write_units=write)
+
+
+def _on_demand_of(
+    request: CreateTableRequest, billing_mode: schema.BillingMode, region: str
+) -> schema.OnDemandThroughput | None:
+    asked = request.on_demand_throughput
+    if asked is None:
+        return None
+    read, write = asked.max_read_request_units, asked.max_write_request_units
+    if billing_mode == "PROVISIONED" and (read is not None or write is not None):
+        member = "MaxReadRequestUnits" if read is not None else "MaxWriteRequestUnits"
+        raise ValidationError(
+            f"{INVALID}{member} for OnDemandThroughput cannot be specified when table BillingMode is PROVISIONED."
+        )
+    check_on_demand_range(asked, removable=False)
+    check_per_second_quotas("OnDemandThroughput", read, write, region=region)
+    if read is None and write is None:
+        return None
+    return schema.OnDemandThroughput(max_read_units=read, max_write_units=write)
+
+
+def _warm_of(request: CreateTableRequest, provisioned: Provisioned, region: str) -> schema.WarmThroughput:
+    if provisioned.read_units:
+        least = schema.WarmThroughput(
+            read_units=provisioned.read_units, write_units=provisioned.write_units
+        )
+    else:
+        least = ON_DEMAND_WARM
+    asked = request.warm_throughput
+    if asked is None:
+        return least
+    warm = schema.WarmThroughput(
+        read_units=least.read_units if asked.read_units_per_second is None else asked.read_units_per_second,
+        write_units=least.write_units if asked.write_units_per_second is None else asked.write_units_per_second,
+    )
+    for member, capacity, units, floor in (
+        ("ReadUnitsPerSecond", "ReadCapacityUnits", warm.read_units, least.read_units),
+        ("WriteUnitsPerSecond", "WriteCapacityUnits", warm.write_units, least.write_units),
+    ):
+        if units < floor:
+            what = (
+                f"{capacity} of ProvisionedThroughput" if provisioned.read_units
+                else f"initial throughput for OnDemand. See: {_ON_DEMAND_WARM_PAGE}"
+            )  # fmt: skip
+            raise ValidationError(f"{INVALID}Requested {member} for WarmThroughput for table is lower than {what}")
+    check_per_second_quotas("WarmThroughput", warm.read_units, warm.write_units, region=region)
+    return warm
+
+
+def _check_stream(specification: StreamSpecification | None) -> None:
+    if specification is None:
+        return
+    if specification.stream_enabled and specification.stream_view_type is None:
+        raise ValidationError(
+            f"{INVALID}Table is being created with a stream enabled, UpdateViewType is required"
+        )
+    if not specification.stream_enabled and specification.stream_view_type is not None:
+        raise ValidationError(
+            f"{INVALID}Table is being created with a stream disabled, UpdateViewType should not be specified"
+        )
+
+
+def _refuse_unsupported(request: CreateTableRequest) -> None:
+    for member, indexes in (
+        ("GlobalSecondaryIndexes", request.global_secondary_indexes),
+        ("LocalSecondaryIndexes", request.local_secondary_indexes),
+    ):
+        if indexes is not None and not indexes:
+            raise ValidationError(f"{INVALID}List of {member} is empty")
+        if indexes:
+            raise not_supported(member)
+    if request.stream_specification is not None and request.stream_specification.stream_enabled:
+        raise not_supported("StreamSpecification")
+    for member, value in (
+        ("ResourcePolicy", request.resource_policy),
+        ("GlobalTableSourceArn", request.global_table_source_arn),
+        ("GlobalTableSettingsReplicationMode", request.global_table_settings_replication_mode),
+        ("VectorIndexes", request.vector_indexes),
+    ):
+        if value is not None:
+            raise not_supported(member)

@@ -1,0 +1,52 @@
+"""DeleteTable: forget a table, durably, then close its partitions and let go of its data.
+
+In that order: a crash between the two leaves data that no table names, which is removed at the next start;
+the other order would leave a table without its data.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from varley.api.constraints import TABLE_NAME, Members, check
+from varley.api.requests import Request, decoder
+from varley.api.services import Services
+from varley.errors import ResourceNotFound, ValidationError
+from varley.http.call import Call
+from varley.table.description import View, description_when_deleted
+from varley.table.table_name import table_name
+
+
+class DeleteTableRequest(Request):
+    table_name: str | None = None
+
+
+_decode = decoder(DeleteTableRequest)
+_DELETE_TABLE = Members(table_name=TABLE_NAME)
+
+
+def run(services: Services, call: Call) -> bytes | None:
+    request = _decode(call.body)
+    check(_DELETE_TABLE, request)
+    assert request.table_name is not None
+    identity = call.identity()
+    view = View(identity.account, identity.region, services.clock.time())
+    services.spawn(_delete(services, table_name(request.table_name), view), call)
+    return None
+
+
+async def _delete(services: Services, name: str, view: View) -> bytes:
+    async with services.catalog.changes:
+        described = services.catalog.get(name)
+        if described is None:
+            raise ResourceNotFound(f"Requested resource not found: Table: {name} not found")
+        if described.table.deletion_protection:
+            raise ValidationError(
+                "Resource cannot be deleted as it is currently protected against deletion. "
+                "Disable deletion protection first."
+            )
+        item_count, size_bytes = services.router.statistics(name)
+        await services.catalog.delete(name)
+        await services.router.close_partitions(described)
+    shown = description_when_deleted(described.table, view, item_count=item_count, size_bytes=size_bytes)
+    return msgspec.json.encode({"TableDescription": shown})

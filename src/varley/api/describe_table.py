@@ -1,0 +1,36 @@
+"""DescribeTable: a table's definition and size."""
+
+from __future__ import annotations
+
+import msgspec
+
+from varley.api.constraints import TABLE_NAME, Members, check
+from varley.api.requests import Request, decoder
+from varley.api.services import Services
+from varley.errors import ResourceNotFound
+from varley.http.call import Call
+from varley.table.description import View, description
+from varley.table.table_name import table_name
+
+
+class DescribeTableRequest(Request):
+    table_name: str | None = None
+
+
+_decode = decoder(DescribeTableRequest)
+_DESCRIBE_TABLE = Members(table_name=TABLE_NAME)
+
+
+def run(services: Services, call: Call) -> bytes:
+    request = _decode(call.body)
+    check(_DESCRIBE_TABLE, request)
+    assert request.table_name is not None
+    name = table_name(request.table_name)
+    described = services.catalog.get(name)
+    if described is None:
+        raise ResourceNotFound(f"Requested resource not found: Table: {name} not found")
+    identity = call.identity()
+    item_count, size_bytes = services.router.statistics(name)
+    view = View(identity.account, identity.region, services.clock.time())
+    shown = description(described.table, view, item_count=item_count, size_bytes=size_bytes)
+    return msgspec.json.encode({"Table": shown})

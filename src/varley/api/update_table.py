@@ -1,0 +1,436 @@
+"""UpdateTable: change a table's capacity, class, protection or encryption.
+
+Most kinds of change must be alone in their request; what goes together is billing mode with the capacity
+that it needs. A change is done, and durable, before it is answered, so the table is ACTIVE for whoever
+looks next, although the answer speaks of a change under way, as clients expect.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from varley.api.constraints import INDEX_NAME, NOT_NULL, TABLE_NAME, Each, Length, Members, OneOf, check
+from varley.api.requests import Request, Structure, decoder
+from varley.api.services import Services
+from varley.api.table_structures import (
+    ATTRIBUTE_DEFINITIONS,
+    INDEX,
+    INVALID,
+    PROVISIONED_THROUGHPUT,
+    SSE_SPECIFICATION,
+    STREAM_SPECIFICATION,
+    AttributeDefinition,
+    KeySchemaElement,
+    OnDemandThroughput,
+    Projection,
+    ProvisionedThroughput,
+    SSESpecification,
+    StreamSpecification,
+    WarmThroughput,
+    check_on_demand_range,
+    check_per_second_quotas,
+    check_quotas,
+    check_table_class,
+    encryption_of,
+    not_supported,
+    units_of,
+)
+from varley.errors import LimitExceeded, ValidationError
+from varley.http.call import Call
+from varley.table import schema
+from varley.table.description import Description, View, description_when_updated
+from varley.table.schema import ON_DEMAND_WARM, Provisioned, Table, changed
+from varley.table.table_name import table_name
+
+_REMOVED: Final = -1    # as a cap of OnDemandThroughput
+_FREE_DECREASES: Final = 4    # a day; [DG] "Decreasing provisioned throughput"
+_SECONDS_BETWEEN_DECREASES: Final = 3600    # after those
+_DAY_SECONDS: Final = 86_400
+
+
+class UpdateGlobalSecondaryIndexAction(Structure):
+    index_name: str | None = None
+    provisioned_throughput: ProvisionedThroughput | None = None
+    on_demand_throughput: OnDemandThroughput | None = None
+    warm_throughput: WarmThroughput | None = None
+
+
+class CreateGlobalSecondaryIndexAction(Structure):
+    index_name: str | None = None
+    key_schema: list[KeySchemaElement] | None = None
+    projection: Projection | None = None
+    provisioned_throughput: ProvisionedThroughput | None = None
+    on_demand_throughput: OnDemandThroughput | None = None
+    warm_throughput: WarmThroughput | None = None
+
+
+class DeleteGlobalSecondaryIndexAction(Structure):
+    index_name: str | None = None
+
+
+class GlobalSecondaryIndexUpdate(Structure):
+    update: UpdateGlobalSecondaryIndexAction | None = None
+    create: CreateGlobalSecondaryIndexAction | None = None
+    delete: DeleteGlobalSecondaryIndexAction | None = None
+
+
+class UpdateTableRequest(Request):
+    attribute_definitions: list[AttributeDefinition] | None = None
+    table_name: str | None = None
+    billing_mode: str | None = None
+    provisioned_throughput: ProvisionedThroughput | None = None
+    global_secondary_index_updates: list[GlobalSecondaryIndexUpdate] | None = None
+    stream_specification: StreamSpecification | None = None
+    sse_specification: SSESpecification | None = msgspec.field(name="SSESpecification", default=None)
+    replica_updates: list[dict[str, Any]] | None = None
+    table_class: str | None = None
+    deletion_protection_enabled: bool | None = None
+    multi_region_consistency: str | None = None
+    global_table_witness_updates: list[dict[str, Any]] | None = None
+    on_demand_throughput: OnDemandThroughput | None = None
+    warm_throughput: WarmThroughput | None = None
+    global_table_settings_replication_mode: str | None = None
+    disassociation_protection_enabled: bool | None = None
+    vector_index_updates: list[dict[str, Any]] | None = None
+
+
+_decode = decoder(UpdateTableRequest)
+
+_INDEX_ACTIONS: Final = Members(
+    update=(
+        Members(index_name=(NOT_NULL, *INDEX_NAME), provisioned_throughput=(PROVISIONED_THROUGHPUT,)),
+    ),
+    create=(Members(**INDEX, provisioned_throughput=(PROVISIONED_THROUGHPUT,)),),
+    delete=(Members(index_name=(NOT_NULL, *INDEX_NAME)),),
+)
+_UPDATE_TABLE: Final = Members(
+    attribute_definitions=(ATTRIBUTE_DEFINITIONS,),
+    table_name=TABLE_NAME,
+    billing_mode=(OneOf("PROVISIONED", "PAY_PER_REQUEST"),),
+    provisioned_throughput=(PROVISIONED_THROUGHPUT,),
+    global_secondary_index_updates=(Each(_INDEX_ACTIONS),),
+    stream_specification=(STREAM_SPECIFICATION,),
+    sse_specification=(SSE_SPECIFICATION,),
+    replica_updates=(Length(1),),
+    multi_region_consistency=(OneOf("EVENTUAL", "STRONG"),),
+    global_table_witness_updates=(Length(1, 1),),
+    global_table_settings_replication_mode=(OneOf("ENABLED", "DISABLED", "ENABLED_WITH_OVERRIDES"),),
+)
+
+
+def run(services: Services, call: Call) -> bytes | None:
+    request = _decode(call.body)
+    check_request(request)
+    assert request.table_name is not None
+    identity = call.identity()
+    view = View(identity.account, identity.region, services.clock.time())
+    services.spawn(_update(services, request, table_name(request.table_name), view), call)
+    return None
+
+
+async def _update(services: Services, request: UpdateTableRequest, name: str, view: View) -> bytes:
+    catalog = services.catalog
+    async with catalog.changes:
+        before, after = await catalog.change(
+            name,
+            lambda table: updated_table(
+                table,
+                request,
+                view,
+                others=[each.table.provisioned for each in catalog if each.table is not table],
+                limit_decreases=services.cluster.enforce_capacity,
+            ),
+        )
+        item_count, size_bytes = services.router.statistics(name)
+    shown = description_when_updated(
+        before.table,
+        after.table,
+        view,
+        item_count=item_count,
+        size_bytes=size_bytes,
+        updating=request.provisioned_throughput is not None
+        or request.billing_mode is not None
+        or request.table_class is not None,
+    )
+    _show_removed_caps(shown, request.on_demand_throughput)
+    return msgspec.json.encode({"TableDescription": shown})
+
+
+def check_request(request: UpdateTableRequest) -> None:
+    """All that can be said of a request without looking at the table. Raises ValidationError."""
+    check(_UPDATE_TABLE, request)
+    check_table_class(request.table_class)
+    _check_that_something_changes(request)
+    _check_what_goes_together(request)
+    _refuse_unsupported(request)
+
+
+def updated_table(
+    table: Table,
+    request: UpdateTableRequest,
+    view: View,
+    *,
+    others: Iterable[Provisioned],
+    limit_decreases: bool,
+) -> Table:
+    """`table` as `request` wants it; `others` is the provisioned throughput of all other tables.
+
+    Raises ValidationError or LimitExceeded, the client's fault.
+    """
+    if request.sse_specification is not None:
+        table = _with_encryption(table, request.sse_specification)
+    if request.table_class is not None and request.table_class != (table.table_class or "STANDARD"):
+        table = changed(table, table_class=request.table_class, table_class_changed_at=view.now)
+    if request.deletion_protection_enabled is not None:
+        table = changed(table, deletion_protection=request.deletion_protection_enabled)
+    if request.stream_specification is not None:
+        raise ValidationError(f"Table has no stream to disable: TableName: {table.name}")
+    if request.billing_mode is not None or request.provisioned_throughput is not None:
+        table = _with_capacity(table, request, view, others, limit_decreases)
+    if request.on_demand_throughput is not None:
+        table = _with_caps(table, request.on_demand_throughput, view)
+    if request.warm_throughput is not None:
+        table = _with_warm(table, request.warm_throughput, view)
+    return table
+
+
+def _check_that_something_changes(request: UpdateTableRequest) -> None:
+    changes = {
+        "ProvisionedThroughput": request.provisioned_throughput,
+        "BillingMode": request.billing_mode,
+        "UpdateStreamEnabled": request.stream_specification,
+        "GlobalSecondaryIndexUpdates": request.global_secondary_index_updates,
+        "SSESpecification": request.sse_specification,
+        "ReplicaUpdates": request.replica_updates,
+        # The service names these two, which its public model does not have.
+        "MultiAccountReplicaReady": None,
+        "ReplicaTransitRoleArn": None,
+        "MultiRegionConsistency": request.multi_region_consistency,
+        "DeletionProtectionEnabled": request.deletion_protection_enabled,
+        "OnDemandThroughput": request.on_demand_throughput,
+        "WarmThroughput": request.warm_throughput,
+        "TableClass": request.table_class,
+    }
+    unnamed = (
+        request.global_table_witness_updates,
+        request.global_table_settings_replication_mode,
+        request.disassociation_protection_enabled,
+        request.vector_index_updates,
+    )
+    if any(value is not None for value in (*changes.values(), *unnamed)):
+        return
+    *names, last = changes
+    raise ValidationError(f"At least one of {', '.join(names)} or {last} is required")
+
+
+def _check_what_goes_together(request: UpdateTableRequest) -> None:
+    present = {
+        field
+        for field in request.__struct_fields__
+        if field not in ("table_name", "attribute_definitions") and getattr(request, field) is not None
+    }
+    for field, name in (
+        ("sse_specification", "Server-Side Encryption modification"),
+        ("table_class", "TableClass modification"),
+        ("deletion_protection_enabled", "DeletionProtection modification"),
+        ("warm_throughput", "WarmThroughput"),
+    ):
+        if field in present and present != {field}:
+            raise ValidationError(f"{INVALID}{name} must be the only operation in the request")
+    if "on_demand_throughput" in present and not present <= {"on_demand_throughput", "billing_mode"}:
+        raise ValidationError(
+            f"{INVALID}OnDemandThroughput can only be combined with BillingMode in an UpdateTable request"
+        )
+    if {"stream_specification", "provisioned_throughput"} <= present:
+        raise ValidationError(f"{INVALID}You cannot modify stream status while updating table IOPS")
+    if request.billing_mode == "PROVISIONED" and request.provisioned_throughput is None:
+        raise ValidationError(
+            f"{INVALID}ProvisionedThroughput must be specified when BillingMode is PROVISIONED"
+        )
+    if request.billing_mode == "PAY_PER_REQUEST" and request.provisioned_throughput is not None:
+        raise ValidationError(
+            f"{INVALID}ProvisionedThroughput cannot be specified when BillingMode is PAY_PER_REQUEST"
+        )
+
+
+def _refuse_unsupported(request: UpdateTableRequest) -> None:
+    if request.global_secondary_index_updates is not None and not request.global_secondary_index_updates:
+        raise ValidationError(f"{INVALID}List of GlobalSecondaryIndexUpdates is empty")
+    stream = request.stream_specification
+    if stream is not None and stream.stream_enabled:
+        if stream.stream_view_type is None:
+            raise ValidationError(f"{INVALID}If stream is being enabled then UpdateViewType is required")
+        raise not_supported("StreamSpecification")
+    if stream is not None and stream.stream_view_type is not None:
+        raise ValidationError(
+            f"{INVALID}If stream is being disabled, then UpdateViewType must not be specified"
+        )
+    for member, value in (
+        ("GlobalSecondaryIndexUpdates", request.global_secondary_index_updates),
+        ("ReplicaUpdates", request.replica_updates),
+        ("MultiRegionConsistency", request.multi_region_consistency),
+        ("GlobalTableWitnessUpdates", request.global_table_witness_updates),
+        ("GlobalTableSettingsReplicationMode", request.global_table_settings_replication_mode),
+        ("DisassociationProtectionEnabled", request.disassociation_protection_enabled),
+        ("VectorIndexUpdates", request.vector_index_updates),
+    ):
+        if value is not None:
+            raise not_supported(member)
+
+
+# Each kind of change
+
+
+def _with_encryption(table: Table, specification: SSESpecification) -> Table:
+    encryption = encryption_of(specification)
+    if encryption is None and table.encryption is None:
+        raise ValidationError(f"{INVALID}Table is already encrypted by default")
+    if encryption is not None and encryption.key is not None and encryption == table.encryption:
+        raise ValidationError(
+            f"{INVALID}Table is already encrypted with given KMSMasterKeyId. Use KMSMasterKeyId parameter if "
+            "you want to change Master Key"
+        )
+    return changed(table, encryption=encryption)
+
+
+def _with_capacity(
+    table: Table,
+    request: UpdateTableRequest,
+    view: View,
+    others: Iterable[Provisioned],
+    limit_decreases: bool,
+) -> Table:
+    if request.billing_mode == "PAY_PER_REQUEST":
+        return table if table.billing_mode == "PAY_PER_REQUEST" else _on_demand(table, view.now)
+    assert request.provisioned_throughput is not None
+    if request.billing_mode is None and table.billing_mode == "PAY_PER_REQUEST":
+        raise ValidationError(
+            f"{INVALID}Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is "
+            "PAY_PER_REQUEST"
+        )
+    read, write = units_of(request.provisioned_throughput)
+    now = table.provisioned
+    if (read, write) == (now.read_units, now.write_units):
+        raise ValidationError(
+            "The provisioned throughput for the table will not change. The requested value equals the current "
+            f"value. Current ReadCapacityUnits provisioned for the table: {now.read_units}. Requested "
+            f"ReadCapacityUnits: {read}. Current WriteCapacityUnits provisioned for the table: "
+            f"{now.write_units}. Requested WriteCapacityUnits: {write}. Refer to the Amazon DynamoDB Developer "
+            "Guide for current limits and how to request higher limits."
+        )
+    if limit_decreases and (read < now.read_units or write < now.write_units):
+        _check_decreases(now, view.now)
+    check_quotas(read, write, others=others, region=view.region)
+    if table.billing_mode == "PAY_PER_REQUEST":
+        provisioned = msgspec.structs.replace(now, read_units=read, write_units=write)
+    else:
+        provisioned = now.changed_to(read, write, view.now)
+    return changed(
+        table,
+        billing_mode="PROVISIONED",
+        provisioned=provisioned,
+        on_demand=None,
+        warm=table.warm.raised_to(schema.WarmThroughput(read_units=read, write_units=write)),
+    )
+
+
+def _on_demand(table: Table, now: float) -> Table:
+    return changed(
+        table,
+        billing_mode="PAY_PER_REQUEST",
+        on_demand_since=now,
+        provisioned=msgspec.structs.replace(table.provisioned, read_units=0, write_units=0),
+        warm=table.warm.raised_to(ON_DEMAND_WARM),
+    )
+
+
+def _check_decreases(provisioned: Provisioned, now: float) -> None:
+    """Raises LimitExceeded if throughput may not be lowered now."""
+    decreases = provisioned.decreases_on(now)
+    if decreases < _FREE_DECREASES:
+        return
+    assert provisioned.decreased_at is not None
+    next_at = min(
+        provisioned.decreased_at + _SECONDS_BETWEEN_DECREASES, (now // _DAY_SECONDS + 1) * _DAY_SECONDS
+    )
+    if now >= next_at:
+        return
+    raise LimitExceeded(
+        "Subscriber limit exceeded: Provisioned throughput decreases are limited within a given UTC day. After "
+        f"the first {_FREE_DECREASES} decreases, each subsequent decrease in the same UTC day can be performed "
+        f"at most once every {_SECONDS_BETWEEN_DECREASES} seconds. Number of decreases today: {decreases}. "
+        f"Last decrease at {_long_time(provisioned.decreased_at)}. "
+        f"Next decrease can be made at {_long_time(next_at)}."
+    )
+
+
+def _long_time(epoch_seconds: float) -> str:
+    """ "Thursday, October 8, 2026 at 11:20:48 PM Coordinated Universal Time"."""
+    time = datetime.datetime.fromtimestamp(epoch_seconds, datetime.UTC)
+    return f"{time:%A, %B} {time.day}, {time:%Y} at {time:%I:%M:%S %p} Coordinated Universal Time"
+
+
+def _with_caps(table: Table, asked: OnDemandThroughput, view: View) -> Table:
+    read, write = asked.max_read_request_units, asked.max_write_request_units
+    if read is None and write is None:
+        raise ValidationError(
+            f"{INVALID}OnDemandThroughput must have at least one of MaxReadRequestUnits or "
+            "MaxWriteRequestUnits specified"
+        )
+    if table.billing_mode == "PROVISIONED":
+        member = "MaxReadRequestUnits" if read is not None else "MaxWriteRequestUnits"
+        raise ValidationError(
+            f"{INVALID}{member} for OnDemandThroughput cannot be specified when the table BillingMode is "
+            "PROVISIONED"
+        )
+    check_on_demand_range(asked, removable=True)
+    check_per_second_quotas("OnDemandThroughput", read, write, region=view.region)
+    caps = table.on_demand or schema.OnDemandThroughput()
+    max_read = caps.max_read_units if read is None else None if read == _REMOVED else read
+    max_write = caps.max_write_units if write is None else None if write == _REMOVED else write
+    if max_read is None and max_write is None:
+        return changed(table, on_demand=None)
+    return changed(
+        table, on_demand=schema.OnDemandThroughput(max_read_units=max_read, max_write_units=max_write)
+    )
+
+
+def _with_warm(table: Table, asked: WarmThroughput, view: View) -> Table:
+    if asked.read_units_per_second is None and asked.write_units_per_second is None:
+        raise ValidationError(
+            f"{INVALID}WarmThroughput must have at least one of ReadUnitsPerSecond or WriteUnitsPerSecond "
+            "specified"
+        )
+    for member, units, current in (
+        ("ReadUnitsPerSecond", asked.read_units_per_second, table.warm.read_units),
+        ("WriteUnitsPerSecond", asked.write_units_per_second, table.warm.write_units),
+    ):
+        if units is not None and units < current:
+            raise ValidationError(
+                f"{INVALID}Requested {member} for WarmThroughput for table is lower than current "
+                "WarmThroughput, decreasing WarmThroughput is not supported"
+            )
+    check_per_second_quotas(
+        "WarmThroughput", asked.read_units_per_second, asked.write_units_per_second, region=view.region
+    )
+    warm = schema.WarmThroughput(
+        read_units=asked.read_units_per_second or table.warm.read_units,
+        write_units=asked.write_units_per_second or table.warm.write_units,
+    )
+    return changed(table, warm=warm)
+
+
+def _show_removed_caps(shown: Description, asked: OnDemandThroughput | None) -> None:
+    """The answer to a request that removes a cap says -1, where DescribeTable then says nothing."""
+    if asked is None:
+        return
+    for name, units in (
+        ("MaxReadRequestUnits", asked.max_read_request_units),
+        ("MaxWriteRequestUnits", asked.max_write_request_units),
+    ):
+        if units == _REMOVED:
+            shown.setdefault("OnDemandThroughput", {})[name] = _REMOVED

@@ -1,0 +1,377 @@
+"""Walks everything in a data folder and lists every rule that its bytes break. Changes nothing.
+
+The rules, and what finds a breach:
+
+    log      segments follow each other, frames and records are as written      LogReader, which goes on after damage
+             the slots of a group follow each other, ballots do not fall
+             every entry can be decoded, every row in it is one
+    trees    pages form a sound B-tree, every page is used once                 lmdb.verify, from the bytes alone
+             every LMDB value ends with its checksum; the tree's own row is right
+             every pointer leads to a subtree with rows, every subtree has its pointer (long_keys.py)
+             every row key and stored value is as docs/formats.md says; the JSON is canonical, the item is one
+             that DynamoDB accepts, its size is the one in the header
+             rows and sizes come to what the tree's own row says
+             between the tree and the log there is no hole, and the log does not end before the tree
+    folder   nothing is in it that is not Varley's
+
+A row's key must also be that of its item; only the table's schema can tell, so whoever has schemas passes a
+callable per group.
+
+The server must not run: its checkpoints would change trees under the walk. The caller holds the data folder's lock.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import lmdb
+import msgspec
+from google_crc32c import value as _crc32c
+
+from varley.errors import ApiError, Damaged
+from varley.item import stored
+from varley.item.key_bytes import ITEM_SPACE, PARTITION_HASH_BYTES
+from varley.item.value import check_item
+from varley.limits import SORT_KEY_BYTES_MAX
+from varley.storage.disk import RealDisk
+from varley.storage.lmdb_engine import (
+    CRC_BYTES,
+    DATA_FILE,
+    INTACT,
+    META_KEY,
+    decode_meta,
+    structure_problems,
+)
+from varley.storage.log_format import NotThisFormat, Row, decode_rows, segment_name, segment_of_name
+from varley.storage.log_reader import LogEntry, LogReader
+from varley.storage.long_keys import LMDB_KEY_BYTES_MAX, ROWS_END, SUBTREE, SUBTREE_PREFIX_BYTES, subtree_prefix
+from varley.storage.recovery import order_problem
+from varley.storage.tree import Applied
+from varley.storage.tree_folder import TreeFolder
+
+LOG: Final = "log"
+TREES: Final = "trees"
+
+_IDENTITY: Final = "identity.json"
+_TOP: Final = frozenset((_IDENTITY, "identity.json.new", "lock", LOG, TREES, "metadata"))
+_LOCK_FILE: Final = "lock.mdb"
+_KEY_BYTES_MIN: Final = len(ITEM_SPACE) + PARTITION_HASH_BYTES
+_KEY_BYTES_MAX: Final = _KEY_BYTES_MIN + SORT_KEY_BYTES_MAX
+_STEPS_PER_PROGRESS: Final = 1000
+
+Item = dict[str, Any]
+Schema = Callable[[bytes, Item], str | None]    # (row key, item) -> what is wrong, or None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One broken rule."""
+
+    path: str                   # relative to the data folder
+    problem: str
+    group: int | None = None
+    offset: int | None = None   # in the file
+    key: bytes | None = None    # of the row
+
+    def __str__(self) -> str:
+        where = self.path if self.offset is None else f"{self.path} at byte {self.offset}"
+        group = "" if self.group is None else f", group {self.group}"
+        key = "" if self.key is None else f", key {self.key.hex()}"
+        return f"{where}{group}{key}: {self.problem}"
+
+
+def check(
+    data_dir: str,
+    progress: Callable[[str], None] | None = None,
+    *,
+    groups: Collection[int] | None = None,
+    schemas: Mapping[int, Schema] | None = None,
+) -> list[Finding]:
+    """Every broken rule in `data_dir`; empty: it is sound. Blocks: about 10 s per GB.
+
+    `progress` gets the relative path of the file that is being read, again and again. `groups`: those that exist;
+    the tree of another is a finding, its log entries are not (they stay until their segment goes). `schemas`: by
+    group, what knows whether a key is that of its item.
+    """
+    walk = _Walk(data_dir, progress or _say_nothing, schemas or {})
+    walk.folder()
+    walk.log()
+    walk.trees(groups)
+    return walk.findings
+
+
+def _say_nothing(path: str) -> None:
+    pass
+
+
+@dataclass(slots=True)
+class _Span:
+    """The entries of one group in the log."""
+
+    first: LogEntry
+    last: LogEntry
+
+
+class _Walk:
+    def __init__(self, data_dir: str, progress: Callable[[str], None], schemas: Mapping[int, Schema]) -> None:
+        self.findings: list[Finding] = []
+        self._data_dir = data_dir
+        self._progress = progress
+        self._schemas = schemas
+        self._spans: dict[int, _Span] = {}
+
+    def _find(
+        self, path: str, problem: str, *, group: int | None = None, offset: int | None = None,
+        key: bytes | None = None,
+    ) -> None:  # fmt: skip
+        self.findings.append(Finding(path, problem, group, offset, key))
+
+    def _names(self, *path: str) -> list[str]:
+        try:
+            return sorted(os.listdir(os.path.join(self._data_dir, *path)))
+        except FileNotFoundError:
+            self._find(os.path.join("", *path), "the folder is missing")
+            return []
+
+    def folder(self) -> None:
+        names = self._names()
+        for name in names:
+            if name not in _TOP:
+                self._find(name, "not a file of Varley's")
+        if _IDENTITY not in names:
+            self._find(_IDENTITY, "the file that says what this folder is is missing")
+
+    # The log
+
+    def log(self) -> None:
+        for name in self._names(LOG):
+            if segment_of_name(name) is None:
+                self._find(os.path.join(LOG, name), "not a file of Varley's")
+        reader = LogReader(RealDisk(), os.path.join(self._data_dir, LOG), on_damage=self._log_damage)
+        try:
+            for number, entry in enumerate(reader):
+                if number % _STEPS_PER_PROGRESS == 0:
+                    self._progress(_segment_path(entry))
+                self._entry(entry)
+        except NotThisFormat as error:
+            self._find(LOG, f"of another format: {error}")
+
+    def _log_damage(self, damage: Damaged) -> None:
+        path = os.path.relpath(damage.path, self._data_dir)
+        self._find(path, damage.problem, group=damage.group, offset=damage.offset)
+
+    def _entry(self, entry: LogEntry) -> None:
+        path, group, offset = _segment_path(entry), entry.group, entry.offset
+        span = self._spans.get(group)
+        if span is None:
+            self._spans[group] = _Span(entry, entry)
+        else:
+            problem = order_problem(entry, span.last, 0)
+            if problem is not None:
+                self._find(path, problem, group=group, offset=offset)
+            span.last = entry
+        try:
+            rows = decode_rows(entry.entry)
+        except NotThisFormat as error:
+            self._find(path, f"the entry is of another format: {error}", group=group, offset=offset)
+            return
+        for row in rows:
+            self._log_row(row, path, group, offset)
+
+    def _log_row(self, row: Row, path: str, group: int, offset: int) -> None:
+        _, key, value, _ = row
+        problems = [_key_problem(key), None if value is None else self._value_problem(group, key, value)]
+        for problem in filter(None, problems):
+            self._find(path, problem, group=group, offset=offset, key=key)
+
+    # The trees
+
+    def trees(self, groups: Collection[int] | None) -> None:
+        folder = TreeFolder(os.path.join(self._data_dir, TREES))
+        for name in self._names(TREES):
+            path = os.path.join(TREES, name)
+            group = _group_of_name(name)
+            if group is None:
+                self._find(path, "not a folder of Varley's")
+            elif groups is not None and group not in groups:
+                self._find(path, "the tree of a group that does not exist", group=group)
+            else:
+                self._tree(path, folder.folder_of(group), group)
+        checked = {_group_of_name(name) for name in self._names(TREES)}
+        for group, span in self._spans.items():
+            if group not in checked and (groups is None or group in groups):
+                self._log_meets_tree(group, span, 0)
+
+    def _tree(self, path: str, folder: str, group: int) -> None:
+        for name in self._names(path):
+            if name not in (DATA_FILE, _LOCK_FILE):
+                self._find(os.path.join(path, name), "not a file of Varley's", group=group)
+        data = os.path.join(path, DATA_FILE)
+        self._progress(data)
+        applied: Applied | None = Applied(0, 0, 0)
+        if _bytes_of(os.path.join(folder, DATA_FILE)):
+            problems = structure_problems(folder)
+            for problem in problems:
+                self._find(data, problem, group=group)
+            if problems:
+                return  # LMDB cannot be trusted with these pages: it might end the process
+            applied = self._rows(data, folder, group)
+        span = self._spans.get(group)
+        if span is not None and applied is not None:
+            self._log_meets_tree(group, span, applied.slot)
+
+    def _log_meets_tree(self, group: int, span: _Span, applied_slot: int) -> None:
+        problem = order_problem(span.first, None, applied_slot)
+        if problem is not None:
+            self._find(_segment_path(span.first), problem, group=group, offset=span.first.offset)
+        if span.last.slot < applied_slot:
+            self._find(
+                _segment_path(span.last), f"The log ends with slot {span.last.slot}, the tree has slot {applied_slot}",
+                group=group, offset=span.last.offset,
+            )  # fmt: skip
+
+    def _rows(self, path: str, folder: str, group: int) -> Applied | None:
+        """What the tree says that it holds, None if it cannot be known."""
+        env = lmdb.open(folder, readonly=True, lock=False, create=False, readahead=True)
+        try:
+            with env.begin() as txn:
+                if txn.stat()["entries"] == 0:
+                    return Applied(0, 0, 0)  # made, and the power went before the first transaction
+                return _TreeWalk(self, path, group, txn).walk()
+        except lmdb.Error as error:
+            self._find(path, f"LMDB cannot read it: {error}", group=group)
+            return None
+        finally:
+            env.close()
+
+    # Rows
+
+    def _value_problem(self, group: int, key: bytes, value: bytes) -> str | None:
+        if not stored.verify(value):
+            return "the stored value's checksum is wrong"
+        text = value[stored.HEADER_BYTES :]
+        try:
+            item = msgspec.json.decode(text)
+            size = check_item(item)     # also writes numbers in normal form
+        except (msgspec.DecodeError, ApiError, AttributeError) as error:
+            return f"the stored item is none: {error}"
+        if msgspec.json.encode(item) != text:
+            return "the stored JSON is not canonical"
+        if size != stored.item_size(value):
+            return f"the item has {size} bytes, its header says {stored.item_size(value)}"
+        schema = self._schemas.get(group)
+        return None if schema is None else schema(key, item)
+
+
+class _TreeWalk:
+    """One tree whose structure is known to be sound: every row, and the paths to the long ones."""
+
+    def __init__(self, walk: _Walk, path: str, group: int, txn: Any) -> None:
+        self._walk = walk
+        self._path = path
+        self._group = group
+        self._txn = txn
+        self._rows = 0
+        self._size_bytes = 0
+        self._led_to: set[bytes] = set()    # prefixes of subtrees that a pointer leads to
+
+    def walk(self) -> Applied | None:
+        self._level(b"", b"")
+        self._orphans()
+        return self._compare_with_meta()
+
+    def _find(self, problem: str, key: bytes | None = None) -> None:
+        self._walk._find(self._path, problem, group=self._group, key=key)
+
+    def _level(self, prefix: bytes, beginning: bytes) -> bool:
+        """Walk the subtree whose LMDB keys begin with `prefix`, which stands for `beginning`; False: it is empty."""
+        is_empty = True
+        for physical, raw in self._entries(prefix):
+            is_empty = False
+            self._open(physical, raw)
+            key = beginning + physical[len(prefix) :]
+            if len(physical) == LMDB_KEY_BYTES_MAX:
+                below = subtree_prefix(key)
+                self._led_to.add(below)
+                if not self._level(below, key):
+                    self._find("a pointer leads to nothing", key)
+            else:
+                self._row(key, raw[:-CRC_BYTES])
+        return not is_empty
+
+    def _entries(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        cursor = self._txn.cursor()
+        if cursor.set_range(prefix):
+            for physical, raw in cursor:
+                if not physical.startswith(prefix) or (not prefix and physical >= ROWS_END):
+                    return
+                yield physical, raw
+
+    def _open(self, physical: bytes, raw: bytes) -> None:
+        if _crc32c(physical + raw) != INTACT:
+            self._find("the row's checksum is wrong", physical)
+
+    def _row(self, key: bytes, value: bytes) -> None:
+        self._rows += 1
+        if self._rows % _STEPS_PER_PROGRESS == 0:
+            self._walk._progress(self._path)
+        if len(value) >= stored.HEADER_BYTES:
+            self._size_bytes += stored.item_size(value)
+        for problem in filter(None, (_key_problem(key), self._walk._value_problem(self._group, key, value))):
+            self._find(problem, key)
+
+    def _orphans(self) -> None:
+        """What lies behind the rows: the tree's own row, and subtrees, each of which was led to."""
+        cursor = self._txn.cursor()
+        found = cursor.set_range(ROWS_END)
+        while found:
+            physical = cursor.key()
+            if physical.startswith(SUBTREE):
+                prefix = physical[:SUBTREE_PREFIX_BYTES]
+                if prefix not in self._led_to:
+                    self._find("no pointer leads to this row", physical)
+            elif physical != META_KEY:
+                self._find("an LMDB key that Varley does not write", physical)
+            found = cursor.next()
+
+    def _compare_with_meta(self) -> Applied | None:
+        raw = self._txn.get(META_KEY)
+        try:
+            applied, is_partial = decode_meta(raw, self._group)
+        except ValueError as error:
+            self._find(str(error))
+            return None
+        # While a checkpoint is incomplete, the rows are not those of any one slot; recovery makes them so.
+        if not is_partial and (self._rows, self._size_bytes) != applied[1:]:
+            self._find(
+                f"the tree has {self._rows} rows of {self._size_bytes} bytes, "
+                f"its own row says {applied.item_count} of {applied.size_bytes}"
+            )
+        return applied
+
+
+def _key_problem(key: bytes) -> str | None:
+    if not key.startswith(ITEM_SPACE):
+        return f"a row key in the unknown space {key[:1].hex() or 'of no bytes'}"
+    if not _KEY_BYTES_MIN <= len(key) <= _KEY_BYTES_MAX:
+        return f"a row key of {len(key)} bytes"
+    return None
+
+
+def _segment_path(entry: LogEntry) -> str:
+    return os.path.join(LOG, segment_name(entry.segment))
+
+
+def _group_of_name(name: str) -> int | None:
+    is_group = len(name) == 16 and all(digit in "0123456789abcdef" for digit in name)
+    return int(name, 16) if is_group else None
+
+
+def _bytes_of(path: str) -> int:
+    try:
+        return os.path.getsize(path)
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,210 @@
+"""The folder that holds all that a server keeps, and the lock that keeps others out. Drawn in
+docs/formats.md.
+
+    varley-data/
+        identity.json    {"format": 1, "id": "…"}: says what this folder is, and in which format
+        lock             locked while a server has the folder open; holds that server's process id
+        log/             segments of the log
+        trees/           one environment per replica
+        metadata/        tables, partition map, nodes
+
+The identity is written last when a folder is made. So a folder with an identity is complete, and one without
+is either being made (only the names above are in it, and making it can go on) or is not ours: then it is
+refused and nothing is written into it.
+
+The lock is flock's: the system drops it when the process ends, however it ends, so there is no stale lock to
+clear by hand. Rejected: a file that names the process (stale after a crash, and process ids come round
+again), fcntl's record locks (closing any other descriptor of the same file drops them).
+
+A folder that cannot be written, such as a mounted copy, is opened for reading only; if it has a lock file,
+the lock is shared among readers and excludes a server that writes.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import uuid
+from typing import Final, Self
+
+from varley.errors import BadSettings, Damaged, DataFolderLocked, DiskFull, ReadOnly, WorldError
+from varley.storage.disk import RealDisk
+
+DATA_FORMAT: Final = 1
+
+_IDENTITY: Final = "identity.json"
+_NEW_IDENTITY: Final = "identity.json.new"
+_LOCK: Final = "lock"
+_FOLDERS: Final = ("log", "trees", "metadata")
+_CANNOT_WRITE: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+
+
+class DataFolder:
+    """An open data folder; `close` it, or use it in a `with` statement."""
+
+    def __init__(self, path: str, *, lock: int | None, identity: str, is_read_only: bool) -> None:
+        """Use `DataFolder.open`."""
+        self.path = path
+        self.id = identity    # made once, with the folder
+        self.is_read_only = is_read_only
+        self.log, self.trees, self.metadata = (os.path.join(path, name) for name in _FOLDERS)
+        self._lock = lock     # None: closed, or a folder for reading that has no lock file
+
+    @classmethod
+    def open(cls, path: str) -> Self:
+        """Open the folder, and make it if it is not there.
+
+        Raises DataFolderLocked (another server has it), BadSettings (the path is something else, or of a
+        format that this version does not know), ReadOnly (it would have to be made, and cannot be), Damaged
+        (its identity does not read as one).
+        """
+        path = os.path.abspath(path)
+        _make_folder(path)
+        _refuse_what_is_not_ours(path)
+        lock, is_read_only = _take_lock(path)
+        try:
+            identity = _read_identity(path)
+            if identity is None:
+                identity = _make(path, is_read_only=is_read_only)
+        except BaseException:
+            if lock is not None:
+                os.close(lock)
+            raise
+        return cls(path, lock=lock, identity=identity, is_read_only=is_read_only)
+
+    def close(self) -> None:
+        """Let others open it. May be called again."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _make_folder(path: str) -> None:
+    if os.path.isdir(path):
+        return
+    parent = os.path.dirname(path)
+    _make_folder(parent)
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise BadSettings(
+                f"{path} is a file, not a folder", hint="Choose another place with --data-dir"
+            ) from None
+    except OSError as error:
+        raise _cannot_make(path, error) from error
+    else:
+        RealDisk().sync_folder(parent)
+
+
+def _refuse_what_is_not_ours(path: str) -> None:
+    names = set(os.listdir(path))
+    if _IDENTITY not in names and not names <= {_NEW_IDENTITY, _LOCK, *_FOLDERS}:
+        raise BadSettings(
+            f"{path} is not empty, and not a data folder of Varley",
+            hint="Choose an empty folder, or one that does not exist yet, with --data-dir",
+        )
+
+
+def _take_lock(path: str) -> tuple[int | None, bool]:
+    """(the locked file, whether the folder can only be read)."""
+    lock_path = os.path.join(path, _LOCK)
+    try:
+        lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        if error.errno not in _CANNOT_WRITE:
+            raise
+        return _share_lock(path, lock_path), True
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise _locked(path, lock) from None
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)    # for people; the lock is what counts
+    return lock, False
+
+
+def _share_lock(path: str, lock_path: str) -> int | None:
+    try:
+        lock = os.open(lock_path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise _locked(path, lock) from None
+    return lock
+
+
+def _locked(path: str, lock: int) -> DataFolderLocked:
+    holder = os.pread(lock, 32, 0).decode(errors="replace").strip()
+    os.close(lock)
+    by = f"another server, process {holder}," if holder else "another server"
+    return DataFolderLocked(
+        f"{by} has this data folder open",
+        path=path,
+        operation="lock",
+        hint="Stop that server, or start this one with another --data-dir (or with --in-memory)",
+    )
+
+
+def _read_identity(path: str) -> str | None:
+    """The folder's id; None if it has none yet."""
+    identity_path = os.path.join(path, _IDENTITY)
+    try:
+        with open(identity_path, "rb") as file:
+            text = file.read()
+    except FileNotFoundError:
+        return None
+    try:
+        identity = json.loads(text)
+        data_format, folder_id = identity["format"], identity["id"]
+    except (ValueError, KeyError, TypeError):
+        raise Damaged(
+            "this does not say which folder it is in and of which format",
+            path=identity_path,
+            hint=f'It should read {{"format": {DATA_FORMAT}, "id": "..."}}',
+        ) from None
+    if data_format != DATA_FORMAT:
+        raise BadSettings(
+            f"{path} is a data folder of format {data_format}, and this version of Varley knows {DATA_FORMAT}",
+            hint="Start the version that wrote it, or choose another folder with --data-dir",
+        )
+    return str(folder_id)
+
+
+def _make(path: str, *, is_read_only: bool) -> str:
+    """Make what belongs into a new folder, durably, the identity last. Gives the id."""
+    if is_read_only:
+        raise ReadOnly("there is no data here, and nothing can be written here", path=path, operation="create")
+    disk = RealDisk()
+    folder_id = str(uuid.uuid4())
+    new_path = os.path.join(path, _NEW_IDENTITY)
+    try:
+        for name in _FOLDERS:
+            os.makedirs(os.path.join(path, name), exist_ok=True)
+        file = disk.create(new_path)
+        try:
+            text = json.dumps({"format": DATA_FORMAT, "id": folder_id}) + "\n"
+            disk.write_synced(file, 0, [text.encode()])
+        finally:
+            disk.close(file)
+        disk.sync_folder(path)    # the folders and the new file, before the name that vouches for them
+        os.rename(new_path, os.path.join(path, _IDENTITY))
+        disk.sync_folder(path)
+    except OSError as error:
+        raise _cannot_make(path, error) from error
+    return folder_id
+
+
+def _cannot_make(path: str, error: OSError) -> WorldError:
+    kind = DiskFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else ReadOnly
+    return kind(f"the data folder cannot be made: {error.strerror}", path=path, operation="create")

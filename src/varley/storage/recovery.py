@@ -1,0 +1,158 @@
+"""Bringing trees and log together at start.
+
+    trees       each as its last complete checkpoint left it: all slots up to its applied slot
+    log         all groups of the node in one sequence: the slots from before the oldest checkpoint on
+
+The log is read once, from its beginning. Of each group the slots must follow each other without a hole; those up to
+the tree's applied slot are in the tree already, those after it are applied. Applying is the same call that the
+running server makes, so nothing is known about entries here but how to decode them; why the result is exact even
+after a checkpoint that was interrupted is told in checkpoint.py.
+
+Damage that shows itself here, and is never passed over:
+
+- a hole between two slots of a group, or between a tree and the log: a write that was acknowledged is missing;
+- a log that has entries of a group but ends before the tree does: its tail is gone, and so are the entries after
+  those that the tree has (a torn tail that was cut is never acknowledged and never applied, so a tree cannot have
+  seen it);
+- a tree whose pages or rows are not as written. Every tree's own row and file length are checked; all pages and rows
+  too while the files come to `verify_bytes_max` in total, smallest first, at 5 to 6 s per GB. Larger ones are named
+  in `unverified`, and `varley check` walks them. See lmdb_engine.py for what is noticed without.
+
+An entry of a group that no longer exists (its table was deleted) is skipped; so is its tree, which the caller may
+remove (`TreeFolder.groups` lists what there is).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from varley.errors import Damaged
+from varley.storage.lmdb_engine import DATA_FILE, LmdbEngine, verify_structure
+from varley.storage.log_format import decode_rows, segment_name
+from varley.storage.log_reader import LogEntry
+from varley.storage.tree import Tree
+from varley.storage.tree_folder import TreeFolder
+
+VERIFY_BYTES_MAX: Final = 32 * 1024 * 1024  # 0.2 s
+_ENTRIES_PER_PROGRESS: Final = 1000
+_HINT: Final = "Run `varley check` for the whole list. Restore the data folder from a copy."
+
+
+class Position(NamedTuple):
+    """The last entry of a group that this node has."""
+
+    slot: int       # 0: none yet
+    ballot: int     # of the last record in the log; 0: the log has none of this group any more
+
+
+@dataclass(slots=True)
+class Recovered:
+    """What a start begins from."""
+
+    trees: dict[int, Tree] = field(default_factory=dict)            # every group asked for, with all of its entries
+    positions: dict[int, Position] = field(default_factory=dict)    # by group; slot == trees[group].applied_slot
+    entries: int = 0                                                # how many entries were applied
+    unverified: list[int] = field(default_factory=list)             # groups whose trees were too large to walk
+
+
+def recover(
+    folder: TreeFolder,
+    groups: Collection[int],
+    log: Iterable[LogEntry],
+    *,
+    progress: Callable[[LogEntry], None] | None = None,
+    verify_bytes_max: int = VERIFY_BYTES_MAX,
+) -> Recovered:
+    """Open the trees of `groups` and apply to them what `log` (a LogReader, usually) has beyond them.
+
+    Blocks. `progress` gets every thousandth entry read; its segment and offset say how far that is.
+    Raises Damaged, and what `log` raises; no tree stays open then.
+    """
+    recovered = Recovered()
+    try:
+        _open_trees(folder, groups, recovered, verify_bytes_max)
+        _replay(log, recovered, progress)
+    except BaseException:
+        for tree in recovered.trees.values():
+            tree.close()
+        raise
+    return recovered
+
+
+def _open_trees(
+    folder: TreeFolder, groups: Collection[int], recovered: Recovered, verify_bytes_max: int
+) -> None:
+    sizes = {group: _file_bytes(folder.folder_of(group)) for group in groups}
+    left = verify_bytes_max
+    for group in sorted(groups, key=sizes.__getitem__):
+        left -= sizes[group]
+        if left >= 0 and sizes[group]:
+            verify_structure(folder.folder_of(group), group)
+        engine = folder.open(group)
+        recovered.trees[group] = Tree(engine)
+        if left >= 0:
+            verify_rows(engine)
+        else:
+            recovered.unverified.append(group)
+
+
+def verify_rows(engine: LmdbEngine) -> None:
+    """Every row is intact, and there are as many as the tree says. Raises Damaged."""
+    rows = sum(1 for _ in engine.scan(b"", None, False))
+    if rows != engine.applied.item_count and not engine.has_partial_checkpoint:
+        raise Damaged(
+            f"The tree has {rows} rows, {engine.applied.item_count} were written",
+            path=engine.path, group=engine.group, hint=_HINT,
+        )  # fmt: skip
+
+
+def _file_bytes(tree_folder: str) -> int:
+    try:
+        return os.path.getsize(os.path.join(tree_folder, DATA_FILE))
+    except FileNotFoundError:
+        return 0
+
+
+def _replay(log: Iterable[LogEntry], recovered: Recovered, progress: Callable[[LogEntry], None] | None) -> None:
+    trees = recovered.trees
+    last: dict[int, LogEntry] = {}      # of each group, the entry read last
+    for number, entry in enumerate(log, 1):
+        if progress is not None and number % _ENTRIES_PER_PROGRESS == 0:
+            progress(entry)
+        tree = trees.get(entry.group)
+        if tree is None:
+            continue
+        problem = order_problem(entry, last.get(entry.group), tree.applied_slot)
+        if problem is not None:
+            raise Damaged(problem, path=segment_name(entry.segment), offset=entry.offset, group=entry.group,
+                          hint=_HINT)  # fmt: skip
+        last[entry.group] = entry
+        if entry.slot > tree.applied_slot:
+            tree.apply(entry.slot, decode_rows(entry.entry))
+            recovered.entries += 1
+    for group, tree in trees.items():
+        end = last.get(group)
+        if end is not None and end.slot < tree.applied_slot:
+            raise Damaged(
+                f"The log ends with slot {end.slot}, the tree has slot {tree.applied_slot}",
+                path=segment_name(end.segment), offset=end.offset, group=group, hint=_HINT,
+            )  # fmt: skip
+        recovered.positions[group] = Position(tree.applied_slot, 0 if end is None else end.ballot)
+
+
+def order_problem(entry: LogEntry, before: LogEntry | None, applied_slot: int) -> str | None:
+    """Why `entry` cannot follow `before`, the entry of its group that was read last, or None.
+
+    `before` None: it is the first; then it must not leave a hole after the tree's `applied_slot`.
+    """
+    if before is None:
+        if entry.slot > applied_slot + 1:
+            return f"The tree has slot {applied_slot}, the log begins with slot {entry.slot}"
+    elif entry.slot != before.slot + 1:
+        return f"Slot {entry.slot} follows slot {before.slot}"
+    elif entry.ballot < before.ballot:
+        return f"Ballot {entry.ballot} follows ballot {before.ballot}"
+    return None

@@ -1,0 +1,108 @@
+"""The real disk, and that the disk of the tests answers as it does."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from forgetful_disk import ForgetfulDisk
+
+from varley.storage.disk import Disk, RealDisk
+
+DISKS: list[Callable[[], Disk]] = [RealDisk, ForgetfulDisk]
+
+
+@pytest.fixture(params=DISKS, ids=["real", "forgetful"])
+def disk(request: pytest.FixtureRequest) -> Disk:
+    made: Disk = request.param()
+    return made
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "file")
+
+
+def test_space_that_was_not_written_reads_as_zeros(disk: Disk, path: str) -> None:
+    file = disk.create(path)
+    disk.reserve(file, 10_000)
+    disk.write_synced(file, 512, [b"one", b"", b"two"])
+    assert disk.size(file) == 10_000
+    assert disk.read(file, 0, 20_000) == bytes(512) + b"onetwo" + bytes(10_000 - 518)
+    disk.close(file)
+
+
+def test_a_read_past_the_end_is_short(disk: Disk, path: str) -> None:
+    file = disk.create(path)
+    disk.write_synced(file, 0, [b"abc"])
+    assert disk.read(file, 1, 10) == b"bc"
+    assert disk.read(file, 3, 10) == b""
+    disk.close(file)
+
+
+def test_what_was_under_a_name_is_gone_once_it_is_created_again(disk: Disk, path: str) -> None:
+    for text in (b"longer", b"short"):
+        file = disk.create(path)
+        disk.write_synced(file, 0, [text])
+        disk.sync(file)
+        disk.close(file)
+    file = disk.open(path)
+    disk.settle(file)
+    assert disk.read(file, 0, 100) == b"short"
+    disk.close(file)
+
+
+def test_files_are_listed_cut_and_removed(disk: Disk, path: str) -> None:
+    folder = path.rpartition("/")[0]
+    file = disk.create(path)
+    disk.write_synced(file, 0, [b"abcdef"])
+    disk.close(file)
+    disk.sync_folder(folder)
+    assert disk.list(folder) == ["file"]
+    disk.truncate(path, 2)
+    file = disk.open(path)
+    assert disk.read(file, 0, 100) == b"ab"
+    disk.close(file)
+    disk.remove(path)
+    assert disk.list(folder) == []
+    with pytest.raises(OSError) as raised:
+        disk.open(path)
+    assert raised.value.errno == errno.ENOENT
+
+
+def test_a_large_write_in_many_parts_arrives_whole(disk: Disk, path: str) -> None:
+    parts = [bytes([number]) * 5000 for number in range(200)]
+    file = disk.create(path)
+    disk.write_synced(file, 7, parts)
+    assert disk.read(file, 7, 2_000_000) == b"".join(parts)
+    disk.close(file)
+
+
+def test_a_system_that_cannot_write_and_sync_in_one_call_is_served_with_two(path: str) -> None:
+    disk = RealDisk()
+    disk._can_write_synced = False
+    file = disk.create(path)
+    disk.write_synced(file, 100, [b"one", b"two"])
+    assert disk.read(file, 0, 200) == bytes(100) + b"onetwo"
+    disk.close(file)
+
+
+def test_a_write_to_a_file_that_is_closed_fails(path: str) -> None:
+    disk = RealDisk()
+    file = disk.create(path)
+    os.close(file)
+    with pytest.raises(OSError):
+        disk.write_synced(file, 0, [b"x"])
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk_is_told_by_its_number() -> None:
+    disk = RealDisk()
+    file = os.open("/dev/full", os.O_WRONLY)
+    with pytest.raises(OSError) as raised:
+        disk.write_synced(file, 0, [b"x"])
+    assert raised.value.errno == errno.ENOSPC
+    os.close(file)
