@@ -37,9 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def endpoint(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
+def endpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL that the tests of the API speak to, without a slash at its end."""
     given: str | None = request.config.getoption("--endpoint")
     if given:
@@ -48,7 +46,17 @@ def endpoint(
     port = free_port()
     with open(tmp_path_factory.mktemp("varley") / "server.log", "w+b") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "varley", "serve", "--host", "127.0.0.1", "--port", str(port), "--in-memory"],
+            [
+                sys.executable,
+                "-m",
+                "varley",
+                "serve",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                str(port),
+                "--in-memory",
+            ],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

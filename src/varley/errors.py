@@ -175,7 +175,8 @@ class WorldError(Exception):
         self.path = path
         self.operation = operation
         self.hint = hint
-        where = f" ({operation} {path})" if operation and path else f" ({operation or path})" if operation or path else ""
+        where = " ".join(word for word in (operation, path) if word)
+        where = f" ({where})" if where else ""
         super().__init__(f"{problem}{where}{'. ' + hint if hint else ''}")
 
 

@@ -78,7 +78,8 @@ class Server:
         settings = self._settings
         loop = asyncio.get_running_loop()
         self._stopped = loop.create_future()
-        self._folder = None if settings.in_memory else await loop.run_in_executor(None, DataFolder.open, settings.data_dir)
+        if not settings.in_memory:
+            self._folder = await loop.run_in_executor(None, DataFolder.open, settings.data_dir)
         try:
             await self._open_storage(loop)
             await self._open_ports()

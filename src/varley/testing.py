@@ -22,9 +22,9 @@ import asyncio
 import importlib
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Coroutine
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from varley.clock import MovableClock
@@ -32,9 +32,6 @@ from varley.settings import CLUSTER_PREFIX, all_settings, load
 
 if TYPE_CHECKING:
     from varley import server as whole_server
-
-_T = TypeVar("_T")
-
 
 class _Endpoint(ABC):
     """What a client of boto3 needs. `client_options` go to every client and resource made here."""
@@ -120,22 +117,27 @@ class Server(_Endpoint):
         if self._thread is None:
             return
         if self._running is not None and self._loop is not None and self._thread.is_alive():
+            stopping = self._running.stop()
             try:
-                asyncio.run_coroutine_threadsafe(self._running.stop(), self._loop).result()
-            except RuntimeError:
-                assert not self._thread.is_alive() or self._loop.is_closed()    # it ended by itself meanwhile
+                # Nobody waits for what this returns: a server that ends by itself at this moment may leave it
+                # undone for ever. The end of the thread is what counts.
+                asyncio.run_coroutine_threadsafe(stopping, self._loop)
+            except RuntimeError:    # the loop is closed: it has ended by itself
+                stopping.close()
         self._join()
 
     def reset(self) -> None:
         """Drop every table, at once."""
-        running = self._started()
-        assert self._loop is not None
-        asyncio.run_coroutine_threadsafe(running.reset(), self._loop).result()
+        self._call(self._started().reset())
 
     def advance(self, seconds: float) -> None:
         """Move the server's clock forward: what expires in that time has expired."""
         self._started()
-        self._call(lambda: self.clock.advance(seconds))
+
+        async def move() -> None:   # on the server's own thread, as are all who look at the clock
+            self.clock.advance(seconds)
+
+        self._call(move())
 
     @property
     def host(self) -> str:
@@ -160,14 +162,10 @@ class Server(_Endpoint):
             raise RuntimeError("the server does not run: use `with varley.Server() as server:`, or start()")
         return self._running
 
-    def _call(self, work: Callable[[], _T]) -> _T:
-        """Run `work` between two requests, on the server's own thread; parts of it are used by no other."""
+    def _call(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` on the server's own thread, which alone may use its parts, and wait for its end."""
         assert self._loop is not None
-
-        async def on_the_loop() -> _T:
-            return work()
-
-        return asyncio.run_coroutine_threadsafe(on_the_loop(), self._loop).result()
+        asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def _run(self, ready: threading.Event) -> None:
         """The thread: a loop of its own, from start to stop."""

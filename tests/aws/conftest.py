@@ -47,7 +47,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ours = {item.nodeid.rpartition("/")[2]: item for item in items if HERE in item.path.parents}
     kind = kind_of(config)
     differences = known_differences.TESTS.get(kind, {})
+    files_apart = known_differences.FILES.get(kind, {})
     for name, item in ours.items():
+        if (apart := files_apart.get(name.partition("::")[0])) is not None:
+            item.add_marker(pytest.mark.skip(reason=f"{kind}: {apart}"))
         reason = differences.get(name, differences.get(name.partition("[")[0]))
         if reason is not None:
             item.add_marker(pytest.mark.xfail(reason=f"{kind}: {reason}", strict=True))

@@ -77,7 +77,8 @@ def constraint(value: str, member: str, rule: str) -> str:
 def constraint_on(member: str) -> re.Pattern[str]:
     """Any text that says a constraint of the service model is broken at `member`, alone or among others."""
     return re.compile(
-        rf"\d+ validation errors? detected: .*at '{re.escape(member)}' failed to satisfy constraint: .*", re.DOTALL
+        rf"\d+ validation errors? detected: .*at '{re.escape(member)}' failed to satisfy constraint: .*",
+        re.DOTALL,
     )
 
 
@@ -85,12 +86,8 @@ NOT_EXPRESSION = "ExpressionAttributeNames can only be specified when using expr
 KEY_MISMATCH = "The provided key element does not match the schema"
 NO_TABLE = "Requested resource not found"
 EMPTY_VALUE = "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"
-TWO_TYPES = (
-    "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes"
-)
-PARTITION_KEY_TOO_LONG = (
-    "One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit of2048 bytes"
-)
+TWO_TYPES = "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes"
+PARTITION_KEY_TOO_LONG = "One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit of2048 bytes"
 SORT_KEY_TOO_LONG = (
     "One or more parameter values were invalid: "
     "Aggregated size of all range keys has exceeded the size limit of 1024 bytes"

@@ -12,7 +12,7 @@ from .table import Item, Table, nested
 KEEPS: dict[str, Item] = {
     "text": {"S": "text"},
     "empty text": {"S": ""},
-    "text of every plane": {"S": "\x00\x01\t\n\"\\/\x7f\u0080é\u2028\u2029\ufeff\uffff\U0001f600\U0010ffff"},
+    "text of every plane": {"S": '\x00\x01\t\n"\\/\x7f\u0080é\u2028\u2029\ufeff\uffff\U0001f600\U0010ffff'},
     "composed and decomposed": {"S": "é e\u0301"},
     "long text": {"S": "x" * 100_000},
     "number": {"N": "42"},
@@ -24,10 +24,14 @@ KEEPS: dict[str, Item] = {
     "false": {"BOOL": False},
     "null": {"NULL": True},
     "empty list": {"L": []},
-    "mixed list": {"L": [{"S": "a"}, {"N": "1"}, {"B": b"b"}, {"BOOL": False}, {"NULL": True}, {"L": []}, {"M": {}}]},
+    "mixed list": {
+        "L": [{"S": "a"}, {"N": "1"}, {"B": b"b"}, {"BOOL": False}, {"NULL": True}, {"L": []}, {"M": {}}]
+    },
     "empty map": {"M": {}},
     "map": {"M": {"a": {"S": ""}, "b": {"M": {"c": {"L": [{"SS": ["x"]}]}}}}},
-    "map with odd names": {"M": {"": {"S": "x"}, "a.b": {"S": "x"}, "#n": {"S": "x"}, "é": {"S": "x"}, " ": {"S": "x"}}},
+    "map with odd names": {
+        "M": {"": {"S": "x"}, "a.b": {"S": "x"}, "#n": {"S": "x"}, "é": {"S": "x"}, " ": {"S": "x"}}
+    },
     "one in a set": {"SS": ["x"]},
     "one number in a set": {"NS": ["1"]},
     "one binary in a set": {"BS": [b"x"]},
@@ -53,7 +57,11 @@ def test_an_attribute_may_be_called_almost_anything(table: Table, key: Item) -> 
 
 @pytest.mark.parametrize(
     ("kind", "members"),
-    [("SS", ["b", "a", "c", "A", ""]), ("NS", ["3", "-1", "2.5", "0"]), ("BS", [b"b", b"a", b"\x00", b"\xff"])],
+    [
+        ("SS", ["b", "a", "c", "A", ""]),
+        ("NS", ["3", "-1", "2.5", "0"]),
+        ("BS", [b"b", b"a", b"\x00", b"\xff"]),
+    ],
     ids=["text", "numbers", "binary"],
 )
 def test_a_set_keeps_its_members_in_whatever_order(
@@ -85,13 +93,19 @@ REFUSES: dict[str, tuple[Item, str | re.Pattern[str]]] = {
     "empty text set": ({"SS": []}, wrong_set("An string set  may not be empty")),
     "empty number set": ({"NS": []}, wrong_set("An number set  may not be empty")),
     "empty binary set": ({"BS": []}, wrong_set("Binary sets should not be empty")),
-    "text twice": ({"SS": ["a", "a"]}, re.compile(re.escape(wrong_set("Input collection [a, a] contains duplicates")) + r"\.?")),
+    "text twice": (
+        {"SS": ["a", "a"]},
+        re.compile(re.escape(wrong_set("Input collection [a, a] contains duplicates")) + r"\.?"),
+    ),
     "number twice": ({"NS": ["1", "1"]}, "Input collection contains duplicates"),
     "number twice in other words": ({"NS": ["1", "1.0"]}, "Input collection contains duplicates"),
     "zero and minus zero": ({"NS": ["0", "-0"]}, "Input collection contains duplicates"),
     "binary twice": (
         {"BS": [b"a", b"a"]},
-        re.compile(re.escape(wrong_set("Input collection ")) + r"(\[YQ==, YQ==\])?\s?of type BS contains duplicates\."),
+        re.compile(
+            re.escape(wrong_set("Input collection "))
+            + r"(\[YQ==, YQ==\])?\s?of type BS contains duplicates\."
+        ),
     ),
 }
 
@@ -121,7 +135,9 @@ def test_values_in_expressions_are_judged_the_same_way(table: Table, key: Item, 
 
 
 def test_the_empty_attribute_name_is_refused(table: Table, key: Item) -> None:
-    with invalid(re.compile("(One or more parameter values were invalid: )?.*[Aa]ttribute name.*", re.DOTALL)):
+    with invalid(
+        re.compile("(One or more parameter values were invalid: )?.*[Aa]ttribute name.*", re.DOTALL)
+    ):
         table.put({**key, "": {"S": "x"}})
     assert table.item(key) is None
 
@@ -146,7 +162,7 @@ def nested_maps(levels: int) -> Item:
 
 @pytest.mark.parametrize("nest", [nested, nested_maps], ids=["lists", "maps"])
 def test_documents_nest_32_levels_deep(table: Table, key: Item, nest: Any) -> None:
-    # 31 lists or maps and the value in the innermost are 32 levels.
+    # The item itself is the first level, so 31 lists or maps fit into it.
     table.put({**key, "v": nest(31)})
     assert table.item(key) == {**key, "v": nest(31)}
     with invalid(re.compile("Nesting Levels have exceeded supported limits.*")):
@@ -154,10 +170,12 @@ def test_documents_nest_32_levels_deep(table: Table, key: Item, nest: Any) -> No
     assert table.item(key) == {**key, "v": nest(31)}
 
 
-def test_an_empty_list_or_map_may_stand_at_the_last_level(table: Table, key: Item) -> None:
-    item = {**key, "l": nested(31, {"L": []}), "m": nested(31, {"M": {}})}
+def test_an_empty_list_or_map_counts_as_a_level(table: Table, key: Item) -> None:
+    item = {**key, "l": nested(30, {"L": []}), "m": nested(30, {"M": {}})}
     table.put(item)
     assert table.item(key) == item
+    with invalid(re.compile("Nesting Levels have exceeded supported limits.*")):
+        table.put({**key, "l": nested(31, {"L": []})})
 
 
 def test_a_value_that_nests_too_deep_in_an_expression_is_refused(table: Table, key: Item) -> None:

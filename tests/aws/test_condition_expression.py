@@ -239,8 +239,14 @@ WRONG: list[tuple[str, str]] = [
         "n = begins_with(s, :a)",
         "The function is not allowed to be used this way in an expression; function: begins_with",
     ),
-    ("if_not_exists(n, :n5) = :n5", "The function is not allowed in a condition expression; function: if_not_exists"),
-    ("list_append(l, :l) = :l", "The function is not allowed in a condition expression; function: list_append"),
+    (
+        "if_not_exists(n, :n5) = :n5",
+        "The function is not allowed in a condition expression; function: if_not_exists",
+    ),
+    (
+        "list_append(l, :l) = :l",
+        "The function is not allowed in a condition expression; function: list_append",
+    ),
     (
         "attribute_exists(n, s)",
         "Incorrect number of operands for operator or function; operator or function: attribute_exists, "
@@ -268,17 +274,32 @@ WRONG: list[tuple[str, str]] = [
         "begins_with(s, :n5)",
         "Incorrect operand type for operator or function; operator or function: begins_with, operand type: N",
     ),
-    ("n < :true", "Incorrect operand type for operator or function; operator or function: <, operand type: BOOL"),
-    ("n >= :null", "Incorrect operand type for operator or function; operator or function: >=, operand type: NULL"),
-    ("n < :ssa", "Incorrect operand type for operator or function; operator or function: <, operand type: SS"),
-    ("n <= :ns", "Incorrect operand type for operator or function; operator or function: <=, operand type: NS"),
+    (
+        "n < :true",
+        "Incorrect operand type for operator or function; operator or function: <, operand type: BOOL",
+    ),
+    (
+        "n >= :null",
+        "Incorrect operand type for operator or function; operator or function: >=, operand type: NULL",
+    ),
+    (
+        "n < :ssa",
+        "Incorrect operand type for operator or function; operator or function: <, operand type: SS",
+    ),
+    (
+        "n <= :ns",
+        "Incorrect operand type for operator or function; operator or function: <=, operand type: NS",
+    ),
     ("n > :l", "Incorrect operand type for operator or function; operator or function: >, operand type: L"),
     ("n > :m", "Incorrect operand type for operator or function; operator or function: >, operand type: M"),
     (
         "n BETWEEN :true AND :true",
         "Incorrect operand type for operator or function; operator or function: BETWEEN, operand type: BOOL",
     ),
-    ("size(:n5) = :n5", "Incorrect operand type for operator or function; operator or function: size, operand type: N"),
+    (
+        "size(:n5) = :n5",
+        "Incorrect operand type for operator or function; operator or function: size, operand type: N",
+    ),
     (
         "attribute_type(n, :n5)",
         "Incorrect operand type for operator or function; operator or function: attribute_type, operand type: N",
@@ -312,16 +333,24 @@ WRONG: list[tuple[str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("expression", "text"), WRONG, ids=[expression or "nothing" for expression, _ in WRONG])
+@pytest.mark.parametrize(
+    ("expression", "text"), WRONG, ids=[expression or "nothing" for expression, _ in WRONG]
+)
 def test_this_is_refused(table: Table, there: Item, expression: str, text: str) -> None:
     with invalid(f"Invalid ConditionExpression: {text}"):
         table.put(there, ConditionExpression=expression, **placeholders(expression))
 
 
 def test_an_unknown_type_name_is_refused(table: Table, there: Item) -> None:
-    text = re.compile(r"Invalid ConditionExpression: Invalid attribute type name found; type: hello, valid types: \{.*\}")
+    text = re.compile(
+        r"Invalid ConditionExpression: Invalid attribute type name found; type: hello, valid types: \{.*\}"
+    )
     with invalid(text):
-        table.put(there, ConditionExpression="attribute_type(s, :v)", ExpressionAttributeValues={":v": {"S": "hello"}})
+        table.put(
+            there,
+            ConditionExpression="attribute_type(s, :v)",
+            ExpressionAttributeValues={":v": {"S": "hello"}},
+        )
 
 
 def in_list(count: int) -> dict[str, Any]:
@@ -331,9 +360,7 @@ def in_list(count: int) -> dict[str, Any]:
 
 def test_in_takes_up_to_a_hundred_values(table: Table, there: Item) -> None:
     table.put(there, **in_list(100))
-    text = (
-        "Invalid ConditionExpression: The IN operator is provided with too many operands; number of operands: 101"
-    )
+    text = "Invalid ConditionExpression: The IN operator is provided with too many operands; number of operands: 101"
     with invalid(text):
         table.put(there, **in_list(101))
 
@@ -352,15 +379,13 @@ def test_an_expression_takes_up_to_4096_bytes(table: Table, there: Item) -> None
         return "n = :v" + " " * (size - 6)
 
     table.put(there, ConditionExpression=of_size(4096), ExpressionAttributeValues={":v": {"N": "5"}})
-    text = (
-        "Invalid ConditionExpression: Expression size has exceeded the maximum allowed size; expression size: 4097"
-    )
+    text = "Invalid ConditionExpression: Expression size has exceeded the maximum allowed size; expression size: 4097"
     with invalid(text):
         table.put(there, ConditionExpression=of_size(4097), ExpressionAttributeValues={":v": {"N": "5"}})
 
 
 def test_deep_parentheses_are_refused_or_judged_but_do_no_harm(table: Table, there: Item) -> None:
-    expression = "".join(f"(n = :v OR " for _ in range(140)) + "n = :v" + ")" * 140
+    expression = "".join("(n = :v OR " for _ in range(140)) + "n = :v" + ")" * 140
     table.put(there, ConditionExpression=expression, ExpressionAttributeValues={":v": {"N": "5"}})
 
 
@@ -460,10 +485,16 @@ def test_placeholders_tell_case_apart(table: Table, there: Item) -> None:
 
 
 def test_a_placeholder_is_at_most_255_characters(table: Table, there: Item) -> None:
-    table.put(there, ConditionExpression=f"attribute_exists(#{'a' * 254})", ExpressionAttributeNames={"#" + "a" * 254: "n"})
+    table.put(
+        there,
+        ConditionExpression=f"attribute_exists(#{'a' * 254})",
+        ExpressionAttributeNames={"#" + "a" * 254: "n"},
+    )
     with invalid():
         table.put(
-            there, ConditionExpression=f"attribute_exists(#{'a' * 255})", ExpressionAttributeNames={"#" + "a" * 255: "n"}
+            there,
+            ConditionExpression=f"attribute_exists(#{'a' * 255})",
+            ExpressionAttributeNames={"#" + "a" * 255: "n"},
         )
 
 

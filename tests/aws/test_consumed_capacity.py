@@ -52,7 +52,9 @@ def test_indexes_tells_the_tables_share_too(table: Table, key: Item) -> None:
         (100 * KB, 100.0, 25.0),
     ],
 )
-def test_units_of_an_item_by_its_size(table: Table, key: Item, size: int, write: float, strong: float) -> None:
+def test_units_of_an_item_by_its_size(
+    table: Table, key: Item, size: int, write: float, strong: float
+) -> None:
     total = {"ReturnConsumedCapacity": "TOTAL"}
     item = sized(key, size)
     assert units(table.put(item, **total)) == write
@@ -109,7 +111,9 @@ def test_a_query_costs_the_sum_of_its_items_rounded_once(sorted_table: Table) ->
     assert query_units(sorted_table, pk) == 1.5
     assert query_units(sorted_table, pk, ConsistentRead=True, Select="COUNT") == 3.0
     assert query_units(sorted_table, pk, ConsistentRead=True, ProjectionExpression="sk") == 3.0
-    assert query_units(sorted_table, pk, ConsistentRead=True, FilterExpression="attribute_not_exists(f)") == 3.0
+    assert (
+        query_units(sorted_table, pk, ConsistentRead=True, FilterExpression="attribute_not_exists(f)") == 3.0
+    )
     assert query_units(sorted_table, pk, ConsistentRead=True, Limit=4) == 1.0
     assert query_units(sorted_table, pk, ConsistentRead=True, Limit=5) == 2.0
 
@@ -180,5 +184,9 @@ def test_batch_writes_round_each_item(table: Table, sorted_table: Table, key: It
         ReturnConsumedCapacity="INDEXES",
     )
     found = {one["TableName"]: one for one in answer["ConsumedCapacity"]}
-    assert found[table.name] == {"TableName": table.name, "CapacityUnits": 5.0, "Table": {"CapacityUnits": 5.0}}
+    assert found[table.name] == {
+        "TableName": table.name,
+        "CapacityUnits": 5.0,
+        "Table": {"CapacityUnits": 5.0},
+    }
     assert found[sorted_table.name]["CapacityUnits"] == 1.0

@@ -132,7 +132,9 @@ def test_these_names_are_allowed(dynamodb: Any, given: str) -> None:
     dynamodb.delete_table(TableName=name)
 
 
-@pytest.mark.parametrize("given", ["", "ab", "x" * 256, "a b c", "abc;", "tablé", "abc/def"], ids=lambda name: name[:8])
+@pytest.mark.parametrize(
+    "given", ["", "ab", "x" * 256, "a b c", "abc;", "tablé", "abc/def"], ids=lambda name: name[:8]
+)
 def test_these_names_are_refused(dynamodb: Any, given: str) -> None:
     with invalid(BAD_TABLE_NAME):
         dynamodb.create_table(TableName=given, **schema())
@@ -225,16 +227,20 @@ def test_throughput_names_both_units(dynamodb: Any, name: str, member: str) -> N
         pytest.param(
             [PK, SK],
             [PK_TEXT],
-            re.compile("One or more parameter values were invalid: Some index key attributes are not defined in "
-                       r"AttributeDefinitions\. Keys: \[(pk, sk|sk, pk)\], AttributeDefinitions: \[pk\]|Invalid KeySchema: "
-                       "Some index key attribute have no definition"),
+            re.compile(
+                "One or more parameter values were invalid: Some index key attributes are not defined in "
+                r"AttributeDefinitions\. Keys: \[(pk, sk|sk, pk)\], AttributeDefinitions: \[pk\]|Invalid KeySchema: "
+                "Some index key attribute have no definition"
+            ),
             id="the sort key is not defined",
         ),
         pytest.param(
             [PK],
             [SK_TEXT],
-            re.compile("One or more parameter values were invalid: Some index key attributes are not defined in "
-                       r"AttributeDefinitions\. Keys: \[pk\], AttributeDefinitions: \[sk\]"),
+            re.compile(
+                "One or more parameter values were invalid: Some index key attributes are not defined in "
+                r"AttributeDefinitions\. Keys: \[pk\], AttributeDefinitions: \[sk\]"
+            ),
             id="the partition key is not defined",
         ),
         pytest.param(
@@ -252,8 +258,10 @@ def test_throughput_names_both_units(dynamodb: Any, name: str, member: str) -> N
         pytest.param(
             [PK, {"AttributeName": "pk", "KeyType": "RANGE"}],
             [PK_TEXT],
-            re.compile("(Both the Hash Key and the Range Key element in the KeySchema have the same name"
-                       "|Invalid KeySchema: .*)"),
+            re.compile(
+                "(Both the Hash Key and the Range Key element in the KeySchema have the same name"
+                "|Invalid KeySchema: .*)"
+            ),
             id="both keys have one name",
         ),
     ],
@@ -272,8 +280,14 @@ def test_these_schemas_are_refused(
     ("change", "member"),
     [
         pytest.param({"KeySchema": []}, "keySchema", id="no keys"),
-        pytest.param({"KeySchema": [PK, SK, {"AttributeName": "x", "KeyType": "RANGE"}]}, "keySchema", id="three keys"),
-        pytest.param({"KeySchema": [{"AttributeName": "pk", "KeyType": "NONE"}]}, "keySchema.1.member.keyType", id="odd role"),
+        pytest.param(
+            {"KeySchema": [PK, SK, {"AttributeName": "x", "KeyType": "RANGE"}]}, "keySchema", id="three keys"
+        ),
+        pytest.param(
+            {"KeySchema": [{"AttributeName": "pk", "KeyType": "NONE"}]},
+            "keySchema.1.member.keyType",
+            id="odd role",
+        ),
         pytest.param({"KeySchema": [{"AttributeName": "pk"}]}, "keySchema.1.member.keyType", id="no role"),
         pytest.param(
             {"KeySchema": [{"AttributeName": "p" * 256, "KeyType": "HASH"}]},

@@ -77,7 +77,12 @@ def test_a_failed_condition_can_show_the_item_as_it_is(table: Table, key: dict[s
 
 @pytest.mark.parametrize(
     "wrong",
-    [{}, {"pk": {"S": "a"}}, {"pk": {"S": "a"}, "sk": {"N": "1"}}, {"pk": {"S": "a"}, "sk": {"S": "a"}, "x": {"S": "a"}}],
+    [
+        {},
+        {"pk": {"S": "a"}},
+        {"pk": {"S": "a"}, "sk": {"N": "1"}},
+        {"pk": {"S": "a"}, "sk": {"S": "a"}, "x": {"S": "a"}},
+    ],
     ids=["empty", "no sort key", "wrong type", "too many"],
 )
 def test_a_key_that_does_not_fit_the_schema_is_refused(sorted_table: Table, wrong: dict[str, Any]) -> None:

@@ -84,9 +84,16 @@ def test_a_scan_finds_the_same(sorted_table: Table, pk: Item, expression: str) -
 
 @pytest.mark.parametrize(
     ("expression", "name"),
-    [("pk = :x", "pk"), ("sk = :x", "sk"), ("age = :30 AND size(sk) = :two", "sk"), ("attribute_exists(pk)", "pk")],
+    [
+        ("pk = :x", "pk"),
+        ("sk = :x", "sk"),
+        ("age = :30 AND size(sk) = :two", "sk"),
+        ("attribute_exists(pk)", "pk"),
+    ],
 )
-def test_a_query_may_not_filter_on_its_keys(sorted_table: Table, pk: Item, expression: str, name: str) -> None:
+def test_a_query_may_not_filter_on_its_keys(
+    sorted_table: Table, pk: Item, expression: str, name: str
+) -> None:
     text = f"Filter Expression can only contain non-primary key attributes: Primary key attribute: {name}"
     with invalid(text):
         sorted_table.query(

@@ -71,8 +71,16 @@ def test_number_keys_are_compared_by_value(number_sorted_table: Table) -> None:
         {"pk": {"S": "a"}, "sk": {"B": b"a"}},
         {"pk": {"S": "a"}, "sk": {"NULL": True}},
     ],
-    ids=["empty", "three attributes", "no sort key", "no partition key", "another name", "wrong type of partition key",
-         "wrong type of sort key", "null sort key"],
+    ids=[
+        "empty",
+        "three attributes",
+        "no sort key",
+        "no partition key",
+        "another name",
+        "wrong type of partition key",
+        "wrong type of sort key",
+        "null sort key",
+    ],
 )
 def test_a_key_that_does_not_fit_the_schema_is_refused(sorted_table: Table, wrong: dict[str, Any]) -> None:
     with invalid(KEY_MISMATCH):

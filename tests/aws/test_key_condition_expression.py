@@ -90,7 +90,9 @@ def test_a_prefix_of_bytes_may_end_in_the_highest_byte(binary_sorted_table: Tabl
 
 def test_number_ranges_go_by_value(number_sorted_table: Table) -> None:
     pk = {"S": unique()}
-    number_sorted_table.fill([{"pk": pk, "sk": {"N": number}} for number in ("-20", "-3", "0", "0.5", "3", "20", "100")])
+    number_sorted_table.fill(
+        [{"pk": pk, "sk": {"N": number}} for number in ("-20", "-3", "0", "0.5", "3", "20", "100")]
+    )
     answer = number_sorted_table.query(
         "pk = :pk AND sk BETWEEN :low AND :high",
         ExpressionAttributeValues={":pk": pk, ":low": {"N": "-3.0"}, ":high": {"N": "20"}},
@@ -101,7 +103,9 @@ def test_number_ranges_go_by_value(number_sorted_table: Table) -> None:
 
 NOT_SUPPORTED = "Query key condition not supported"
 ONE_EACH = "KeyConditionExpressions must only contain one condition per key"
-TYPE_MISMATCH = "One or more parameter values were invalid: Condition parameter type does not match schema type"
+TYPE_MISMATCH = (
+    "One or more parameter values were invalid: Condition parameter type does not match schema type"
+)
 
 WRONG: dict[str, str] = {
     "": "Invalid KeyConditionExpression: The expression can not be empty;",
@@ -190,4 +194,3 @@ def test_unused_placeholders_are_refused(sorted_table: Table, pk: Item) -> None:
         sorted_table.query(
             "pk = :pk", ExpressionAttributeValues={":pk": pk}, ExpressionAttributeNames={"#spare": "a"}
         )
-

@@ -49,14 +49,39 @@ NORMAL_FORM = {
 
 @pytest.mark.parametrize("given", NORMAL_FORM)
 def test_this_number_comes_back_in_its_normal_form(table: Table, key: Item, given: str) -> None:
-    table.put({**key, "v": {"N": given}, "s": {"NS": [given]}, "l": {"L": [{"N": given}]}})
+    table.put({**key, "v": {"N": given}, "s": {"NS": [given]}})
     expected = NORMAL_FORM[given]
-    assert table.item(key) == {**key, "v": {"N": expected}, "s": {"NS": [expected]}, "l": {"L": [{"N": expected}]}}
+    assert table.item(key) == {**key, "v": {"N": expected}, "s": {"NS": [expected]}}
+
+
+def test_numbers_inside_documents_have_the_same_normal_form(table: Table, key: Item) -> None:
+    def document(numbers: list[str]) -> Item:
+        return {"L": [{"M": {"n": {"N": number}}} for number in numbers]}
+
+    table.put({**key, "v": document(list(NORMAL_FORM))})
+    assert table.item(key) == {**key, "v": document(list(NORMAL_FORM.values()))}
+    change = {
+        "UpdateExpression": "SET w = :v",
+        "ExpressionAttributeValues": {":v": document(list(NORMAL_FORM))},
+    }
+    answer = table.update(key, ReturnValues="UPDATED_NEW", **change)
+    assert answer["Attributes"] == {"w": document(list(NORMAL_FORM.values()))}
 
 
 LARGEST = "9.9999999999999999999999999999999999999E+125"
 
-EXTREMES = ["1E+125", LARGEST, "-" + LARGEST, "-1E+125", "1E-130", "-1E-130", "9E-130", "1.5E-129", "1E+38", "1E-38"]
+EXTREMES = [
+    "1E+125",
+    LARGEST,
+    "-" + LARGEST,
+    "-1E+125",
+    "1E-130",
+    "-1E-130",
+    "9E-130",
+    "1.5E-129",
+    "1E+38",
+    "1E-38",
+]
 
 
 @pytest.mark.parametrize("given", EXTREMES)
@@ -87,7 +112,14 @@ def test_digits_of_other_scripts_are_no_number(table: Table, key: Item) -> None:
         table.put({**key, "v": {"N": "١٢"}})
 
 
-TOO_PRECISE = ["1" * 39, "0." + "1" * 39, "1." + "0" * 37 + "1", "-" + "1" * 39, "1" + "0" * 37 + "1", "1" * 38 + "1E-10"]
+TOO_PRECISE = [
+    "1" * 39,
+    "0." + "1" * 39,
+    "1." + "0" * 37 + "1",
+    "-" + "1" * 39,
+    "1" + "0" * 37 + "1",
+    "1" * 38 + "1E-10",
+]
 
 
 @pytest.mark.parametrize("given", TOO_PRECISE)
@@ -106,7 +138,9 @@ def test_numbers_too_large_are_refused(table: Table, key: Item, given: str) -> N
 
 @pytest.mark.parametrize("given", ["1E-131", "-1E-131", "0.1E-130", "0." + "0" * 130 + "1", "1E-999"])
 def test_numbers_too_small_are_refused(table: Table, key: Item, given: str) -> None:
-    with invalid("Number underflow. Attempting to store a number with magnitude smaller than supported range"):
+    with invalid(
+        "Number underflow. Attempting to store a number with magnitude smaller than supported range"
+    ):
         table.put({**key, "v": {"N": given}})
     assert table.item(key) is None
 
@@ -135,7 +169,11 @@ def test_a_number_key_is_the_same_however_it_is_written(number_sorted_table: Tab
 def test_zero_and_minus_zero_are_one_key(number_sorted_table: Table) -> None:
     pk = {"S": unique()}
     number_sorted_table.put({"pk": pk, "sk": {"N": "-0"}, "v": {"S": "x"}})
-    assert number_sorted_table.item({"pk": pk, "sk": {"N": "0"}}) == {"pk": pk, "sk": {"N": "0"}, "v": {"S": "x"}}
+    assert number_sorted_table.item({"pk": pk, "sk": {"N": "0"}}) == {
+        "pk": pk,
+        "sk": {"N": "0"},
+        "v": {"S": "x"},
+    }
 
 
 def test_a_number_may_be_the_partition_key(make_table: object) -> None:
@@ -156,7 +194,10 @@ def random_number(chance: random.Random) -> str:
 def test_any_numbers_sort_by_value(number_sorted_table: Table) -> None:
     chance = random.Random(38)
     numbers = {Decimal(random_number(chance)) for _ in range(120)}
-    numbers |= {Decimal(n) for n in ("0", "1", "-1", "10", "-10", "0.1", "-0.1", "99", "100", "101", "-99", "-100", "-101")}
+    numbers |= {
+        Decimal(n)
+        for n in ("0", "1", "-1", "10", "-10", "0.1", "-0.1", "99", "100", "101", "-99", "-100", "-101")
+    }
     pk = {"S": unique()}
     number_sorted_table.fill([{"pk": pk, "sk": {"N": str(number)}} for number in numbers])
     answer = number_sorted_table.query("pk = :pk", ExpressionAttributeValues={":pk": pk}, ConsistentRead=True)

@@ -10,7 +10,14 @@ from .table import Item, Table, unique
 
 ITEM: Item = {
     "s": {"S": "text"},
-    "l": {"L": [{"N": "0"}, {"M": {"x": {"N": "1"}, "y": {"N": "2"}}}, {"L": [{"S": "a"}, {"S": "b"}]}, {"N": "3"}]},
+    "l": {
+        "L": [
+            {"N": "0"},
+            {"M": {"x": {"N": "1"}, "y": {"N": "2"}}},
+            {"L": [{"S": "a"}, {"S": "b"}]},
+            {"N": "3"},
+        ]
+    },
     "m": {"M": {"x": {"N": "1"}, "y": {"M": {"z": {"S": "deep"}, "w": {"S": "wide"}}}}},
     "a.b": {"S": "dotted"},
     "abort": {"S": "reserved"},
@@ -60,7 +67,9 @@ SHOWS: dict[str, Item] = {
 
 @pytest.mark.parametrize("expression", SHOWS)
 def test_this_projection_shows(table: Table, there: Item, expression: str) -> None:
-    answer = table.get(there, ProjectionExpression=expression, ConsistentRead=True, **placeholders(expression))
+    answer = table.get(
+        there, ProjectionExpression=expression, ConsistentRead=True, **placeholders(expression)
+    )
     assert answer["Item"] == SHOWS[expression]
 
 

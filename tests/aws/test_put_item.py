@@ -94,7 +94,9 @@ def test_a_failed_condition_can_show_the_item_as_it_is(table: Table, key: dict[s
 
 def test_a_failed_condition_on_nothing_shows_no_item(table: Table, key: dict[str, Any]) -> None:
     with refused("ConditionalCheckFailedException", FAILED) as refusal:
-        table.put(key, ConditionExpression="attribute_exists(pk)", ReturnValuesOnConditionCheckFailure="ALL_OLD")
+        table.put(
+            key, ConditionExpression="attribute_exists(pk)", ReturnValuesOnConditionCheckFailure="ALL_OLD"
+        )
     assert "Item" not in refusal.response
 
 

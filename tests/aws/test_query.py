@@ -24,7 +24,9 @@ ALL = "pk = :pk"
 def letters(sorted_table: Table) -> Item:
     """The partition key value under which stand seven items, sort keys a to g, put in no order."""
     pk = {"S": unique("letters")}
-    sorted_table.fill([{"pk": pk, "sk": {"S": letter}, "n": {"N": str(ord(letter) - 96)}} for letter in "dagfbec"])
+    sorted_table.fill(
+        [{"pk": pk, "sk": {"S": letter}, "n": {"N": str(ord(letter) - 96)}} for letter in "dagfbec"]
+    )
     return pk
 
 
@@ -71,7 +73,23 @@ def test_a_table_without_sort_keys_can_be_queried(table: Table, key: Item) -> No
 def test_text_is_ordered_by_its_utf8_bytes(sorted_table: Table) -> None:
     pk = {"S": unique()}
     # U+FFFD is below U+10000 in UTF-8 (EF… < F0…), above it in UTF-16 (FFFD > D800).
-    texts = ["A", "B", "Z", "a", "aa", "b", "z", "~", "\u007f", "é", "ß", "\u20ac", "\ufffd", "\U00010000", "😀"]
+    texts = [
+        "A",
+        "B",
+        "Z",
+        "a",
+        "aa",
+        "b",
+        "z",
+        "~",
+        "\u007f",
+        "é",
+        "ß",
+        "\u20ac",
+        "\ufffd",
+        "\U00010000",
+        "😀",
+    ]
     sorted_table.fill([{"pk": pk, "sk": {"S": text}} for text in reversed(texts)])
     answer = sorted_table.query(ALL, **values(pk), ConsistentRead=True)
     assert sort_keys(answer) == sorted(texts, key=str.encode)
@@ -92,7 +110,19 @@ def test_numbers_are_ordered_by_value(number_sorted_table: Table) -> None:
 
 def test_bytes_are_ordered_as_unsigned(binary_sorted_table: Table) -> None:
     pk = {"S": unique()}
-    ordered = [b"\x00", b"\x00\x00", b"\x00\xff", b"\x01", b"a", b"a\x00", b"ab", b"\x7f", b"\x80", b"\xff", b"\xff\xff"]
+    ordered = [
+        b"\x00",
+        b"\x00\x00",
+        b"\x00\xff",
+        b"\x01",
+        b"a",
+        b"a\x00",
+        b"ab",
+        b"\x7f",
+        b"\x80",
+        b"\xff",
+        b"\xff\xff",
+    ]
     binary_sorted_table.fill([{"pk": pk, "sk": {"B": value}} for value in reversed(ordered)])
     answer = binary_sorted_table.query(ALL, **values(pk), ConsistentRead=True)
     assert sort_keys(answer) == ordered
@@ -100,7 +130,9 @@ def test_bytes_are_ordered_as_unsigned(binary_sorted_table: Table) -> None:
 
 @pytest.mark.parametrize("forward", [True, False], ids=["forwards", "backwards"])
 @pytest.mark.parametrize("limit", [1, 2, 3, 6, 7, 8])
-def test_pages_join_without_gap_or_repeat(sorted_table: Table, letters: Item, limit: int, forward: bool) -> None:
+def test_pages_join_without_gap_or_repeat(
+    sorted_table: Table, letters: Item, limit: int, forward: bool
+) -> None:
     pages = list(
         sorted_table.pages(
             "query",
@@ -124,7 +156,9 @@ def test_a_page_that_reaches_its_limit_has_a_key_to_go_on_from(sorted_table: Tab
     full = sorted_table.query(ALL, **values(letters), Limit=7, ConsistentRead=True)
     assert full["Count"] == 7
     assert full["LastEvaluatedKey"] == {"pk": letters, "sk": {"S": "g"}}
-    rest = sorted_table.query(ALL, **values(letters), ExclusiveStartKey=full["LastEvaluatedKey"], ConsistentRead=True)
+    rest = sorted_table.query(
+        ALL, **values(letters), ExclusiveStartKey=full["LastEvaluatedKey"], ConsistentRead=True
+    )
     assert rest["Items"] == []
     assert "LastEvaluatedKey" not in rest
 
@@ -145,7 +179,9 @@ def test_the_start_key_need_not_exist(sorted_table: Table, letters: Item) -> Non
 
 def test_a_page_stops_at_one_megabyte_whatever_the_limit(sorted_table: Table, heavy: Item) -> None:
     pages = list(
-        sorted_table.pages("query", KeyConditionExpression=ALL, **values(heavy), Limit=100, ConsistentRead=True)
+        sorted_table.pages(
+            "query", KeyConditionExpression=ALL, **values(heavy), Limit=100, ConsistentRead=True
+        )
     )
     assert [item["n"]["N"] for page in pages for item in page["Items"]] == [str(n) for n in range(25)]
     # 10 items make 999,xxx bytes, 11 cross 1,048,576.
@@ -320,7 +356,9 @@ def test_an_index_that_is_not_there_is_named(sorted_table: Table, letters: Item)
 def test_an_unknown_table_is_not_found(dynamodb: Any) -> None:
     with refused("ResourceNotFoundException", NO_TABLE):
         dynamodb.query(
-            TableName=unique("nobody"), KeyConditionExpression=ALL, ExpressionAttributeValues={":pk": {"S": "a"}}
+            TableName=unique("nobody"),
+            KeyConditionExpression=ALL,
+            ExpressionAttributeValues={":pk": {"S": "a"}},
         )
 
 

@@ -20,7 +20,12 @@ def hundred(make_table: Any) -> Table:
     table: Table = make_table("S", "N")
     table.fill(
         [
-            {"pk": {"S": f"group {group}"}, "sk": {"N": str(n)}, "odd": {"BOOL": n % 2 == 1}, "n": {"N": str(n)}}
+            {
+                "pk": {"S": f"group {group}"},
+                "sk": {"N": str(n)},
+                "odd": {"BOOL": n % 2 == 1},
+                "n": {"N": str(n)},
+            }
             for group in range(GROUPS)
             for n in range(PER_GROUP)
         ]
@@ -81,7 +86,9 @@ def test_a_segment_may_be_one_of_a_million(hundred: Table) -> None:
 
 def test_a_page_stops_at_one_megabyte(heavy: Table) -> None:
     pages = list(heavy.pages("scan", ConsistentRead=True))
-    assert sorted(item["pk"]["S"] for page in pages for item in page["Items"]) == [f"{n:02}" for n in range(25)]
+    assert sorted(item["pk"]["S"] for page in pages for item in page["Items"]) == [
+        f"{n:02}" for n in range(25)
+    ]
     assert [page["Count"] for page in pages] in ([10, 10, 5], [11, 11, 3])
 
 
@@ -160,14 +167,27 @@ def test_an_empty_table_has_no_items(make_table: Any) -> None:
             "The Segment parameter is zero-based and must be less than parameter TotalSegments: "
             "Segment: 2 is not less than TotalSegments: 2",
         ),
-        ({"Segment": -1, "TotalSegments": 2}, constraint("'-1'", "segment", "have value greater than or equal to 0")),
-        ({"Segment": 0, "TotalSegments": 0}, constraint("'0'", "totalSegments", "have value greater than or equal to 1")),
+        (
+            {"Segment": -1, "TotalSegments": 2},
+            constraint("'-1'", "segment", "have value greater than or equal to 0"),
+        ),
+        (
+            {"Segment": 0, "TotalSegments": 0},
+            constraint("'0'", "totalSegments", "have value greater than or equal to 1"),
+        ),
         (
             {"Segment": 0, "TotalSegments": 1_000_001},
             constraint("'1000001'", "totalSegments", "have value less than or equal to 1000000"),
         ),
     ],
-    ids=["no total", "no segment", "segment too high", "segment below zero", "no segments at all", "too many segments"],
+    ids=[
+        "no total",
+        "no segment",
+        "segment too high",
+        "segment below zero",
+        "no segments at all",
+        "too many segments",
+    ],
 )
 def test_these_segments_are_refused(hundred: Table, parameters: dict[str, int], text: str) -> None:
     with invalid(text):
@@ -175,7 +195,9 @@ def test_these_segments_are_refused(hundred: Table, parameters: dict[str, int], 
 
 
 def test_a_start_key_of_another_segment_is_refused(hundred: Table) -> None:
-    pages = [hundred.scan(Segment=segment, TotalSegments=2, Limit=1, ConsistentRead=True) for segment in (0, 1)]
+    pages = [
+        hundred.scan(Segment=segment, TotalSegments=2, Limit=1, ConsistentRead=True) for segment in (0, 1)
+    ]
     with invalid(re.compile("(?i).*start(ing)? ?key.*")):
         hundred.scan(Segment=0, TotalSegments=2, ExclusiveStartKey=pages[1]["LastEvaluatedKey"])
 
@@ -192,7 +214,11 @@ def test_an_unknown_word_is_refused(hundred: Table) -> None:
 
 @pytest.mark.parametrize(
     "start",
-    [{"pk": {"S": "a"}}, {"pk": {"S": "a"}, "sk": {"S": "a"}}, {"pk": {"S": "a"}, "sk": {"N": "1"}, "x": {"S": "a"}}],
+    [
+        {"pk": {"S": "a"}},
+        {"pk": {"S": "a"}, "sk": {"S": "a"}},
+        {"pk": {"S": "a"}, "sk": {"N": "1"}, "x": {"S": "a"}},
+    ],
     ids=["no sort key", "wrong type", "too many"],
 )
 def test_a_start_key_must_fit_the_schema(hundred: Table, start: Item) -> None:

@@ -170,7 +170,9 @@ DOES: dict[str, Item] = {
 @pytest.mark.parametrize("expression", DOES)
 def test_this_update_does_what_it_says(table: Table, key: Item, expression: str) -> None:
     table.put({**key, **BEFORE})
-    answer = table.update(key, UpdateExpression=expression, ReturnValues="ALL_NEW", **placeholders(expression))
+    answer = table.update(
+        key, UpdateExpression=expression, ReturnValues="ALL_NEW", **placeholders(expression)
+    )
     expected = canonical({**key, **DOES[expression]})
     assert canonical(answer["Attributes"]) == expected
     assert canonical(table.item(key) or {}) == expected
@@ -336,7 +338,9 @@ NEVER_RIGHT: dict[str, str] = {
 }
 
 
-@pytest.mark.parametrize("expression", NEVER_RIGHT, ids=[expression or "nothing" for expression in NEVER_RIGHT])
+@pytest.mark.parametrize(
+    "expression", NEVER_RIGHT, ids=[expression or "nothing" for expression in NEVER_RIGHT]
+)
 def test_this_update_is_wrong_for_any_item(table: Table, key: Item, expression: str) -> None:
     with invalid(f"Invalid UpdateExpression: {NEVER_RIGHT[expression]}"):
         table.update(key, UpdateExpression=expression, **placeholders(expression))
@@ -393,11 +397,21 @@ def test_both_expressions_are_judged_before_the_item_is_looked_at(table: Table, 
 @pytest.mark.parametrize(
     ("before", "expression", "delta", "after"),
     [
-        ("99999999999999999999999999999999999998", "SET n = n + :d", "1", "99999999999999999999999999999999999999"),
+        (
+            "99999999999999999999999999999999999998",
+            "SET n = n + :d",
+            "1",
+            "99999999999999999999999999999999999999",
+        ),
         ("0.1", "SET n = n + :d", "0.2", "0.3"),
         ("1", "ADD n :d", "-1", "0"),
         ("1E+100", "SET n = n - :d", "1E+100", "0"),
-        ("-0.00000000000000000000000000000000000001", "ADD n :d", "0", "-0.00000000000000000000000000000000000001"),
+        (
+            "-0.00000000000000000000000000000000000001",
+            "ADD n :d",
+            "0",
+            "-0.00000000000000000000000000000000000001",
+        ),
         ("1.10", "ADD n :d", "0.90", "2"),
     ],
 )
@@ -406,7 +420,10 @@ def test_arithmetic_is_decimal_and_exact(
 ) -> None:
     table.put({**key, "n": {"N": before}})
     answer = table.update(
-        key, UpdateExpression=expression, ExpressionAttributeValues={":d": {"N": delta}}, ReturnValues="ALL_NEW"
+        key,
+        UpdateExpression=expression,
+        ExpressionAttributeValues={":d": {"N": delta}},
+        ReturnValues="ALL_NEW",
     )
     assert answer["Attributes"]["n"] == {"N": after}
 
@@ -429,7 +446,9 @@ def test_an_update_may_not_make_an_item_too_large(table: Table, key: Item) -> No
     large = {**key, "d": {"S": "x" * 400_000}}
     table.put(large)
     with invalid("Item size to update has exceeded the maximum allowed size"):
-        table.update(key, UpdateExpression="SET e = :e", ExpressionAttributeValues={":e": {"S": "x" * 20_000}})
+        table.update(
+            key, UpdateExpression="SET e = :e", ExpressionAttributeValues={":e": {"S": "x" * 20_000}}
+        )
     assert table.item(key) == large
 
 
@@ -438,7 +457,9 @@ def test_an_update_may_not_nest_too_deep(table: Table, key: Item) -> None:
     for _ in range(30):
         deep = {"L": [deep]}
     table.put({**key, "l": {"L": [{"L": []}]}})
-    with invalid(re.compile("Nesting Levels have exceeded supported limits.*|.*has too many nesting levels.*")):
+    with invalid(
+        re.compile("Nesting Levels have exceeded supported limits.*|.*has too many nesting levels.*")
+    ):
         table.update(key, UpdateExpression="SET l[0][0] = :d", ExpressionAttributeValues={":d": deep})
     assert table.item(key) == {**key, "l": {"L": [{"L": []}]}}
 

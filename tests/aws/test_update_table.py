@@ -164,7 +164,5 @@ def test_an_unknown_table_is_named_in_the_refusal(dynamodb: Any) -> None:
 def test_the_key_schema_cannot_be_changed(make_table: Any, dynamodb: Any) -> None:
     table = make_table()
     with invalid():
-        dynamodb.update_table(
-            TableName=table.name, AttributeDefinitions=schema("N")["AttributeDefinitions"]
-        )
+        dynamodb.update_table(TableName=table.name, AttributeDefinitions=schema("N")["AttributeDefinitions"])
     assert described(table)["AttributeDefinitions"] == schema()["AttributeDefinitions"]

@@ -19,8 +19,8 @@ import pytest
 
 from tests.crash.server_process import Client, Refused, ServerProcess
 
-ROUNDS = int(os.environ.get("VARLEY_KILL_ROUNDS", "50"))
-SEED = int(os.environ.get("VARLEY_SEED", "0")) or random.randrange(2**32)
+ROUNDS = int(os.environ.get("KILL_ROUNDS", "50"))
+SEED = int(os.environ.get("TEST_SEED", "0")) or random.randrange(2**32)
 WRITERS = 8
 KEYS = 12
 
@@ -103,7 +103,7 @@ def filler(number: Number) -> str:
 
 @pytest.mark.slow
 def test_acknowledged_writes_survive_kill_9(tmp_path: Path) -> None:
-    print(f"VARLEY_SEED={SEED} VARLEY_KILL_ROUNDS={ROUNDS}")
+    print(f"TEST_SEED={SEED} KILL_ROUNDS={ROUNDS}")
     chance = random.Random(SEED)
     # Small segments and overlays: every round has segment changes, checkpoints and deletion of old segments.
     server = ServerProcess(

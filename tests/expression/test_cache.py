@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
+
 from varley.expression.cache import ENTRIES_MAX, NAMES_CHARS_MAX, Cache
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+
 from varley.errors import ValidationError
 from varley.expression import condition, names, projection, update
 

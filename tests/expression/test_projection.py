@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from varley.errors import ValidationError
 from varley.expression import projection
 from varley.item import path

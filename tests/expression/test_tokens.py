@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from varley.errors import ValidationError
 from varley.expression import condition, projection, update
 from varley.expression.tokens import END, NAME, NAME_PLACEHOLDER, NUMBER, UNKNOWN, VALUE_PLACEHOLDER, tokenize

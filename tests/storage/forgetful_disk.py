@@ -163,7 +163,10 @@ class ForgetfulDisk:
             write(len(data))
             opened.drop_unsynced()
         elif error:
-            write(len(data) // 2)
+            # The first half, in whole sectors, since space is given out in blocks; of one sector, all of it: a call
+            # that fails may have done its work.
+            sectors = -(-len(data) // SECTOR)
+            write(min(-(-sectors // 2) * SECTOR, len(data)))
         else:
             write(len(data))
         if error:

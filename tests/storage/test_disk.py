@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,6 +97,22 @@ def test_a_write_to_a_file_that_is_closed_fails(path: str) -> None:
     os.close(file)
     with pytest.raises(OSError):
         disk.write_synced(file, 0, [b"x"])
+
+
+def test_a_write_of_which_only_a_part_arrived_is_no_success(path: str) -> None:
+    """The system writes what fits under a limit, and says so; only the next call says what is wrong."""
+    disk = RealDisk()
+    file = disk.create(path)
+    old_limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, old_limits[1]))
+    try:
+        with pytest.raises(OSError) as raised:
+            disk.write_synced(file, 0, [b"x" * 1000, b"y" * 500])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old_limits)
+    assert raised.value.errno == errno.EFBIG
+    assert disk.size(file) == 1024
+    disk.close(file)
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from google_crc32c import value as crc32c
@@ -159,12 +160,20 @@ def test_the_example_in_the_documentation_is_what_is_written() -> None:
     assert len(record) == RECORD_HEAD_BYTES + 4 + 11 + 3 + 5
     segment = encode_segment_head(SegmentHead(3, 0x0123456789ABCDEF, 1000, 66560))
     assert segment[:52].hex(" ") == EXAMPLE_SEGMENT_HEAD
-    with open("docs/formats.md") as file:
-        documentation = "".join(file.read().split())
+    documentation = "".join((Path(__file__).parents[2] / "docs" / "formats.md").read_text().split())
     for example in (EXAMPLE_RECORD, EXAMPLE_FRAME_HEAD, EXAMPLE_SEGMENT_HEAD):
         assert "".join(example.split()) in documentation
 
 
-EXAMPLE_RECORD = ""
-EXAMPLE_FRAME_HEAD = ""
-EXAMPLE_SEGMENT_HEAD = ""
+EXAMPLE_RECORD = (
+    "84 fb ab f6 17 00 00 00 07 00 00 00 00 00 00 00 01 00 00 00 00 00 00 00 2a 00 00 00 00 00 00 00 "
+    "01 01 01 00 01 ff ff ff ff 03 00 05 00 00 00 6b 65 79 76 61 6c 75 65"
+)
+EXAMPLE_FRAME_HEAD = (
+    "56 46 52 4d 73 d9 0e 54 ef cd ab 89 67 45 23 01 e8 03 00 00 00 00 00 00 "
+    "37 00 00 00 01 00 00 00 00 00 00 00 8a b0 a4 3d"
+)
+EXAMPLE_SEGMENT_HEAD = (
+    "56 41 52 4c 45 59 4c 47 dd cf 37 eb 01 00 00 00 00 00 00 00 03 00 00 00 00 00 00 00 "
+    "ef cd ab 89 67 45 23 01 e8 03 00 00 00 00 00 00 00 04 01 00 00 00 00 00"
+)

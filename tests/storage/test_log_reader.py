@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import struct
 from functools import cache
 from itertools import combinations
 from random import Random
 
 import pytest
 from forgetful_disk import ForgetfulDisk
+from google_crc32c import value as crc32c
 from hypothesis import given
 from hypothesis import strategies as st
 from log_driver import FOLDER, LogDriver, Place, place_of, read_log
 
-from varley.errors import Damaged
+from varley.errors import Damaged, WorldError
 from varley.storage.log_format import (
     FRAME_HEAD_BYTES,
     RECORD_HEAD_BYTES,
@@ -250,6 +252,16 @@ def test_what_is_behind_the_end_of_a_closed_segment_does_not_count() -> None:
     assert read_log(disk) == [(1, 1, 1, b"durable"), (1, 1, 2, b"z")]
 
 
+def test_an_end_inside_a_frame_is_damage() -> None:
+    disk, start, end = log_with_last_frame([(1, 1, 2, b"x" * 1500)])
+    disk.put(SECOND, encode_segment_head(SegmentHead(2, 1, 3, end - SECTOR_BYTES)))
+    with pytest.raises(Damaged) as raised:
+        read_log(disk)
+    assert raised.value.path == FIRST
+    assert raised.value.offset is not None
+    assert start <= raised.value.offset < end
+
+
 def test_a_missing_segment_in_the_middle_is_named() -> None:
     files, _ = log_of_three_segments()
     with pytest.raises(Damaged) as raised:
@@ -294,6 +306,18 @@ def test_a_prepared_segment_that_was_never_begun_is_not_in_the_log() -> None:
     disk.put(SECOND, bytes(5000) + b"x")
     with pytest.raises(Damaged, match="no valid head"):
         read_log(disk)
+
+
+def test_a_log_of_a_newer_version_is_refused_and_not_called_damaged() -> None:
+    disk = ForgetfulDisk()
+    LogDriver(disk).write((1, 1, 1, b"a"))
+    head = bytearray(disk.contents(FIRST))
+    struct.pack_into("<H", head, 12, 2)
+    struct.pack_into("<I", head, 8, crc32c(bytes(head[12:52])))
+    disk.put(FIRST, bytes(head))
+    with pytest.raises(WorldError, match="format 2") as raised:
+        read_log(disk)
+    assert type(raised.value) is WorldError
 
 
 def test_files_that_are_no_segments_are_left_alone() -> None:

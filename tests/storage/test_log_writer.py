@@ -7,6 +7,8 @@ from __future__ import annotations
 import errno
 import queue
 import secrets
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +23,9 @@ from varley.storage.disk import RealDisk
 from varley.storage.log_format import ABSENT, PUT, decode_rows
 from varley.storage.log_reader import LogEnd, LogReader
 from varley.storage.log_writer import LogWriter
+
+
+MEGABYTE = 1024 * 1024
 
 
 def entry(slot: int, size: int = 100) -> bytes:
@@ -77,6 +82,32 @@ def test_an_entry_larger_than_a_segment_gets_a_larger_segment() -> None:
     assert log.durable == read_log(disk) == places
 
 
+def test_an_entry_larger_than_the_segment_that_is_prepared_gets_a_larger_one() -> None:
+    disk = ForgetfulDisk()
+    log = LogDriver(disk)
+    slot = 0
+    while len(disk.paths) < 2:
+        slot += 1
+        log.write((1, 1, slot, entry(slot, 1000)))
+    log.write((1, 1, slot + 1, entry(slot + 1, 2 * SEGMENT_BYTES)))
+    log.write((1, 1, slot + 2, entry(slot + 2)))
+    assert [place[2] for place in read_log(disk)] == list(range(1, slot + 3))
+
+
+def test_segments_begin_small_and_grow() -> None:
+    disk = ForgetfulDisk()
+    log = LogDriver(disk, segment_bytes=10 * MEGABYTE)
+    log.write((1, 1, 1, entry(1)))
+    assert [len(disk.contents(path)) for path in disk.paths] == [MEGABYTE]
+    log.write((1, 1, 2, entry(2, MEGABYTE // 2)))
+    assert [len(disk.contents(path)) for path in disk.paths] == [MEGABYTE, 4 * MEGABYTE]
+    log.write((1, 1, 3, entry(3, 3 * MEGABYTE)))
+    log.write((1, 1, 4, entry(4, 6 * MEGABYTE)))
+    log.write((1, 1, 5, entry(5, 6 * MEGABYTE)))
+    assert [len(disk.contents(path)) // MEGABYTE for path in disk.paths[2:]] == [6, 10, 10]
+    assert [place[2] for place in read_log(disk)] == [1, 2, 3, 4, 5]
+
+
 def test_appending_a_row_is_appending_its_entry() -> None:
     disk = ForgetfulDisk()
     log = LogDriver(disk)
@@ -86,6 +117,13 @@ def test_appending_a_row_is_appending_its_entry() -> None:
     ((group, ballot, slot, data),) = read_log(disk)
     assert (group, ballot, slot) == (4, 1, 1)
     assert decode_rows(data) == [(PUT, b"key", b"value", ABSENT)]
+
+
+def test_nothing_is_appended_to_a_closed_log() -> None:
+    log = LogDriver(ForgetfulDisk())
+    log.writer.close()
+    with pytest.raises(AssertionError, match="closed"):
+        log.write((1, 1, 1, entry(1)))
 
 
 def test_statistics_count_what_is_on_the_disk() -> None:
@@ -253,12 +291,13 @@ def test_nothing_goes_into_a_segment_whose_end_may_have_been_named_already() -> 
     disk = ForgetfulDisk()
     log = LogDriver(disk)
     log.write((1, 1, 1, entry(1)))
-    disk.fail("write_synced", errno.ENOSPC)    # the head: 7.9 KB more do not fit, a new segment begins
+    # 7.9 KB more do not fit, so a new segment begins: it is filled with zeros, then its head fails.
+    disk.fail("write_synced", errno.ENOSPC, skip=1)
     log.write((1, 1, 2, entry(2, SEGMENT_BYTES - 300)))
     assert len(log.failed) == 1
+    assert len(disk.paths) == 2
     log.write((1, 1, 2, entry(2)))
     assert log.durable == read_log(disk) == [(1, 1, 1, entry(1)), (1, 1, 2, entry(2))]
-    assert len(disk.paths) == 2
 
 
 def test_slots_behind_a_refused_one_are_refused_until_it_is_appended_again() -> None:
@@ -461,6 +500,50 @@ def test_while_one_frame_is_written_the_next_collects(tmp_path: Path, clients: C
     assert [clients.next()[1] for _ in range(33)] == list(range(1, 34))
     assert writer.statistics.frames == 2
     writer.close()
+
+
+APPEND_UNTIL_KILLED = """
+import os, secrets, sys
+from varley.storage.disk import RealDisk
+from varley.storage.log_reader import LogReader
+from varley.storage.log_writer import LogWriter
+
+def on_durable(slots):
+    os.write(1, b"".join(b"%d\\n" % slot for slot in slots))
+    semaphore.release(len(slots))
+
+disk, folder = RealDisk(), sys.argv[1]
+reader = LogReader(disk, folder)
+slot = max([0, *(entry.slot for entry in reader)])
+import threading
+semaphore = threading.Semaphore(16)
+writer = LogWriter(disk, folder, reader.end, segment_bytes=65536, new_salt=lambda: secrets.randbits(64),
+                   on_durable=on_durable, on_failure=print)
+while True:
+    semaphore.acquire()
+    slot += 1
+    writer.append(1, 1, slot, b"%d" % slot * 100, slot)
+    writer.flush()
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_process_has_lost_nothing_that_it_said_is_durable(tmp_path: Path) -> None:
+    folder = str(tmp_path)
+    promised = 0
+    for _ in range(3):
+        with subprocess.Popen(
+            [sys.executable, "-c", APPEND_UNTIL_KILLED, folder], stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None
+            for _ in range(400):
+                promised = int(process.stdout.readline())
+            process.kill()
+            for line in process.stdout.read().splitlines():
+                promised = int(line)
+        found = read_log(RealDisk(), folder)
+        assert [place[2] for place in found] == list(range(1, len(found) + 1))
+        assert promised <= len(found) <= promised + 16
 
 
 def test_a_failure_reaches_its_waiters_from_the_log_thread(tmp_path: Path, clients: Clients) -> None:

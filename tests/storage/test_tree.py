@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from pathlib import Path
 from typing import ClassVar
 
 import hypothesis.strategies as st
@@ -170,12 +170,11 @@ class MemoryTreeMachine(TreeMachine):
 
 
 @pytest.fixture(autouse=True)
-def _small_checkpoints(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _small_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a few rows are several transactions, and every row a place to be interrupted at."""
     monkeypatch.setattr(checkpoint, "TRANSACTION_ROWS", 3)
     monkeypatch.setattr(checkpoint, "SLICE_ROWS", 1)
     monkeypatch.setattr(checkpoint, "_SORTED_AT_ONCE", 4)
-    return
 
 
 @pytest.mark.slow
@@ -190,3 +189,42 @@ def test_a_tree_in_memory_is_a_dict() -> None:
     run_state_machine_as_test(
         MemoryTreeMachine, settings=settings(max_examples=40, stateful_step_count=40, deadline=None)
     )
+
+
+# A few cases that can be read
+
+
+def test_a_key_above_the_long_ones_ends_the_scan_where_it_should(tmp_path: Path) -> None:
+    """A row that is a prefix of a long key comes before it, its successor after; in both directions."""
+    short = b"\x00" + b"k" * 509
+    keys = [short, short + b"k", short + b"kk", short + b"k" * 500, short + b"l", b"\x00l"]
+    tree = Tree(TreeFolder(str(tmp_path)).open(GROUP))
+    value = stored.pack(b"{}", 0, 1)
+    tree.apply(1, [(PUT, key, value, ABSENT) for key in reversed(keys)])
+    frozen = tree.freeze()
+    assert frozen is not None
+    write_frozen(frozen, lambda: None)
+    tree.finish(frozen)
+    for low in range(len(keys)):
+        for high in range(low, len(keys)):
+            expected = keys[low:high]
+            assert [key for key, _ in tree.scan(keys[low], keys[high])] == expected
+            assert [key for key, _ in tree.scan(keys[low], keys[high], reverse=True)] == expected[::-1]
+    tree.close()
+
+
+def test_entries_are_applied_in_order() -> None:
+    tree = Tree(MemoryEngine())
+    tree.apply(1, [])
+    for slot in (1, 3):
+        with pytest.raises(AssertionError):
+            tree.apply(slot, [])
+
+
+def test_a_closed_tree_does_not_say_that_it_is_empty(tmp_path: Path) -> None:
+    tree = Tree(TreeFolder(str(tmp_path)).open(GROUP))
+    tree.close()
+    with pytest.raises(AssertionError):
+        tree.get(b"\x00key")
+    with pytest.raises(AssertionError):
+        list(tree.scan(b"", None))

@@ -24,6 +24,12 @@ from varley.node.partition import Partition
 
 _encode = msgspec.json.encode
 
+# The service's own words, though they are about another kind of thing.
+_NOT_ONE = (
+    "Supplied AttributeValue has more than one datatypes set, "
+    "must contain exactly one of the supported datatypes"
+)
+
 
 class PutRequest(Structure):
     item: Attributes | None = None
@@ -137,9 +143,7 @@ def _check(want: WriteRequest) -> int:
     """The size of what is put, or 0 for a delete. Raises ValidationError."""
     put, delete = want.put_request, want.delete_request
     if put is not None and delete is not None:
-        raise ValidationError(
-            "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes"
-        )
+        raise ValidationError(_NOT_ONE)
     if put is not None:
         assert put.item is not None
         size = check_item(put.item)
@@ -150,6 +154,4 @@ def _check(want: WriteRequest) -> int:
         assert delete.key is not None
         check_item(delete.key)
         return 0
-    raise ValidationError(
-        "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes"
-    )
+    raise ValidationError(_NOT_ONE)

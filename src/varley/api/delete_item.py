@@ -66,9 +66,9 @@ class Delete:
 def run(services: Services, call: Call) -> bytes | None:
     request = _decode(call.body)
     name, key = request.table_name, request.key
-    if name is None or key is None or constraints.has_unusual_write_options(request):
+    if name not in services.router or key is None or constraints.has_unusual_write_options(request):
         constraints.check_write(request, required="key")
-        assert name is not None and key is not None
+    assert name is not None and key is not None
     expressions = write_expressions(request)
     check_item(key)
     if request.return_values is not None and request.return_values not in ("NONE", "ALL_OLD"):

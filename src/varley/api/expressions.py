@@ -16,11 +16,23 @@ import msgspec
 
 from varley.errors import ConditionalCheckFailed, ValidationError
 from varley.expression import condition, key_condition, names, projection, update
-from varley.expression.names import Expression
+from varley.expression.names import Expression, check_parameters
 from varley.item.key_bytes import ITEM_SPACE
 from varley.item.stored import HEADER_BYTES
 from varley.item.value import Item, check_value
 from varley.table.keys import KeyCodec
+
+__all__ = [
+    "BoundCondition",
+    "BoundKeyCondition",
+    "BoundUpdate",
+    "Expressions",
+    "Shape",
+    "check_parameters",
+    "end_of",
+    "refuse",
+    "shape_of",
+]
 
 _encode = msgspec.json.encode
 _decode_item = msgspec.json.decode
@@ -54,12 +66,13 @@ class BoundCondition:
 class BoundUpdate:
     """An update and its values."""
 
-    __slots__ = ("_update", "_values", "check_keys", "updated_new", "updated_old")
+    __slots__ = ("_update", "_values", "check_keys", "is_nested", "updated_new", "updated_old")
 
     def __init__(self, parsed: update.Update, values: Mapping[str, Any]) -> None:
         self._update = parsed
         self._values = values
         self.check_keys = parsed.check_keys
+        self.is_nested = any(len(path) > 1 for path in parsed.paths)
         self.updated_old = parsed.updated_old
         self.updated_new = parsed.updated_new
 
@@ -77,7 +90,10 @@ class BoundKeyCondition:
         self._values = values
 
     def bounds(self, keys: KeyCodec) -> tuple[bytes, bytes]:
-        """[low, high) of the row keys that it selects. Raises ValidationError if it does not fit the table's key."""
+        """[low, high) of the row keys that it selects, all of one item collection.
+
+        Raises ValidationError if it does not fit the table's key.
+        """
         bound = self._key_condition.bind(
             keys.hash_name, keys.hash_kind, keys.range_name, keys.range_kind, self._values
         )
@@ -91,24 +107,13 @@ class BoundKeyCondition:
 class Expressions:
     """What a request says in expressions.
 
-    Made before the request's attribute values are looked at, because mixing both styles is refused first of all;
     `open` checks the placeholders; then `update`, `condition`, `projection`, `key_condition`, those that the
     request has, in AWS's order; then `check_unused`. All raise ValidationError.
     """
 
     __slots__ = ("_given_values", "_names", "_parsed", "_values")
 
-    def __init__(
-        self,
-        expressions: Mapping[str, str | None],
-        old_style: Mapping[str, Any],
-        expression_names: dict[str, str] | None,
-        expression_values: dict[str, Any] | None,
-        value_users: tuple[str, ...] = (),
-    ) -> None:
-        """`expressions` and `old_style`: all parameters of either style that the operation has, in AWS's order;
-        `value_users`: the expressions that may hold :values."""
-        names.check_parameters(expressions, old_style, expression_names, expression_values, value_users)
+    def __init__(self, expression_names: dict[str, str] | None, expression_values: dict[str, Any] | None) -> None:
         self._names = expression_names
         self._given_values = expression_values
         self._values: dict[str, Any] = {} if expression_values is None else expression_values

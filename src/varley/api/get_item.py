@@ -37,13 +37,13 @@ def run(services: Services, call: Call) -> bytes | None:
     request = _decode(call.body)
     name, key = request.table_name, request.key
     if (
-        name is None
+        name not in services.router
         or key is None
         or request.return_consumed_capacity not in constraints.CAPACITY_MODES
         or request.attributes_to_get is not None
     ):
         constraints.check_read(request, required="key")
-        assert name is not None and key is not None
+    assert name is not None and key is not None
     expressions = projection_expressions(request)
     check_item(key)
     shape = None if expressions is None else projection_of(request, expressions)

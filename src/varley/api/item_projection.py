@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from varley.api.expressions import Expressions, Shape, shape_of
+from varley.api.expressions import Expressions, Shape, check_parameters, shape_of
 
 
 class ProjectedRead(Protocol):
@@ -23,12 +23,14 @@ def projection_expressions(request: ProjectedRead) -> Expressions | None:
         and request.attributes_to_get is None
     ):
         return None
-    return Expressions(
+    check_parameters(
         {"ProjectionExpression": request.projection_expression},
         {"AttributesToGet": request.attributes_to_get},
         request.expression_attribute_names,
         None,
+        (),
     )
+    return Expressions(request.expression_attribute_names, None)
 
 
 def projection_of(request: ProjectedRead, expressions: Expressions) -> Shape | None:

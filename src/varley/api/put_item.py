@@ -83,9 +83,9 @@ class Put:
 def run(services: Services, call: Call) -> bytes | None:
     request = _decode(call.body)
     name, item = request.table_name, request.item
-    if name is None or item is None or constraints.has_unusual_write_options(request):
+    if name not in services.router or item is None or constraints.has_unusual_write_options(request):
         constraints.check_write(request, required="item")
-        assert name is not None and item is not None
+    assert name is not None and item is not None
     expressions = write_expressions(request)
     size = check_item(item)
     if request.return_values is not None and request.return_values not in ("NONE", "ALL_OLD"):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from varley.api import constraints
-from varley.api.expressions import Expressions, shape_of
-from varley.api.ranges import RangeRead, after, check_select, check_start_key, start_row
+from varley.api.expressions import Expressions, check_parameters, shape_of
+from varley.api.ranges import COLLECTION_BYTES, RangeRead, after, check_select, check_start_key, start_row
 from varley.api.requests import Attributes, Request, decoder
 from varley.api.services import Services
 from varley.errors import ValidationError
@@ -38,25 +38,27 @@ _decode = decoder(QueryRequest)
 
 def run(services: Services, call: Call) -> bytes | None:
     request = _decode(call.body)
-    constraints.check_range_read(request)
-    assert request.table_name is not None
-    expressions = Expressions(
-        {
-            "ProjectionExpression": request.projection_expression,
-            "FilterExpression": request.filter_expression,
-            "KeyConditionExpression": request.key_condition_expression,
-        },
-        {
-            "AttributesToGet": request.attributes_to_get,
-            "QueryFilter": request.query_filter,
-            "ConditionalOperator": request.conditional_operator,
-            "KeyConditions": request.key_conditions,
-        },
-        request.expression_attribute_names,
-        request.expression_attribute_values,
-        ("FilterExpression", "KeyConditionExpression"),
-    )
-    count_only = check_select(
+    name = request.table_name
+    if name not in services.router or _is_unusual(request):
+        constraints.check_range_read(request)
+        check_parameters(
+            {
+                "ProjectionExpression": request.projection_expression,
+                "FilterExpression": request.filter_expression,
+                "KeyConditionExpression": request.key_condition_expression,
+            },
+            {
+                "AttributesToGet": request.attributes_to_get,
+                "QueryFilter": request.query_filter,
+                "ConditionalOperator": request.conditional_operator,
+                "KeyConditions": request.key_conditions,
+            },
+            request.expression_attribute_names,
+            request.expression_attribute_values,
+            ("FilterExpression", "KeyConditionExpression"),
+        )
+    assert name is not None
+    count_only = request.select is not None and check_select(
         request.select,
         projection_expression=request.projection_expression,
         attributes_to_get=request.attributes_to_get,
@@ -69,6 +71,7 @@ def run(services: Services, call: Call) -> bytes | None:
         raise ValidationError(
             "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request."
         )
+    expressions = Expressions(request.expression_attribute_names, request.expression_attribute_values)
     expressions.open()
     passes = None
     if request.filter_expression is not None:
@@ -79,7 +82,7 @@ def run(services: Services, call: Call) -> bytes | None:
     assert request.key_condition_expression is not None
     key_condition = expressions.key_condition(request.key_condition_expression)
     expressions.check_unused()
-    route = services.router.route(request.table_name)
+    route = services.router.route(name)
     if request.index_name is not None:
         raise ValidationError(f"The table does not have the specified index: {request.index_name}")
     low, high = key_condition.bounds(route.keys)
@@ -89,19 +92,37 @@ def run(services: Services, call: Call) -> bytes | None:
     if start_key is not None:
         start = start_row(route, start_key)
         if not low <= start < high:
+            if start.startswith(low[:COLLECTION_BYTES]):
+                raise ValidationError("The provided starting key does not match the range key predicate")
             raise ValidationError(
                 "The provided starting key is outside query boundaries based on provided conditions"
             )
         low, high = (low, start) if reverse else (after(start), high)
     return RangeRead(
-        route=route,
-        low=low,
-        high=high,
-        reverse=reverse,
-        limit=request.limit,
-        consistent=bool(request.consistent_read),
-        passes=None if passes is None else passes.holds_for,
-        shape=shape,
-        count_only=count_only,
-        capacity_mode=request.return_consumed_capacity,
+        route,
+        low,
+        high,
+        reverse,
+        request.limit,
+        bool(request.consistent_read),
+        None if passes is None else passes.holds_for,
+        shape,
+        count_only,
+        request.return_consumed_capacity,
     ).run(call)
+
+
+def _is_unusual(request: QueryRequest) -> bool:
+    """Whether it has what the usual request has not, and what only the whole check can judge. HOT PATH."""
+    limit = request.limit
+    return (
+        request.key_condition_expression is None
+        or (limit is not None and limit < 1)
+        or request.return_consumed_capacity is not None
+        or request.select is not None
+        or request.index_name is not None
+        or request.attributes_to_get is not None
+        or request.conditional_operator is not None
+        or request.key_conditions is not None
+        or request.query_filter is not None
+    )

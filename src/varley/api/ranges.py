@@ -11,6 +11,7 @@ from varley.api import capacity
 from varley.api.expressions import Shape
 from varley.errors import ValidationError
 from varley.http.call import Call
+from varley.item.key_bytes import ITEM_SPACE, PARTITION_HASH_BYTES
 from varley.item.value import Item, check_item
 from varley.node.page import Page, read_page
 from varley.node.settled import when_settled
@@ -20,6 +21,7 @@ _encode = msgspec.json.encode
 _decode_item = msgspec.json.decode
 
 ITEMS_END = b"\x01"    # the first key after the item space
+COLLECTION_BYTES = len(ITEM_SPACE) + PARTITION_HASH_BYTES    # what all row keys of one partition key begin with
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +73,11 @@ class RangeRead:
             limit=self.limit,
             passes=self.passes,
             shape=self.shape,
-            count_only=self.count_only,
         )
         return self._body(page)
 
     def _body(self, page: Page) -> bytes:
-        parts = [b'{"Count":%d' % page.count]
+        parts = [b'{"Count":%d' % len(page.rows)]
         if not self.count_only:
             parts += (b',"Items":[', b",".join(page.rows), b"]")
         parts.append(b',"ScannedCount":%d' % page.scanned)

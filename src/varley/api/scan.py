@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from varley.api import constraints
-from varley.api.expressions import Expressions, shape_of
+from varley.api.expressions import Expressions, check_parameters, shape_of
 from varley.api.ranges import ITEMS_END, RangeRead, after, check_select, check_start_key, start_row
 from varley.api.requests import Attributes, Request, decoder
 from varley.api.services import Services
@@ -44,7 +44,7 @@ def run(services: Services, call: Call) -> bytes | None:
     request = _decode(call.body)
     constraints.check_range_read(request)
     assert request.table_name is not None
-    expressions = Expressions(
+    check_parameters(
         {"ProjectionExpression": request.projection_expression, "FilterExpression": request.filter_expression},
         {
             "AttributesToGet": request.attributes_to_get,
@@ -65,6 +65,7 @@ def run(services: Services, call: Call) -> bytes | None:
     start_key = request.exclusive_start_key
     if start_key is not None:
         check_start_key(start_key)
+    expressions = Expressions(request.expression_attribute_names, request.expression_attribute_values)
     expressions.open()
     passes = None
     if request.filter_expression is not None:
@@ -105,11 +106,13 @@ def run(services: Services, call: Call) -> bytes | None:
 def _check_segments(segment: int | None, total: int | None) -> None:
     if total is None and segment is not None:
         raise ValidationError(
-            "The TotalSegments parameter is required but was not present in the request when Segment parameter is present"
+            "The TotalSegments parameter is required but was not present in the request "
+            "when Segment parameter is present"
         )
     if total is not None and segment is None:
         raise ValidationError(
-            "The Segment parameter is required but was not present in the request when parameter TotalSegments is present"
+            "The Segment parameter is required but was not present in the request "
+            "when parameter TotalSegments is present"
         )
     if total is not None and segment is not None and segment >= total:
         raise ValidationError(

@@ -7,10 +7,9 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from varley.metadata.catalog import Catalog
-
 from varley.clock import Clock
 from varley.http.call import Call
+from varley.metadata.catalog import Catalog
 from varley.node.node import Node
 from varley.router.routes import Router
 from varley.settings import ClusterSettings, NodeSettings

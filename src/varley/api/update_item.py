@@ -85,7 +85,8 @@ class Change:
             refuse(old, self.return_old_on_failure)
         base = self.key_attributes if old_item is None else old_item
         new_item = base if self.update is None else self.update.apply(base)
-        size = size_of_item(new_item)
+        # A change inside of a document may nest it too deep; then it is looked at as a new item is.
+        size = check_item(new_item) if self.update is not None and self.update.is_nested else size_of_item(new_item)
         if size > ITEM_BYTES_MAX:
             raise ValidationError("Item size to update has exceeded the maximum allowed size")
         new = pack(_encode(new_item), size, timestamp_us)
@@ -112,9 +113,9 @@ class Change:
 def run(services: Services, call: Call) -> bytes | None:
     request = _decode(call.body)
     name, key = request.table_name, request.key
-    if name is None or key is None or constraints.has_unusual_write_options(request):
+    if name not in services.router or key is None or constraints.has_unusual_write_options(request):
         constraints.check_write(request, required="key")
-        assert name is not None and key is not None
+    assert name is not None and key is not None
     expressions = update_expressions(request)
     check_item(key)
     update, condition = (None, None) if expressions is None else update_of(request, expressions)

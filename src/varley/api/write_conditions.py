@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from varley.api.expressions import BoundCondition, BoundUpdate, Expressions
+from varley.api.expressions import BoundCondition, BoundUpdate, Expressions, check_parameters
 
 _CONDITION = ("ConditionExpression",)
 _UPDATE_AND_CONDITION = ("UpdateExpression", "ConditionExpression")
@@ -35,13 +35,19 @@ def write_expressions(request: ConditionalWrite) -> Expressions | None:
         and request.conditional_operator is None
     ):
         return None
-    return Expressions(
-        {"ConditionExpression": request.condition_expression},
-        {"Expected": request.expected, "ConditionalOperator": request.conditional_operator},
-        request.expression_attribute_names,
-        request.expression_attribute_values,
-        _CONDITION,
-    )
+    if (
+        request.condition_expression is None
+        or request.expected is not None
+        or request.conditional_operator is not None
+    ):
+        check_parameters(
+            {"ConditionExpression": request.condition_expression},
+            {"Expected": request.expected, "ConditionalOperator": request.conditional_operator},
+            request.expression_attribute_names,
+            request.expression_attribute_values,
+            _CONDITION,
+        )
+    return Expressions(request.expression_attribute_names, request.expression_attribute_values)
 
 
 def update_expressions(request: UpdateRequest) -> Expressions | None:
@@ -56,20 +62,27 @@ def update_expressions(request: UpdateRequest) -> Expressions | None:
         and request.conditional_operator is None
     ):
         return None
-    return Expressions(
-        {
-            "UpdateExpression": request.update_expression,
-            "ConditionExpression": request.condition_expression,
-        },
-        {
-            "AttributeUpdates": request.attribute_updates,
-            "Expected": request.expected,
-            "ConditionalOperator": request.conditional_operator,
-        },
-        request.expression_attribute_names,
-        request.expression_attribute_values,
-        _UPDATE_AND_CONDITION,
-    )
+    if (
+        request.update_expression is None
+        or request.attribute_updates is not None
+        or request.expected is not None
+        or request.conditional_operator is not None
+    ):
+        check_parameters(
+            {
+                "UpdateExpression": request.update_expression,
+                "ConditionExpression": request.condition_expression,
+            },
+            {
+                "AttributeUpdates": request.attribute_updates,
+                "Expected": request.expected,
+                "ConditionalOperator": request.conditional_operator,
+            },
+            request.expression_attribute_names,
+            request.expression_attribute_values,
+            _UPDATE_AND_CONDITION,
+        )
+    return Expressions(request.expression_attribute_names, request.expression_attribute_values)
 
 
 def condition_of(request: ConditionalWrite, expressions: Expressions) -> BoundCondition | None:

@@ -1,0 +1,216 @@
+"""`varley check`: walk a data folder and list everything that is broken in it.
+
+What is sound is told by storage/check.py for bytes, logs and trees. This command adds what only the tables'
+definitions can tell: which groups there should be, and that every row lies under the key of its own item, in the
+partition that owns it. It changes nothing, and needs the folder to itself: a server that runs would move rows
+under the walk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import click
+
+from varley.errors import ApiError, BadSettings, Damaged, ReadOnly
+from varley.item.value import Item
+from varley.metadata.catalog import Catalog, Described
+from varley.metadata.local import LocalStore
+from varley.settings import load
+from varley.storage.check import Finding, Schema, check
+from varley.storage.data_folder import DataFolder
+from varley.table.keys import KeyCodec
+from varley.table.partition_map import PartitionRange
+
+HELP: Final = """Walk a data folder and list everything that is broken in it. Changes nothing.
+
+Stop the server first. The exit code is 0 if everything is sound, 1 if something is broken.
+
+\b
+Examples:
+  varley check                                   ./varley-data
+  varley check --data-dir /var/lib/varley
+  varley check --data-dir /backup/varley --json
+"""
+
+
+def examine(data_dir: str, progress: Callable[[str], None]) -> list[Finding]:
+    """Every broken rule in the folder, those that concern the tables' definitions too.
+
+    Raises BadSettings when there is no data folder, DataFolderLocked when a server has it open.
+    """
+    if not os.path.isdir(data_dir) or not os.listdir(data_dir):
+        raise BadSettings(
+            "There is no data here", path=os.path.abspath(data_dir), operation="check",
+            hint="Name the folder of a server's data with --data-dir",
+        )  # fmt: skip
+    with _locked(data_dir):
+        findings: list[Finding] = []
+        try:
+            tables = asyncio.run(_tables(os.path.join(data_dir, "metadata")))
+        except Damaged as damage:
+            findings.append(Finding("metadata", damage.problem, offset=damage.offset))
+            return findings + check(data_dir, progress)
+        except ReadOnly:
+            # A copy that is mounted read-only: the metadata cannot be opened, all else can be walked.
+            return check(data_dir, progress)
+        schemas = {
+            partition.group: _schema(described, partition)
+            for described in tables
+            for partition in described.partitions
+        }
+        return findings + check(data_dir, progress, groups=schemas.keys(), schemas=schemas)
+
+
+def _locked(data_dir: str) -> contextlib.AbstractContextManager[Any]:
+    """The folder's lock. Without its identity, opening would make it a new folder: that is a finding, so not."""
+    if os.path.exists(os.path.join(data_dir, "identity.json")):
+        return DataFolder.open(data_dir)
+    return contextlib.nullcontext()
+
+
+async def _tables(metadata: str) -> list[Described]:
+    """All tables. Raises Damaged, or ReadOnly where nothing can be opened for writing."""
+    store = await LocalStore.open(metadata)
+    try:
+        catalog = Catalog(store)
+        await catalog.load()
+        return list(catalog)
+    finally:
+        await store.close()
+
+
+def _schema(described: Described, partition: PartitionRange) -> Schema:
+    """What knows whether a row of `partition` is where its item belongs."""
+    keys = KeyCodec(described.table.key_schema)
+
+    def problem(row_key: bytes, item: Item) -> str | None:
+        try:
+            expected = keys.row_key_of_item(item)
+        except ApiError as error:
+            return f"the item is not one of the table {described.table.name}: {error.message}"
+        if row_key != expected:
+            return f"the item belongs under the key {expected.hex()}"
+        location = row_key[1:]
+        if location < partition.low or (partition.high is not None and location >= partition.high):
+            return "the row belongs to another partition"
+        return None
+
+    return problem
+
+
+# What is shown
+
+
+def run(data_dir: str | None, config: str | None, as_json: bool) -> int:
+    """The command. Returns its exit code."""
+    node, _ = load({"data_dir": data_dir}, config_path=config)
+    if as_json:
+        findings = examine(node.data_dir, lambda path: None)
+        click.echo(_json(node.data_dir, findings))
+    else:
+        with _progress(node.data_dir) as progress:
+            findings = examine(node.data_dir, progress)
+        _print(node.data_dir, findings)
+    return 1 if findings else 0
+
+
+def _json(data_dir: str, findings: list[Finding]) -> str:
+    import msgspec  # here: the usual answer is for people
+
+    shown = [
+        {
+            "path": finding.path,
+            "problem": finding.problem,
+            "group": finding.group,
+            "offset": finding.offset,
+            "key": None if finding.key is None else finding.key.hex(),
+        }
+        for finding in findings
+    ]
+    return msgspec.json.encode({"data_dir": os.path.abspath(data_dir), "findings": shown}).decode()
+
+
+@contextlib.contextmanager
+def _progress(data_dir: str) -> Iterator[Callable[[str], None]]:
+    """A bar on the terminal, filled by the sizes of the files walked; nothing where there is no terminal."""
+    if not sys.stderr.isatty():
+        yield lambda path: None
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import Progress
+
+    ends = _ends(data_dir)
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("Checking", total=max(ends.values(), default=1))
+
+        def show(path: str) -> None:
+            done = ends.get(path, 0)
+            bar.update(task, completed=done, description=f"Checking {escape(path)}")
+
+        yield show
+
+
+def _ends(data_dir: str) -> dict[str, int]:
+    """For each file, and each folder of a tree, how many bytes come before it in the order of the walk."""
+    before: dict[str, int] = {}
+    total = 0
+    for top in ("log", "trees"):
+        for folder, folders, names in os.walk(os.path.join(data_dir, top)):
+            folders.sort()
+            before[os.path.relpath(folder, data_dir)] = total
+            for name in sorted(names):
+                path = os.path.join(folder, name)
+                before[os.path.relpath(path, data_dir)] = total
+                total += os.path.getsize(path)
+    return before
+
+
+def _print(data_dir: str, findings: list[Finding]) -> None:
+    """A table on a terminal; one line per finding elsewhere, which no width can cut."""
+    if not findings:
+        click.echo(click.style("Sound", fg="green") + f": nothing is broken in {os.path.abspath(data_dir)}")
+        return
+    if sys.stdout.isatty():
+        _print_table(findings)
+    else:
+        for finding in findings:
+            click.echo(str(finding))
+    click.echo(click.style(f"{len(findings)} broken", fg="red") + f" in {os.path.abspath(data_dir)}")
+
+
+def _print_table(findings: list[Finding]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("file", "byte", "group", "what is broken")
+    for finding in findings:
+        key = "" if finding.key is None else f" (key {finding.key.hex()})"
+        # As Text: a name with brackets is not markup.
+        table.add_row(
+            Text(finding.path),
+            "" if finding.offset is None else str(finding.offset),
+            "" if finding.group is None else str(finding.group),
+            Text(finding.problem + key),
+        )
+    Console().print(table)
+
+
+command = click.Command(
+    "check",
+    callback=run,
+    params=[
+        click.Option(["--data-dir"], metavar="FOLDER", help="Folder to check [VARLEY_DATA_DIR; varley-data]"),
+        click.Option(["--config"], metavar="FILE", help="Read settings from this TOML file."),
+        click.Option(["--json", "as_json"], is_flag=True, help="List the findings as one line of JSON."),
+    ],
+    help=HELP,
+    context_settings={"max_content_width": 110},
+)

@@ -118,8 +118,8 @@ class Condition:
 def parse(text: str, names: Mapping[str, str] | None, kind: str) -> Condition:
     """`kind` is "ConditionExpression" or "FilterExpression"; `names` is ExpressionAttributeNames.
 
-    Raises ValidationError for what is wrong with the text by itself; what
-    depends on placeholders, `check` of the result raises.
+    Raises ValidationError for what is wrong with the text by itself; what depends on placeholders, `check` of
+    the result raises.
     """
     return _CACHES[kind].get(text, names)
 

@@ -165,8 +165,12 @@ class Update:
         new = self._apply_top(item, values)
         own: set[int] = set()  # ids of the maps and lists that were copied for `new`, which keeps them alive
         for target, compute, _ in self._nested:
-            value = compute(path.get(item, target), item, values)
-            _put(_open(new, target, own), target[-1], value)
+            now = path.get(item, target)
+            value = compute(now, item, values)
+            # Nothing to take away, and it must not be tried: on a list that SET l[9] has made longer by now,
+            # REMOVE l[3] would find the new element at index 3.
+            if value is not None or now is not None:
+                _put(_open(new, target, own), target[-1], value)
         return new
 
 

@@ -14,12 +14,11 @@ from typing import Any
 
 import msgspec
 
-from varley.item.stored import HEADER_BYTES
+from varley.item.stored import HEADER_BYTES, item_size
 from varley.limits import PAGE_BYTES_MAX
 from varley.storage.tree import Tree
 
 _decode = msgspec.json.decode
-_SIZE = slice(4, 8)
 
 Item = dict[str, dict[str, Any]]
 Range = tuple[Tree, bytes, bytes | None]    # [low, high) of one partition's applied state
@@ -29,14 +28,13 @@ class Page:
     """What one page holds.
 
     `rows`: the JSON of each item that passed; `scanned`: rows looked at; `size`: their DynamoDB bytes; `last`:
-    the JSON of the last row looked at, if the page ended before the range did.
+    the JSON of the last row looked at, if the page ended before the range may have.
     """
 
-    __slots__ = ("count", "last", "rows", "scanned", "size")
+    __slots__ = ("last", "rows", "scanned", "size")
 
     def __init__(self) -> None:
         self.rows: list[bytes] = []
-        self.count = 0
         self.scanned = 0
         self.size = 0
         self.last: bytes | None = None
@@ -49,37 +47,31 @@ def read_page(
     limit: int | None,
     passes: Callable[[Item], bool] | None,
     shape: Callable[[Item], bytes] | None,
-    count_only: bool,
 ) -> Page:
     """The first page of `ranges`, which come in reading order.
 
-    `passes` is the filter, `shape` the projection (both None: rows are copied as they are); `count_only` leaves
-    `rows` empty. Raises Damaged (the world failed) for a row whose checksum is wrong.
+    `passes` is the filter, `shape` the projection (both None: rows are copied as they are). Raises Damaged (the world
+    failed) for a row whose checksum is wrong.
     """
     page = Page()
     rows = page.rows
-    scanned = size = count = 0
+    scanned = size = 0
     limit = limit or 0
     for tree, low, high in ranges:
         for _, value in tree.scan(low, high, reverse=reverse):
             scanned += 1
-            size += int.from_bytes(value[_SIZE], "little")
-            if passes is None:
-                count += 1
-                if not count_only:
-                    rows.append(value[HEADER_BYTES:] if shape is None else shape(_decode(value[HEADER_BYTES:])))
+            size += item_size(value)
+            if passes is None and shape is None:
+                rows.append(value[HEADER_BYTES:])
             else:
                 item = _decode(value[HEADER_BYTES:])
-                if passes(item):
-                    count += 1
-                    if not count_only:
-                        rows.append(value[HEADER_BYTES:] if shape is None else shape(item))
+                if passes is None or passes(item):
+                    rows.append(value[HEADER_BYTES:] if shape is None else shape(item))
             if scanned == limit or size >= PAGE_BYTES_MAX:
                 page.last = value[HEADER_BYTES:]
                 break
         if page.last is not None:
             break
-    page.count = count
     page.scanned = scanned
     page.size = size
     return page

@@ -59,6 +59,10 @@ class Router:
         self._routes: dict[str, Route] = {}
         self.counters = Counters()    # by operation and table; see counters.py
 
+    def __contains__(self, name: str | None) -> bool:
+        """Whether there is a table of this name (an ARN is not looked into). HOT PATH."""
+        return name in self._routes
+
     def route(self, name_or_arn: str) -> Route:
         """Raises ValidationError for what cannot be a table's name, ResourceNotFound for a table that is not."""
         route = self._routes.get(name_or_arn)

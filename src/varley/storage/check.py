@@ -147,9 +147,12 @@ class _Walk:
     # The log
 
     def log(self) -> None:
-        for name in self._names(LOG):
+        names = self._names(LOG)
+        for name in names:
             if segment_of_name(name) is None:
                 self._find(os.path.join(LOG, name), "not a file of Varley's")
+        if not names:
+            return
         reader = LogReader(RealDisk(), os.path.join(self._data_dir, LOG), on_damage=self._log_damage)
         try:
             for number, entry in enumerate(reader):

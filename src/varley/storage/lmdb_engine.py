@@ -149,6 +149,7 @@ class LmdbEngine:
     def scan(self, low: bytes, high: bytes | None, reverse: bool) -> Iterator[Entry]:
         """The rows of [low, high) in order. Raises Damaged."""
         if self._txn is None:
+            self._look_up(low)
             return
         try:
             yield from long_keys.walk(self._txn.cursor, self._open_row, low, high, reverse)
@@ -190,6 +191,7 @@ class LmdbEngine:
 
     def close(self) -> None:
         self._stop_reading()
+        self._look_up = _closed
         if self._env is not None:
             self._env.close()
             self._env = None
@@ -348,6 +350,10 @@ def _write_row(txn: Any, key: bytes, value: bytes | None) -> None:
 def _no_row(key: bytes) -> None:
     """What a look-up gives while there is no file."""
     return
+
+
+def _closed(key: bytes) -> None:
+    raise AssertionError("the tree is closed")
 
 
 def _sync_folder(folder: str) -> None:

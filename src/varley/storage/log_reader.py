@@ -40,7 +40,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from varley.errors import Damaged
+from varley.errors import Damaged, WorldError
 from varley.storage.disk import Disk
 from varley.storage.log_format import (
     FIRST_FRAME_OFFSET,
@@ -48,6 +48,7 @@ from varley.storage.log_format import (
     RECORD_HEAD_BYTES,
     SECTOR_BYTES,
     FrameHead,
+    NotThisFormat,
     RecordHead,
     SegmentHead,
     decode_frame_head,
@@ -64,6 +65,7 @@ from varley.storage.log_format import (
 
 _READ_AHEAD_BYTES: Final = 1024 * 1024
 _ZEROS: Final = bytes(_READ_AHEAD_BYTES)
+_NEWER_HINT: Final = "Start the version of Varley that wrote it, or a later one"
 _HINT: Final = "Keep the file: the other replicas of the group, or a backup, can replace what it lost"
 
 
@@ -105,7 +107,7 @@ class LogReader:
     Without `on_damage` the first damage is raised. With it, each is passed to it, and reading goes on with
     the next record that is right; then there is no `end` that one could go on writing from.
 
-    Raises Damaged (the world's fault), NotThisFormat if a newer version wrote this log, OSError.
+    Raises Damaged; WorldError itself if a newer version of Varley wrote this log; OSError.
     """
 
     def __init__(
@@ -176,7 +178,10 @@ class LogReader:
         file = _File(self._disk, path)
         try:
             sector = file.read(0, SECTOR_BYTES)
-            head = decode_segment_head(sector)
+            try:
+                head = decode_segment_head(sector)
+            except NotThisFormat as error:
+                raise WorldError(str(error), path=path, operation="read", hint=_NEWER_HINT) from error
             if head is not None:
                 return head
             # A head is durable before its segment gets a frame, so one without a head has none.

@@ -15,11 +15,13 @@ the loop is busy. So it asks for it as seldom as it can: one system call to writ
 all waiters, and it sleeps on a raw lock. Measured with a busy loop: waking it through a Condition costs the
 loop 10 µs, through a lock 7 µs (the system's own wake-up), and 0.1 µs while the thread is awake anyway.
 
-Segments. A file of `segment_bytes`, reserved on the disk before it is used. When one is half full, a further
-thread prepares the next and fills it with zeros (faster syncs: disk.py); if that fails, nobody is told, since
-the switch to it tries again. The switch writes the new segment's head, which names the byte where the old one
-ends, and makes it durable before the first frame: from then on every byte of the old one must be right. A
-writer never writes into a segment that it did not begin itself, and never where something durable is.
+Segments. A file, reserved on the disk and filled with zeros before it is used (faster syncs: disk.py). The
+first after a start is small, since somebody waits for it; when one is half full, a further thread prepares
+the next, four times as large, until they have `segment_bytes`. So a server with little to do takes little
+space. If preparing fails, nobody is told: the switch tries again. The switch writes the new segment's head,
+which names the byte where the old one ends, and makes it durable before the first frame: from then on every
+byte of the old one must be right. A writer never writes into a segment that it did not begin itself, and
+never where something durable is.
 
 Failures.
   - No space, or a read-only file system (DiskFull, ReadOnly): the frame that failed promised nothing. What it
@@ -61,6 +63,8 @@ from varley.storage.log_format import (
 from varley.storage.log_reader import LogEnd, Segment
 
 FRAME_RECORD_BYTES_MAX: Final = 1024 * 1024    # more waits for the next frame; one larger record gets its own
+_FIRST_SEGMENT_BYTES: Final = 1024 * 1024      # takes 2 ms to make
+_SEGMENT_GROWTH: Final = 4
 _ZERO_FILL: Final = bytes(256 * 1024)          # at a time, each synced: a frame waits for one at most
 
 
@@ -111,7 +115,7 @@ class LogWriter:
         self._record_bytes_max = min(FRAME_RECORD_BYTES_MAX, segment_bytes // 4)
         # The loop appends to the right, the log thread takes from the left. Both are atomic.
         self._pending: deque[_Pending] = deque()
-        self._push = self._pending.append
+        self._push: Callable[[_Pending], None] = self._pending.append
         self._refused: dict[int, int] = {}    # group -> lowest slot refused and not yet appended again
         self._refusal: WorldError | None = None
         self._closing = False
@@ -156,6 +160,7 @@ class LogWriter:
     def close(self) -> None:
         """Write what was appended, then stop. The files that are left read back faster than after a crash."""
         self._closing = True
+        self._push = _refuse_to_push
         self.flush()
         if self._thread is not None:
             self._thread.join()
@@ -251,6 +256,11 @@ class LogWriter:
 
 _Pending = tuple[bytes, int, int, Any]    # (encoded record, group, slot, waiter)
 
+
+def _refuse_to_push(_: _Pending) -> None:
+    raise AssertionError("the log is closed")
+
+
 _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _READ_ONLY: Final = frozenset({errno.EROFS})
 # Why a file cannot be made now though nothing is wrong with any file that is there.
@@ -314,7 +324,8 @@ class _Tail:
         self.folder = folder
         self.next_frame = end.frame    # every frame below it is durable
         self._disk = disk
-        self._segment_bytes = segment_bytes
+        self._segment_bytes_max = segment_bytes
+        self._segment_bytes = min(_FIRST_SEGMENT_BYTES, segment_bytes)    # of the next one
         self._new_salt = new_salt
         self._statistics = statistics
         self._prepare_in_background = prepare_in_background
@@ -414,6 +425,7 @@ class _Tail:
         self._next_number = number + 1
         self._retire(self._open)
         self._is_preparation_due = True
+        self._segment_bytes = min(self._segment_bytes * _SEGMENT_GROWTH, self._segment_bytes_max)
         self._open = _OpenSegment(Segment(number, path, FIRST_FRAME_OFFSET), file, size, head.salt)
         return self._open
 
@@ -454,12 +466,14 @@ class _Tail:
             self._preparing = None
 
     def _prepare(self, size: int, *, is_awaited: bool) -> _NextSegment:
-        """A new file of zeros. One that is awaited is not filled with them, which takes 0.1 s for 64 MB."""
+        """A new file of zeros. A large one that is awaited is not filled with them: that takes 0.1 s for 64
+        MB.
+        """
         path = f"{self.folder}/{segment_name(self._next_number)}"
         file = self._disk.create(path)
         try:
             self._disk.reserve(file, size)
-            if not is_awaited:
+            if not is_awaited or size <= _FIRST_SEGMENT_BYTES:
                 for offset in range(0, size, len(_ZERO_FILL)):
                     self._disk.write_synced(file, offset, [_ZERO_FILL[: size - offset]])
             self._disk.sync(file)

@@ -25,10 +25,11 @@ _BLOCK_ROWS: Final = 128    # how many rows a range read takes at once
 class MemoryEngine:
     """See tree.Engine."""
 
-    __slots__ = ("_keys", "_lock", "_rows", "applied")
+    __slots__ = ("_keys", "_lock", "_rows", "applied", "has_partial_checkpoint")
 
     def __init__(self) -> None:
         self.applied: Applied = NOTHING
+        self.has_partial_checkpoint = False     # nothing outlives the process, so nobody will ask
         self._rows: dict[bytes, bytes] = {}
         self._keys: SortedList[bytes] = SortedList()    # the keys of _rows, whenever _lock is free
         self._lock = Lock()

@@ -14,6 +14,7 @@ Damage that shows itself here, and is never passed over:
 - a log that has entries of a group but ends before the tree does: its tail is gone, and so are the entries after
   those that the tree has (a torn tail that was cut is never acknowledged and never applied, so a tree cannot have
   seen it);
+- a tree with rows of an incomplete checkpoint, and a log without the entries that wrote them;
 - a tree whose pages or rows are not as written. Every tree's own row and file length are checked; all pages and rows
   too while the files come to `verify_bytes_max` in total, smallest first, at 5 to 6 s per GB. Larger ones are named
   in `unverified`, and `varley check` walks them. See lmdb_engine.py for what is noticed without.
@@ -139,6 +140,11 @@ def _replay(log: Iterable[LogEntry], recovered: Recovered, progress: Callable[[L
             raise Damaged(
                 f"The log ends with slot {end.slot}, the tree has slot {tree.applied_slot}",
                 path=segment_name(end.segment), offset=end.offset, group=group, hint=_HINT,
+            )  # fmt: skip
+        if tree.has_partial_checkpoint and tree.applied_slot == tree.checkpointed_slot:
+            raise Damaged(
+                f"A checkpoint of slots after {tree.applied_slot} was begun, and the log does not have them",
+                path=segment_name(end.segment) if end is not None else "log", group=group, hint=_HINT,
             )  # fmt: skip
         recovered.positions[group] = Position(tree.applied_slot, 0 if end is None else end.ballot)
 

@@ -48,7 +48,8 @@ class Engine(Protocol):
     thread, `write` to the checkpoint thread; reads see what was there at the last `renew` or later, and the
     frozen overlay hides every row that may have changed since."""
 
-    applied: Applied    # of the last complete checkpoint
+    applied: Applied                # of the last complete checkpoint
+    has_partial_checkpoint: bool    # there may be rows of later slots: a checkpoint is under way, or was interrupted
 
     def get(self, key: bytes) -> bytes | None:
         """The stored value at `key`. Raises Damaged."""
@@ -159,6 +160,11 @@ class Tree:
     def checkpointed_slot(self) -> int:
         """The log entries up to this slot are not needed to recover this tree."""
         return self._engine.applied.slot
+
+    @property
+    def has_partial_checkpoint(self) -> bool:
+        """Whether the engine may have rows of slots after checkpointed_slot, which the log must have too."""
+        return self._engine.has_partial_checkpoint
 
     def freeze(self) -> Frozen | None:
         """Begin a checkpoint: what the Checkpointer has to write. None: the engine has everything already."""

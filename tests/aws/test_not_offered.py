@@ -1,0 +1,103 @@
+# Why: what this version does not do must be said, loudly and by name. A table that silently lacks the index that was
+# asked for, or a transaction that is taken for a batch, is worse than any refusal.
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from .table import Table, schema, unique
+
+pytestmark = pytest.mark.varley_only
+
+INDEX = {
+    "IndexName": "by-x",
+    "KeySchema": [{"AttributeName": "x", "KeyType": "HASH"}],
+    "Projection": {"ProjectionType": "ALL"},
+}
+LOCAL_INDEX = {
+    "IndexName": "by-x",
+    "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "x", "KeyType": "RANGE"}],
+    "Projection": {"ProjectionType": "ALL"},
+}
+X = {"AttributeName": "x", "AttributeType": "S"}
+
+
+def assert_refused_by_name(caught: pytest.ExceptionInfo[ClientError], name: str) -> None:
+    error = caught.value.response["Error"]
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+    assert error["Code"] in ("ValidationException", "UnknownOperationException"), error
+    assert name.lower() in error["Message"].lower(), error
+
+
+@pytest.mark.parametrize(
+    ("parameters", "name"),
+    [
+        ({"GlobalSecondaryIndexes": [INDEX]}, "GlobalSecondaryIndexes"),
+        ({"LocalSecondaryIndexes": [LOCAL_INDEX]}, "LocalSecondaryIndexes"),
+        (
+            {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}},
+            "StreamSpecification",
+        ),
+    ],
+    ids=["global index", "local index", "stream"],
+)
+def test_a_table_with_this_is_not_made(dynamodb: Any, parameters: dict[str, Any], name: str) -> None:
+    table = unique("varley-test")
+    definition = schema("S", "S")
+    if "Indexes" in name:
+        definition["AttributeDefinitions"] = [*definition["AttributeDefinitions"], X]
+    with pytest.raises(ClientError) as caught:
+        dynamodb.create_table(TableName=table, **definition, **parameters)
+    assert_refused_by_name(caught, name)
+    with pytest.raises(dynamodb.exceptions.ResourceNotFoundException):
+        dynamodb.describe_table(TableName=table)
+
+
+def test_a_stream_that_is_turned_off_is_no_request_for_one(make_table: Any) -> None:
+    make_table(StreamSpecification={"StreamEnabled": False})
+
+
+@pytest.mark.parametrize(
+    ("parameters", "name"),
+    [
+        (
+            {"AttributeDefinitions": [X], "GlobalSecondaryIndexUpdates": [{"Create": INDEX}]},
+            "GlobalSecondaryIndexUpdates",
+        ),
+        (
+            {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}},
+            "StreamSpecification",
+        ),
+        ({"ReplicaUpdates": [{"Create": {"RegionName": "eu-west-1"}}]}, "ReplicaUpdates"),
+    ],
+    ids=["global index", "stream", "replica"],
+)
+def test_a_table_is_not_changed_to_this(
+    make_table: Any, dynamodb: Any, parameters: dict[str, Any], name: str
+) -> None:
+    table = make_table()
+    before = dynamodb.describe_table(TableName=table.name)["Table"]
+    with pytest.raises(ClientError) as caught:
+        dynamodb.update_table(TableName=table.name, **parameters)
+    assert_refused_by_name(caught, name)
+    assert dynamodb.describe_table(TableName=table.name)["Table"] == before
+
+
+def test_transactions_are_refused_and_write_nothing(dynamodb: Any, table: Table, key: dict[str, Any]) -> None:
+    with pytest.raises(ClientError) as caught:
+        dynamodb.transact_write_items(TransactItems=[{"Put": {"TableName": table.name, "Item": key}}])
+    assert_refused_by_name(caught, "TransactWriteItems")
+    assert table.item(key) is None
+    with pytest.raises(ClientError) as caught:
+        dynamodb.transact_get_items(TransactItems=[{"Get": {"TableName": table.name, "Key": key}}])
+    assert_refused_by_name(caught, "TransactGetItems")
+
+
+def test_partiql_is_refused_and_writes_nothing(dynamodb: Any, table: Table, key: dict[str, Any]) -> None:
+    with pytest.raises(ClientError) as caught:
+        dynamodb.execute_statement(
+            Statement=f"INSERT INTO \"{table.name}\" VALUE {{'pk': ?}}", Parameters=[key["pk"]]
+        )
+    assert_refused_by_name(caught, "ExecuteStatement")
+    assert table.item(key) is None

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.table.tables import on_demand_table, provisioned_table
+from varley.errors import Damaged, ResourceInUse, ResourceNotFound, WorldError
+from varley.metadata.catalog import Catalog
+from varley.metadata.local import LocalStore
+from varley.metadata.memory import MemoryStore
+from varley.metadata.store import ABSENT, Change, Store
+from varley.table.schema import Table, changed
+
+
+async def loaded(store: Store) -> Catalog:
+    catalog = Catalog(store)
+    await catalog.load()
+    return catalog
+
+
+async def create(catalog: Catalog, table: Table, partitions: int = 1) -> list[int]:
+    """The groups of the new table."""
+    async with catalog.changes:
+        described = await catalog.create(table, partitions=partitions)
+    return [each.group for each in described.partitions]
+
+
+async def delete(catalog: Catalog, name: str) -> None:
+    async with catalog.changes:
+        await catalog.delete(name)
+
+
+async def protect(catalog: Catalog, name: str) -> None:
+    async with catalog.changes:
+        await catalog.change(name, lambda table: changed(table, deletion_protection=True))
+
+
+def test_tables_are_there_after_a_restart(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        store = await LocalStore.open(str(tmp_path))
+        catalog = await loaded(store)
+        await create(catalog, on_demand_table("Music"), partitions=3)
+        await create(catalog, on_demand_table("Films"))
+        await create(catalog, on_demand_table("Books"))
+        await protect(catalog, "Music")
+        await delete(catalog, "Books")
+        before = list(catalog)
+        await store.close()
+        store = await LocalStore.open(str(tmp_path))
+        catalog = await loaded(store)
+        assert catalog.names() == ["Films", "Music"]
+        music = catalog.get("Music")
+        assert music is not None
+        assert music.table == changed(on_demand_table("Music"), deletion_protection=True)
+        assert [each.group for each in music.partitions] == [1, 2, 3]
+        assert sorted(map(repr, (each.table for each in catalog))) == sorted(
+            map(repr, (each.table for each in before))
+        )
+        await protect(catalog, "Films")    # the versions are those of the store
+        await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_groups_are_never_given_out_again(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        store = await LocalStore.open(str(tmp_path))
+        catalog = await loaded(store)
+        assert await create(catalog, on_demand_table("a"), partitions=4) == [1, 2, 3, 4]
+        await delete(catalog, "a")
+        assert await create(catalog, on_demand_table("a"), partitions=2) == [5, 6]
+        await store.close()
+        store = await LocalStore.open(str(tmp_path))
+        catalog = await loaded(store)
+        await delete(catalog, "a")
+        assert await create(catalog, on_demand_table("b")) == [7]
+        await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_name_is_taken_once() -> None:
+    async def scenario() -> None:
+        catalog = await loaded(MemoryStore())
+        await create(catalog, on_demand_table("a"))
+        with pytest.raises(ResourceInUse, match="Table already exists: a"):
+            await create(catalog, provisioned_table(name="a"))
+        assert len(catalog) == 1
+
+    asyncio.run(scenario())
+
+
+def test_of_two_servers_one_creates_a_table_and_both_get_groups_of_their_own() -> None:
+    async def scenario() -> None:
+        store = MemoryStore()
+        one, other = await loaded(store), await loaded(store)
+        assert await create(one, on_demand_table("a")) == [1]
+        assert await create(other, on_demand_table("b")) == [2]
+        with pytest.raises(ResourceInUse, match="Table already exists: a"):
+            await create(other, on_demand_table("a"))
+
+    asyncio.run(scenario())
+
+
+def test_a_table_that_another_server_changed_is_not_overwritten() -> None:
+    async def scenario() -> None:
+        store = MemoryStore()
+        one = await loaded(store)
+        await create(one, on_demand_table("a"))
+        other = await loaded(store)
+        await protect(one, "a")
+        with pytest.raises(ResourceInUse):
+            await protect(other, "a")
+        with pytest.raises(ResourceInUse):
+            await delete(other, "a")
+        assert (await loaded(store)).names() == ["a"]
+
+    asyncio.run(scenario())
+
+
+def test_what_is_not_there_cannot_be_changed() -> None:
+    async def scenario() -> None:
+        catalog = await loaded(MemoryStore())
+        for attempt in (protect(catalog, "a"), delete(catalog, "a")):
+            with pytest.raises(ResourceNotFound, match="Requested resource not found: Table: a not found"):
+                await attempt
+
+    asyncio.run(scenario())
+
+
+def test_a_change_that_changes_nothing_writes_nothing() -> None:
+    async def scenario() -> None:
+        store = MemoryStore()
+        catalog = await loaded(store)
+        await create(catalog, on_demand_table("a"))
+        version = (await store.list("table/"))[0].version
+        async with catalog.changes:
+            before, after = await catalog.change("a", lambda table: changed(table))
+        assert before == after
+        assert (await store.list("table/"))[0].version == version
+
+    asyncio.run(scenario())
+
+
+def test_changes_are_made_under_the_lock() -> None:
+    async def scenario() -> None:
+        catalog = await loaded(MemoryStore())
+        with pytest.raises(AssertionError):
+            await catalog.create(on_demand_table("a"), partitions=1)
+
+    asyncio.run(scenario())
+
+
+def test_names_are_listed_in_the_order_of_their_bytes() -> None:
+    async def scenario() -> None:
+        catalog = await loaded(MemoryStore())
+        for name in ("b.x", "a-x", "B_x", "a.x", "0xx"):
+            await create(catalog, on_demand_table(name))
+        assert catalog.names() == ["0xx", "B_x", "a-x", "a.x", "b.x"]
+
+    asyncio.run(scenario())
+
+
+async def with_entry(key: str, change: Any) -> MemoryStore:
+    """A store with one table, and one of its entries changed: a function of its members, or None to remove it."""
+    store = MemoryStore()
+    await create(await loaded(store), on_demand_table("Music"))
+    [entry] = await store.list(key)
+    value = None if change is None else json.dumps(change(json.loads(entry.value))).encode()
+    assert await store.compare_and_set([Change(entry.key, entry.version, value)])
+    return store
+
+
+@pytest.mark.parametrize(
+    ("key", "change"),
+    [
+        pytest.param("partitions/", None, id="no partitions"),
+        pytest.param("table/", None, id="partitions of no table"),
+        pytest.param("table/", lambda members: {**members, "name": "Films"}, id="another table's definition"),
+        pytest.param("table/", lambda _members: {"format_version": 1}, id="no definition"),
+        pytest.param("partitions/", lambda members: {**members, "partitions": []}, id="no ranges"),
+    ],
+)
+def test_parts_that_do_not_fit_together_are_damage(key: str, change: Any) -> None:
+    async def scenario() -> None:
+        store = await with_entry(key, change)
+        with pytest.raises(Damaged):
+            await loaded(store)
+
+    asyncio.run(scenario())
+
+
+def test_what_a_newer_varley_wrote_is_not_damage() -> None:
+    async def scenario() -> None:
+        store = await with_entry("table/", lambda members: {**members, "streams": {}})
+        with pytest.raises(WorldError, match="newer Varley") as refusal:
+            await loaded(store)
+        assert not isinstance(refusal.value, Damaged)
+
+    asyncio.run(scenario())
+
+
+def test_damage_to_the_counter_of_groups_stops_new_tables() -> None:
+    async def scenario() -> None:
+        store = MemoryStore()
+        assert await store.compare_and_set([Change("groups", ABSENT, b"rubbish")])
+        with pytest.raises(Damaged):
+            await create(await loaded(store), on_demand_table("a"))
+
+    asyncio.run(scenario())

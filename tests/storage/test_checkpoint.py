@@ -1,0 +1,210 @@
+"""The checkpoint thread: what it writes, in which pieces, and that it can be interrupted anywhere."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+
+from varley.errors import DiskFull, WorldError
+from varley.item import stored
+from varley.storage import checkpoint
+from varley.storage.checkpoint import Checkpointer, Pace, write_frozen
+from varley.storage.lmdb_engine import LmdbEngine
+from varley.storage.log_format import ABSENT, PUT
+from varley.storage.tree import Applied, Frozen, Tree
+
+GROUP = 3
+Rows = dict[bytes, bytes]
+NO_PAUSE = Pace(lambda seconds: None)
+
+
+def some_rows(count: int, size: int = 40, prefix: bytes = b"") -> Rows:
+    chance = random.Random(count)
+    return {
+        b"\x00" + (prefix or chance.randbytes(16)) + chance.randbytes(4): stored.pack(b"j" * size, size, number)
+        for number in range(count)
+    }
+
+
+def tree_with(folder: Path, rows: Rows) -> Tree:
+    tree = Tree(LmdbEngine(str(folder), GROUP))
+    for slot, (key, value) in enumerate(rows.items(), 1):
+        tree.apply(slot, [(PUT, key, value, ABSENT)])
+    return tree
+
+
+def frozen_of(tree: Tree) -> Frozen:
+    frozen = tree.freeze()
+    assert frozen is not None
+    return frozen
+
+
+class RecordingEngine(LmdbEngine):
+    """Also keeps what each transaction was given."""
+
+    transactions: list[tuple[list[bytes], Applied | None]]
+
+    def write(self, rows: Iterator[tuple[bytes, bytes | None]], applied: Applied | None) -> None:
+        written: list[bytes] = []
+
+        def noting() -> Iterator[tuple[bytes, bytes | None]]:
+            for row in rows:
+                written.append(row[0])
+                yield row
+
+        super().write(noting(), applied)
+        self.transactions.append((written, applied))
+
+
+@pytest.mark.parametrize("prefix", [b"", b"h" * 16], ids=["many-partition-keys", "one-partition-key"])
+def test_rows_are_written_in_key_order_and_the_slot_with_the_last(tmp_path: Path, prefix: bytes) -> None:
+    rows = some_rows(1200, prefix=prefix)
+    engine = RecordingEngine(str(tmp_path), GROUP)
+    engine.transactions = []
+    tree = Tree(engine)
+    tree.apply(1, [(PUT, key, value, ABSENT) for key, value in rows.items()])
+    frozen = frozen_of(tree)
+    write_frozen(frozen, NO_PAUSE)
+    assert [key for keys, _ in engine.transactions for key in keys] == sorted(rows)
+    assert all(len(keys) <= checkpoint.TRANSACTION_ROWS for keys, _ in engine.transactions)
+    *before, last = [applied for _, applied in engine.transactions]
+    assert last == Applied(1, 1200, 1200 * 40)
+    assert len(before) >= 2
+    assert not any(before)
+    tree.finish(frozen)
+    tree.close()
+
+
+def test_large_rows_make_small_transactions(tmp_path: Path) -> None:
+    engine = RecordingEngine(str(tmp_path), GROUP)
+    engine.transactions = []
+    tree = Tree(engine)
+    tree.apply(1, [(PUT, key, value, ABSENT) for key, value in some_rows(8, size=400_000).items()])
+    write_frozen(frozen_of(tree), NO_PAUSE)
+    assert [len(keys) for keys, _ in engine.transactions] == [3, 3, 2]
+    tree.close()
+
+
+def test_an_entry_without_rows_moves_the_slot(tmp_path: Path) -> None:
+    tree = tree_with(tmp_path, some_rows(2))
+    tree.apply(3, [])
+    frozen = frozen_of(tree)
+    write_frozen(frozen, NO_PAUSE)
+    tree.finish(frozen)
+    tree.apply(4, [])
+    frozen = frozen_of(tree)
+    assert frozen.overlay.rows == {}
+    write_frozen(frozen, NO_PAUSE)
+    tree.finish(frozen)
+    assert tree.checkpointed_slot == 4
+    assert tree.freeze() is None
+    tree.close()
+
+
+@pytest.mark.parametrize("durable", [1, 2, 3])
+def test_a_power_cut_in_a_checkpoint_leaves_the_old_slot(
+    tmp_path: Path, durable: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After `durable` transactions of four the process is gone."""
+    monkeypatch.setattr(checkpoint, "TRANSACTION_ROWS", 25)
+    rows = some_rows(100)
+    tree = tree_with(tmp_path, rows)
+    left = iter(range(durable - 1))
+
+    class PowerCut(Exception):
+        pass
+
+    def pause() -> None:
+        if next(left, None) is None:
+            raise PowerCut
+
+    monkeypatch.setattr(checkpoint, "_LOOKED_UP_PER_SLICE", 1000)   # so the only pauses are between transactions
+    with pytest.raises(PowerCut):
+        write_frozen(frozen_of(tree), pause)
+    tree.close()
+    engine = LmdbEngine(str(tmp_path), GROUP)
+    assert engine.applied == Applied(0, 0, 0)
+    assert engine.has_partial_checkpoint
+    assert len(list(engine.scan(b"", None, False))) == 25 * durable
+    engine.close()
+
+
+def test_the_thread_writes_and_reports_and_frees(tmp_path: Path) -> None:
+    rows = some_rows(3000)
+    tree = tree_with(tmp_path, rows)
+    done: SimpleQueue[tuple[Tree, Frozen]] = SimpleQueue()
+    waits: list[float] = []
+    checkpointer = Checkpointer(
+        lambda *job: done.put(job), lambda error, *job: pytest.fail(str(error)), wait=waits.append
+    )
+    checkpointer.submit(tree, frozen_of(tree))
+    finished, frozen = done.get(timeout=30)
+    assert finished is tree
+    checkpointer.finish(tree, frozen)
+    checkpointer.close()
+    assert frozen.overlay.rows == {}
+    assert list(tree.scan(b"", None)) == sorted(rows.items())
+    assert min(waits) >= checkpoint.PAUSE_SECONDS_MIN
+    assert max(waits) <= checkpoint.PAUSE_SECONDS_MAX
+    tree.close()
+
+
+def test_a_checkpoint_that_failed_is_tried_again(tmp_path: Path) -> None:
+    class FullOnce(LmdbEngine):
+        is_full = True
+
+        def write(self, rows: Iterator[tuple[bytes, bytes | None]], applied: Applied | None) -> None:
+            if self.is_full:
+                self.is_full = False
+                raise DiskFull("no space", path=self.path, operation="write")
+            super().write(rows, applied)
+
+    rows = some_rows(10)
+    tree = Tree(FullOnce(str(tmp_path), GROUP))
+    tree.apply(1, [(PUT, key, value, ABSENT) for key, value in rows.items()])
+    reports: SimpleQueue[WorldError | None] = SimpleQueue()
+    checkpointer = Checkpointer(
+        lambda *job: reports.put(None), lambda error, *job: reports.put(error), wait=lambda seconds: None
+    )
+    frozen = frozen_of(tree)
+    checkpointer.submit(tree, frozen)
+    error = reports.get(timeout=30)
+    assert error is not None
+    assert error.retryable
+    checkpointer.submit(tree, frozen)
+    assert reports.get(timeout=30) is None
+    checkpointer.finish(tree, frozen)
+    checkpointer.close()
+    assert list(tree.scan(b"", None)) == sorted(rows.items())
+    tree.close()
+
+
+def test_a_pause_lasts_as_long_as_the_slice_before_it() -> None:
+    now = 0.0
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        nonlocal now
+        waits.append(seconds)
+        now += seconds
+
+    pace = Pace(wait, lambda: now)
+    for slice_seconds in (0.0001, 0.004, 3.0):
+        now += slice_seconds
+        pace()
+    assert waits == pytest.approx([checkpoint.PAUSE_SECONDS_MIN, 0.004, checkpoint.PAUSE_SECONDS_MAX])
+    pace.is_hurried = True
+    pace()
+    assert len(waits) == 3
+
+
+def test_the_radix_sort_is_a_sort() -> None:
+    chance = random.Random(4)
+    for length in (1, 3, 20):
+        keys: set[bytes] = {chance.randbytes(chance.randrange(1, length + 1)) for _ in range(5000)}
+        keys |= {b"\x00\x00\x00\x00" + key for key in keys}
+        assert list(checkpoint._in_order(keys, NO_PAUSE)) == sorted(keys)
