@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+import varley
 from varley import __version__
 from varley.cli import DYNAMODB_LOCAL_FLAGS, main, translated
 from varley.settings import CLUSTER_PREFIX, all_settings
@@ -215,3 +217,118 @@ def test_the_admin_port_has_metrics_and_moves_the_clock() -> None:
         request = urllib.request.Request(admin + "/clock", data=b'{"advance_seconds": 60}')
         with urllib.request.urlopen(request, timeout=SECONDS_MAX) as answer:
             assert json.load(answer)["offset_seconds"] == 60.0
+
+
+# varley check
+
+
+TABLE: dict[str, Any] = {
+    "TableName": "Music",
+    "KeySchema": [{"AttributeName": "Artist", "KeyType": "HASH"}],
+    "AttributeDefinitions": [{"AttributeName": "Artist", "AttributeType": "S"}],
+    "BillingMode": "PAY_PER_REQUEST",
+}
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with 40 items in two partitions. Not to be changed: copy it."""
+    folder = tmp_path_factory.mktemp("data")
+    with varley.Server(data_dir=str(folder), initial_partitions=2) as server:
+        client = server.client()
+        client.create_table(**TABLE)
+        for number in range(40):
+            client.put_item(TableName="Music", Item={"Artist": {"S": str(number)}})
+    return folder
+
+
+@pytest.fixture
+def data(written: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(written, tmp_path / "data"))
+
+
+def check(folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[dict[str, Any]]]:
+    """(exit code, findings) of `varley check --json`."""
+    code = main(["check", "--data-dir", str(folder), "--json"])
+    return code, json.loads(capsys.readouterr().out)["findings"]
+
+
+def flip_last(file: Path, pattern: bytes) -> None:
+    """Change one bit of the last occurrence of `pattern`: earlier ones may be on pages no longer in use."""
+    content = bytearray(file.read_bytes())
+    content[content.rindex(pattern)] ^= 1
+    file.write_bytes(content)
+
+
+def test_a_sound_folder_is_called_sound(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(data, capsys) == (0, [])
+    assert main(["check", "--data-dir", str(data)]) == 0
+    assert f"Sound: nothing is broken in {data}" in capsys.readouterr().out
+
+
+def test_it_changes_nothing(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def contents() -> dict[Path, bytes]:
+        files = [path for path in data.rglob("*") if path.is_file() and "lock" not in path.name]
+        return {path: path.read_bytes() for path in files}
+
+    before = contents()
+    check(data, capsys)
+    assert contents() == before
+
+
+@pytest.mark.parametrize("place", ["log", "trees", "metadata"])
+def test_one_wrong_bit_is_found_and_placed(
+    place: str, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pattern = b"Music" if place == "metadata" else b'{"Artist"'
+    files = sorted(path for path in (data / place).rglob("*") if path.is_file())
+    flip_last(next(file for file in files if pattern in file.read_bytes()), pattern)
+    code, findings = check(data, capsys)
+    assert code == 1
+    assert any(finding["path"].startswith(place) for finding in findings), findings
+
+
+def test_a_row_in_a_partition_that_is_not_its_own_is_found(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every byte is as it was written; only the table's definition tells."""
+    one, other = sorted((data / "trees").iterdir())
+    one.rename(data / "aside")
+    other.rename(one)
+    (data / "aside").rename(other)
+    code, findings = check(data, capsys)
+    assert code == 1
+    assert any("another partition" in finding["problem"] for finding in findings), findings
+
+
+def test_findings_are_listed_for_people_too(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (data / "holiday.jpg").write_bytes(b"")
+    assert main(["check", "--data-dir", str(data)]) == 1
+    shown = capsys.readouterr().out
+    assert "holiday.jpg: not a file of Varley's" in shown
+    assert f"1 broken in {data}" in shown
+
+
+def test_a_folder_without_identity_is_checked_and_not_given_one(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (data / "identity.json").unlink()
+    code, findings = check(data, capsys)
+    assert code == 1
+    assert [finding["path"] for finding in findings] == ["identity.json"]
+    assert not (data / "identity.json").exists()
+
+
+def test_a_folder_that_a_server_has_open_is_not_walked(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with varley.Server(data_dir=str(data)):
+        assert main(["check", "--data-dir", str(data)]) == 1
+    assert "has this data folder open" in capsys.readouterr().err
+
+
+def test_no_folder_is_not_a_sound_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in (tmp_path, tmp_path / "none"):
+        assert main(["check", "--data-dir", str(folder)]) == 2
+        assert "There is no data here" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 
 from varley.errors import WorldError
 
@@ -17,7 +18,9 @@ def cannot_listen(error: OSError, host: str, port: int, setting: str = "port") -
         problem = f"Port {port} may not be used by this user"
         hint = f"Ports below 1024 are usually for root; choose another with {flag}"
     else:
-        # Name look-ups (no errno of the system) and addresses of other machines end here.
-        problem = f"The server cannot listen: {error.strerror or error}"
+        # Addresses of other machines, and names that mean nothing: their numbers are not the system's but the
+        # resolver's, below zero. The event loop's own text would name the address a second time.
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+        problem = f"The server cannot listen: {reason}"
         hint = f"{flag.replace('port', 'host')} is an address or a name of this machine"
     return WorldError(problem, path=f"{host}:{port}", operation="listen on", hint=hint)

@@ -24,7 +24,7 @@ from typing import Any
 from varley.admin.metrics import Metrics, Reading
 from varley.admin.pages import Pages
 from varley.admin.port import AdminPort
-from varley.api.operations import OPERATIONS
+from varley.api import operations
 from varley.api.services import Services
 from varley.clock import Clock, MovableClock
 from varley.errors import BadSettings, WorldError
@@ -158,7 +158,7 @@ class Server:
         )
         self._door = FrontDoor(
             self._handle,
-            operations=OPERATIONS,
+            operations=[*operations.OPERATIONS, *operations.NOT_OFFERED],
             settings=FrontDoorSettings(
                 connections_max=settings.max_connections,
                 head_seconds=settings.head_timeout_seconds,
@@ -269,7 +269,7 @@ class Server:
             yield Reading("varley_provisioned_write_units", table.provisioned.write_units, (table.name, ""))
 
     def _handle(self, call: Call) -> bytes | None:
-        return OPERATIONS[call.operation](self._services, call)
+        return operations.run(self._services, call)
 
     def _spawn(self, work: Coroutine[Any, Any, bytes], call: Call) -> None:
         """Run `work` and answer `call` with what it returns or raises."""

@@ -28,8 +28,7 @@ REGION = "us-east-1"
 def pytest_configure(config: pytest.Config) -> None:
     kind = kind_of(config)
     refusals.words_of_endpoint[:] = [
-        (re.compile(aws, re.DOTALL), re.compile(here, re.DOTALL))
-        for aws, here in known_differences.WORDS.get(kind, [])
+        (re.compile(aws, re.DOTALL), re.compile(here, re.DOTALL)) for aws, here in known_differences.WORDS.get(kind, [])
     ]
 
 
@@ -74,9 +73,7 @@ def session(endpoint_kind: str) -> boto3.session.Session:
     """Where credentials come from: the caller's own for the service itself, any at all elsewhere."""
     if endpoint_kind == "aws":
         return boto3.session.Session()
-    return boto3.session.Session(
-        aws_access_key_id="AKIDEXAMPLE", aws_secret_access_key="secret", region_name=REGION
-    )
+    return boto3.session.Session(aws_access_key_id="AKIDEXAMPLE", aws_secret_access_key="secret", region_name=REGION)
 
 
 @pytest.fixture(scope="session")

@@ -68,10 +68,7 @@ def assert_words(said: str, expected: str | re.Pattern[str]) -> None:
 
 def constraint(value: str, member: str, rule: str) -> str:
     """The text of one broken constraint of the service model."""
-    return (
-        f"1 validation error detected: Value {value} at '{member}' failed to satisfy constraint: "
-        f"Member must {rule}"
-    )
+    return f"1 validation error detected: Value {value} at '{member}' failed to satisfy constraint: Member must {rule}"
 
 
 def constraint_on(member: str) -> re.Pattern[str]:
@@ -86,15 +83,19 @@ NOT_EXPRESSION = "ExpressionAttributeNames can only be specified when using expr
 KEY_MISMATCH = "The provided key element does not match the schema"
 NO_TABLE = "Requested resource not found"
 EMPTY_VALUE = "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"
-TWO_TYPES = "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes"
-PARTITION_KEY_TOO_LONG = "One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit of2048 bytes"
+TWO_TYPES = (
+    "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes"
+)
+PARTITION_KEY_TOO_LONG = (
+    "One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit of2048 bytes"
+)
 SORT_KEY_TOO_LONG = (
     "One or more parameter values were invalid: "
     "Aggregated size of all range keys has exceeded the size limit of 1024 bytes"
 )
 # Which of the two AWS says for a malformed name depends on the operation and changed when ARNs came in (2024).
 BAD_TABLE_NAME = re.compile(
-    r"(1 validation error detected: Value '.*' at '(tableName|requestItems)' failed to satisfy constraint: .*"
+    r"(\d validation errors? detected: Value '.*' at '(tableName|requestItems)' failed to satisfy constraint: .*"
     r"|TableName must be at least 3 characters long and at most 255 characters long"
     r"|Invalid table/index name\.  Table/index names must be between 3 and 255 characters long, and may contain "
     r"only the characters a-z, A-Z, 0-9, '_', '-', and '\.'"
@@ -115,4 +116,6 @@ def missing_key(name: str) -> str:
 
 
 def wrong_key_type(name: str, expected: str, actual: str) -> str:
-    return f"One or more parameter values were invalid: Type mismatch for key {name} expected: {expected} actual: {actual}"
+    return (
+        f"One or more parameter values were invalid: Type mismatch for key {name} expected: {expected} actual: {actual}"
+    )

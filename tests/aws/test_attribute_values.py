@@ -24,9 +24,7 @@ KEEPS: dict[str, Item] = {
     "false": {"BOOL": False},
     "null": {"NULL": True},
     "empty list": {"L": []},
-    "mixed list": {
-        "L": [{"S": "a"}, {"N": "1"}, {"B": b"b"}, {"BOOL": False}, {"NULL": True}, {"L": []}, {"M": {}}]
-    },
+    "mixed list": {"L": [{"S": "a"}, {"N": "1"}, {"B": b"b"}, {"BOOL": False}, {"NULL": True}, {"L": []}, {"M": {}}]},
     "empty map": {"M": {}},
     "map": {"M": {"a": {"S": ""}, "b": {"M": {"c": {"L": [{"SS": ["x"]}]}}}}},
     "map with odd names": {
@@ -64,9 +62,7 @@ def test_an_attribute_may_be_called_almost_anything(table: Table, key: Item) -> 
     ],
     ids=["text", "numbers", "binary"],
 )
-def test_a_set_keeps_its_members_in_whatever_order(
-    table: Table, key: Item, kind: str, members: list[Any]
-) -> None:
+def test_a_set_keeps_its_members_in_whatever_order(table: Table, key: Item, kind: str, members: list[Any]) -> None:
     table.put({**key, "v": {kind: members}})
     found = (table.item(key) or {})["v"]
     assert list(found) == [kind]
@@ -102,10 +98,7 @@ REFUSES: dict[str, tuple[Item, str | re.Pattern[str]]] = {
     "zero and minus zero": ({"NS": ["0", "-0"]}, "Input collection contains duplicates"),
     "binary twice": (
         {"BS": [b"a", b"a"]},
-        re.compile(
-            re.escape(wrong_set("Input collection "))
-            + r"(\[YQ==, YQ==\])?\s?of type BS contains duplicates\."
-        ),
+        re.compile(re.escape(wrong_set("Input collection ")) + r"(\[YQ==, YQ==\])?\s?of type BS contains duplicates\."),
     ),
 }
 
@@ -135,9 +128,7 @@ def test_values_in_expressions_are_judged_the_same_way(table: Table, key: Item, 
 
 
 def test_the_empty_attribute_name_is_refused(table: Table, key: Item) -> None:
-    with invalid(
-        re.compile("(One or more parameter values were invalid: )?.*[Aa]ttribute name.*", re.DOTALL)
-    ):
+    with invalid(re.compile("(One or more parameter values were invalid: )?.*[Aa]ttribute name.*", re.DOTALL)):
         table.put({**key, "": {"S": "x"}})
     assert table.item(key) is None
 

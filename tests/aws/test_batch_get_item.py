@@ -88,9 +88,7 @@ def test_an_answer_stops_at_sixteen_megabytes_and_hands_back_the_rest(table: Tab
     wanted = keys(45)
     for start in range(0, 45, 15):
         table.fill([{**key, "d": {"S": "x" * 390_000}} for key in wanted[start : start + 15]])
-    waiting: dict[str, Any] = {
-        table.name: {"Keys": wanted, "ConsistentRead": True, "ProjectionExpression": "pk"}
-    }
+    waiting: dict[str, Any] = {table.name: {"Keys": wanted, "ConsistentRead": True, "ProjectionExpression": "pk"}}
     found: list[str] = []
     sizes: list[int] = []
     while waiting:
@@ -159,9 +157,7 @@ def test_a_key_may_not_be_empty(table: Table) -> None:
 
 def test_one_unknown_table_refuses_the_whole_batch(table: Table, key: Item) -> None:
     with refused("ResourceNotFoundException", NO_TABLE):
-        table.client.batch_get_item(
-            RequestItems={table.name: {"Keys": [key]}, unique("nobody"): {"Keys": [key]}}
-        )
+        table.client.batch_get_item(RequestItems={table.name: {"Keys": [key]}, unique("nobody"): {"Keys": [key]}})
 
 
 def test_a_malformed_table_name_is_refused(dynamodb: Any, key: Item) -> None:

@@ -32,9 +32,7 @@ def delete(key: Item) -> dict[str, Any]:
 
 
 def write(table: Table, *requests: dict[str, Any], **parameters: Any) -> dict[str, Any]:
-    answer: dict[str, Any] = table.client.batch_write_item(
-        RequestItems={table.name: list(requests)}, **parameters
-    )
+    answer: dict[str, Any] = table.client.batch_write_item(RequestItems={table.name: list(requests)}, **parameters)
     return answer
 
 
@@ -114,9 +112,7 @@ def test_more_than_twenty_five_requests_are_refused(table: Table, sorted_table: 
 def test_there_must_be_something_to_write(table: Table) -> None:
     with invalid(constraint_on("requestItems")):
         table.client.batch_write_item(RequestItems={})
-    with invalid(
-        re.compile(".*at 'requestItems.*Member must have length greater than or equal to 1.*", re.DOTALL)
-    ):
+    with invalid(re.compile(".*at 'requestItems.*Member must have length greater than or equal to 1.*", re.DOTALL)):
         write(table)
 
 

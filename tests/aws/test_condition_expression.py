@@ -146,15 +146,16 @@ def test_this_holds(table: Table, there: Item, expression: str) -> None:
 
 
 FALSE = [
-    "n = :n4", "n <> :n5", "n <> :n5b", "n < :n5", "n > :n5", "n <= :n4", "n >= :n6", "s = :he", "n = :five", "n < :five",
+    "n = :n4", "n <> :n5", "n <> :n5b", "n < :n5", "n > :n5", "n <= :n4", "n >= :n6", "s = :he", "n = :five",
+    "n < :five",
     "n > :five", "t = :false", "z <> :null", "ss = :ssa", "l = :lr", "absent = :n5", "absent < :n5", "absent >= :n5",
     "b < :b1", "n IN (:n4, :five)", "n BETWEEN :n6 AND :n9", "absent BETWEEN :n4 AND :n6", "n = :n5 AND s = :a",
     "n = :n4 OR s = :a", "NOT n = :n5", "NOT (n = :n4 OR s = :hello)", "(n = :n5 OR n = :n4) AND s = :a",
     "attribute_exists(absent)", "attribute_exists(m.absent)", "attribute_exists(l[3])", "attribute_exists(n.x)",
     "attribute_not_exists(n)", "attribute_not_exists(z)", "attribute_type(s, :tN)", "attribute_type(absent, :tS)",
     "begins_with(s, :ell)", "begins_with(n, :five)", "begins_with(b, :b2)", "contains(s, :z)", "contains(ss, :n1)",
-    "contains(l, :n3)", "contains(n, :n5)", "contains(ss, :ssa)", "size(s) = :n4", "size(n) = :n1", "size(absent) = :n0",
-    "size(m) < :n3", "m.x = :n2", "l[0] = :n2", "l[1][0] = :two", "m.x.y = :n1", "absent = m.absent",
+    "contains(l, :n3)", "contains(n, :n5)", "contains(ss, :ssa)", "size(s) = :n4", "size(n) = :n1",
+    "size(absent) = :n0", "size(m) < :n3", "m.x = :n2", "l[0] = :n2", "l[1][0] = :two", "m.x.y = :n1", "absent = m.absent",
 ]  # fmt: skip
 
 
@@ -333,9 +334,7 @@ WRONG: list[tuple[str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("expression", "text"), WRONG, ids=[expression or "nothing" for expression, _ in WRONG]
-)
+@pytest.mark.parametrize(("expression", "text"), WRONG, ids=[expression or "nothing" for expression, _ in WRONG])
 def test_this_is_refused(table: Table, there: Item, expression: str, text: str) -> None:
     with invalid(f"Invalid ConditionExpression: {text}"):
         table.put(there, ConditionExpression=expression, **placeholders(expression))
@@ -410,8 +409,14 @@ UNUSED_NAME = "Value provided in ExpressionAttributeNames unused in expressions:
             {"ExpressionAttributeValues": {":a": {"S": "a"}}},
             "ExpressionAttributeValues can only be specified when using expressions: ConditionExpression is null",
         ),
-        ({"ConditionExpression": "n = s", "ExpressionAttributeNames": {}}, "ExpressionAttributeNames must not be empty"),
-        ({"ConditionExpression": "n = s", "ExpressionAttributeValues": {}}, "ExpressionAttributeValues must not be empty"),
+        (
+            {"ConditionExpression": "n = s", "ExpressionAttributeNames": {}},
+            "ExpressionAttributeNames must not be empty",
+        ),
+        (
+            {"ConditionExpression": "n = s", "ExpressionAttributeValues": {}},
+            "ExpressionAttributeValues must not be empty",
+        ),
         (
             {"ConditionExpression": "n = s", "ExpressionAttributeNames": {"a": "b"}},
             'ExpressionAttributeNames contains invalid key: Syntax error; key: "a"',
@@ -447,12 +452,11 @@ UNUSED_NAME = "Value provided in ExpressionAttributeNames unused in expressions:
     ],
     ids=[
         "names without expression", "values without expression", "no names", "no values", "name without #", "bare #",
-        "name with a dash", "value without :", "bare :", "value without type", "empty set", "unused name", "unused value",
+        "name with a dash", "value without :", "bare :", "value without type", "empty set", "unused name",
+        "unused value",
     ],
 )  # fmt: skip
-def test_these_placeholders_are_refused(
-    table: Table, there: Item, parameters: dict[str, Any], text: str
-) -> None:
+def test_these_placeholders_are_refused(table: Table, there: Item, parameters: dict[str, Any], text: str) -> None:
     with invalid(text):
         table.put(there, **parameters)
 

@@ -52,9 +52,7 @@ def test_indexes_tells_the_tables_share_too(table: Table, key: Item) -> None:
         (100 * KB, 100.0, 25.0),
     ],
 )
-def test_units_of_an_item_by_its_size(
-    table: Table, key: Item, size: int, write: float, strong: float
-) -> None:
+def test_units_of_an_item_by_its_size(table: Table, key: Item, size: int, write: float, strong: float) -> None:
     total = {"ReturnConsumedCapacity": "TOTAL"}
     item = sized(key, size)
     assert units(table.put(item, **total)) == write
@@ -82,9 +80,7 @@ def test_replacing_costs_the_larger_of_old_and_new(table: Table, key: Item) -> N
 def test_updating_costs_the_larger_of_before_and_after(table: Table, key: Item) -> None:
     total = {"ReturnConsumedCapacity": "TOTAL"}
     table.put(sized(key, 5 * KB))
-    answer = table.update(
-        key, UpdateExpression="SET g = :g", ExpressionAttributeValues={":g": {"BOOL": True}}, **total
-    )
+    answer = table.update(key, UpdateExpression="SET g = :g", ExpressionAttributeValues={":g": {"BOOL": True}}, **total)
     assert units(answer) == 6.0
     assert units(table.update(key, UpdateExpression="REMOVE f", **total)) == 6.0
     assert units(table.update(key, UpdateExpression="REMOVE g", **total)) == 1.0
@@ -97,9 +93,7 @@ def test_an_update_that_changes_nothing_costs_the_whole_item(table: Table, key: 
 
 def query_units(table: Table, pk: Item, **parameters: Any) -> float:
     return units(
-        table.query(
-            "pk = :pk", ExpressionAttributeValues={":pk": pk}, ReturnConsumedCapacity="TOTAL", **parameters
-        )
+        table.query("pk = :pk", ExpressionAttributeValues={":pk": pk}, ReturnConsumedCapacity="TOTAL", **parameters)
     )
 
 
@@ -111,9 +105,7 @@ def test_a_query_costs_the_sum_of_its_items_rounded_once(sorted_table: Table) ->
     assert query_units(sorted_table, pk) == 1.5
     assert query_units(sorted_table, pk, ConsistentRead=True, Select="COUNT") == 3.0
     assert query_units(sorted_table, pk, ConsistentRead=True, ProjectionExpression="sk") == 3.0
-    assert (
-        query_units(sorted_table, pk, ConsistentRead=True, FilterExpression="attribute_not_exists(f)") == 3.0
-    )
+    assert query_units(sorted_table, pk, ConsistentRead=True, FilterExpression="attribute_not_exists(f)") == 3.0
     assert query_units(sorted_table, pk, ConsistentRead=True, Limit=4) == 1.0
     assert query_units(sorted_table, pk, ConsistentRead=True, Limit=5) == 2.0
 

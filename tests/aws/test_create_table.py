@@ -132,19 +132,18 @@ def test_these_names_are_allowed(dynamodb: Any, given: str) -> None:
     dynamodb.delete_table(TableName=name)
 
 
-@pytest.mark.parametrize(
-    "given", ["", "ab", "x" * 256, "a b c", "abc;", "tablé", "abc/def"], ids=lambda name: name[:8]
-)
+@pytest.mark.parametrize("given", ["", "ab", "x" * 256, "a b c", "abc;", "tablé", "abc/def"], ids=lambda name: name[:8])
 def test_these_names_are_refused(dynamodb: Any, given: str) -> None:
     with invalid(BAD_TABLE_NAME):
         dynamodb.create_table(TableName=given, **schema())
 
 
-def test_an_arn_is_no_name_for_a_new_table(dynamodb: Any) -> None:
-    with invalid():
-        dynamodb.create_table(
-            TableName=f"arn:aws:dynamodb:us-east-1:000000000000:table/{unique()}", **schema()
-        )
+def test_a_new_table_can_be_named_by_its_arn(dynamodb: Any, make_table: Any, name: str) -> None:
+    other = dynamodb.describe_table(TableName=make_table().name)["Table"]["TableArn"]
+    arn = f"{other.rpartition('/')[0]}/{name}"
+    answer = dynamodb.create_table(TableName=arn, **schema())["TableDescription"]
+    assert (answer["TableName"], answer["TableArn"]) == (name, arn)
+    wait_until_active(dynamodb, name)
 
 
 def test_a_name_in_use_is_refused(dynamodb: Any, name: str) -> None:
@@ -280,9 +279,7 @@ def test_these_schemas_are_refused(
     ("change", "member"),
     [
         pytest.param({"KeySchema": []}, "keySchema", id="no keys"),
-        pytest.param(
-            {"KeySchema": [PK, SK, {"AttributeName": "x", "KeyType": "RANGE"}]}, "keySchema", id="three keys"
-        ),
+        pytest.param({"KeySchema": [PK, SK, {"AttributeName": "x", "KeyType": "RANGE"}]}, "keySchema", id="three keys"),
         pytest.param(
             {"KeySchema": [{"AttributeName": "pk", "KeyType": "NONE"}]},
             "keySchema.1.member.keyType",
@@ -300,7 +297,6 @@ def test_these_schemas_are_refused(
             id="a map as key",
         ),
         pytest.param({"BillingMode": "FREE"}, "billingMode", id="odd billing mode"),
-        pytest.param({"TableClass": "GOLD"}, "tableClass", id="odd table class"),
     ],
 )
 def test_these_parameters_break_the_service_model(
@@ -308,6 +304,12 @@ def test_these_parameters_break_the_service_model(
 ) -> None:
     with invalid(constraint_on(member)):
         dynamodb.create_table(TableName=name, **{**schema(), **change})
+    assert not exists(dynamodb, name)
+
+
+def test_an_unknown_table_class_is_refused(dynamodb: Any, name: str) -> None:
+    with invalid(re.compile(".*table-?[cC]lass.*")):
+        dynamodb.create_table(TableName=name, **schema(), TableClass="GOLD")
     assert not exists(dynamodb, name)
 
 

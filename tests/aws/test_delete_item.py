@@ -58,9 +58,7 @@ def test_a_delete_happens_only_if_its_condition_holds(table: Table, key: dict[st
 
 def test_a_condition_on_an_item_that_is_not_there_can_fail(table: Table, key: dict[str, Any]) -> None:
     with refused("ConditionalCheckFailedException", FAILED) as refusal:
-        table.delete(
-            key, ConditionExpression="attribute_exists(pk)", ReturnValuesOnConditionCheckFailure="ALL_OLD"
-        )
+        table.delete(key, ConditionExpression="attribute_exists(pk)", ReturnValuesOnConditionCheckFailure="ALL_OLD")
     assert "Item" not in refusal.response
 
 
@@ -68,9 +66,7 @@ def test_a_failed_condition_can_show_the_item_as_it_is(table: Table, key: dict[s
     there = {**key, "v": {"N": "3"}}
     table.put(there)
     with refused("ConditionalCheckFailedException", FAILED) as refusal:
-        table.delete(
-            key, ConditionExpression="attribute_not_exists(v)", ReturnValuesOnConditionCheckFailure="ALL_OLD"
-        )
+        table.delete(key, ConditionExpression="attribute_not_exists(v)", ReturnValuesOnConditionCheckFailure="ALL_OLD")
     assert refusal.response["Item"] == there
     assert table.item(key) == there
 

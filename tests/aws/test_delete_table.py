@@ -56,7 +56,9 @@ def test_an_unknown_table_is_named_in_the_refusal(dynamodb: Any) -> None:
 def test_a_protected_table_survives(make_table: Any, dynamodb: Any) -> None:
     table = make_table(DeletionProtectionEnabled=True)
     table.put({"pk": {"S": "x"}})
-    text = "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first."
+    text = (
+        "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first."
+    )
     with invalid(text):
         dynamodb.delete_table(TableName=table.name)
     assert table.item({"pk": {"S": "x"}}) == {"pk": {"S": "x"}}

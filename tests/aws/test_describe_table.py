@@ -26,9 +26,7 @@ def test_two_looks_say_the_same(table: Table, dynamodb: Any) -> None:
     members = ("TableArn", "TableId", "CreationDateTime", "KeySchema", "AttributeDefinitions")
     first = dynamodb.describe_table(TableName=table.name)["Table"]
     second = dynamodb.describe_table(TableName=table.name)["Table"]
-    assert {member: first.get(member) for member in members} == {
-        member: second.get(member) for member in members
-    }
+    assert {member: first.get(member) for member in members} == {member: second.get(member) for member in members}
 
 
 def test_a_table_can_be_named_by_its_arn(table: Table, dynamodb: Any) -> None:

@@ -91,9 +91,7 @@ def test_a_scan_finds_the_same(sorted_table: Table, pk: Item, expression: str) -
         ("attribute_exists(pk)", "pk"),
     ],
 )
-def test_a_query_may_not_filter_on_its_keys(
-    sorted_table: Table, pk: Item, expression: str, name: str
-) -> None:
+def test_a_query_may_not_filter_on_its_keys(sorted_table: Table, pk: Item, expression: str, name: str) -> None:
     text = f"Filter Expression can only contain non-primary key attributes: Primary key attribute: {name}"
     with invalid(text):
         sorted_table.query(
@@ -121,9 +119,7 @@ def test_a_query_may_not_filter_on_its_keys(
 def test_this_filter_is_refused(sorted_table: Table, pk: Item, expression: str, text: str) -> None:
     values = placeholders(expression)
     with invalid(f"Invalid FilterExpression: {text}"):
-        sorted_table.query(
-            "pk = :pk", FilterExpression=expression, ExpressionAttributeValues={":pk": pk, **values}
-        )
+        sorted_table.query("pk = :pk", FilterExpression=expression, ExpressionAttributeValues={":pk": pk, **values})
     more: dict[str, Any] = {"ExpressionAttributeValues": values} if values else {}
     with invalid(f"Invalid FilterExpression: {text}"):
         sorted_table.scan(FilterExpression=expression, **more)

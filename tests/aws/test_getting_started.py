@@ -209,6 +209,7 @@ def movies(resource: Any, nobodys_tables: None) -> Any:
         ProvisionedThroughput={"ReadCapacityUnits": 10, "WriteCapacityUnits": 10},
     )
     table.wait_until_exists()
+    table.reload()
     assert table.table_status == "ACTIVE"
     with table.batch_writer() as batch:
         for film in films():
@@ -261,9 +262,7 @@ def test_one_movie_through_its_life(movies: Any) -> None:
 
 def test_all_movies_of_a_year(movies: Any) -> None:
     answer = movies.query(KeyConditionExpression=Key("year").eq(1985), ConsistentRead=True)
-    assert answer["Items"] == sorted(
-        (film for film in films() if film["year"] == 1985), key=lambda film: film["title"]
-    )
+    assert answer["Items"] == sorted((film for film in films() if film["year"] == 1985), key=lambda film: film["title"])
 
 
 def test_movies_of_a_year_with_titles_in_a_range(movies: Any) -> None:

@@ -70,15 +70,9 @@ def test_this_value_counts_as_so_many_bytes(table: Table, key: Item, name: str) 
 
 def test_a_name_counts_its_utf8_bytes(table: Table, key: Item) -> None:
     others = len("né€".encode()) + 1
-    assert (
-        units(table.put({**filled(key, KB - others), "né€": {"S": "x"}}, ReturnConsumedCapacity="TOTAL"))
-        == 1.0
-    )
+    assert units(table.put({**filled(key, KB - others), "né€": {"S": "x"}}, ReturnConsumedCapacity="TOTAL")) == 1.0
     table.delete(key)
-    assert (
-        units(table.put({**filled(key, KB - others + 1), "né€": {"S": "x"}}, ReturnConsumedCapacity="TOTAL"))
-        == 2.0
-    )
+    assert units(table.put({**filled(key, KB - others + 1), "né€": {"S": "x"}}, ReturnConsumedCapacity="TOTAL")) == 2.0
 
 
 def test_an_item_may_have_exactly_400_kb(table: Table, key: Item) -> None:

@@ -68,9 +68,7 @@ FINDS: dict[str, list[str]] = {
 @pytest.mark.parametrize("condition", FINDS)
 @pytest.mark.parametrize("forward", [True, False], ids=["forwards", "backwards"])
 def test_this_condition_finds(sorted_table: Table, pk: Item, condition: str, forward: bool) -> None:
-    answer = sorted_table.query(
-        condition, ScanIndexForward=forward, ConsistentRead=True, **placeholders(condition, pk)
-    )
+    answer = sorted_table.query(condition, ScanIndexForward=forward, ConsistentRead=True, **placeholders(condition, pk))
     expected = FINDS[condition] if forward else FINDS[condition][::-1]
     assert sort_keys(answer) == expected
     assert answer["ScannedCount"] == len(expected)
@@ -101,11 +99,11 @@ def test_number_ranges_go_by_value(number_sorted_table: Table) -> None:
     assert sort_keys(answer) == ["-3", "0", "0.5", "3", "20"]
 
 
+TWO_NAMES = "Invalid condition in KeyConditionExpression: Multiple attribute names used in one condition"
+NOT_SCALAR = "Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: Key: pk"
 NOT_SUPPORTED = "Query key condition not supported"
 ONE_EACH = "KeyConditionExpressions must only contain one condition per key"
-TYPE_MISMATCH = (
-    "One or more parameter values were invalid: Condition parameter type does not match schema type"
-)
+TYPE_MISMATCH = "One or more parameter values were invalid: Condition parameter type does not match schema type"
 
 WRONG: dict[str, str] = {
     "": "Invalid KeyConditionExpression: The expression can not be empty;",
@@ -126,8 +124,8 @@ WRONG: dict[str, str] = {
     "pk = :pk AND contains(sk, :c)": "Invalid operator used in KeyConditionExpression: contains",
     "pk = :pk AND attribute_exists(sk)": "Invalid operator used in KeyConditionExpression: attribute_exists",
     "pk = :pk AND size(sk) = :n": "KeyConditionExpressions cannot contain nested operations",
-    "pk = sk": "Invalid condition in KeyConditionExpression: Multiple attribute names used in one condition",
-    "pk = :pk AND sk = pk": "Invalid condition in KeyConditionExpression: Multiple attribute names used in one condition",
+    "pk = sk": TWO_NAMES,
+    "pk = :pk AND sk = pk": TWO_NAMES,
     "pk = :pk AND begins_with(:c, sk)": "Invalid condition in KeyConditionExpression: begins_with operator must have "
     "the key attribute as its first operand",
     # the keys
@@ -140,8 +138,8 @@ WRONG: dict[str, str] = {
     "pk = :pk AND pk = :c": ONE_EACH,
     "pk = :pk AND sk > :b AND sk < :e": ONE_EACH,
     "pk = :pk AND sk = :c AND x = :e": "Conditions can be of length 1 or 2 only",
-    "pk.x = :pk": "Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: Key: pk",
-    "pk[0] = :pk": "Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: Key: pk",
+    "pk.x = :pk": NOT_SCALAR,
+    "pk[0] = :pk": NOT_SCALAR,
     # values
     "pk = :n": TYPE_MISMATCH,
     "pk = :ss": TYPE_MISMATCH,
@@ -191,6 +189,4 @@ def test_unused_placeholders_are_refused(sorted_table: Table, pk: Item) -> None:
     with invalid("Value provided in ExpressionAttributeValues unused in expressions: keys: {:spare}"):
         sorted_table.query("pk = :pk", ExpressionAttributeValues={":pk": pk, ":spare": {"S": "a"}})
     with invalid("Value provided in ExpressionAttributeNames unused in expressions: keys: {#spare}"):
-        sorted_table.query(
-            "pk = :pk", ExpressionAttributeValues={":pk": pk}, ExpressionAttributeNames={"#spare": "a"}
-        )
+        sorted_table.query("pk = :pk", ExpressionAttributeValues={":pk": pk}, ExpressionAttributeNames={"#spare": "a"})

@@ -50,18 +50,14 @@ def requests(table: Table, key: Item) -> dict[str, Callable[[], Any]]:
         "update": lambda: table.update(key),
         "delete": lambda: table.delete(key),
         "batch get": lambda: table.client.batch_get_item(RequestItems={table.name: {"Keys": [key]}}),
-        "batch put": lambda: table.client.batch_write_item(
-            RequestItems={table.name: [{"PutRequest": {"Item": key}}]}
-        ),
+        "batch put": lambda: table.client.batch_write_item(RequestItems={table.name: [{"PutRequest": {"Item": key}}]}),
         "batch delete": lambda: table.client.batch_write_item(
             RequestItems={table.name: [{"DeleteRequest": {"Key": key}}]}
         ),
     }
 
 
-@pytest.mark.parametrize(
-    "operation", ["get", "put", "update", "delete", "batch get", "batch put", "batch delete"]
-)
+@pytest.mark.parametrize("operation", ["get", "put", "update", "delete", "batch get", "batch put", "batch delete"])
 def test_no_operation_takes_a_longer_key(sorted_table: Table, operation: str) -> None:
     with invalid(PARTITION_KEY_TOO_LONG):
         requests(sorted_table, {"pk": {"S": "p" * 2049}, "sk": {"S": "s"}})[operation]()
@@ -80,15 +76,10 @@ def test_binary_keys_are_counted_before_base64(binary_sorted_table: Table) -> No
 def test_long_sort_keys_keep_their_order_and_identity(sorted_table: Table) -> None:
     # Prefixes of every length around 511 bytes (where LMDB's keys end), and the same with differing last bytes.
     pk = {"S": unique()}
-    texts = {
-        "a" * size
-        for size in (1, 400, 470, 480, 490, 494, 495, 496, 500, 510, 511, 512, 513, 600, 1023, 1024)
-    }
+    texts = {"a" * size for size in (1, 400, 470, 480, 490, 494, 495, 496, 500, 510, 511, 512, 513, 600, 1023, 1024)}
     for size in (300, 493, 494, 495, 511, 512, 1023):
         texts |= {"a" * size + last for last in "bcé" if size + len(last.encode()) <= SORT_KEY_BYTES_MAX}
-    sorted_table.fill(
-        [{"pk": pk, "sk": {"S": text}, "n": {"N": str(len(text))}} for text in sorted(texts, key=hash)]
-    )
+    sorted_table.fill([{"pk": pk, "sk": {"S": text}, "n": {"N": str(len(text))}} for text in sorted(texts, key=hash)])
     ordered = sorted(texts, key=str.encode)
 
     def found(condition: str, **more: Any) -> list[str]:
@@ -134,8 +125,8 @@ def test_a_key_may_hold_zero_bytes_anywhere(sorted_table: Table) -> None:
     answer = sorted_table.query("pk = :pk", ExpressionAttributeValues={":pk": pk}, ConsistentRead=True)
     assert sort_keys(answer) == texts
     assert (
-        sorted_table.query(
-            "pk = :pk", ExpressionAttributeValues={":pk": {"S": pk["S"][:-1]}}, ConsistentRead=True
-        )["Items"]
+        sorted_table.query("pk = :pk", ExpressionAttributeValues={":pk": {"S": pk["S"][:-1]}}, ConsistentRead=True)[
+            "Items"
+        ]
         == []
     )

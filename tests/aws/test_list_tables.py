@@ -30,9 +30,7 @@ def all_names(dynamodb: Any, limit: int) -> list[str]:
 
 
 @pytest.mark.parametrize("limit", [1, 3, 100])
-def test_every_table_is_listed_exactly_once_whatever_the_page_size(
-    dynamodb: Any, names: list[str], limit: int
-) -> None:
+def test_every_table_is_listed_exactly_once_whatever_the_page_size(dynamodb: Any, names: list[str], limit: int) -> None:
     found = all_names(dynamodb, limit)
     assert len(found) == len(set(found))
     assert [name for name in found if name in names] == names

@@ -42,9 +42,7 @@ def test_a_deleted_tables_tags_do_not_come_back(dynamodb: Any, make_table: Any) 
 
 def test_a_table_that_is_not_there_is_not_found(dynamodb: Any, table: Table) -> None:
     missing = arn_of(table) + "-missing"
-    with refused(
-        "ResourceNotFoundException", f"Requested resource not found: ResourcArn: {missing} not found"
-    ):
+    with refused("ResourceNotFoundException", f"Requested resource not found: ResourcArn: {missing} not found"):
         dynamodb.list_tags_of_resource(ResourceArn=missing)
 
 

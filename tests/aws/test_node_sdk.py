@@ -33,7 +33,8 @@ try {
   const item = { pk: "a", sk: 1, text: "é😀", list: [1, "two", null, true], map: { x: { y: [] } },
                  bytes: new Uint8Array([0, 1, 255]), set: new Set(["a"]) };
   await documents.send(new PutCommand({ TableName, Item: item }));
-  const read = (await documents.send(new GetCommand({ TableName, Key: { pk: "a", sk: 1 }, ConsistentRead: true }))).Item;
+  const got = await documents.send(new GetCommand({ TableName, Key: { pk: "a", sk: 1 }, ConsistentRead: true }));
+  const read = got.Item;
   assert.deepEqual({ ...read, bytes: [...read.bytes] }, { ...item, bytes: [0, 1, 255] });
   for (let sk = 2; sk <= 10; sk++) await documents.send(new PutCommand({ TableName, Item: { pk: "a", sk } }));
   const found = [];
@@ -41,8 +42,8 @@ try {
                   ConsistentRead: true, Limit: 3 };
   for await (const page of paginateQuery({ client: documents }, query)) found.push(...page.Items.map((i) => i.sk));
   assert.deepEqual(found, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
-  const updated = await documents.send(new UpdateCommand({ TableName, Key: { pk: "a", sk: 1 }, ReturnValues: "UPDATED_NEW",
-    UpdateExpression: "ADD n :one", ExpressionAttributeValues: { ":one": 1 } }));
+  const updated = await documents.send(new UpdateCommand({ TableName, Key: { pk: "a", sk: 1 },
+    ReturnValues: "UPDATED_NEW", UpdateExpression: "ADD n :one", ExpressionAttributeValues: { ":one": 1 } }));
   assert.deepEqual(updated.Attributes, { n: 1 });
   await assert.rejects(documents.send(new DeleteCommand({ TableName, Key: { pk: "a", sk: 1 },
     ConditionExpression: "attribute_not_exists(pk)", ReturnValuesOnConditionCheckFailure: "ALL_OLD" })),
@@ -79,9 +80,7 @@ def project(request: pytest.FixtureRequest) -> Path:
             check=False,
         )
         if installed.returncode != 0:
-            pytest.skip(
-                f"npm cannot install: THE AWS SDK FOR JAVASCRIPT IS NOT TESTED. {installed.stderr[-300:]}"
-            )
+            pytest.skip(f"npm cannot install: THE AWS SDK FOR JAVASCRIPT IS NOT TESTED. {installed.stderr[-300:]}")
     return folder
 
 

@@ -73,9 +73,7 @@ def test_a_stream_that_is_turned_off_is_no_request_for_one(make_table: Any) -> N
     ],
     ids=["global index", "stream", "replica"],
 )
-def test_a_table_is_not_changed_to_this(
-    make_table: Any, dynamodb: Any, parameters: dict[str, Any], name: str
-) -> None:
+def test_a_table_is_not_changed_to_this(make_table: Any, dynamodb: Any, parameters: dict[str, Any], name: str) -> None:
     table = make_table()
     before = dynamodb.describe_table(TableName=table.name)["Table"]
     with pytest.raises(ClientError) as caught:
@@ -96,8 +94,6 @@ def test_transactions_are_refused_and_write_nothing(dynamodb: Any, table: Table,
 
 def test_partiql_is_refused_and_writes_nothing(dynamodb: Any, table: Table, key: dict[str, Any]) -> None:
     with pytest.raises(ClientError) as caught:
-        dynamodb.execute_statement(
-            Statement=f"INSERT INTO \"{table.name}\" VALUE {{'pk': ?}}", Parameters=[key["pk"]]
-        )
+        dynamodb.execute_statement(Statement=f"INSERT INTO \"{table.name}\" VALUE {{'pk': ?}}", Parameters=[key["pk"]])
     assert_refused_by_name(caught, "ExecuteStatement")
     assert table.item(key) is None

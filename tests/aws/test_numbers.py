@@ -91,8 +91,8 @@ def test_the_largest_and_the_smallest_numbers_keep_their_value(table: Table, key
     assert Decimal((table.item(key) or {})["v"]["N"]) == Decimal(given)
 
 
-NOT_A_NUMBER = ["abc", "NaN", "Infinity", "-Infinity", "0x10", "1,000", "1_000", " 1", "1 ", "1e", "e5", "--1", "+-1", "1.2.3",
-                "1e1.5", "-", "+", ".", "1f", "½", "1\n"]  # fmt: skip
+NOT_A_NUMBER = ["abc", "NaN", "Infinity", "-Infinity", "0x10", "1,000", "1_000", " 1", "1 ", "1e", "e5", "--1", "+-1",
+                "1.2.3", "1e1.5", "-", "+", ".", "1f", "½", "1\n"]  # fmt: skip
 
 
 @pytest.mark.parametrize("given", NOT_A_NUMBER)
@@ -138,9 +138,7 @@ def test_numbers_too_large_are_refused(table: Table, key: Item, given: str) -> N
 
 @pytest.mark.parametrize("given", ["1E-131", "-1E-131", "0.1E-130", "0." + "0" * 130 + "1", "1E-999"])
 def test_numbers_too_small_are_refused(table: Table, key: Item, given: str) -> None:
-    with invalid(
-        "Number underflow. Attempting to store a number with magnitude smaller than supported range"
-    ):
+    with invalid("Number underflow. Attempting to store a number with magnitude smaller than supported range"):
         table.put({**key, "v": {"N": given}})
     assert table.item(key) is None
 
@@ -195,8 +193,7 @@ def test_any_numbers_sort_by_value(number_sorted_table: Table) -> None:
     chance = random.Random(38)
     numbers = {Decimal(random_number(chance)) for _ in range(120)}
     numbers |= {
-        Decimal(n)
-        for n in ("0", "1", "-1", "10", "-10", "0.1", "-0.1", "99", "100", "101", "-99", "-100", "-101")
+        Decimal(n) for n in ("0", "1", "-1", "10", "-10", "0.1", "-0.1", "99", "100", "101", "-99", "-100", "-101")
     }
     pk = {"S": unique()}
     number_sorted_table.fill([{"pk": pk, "sk": {"N": str(number)}} for number in numbers])

@@ -54,13 +54,9 @@ def test_expressions_come_before_the_table(dynamodb: Any, nobody: str) -> None:
 
 
 def test_placeholders_come_before_the_table(dynamodb: Any, nobody: str) -> None:
-    text = (
-        "ExpressionAttributeValues can only be specified when using expressions: ConditionExpression is null"
-    )
+    text = "ExpressionAttributeValues can only be specified when using expressions: ConditionExpression is null"
     with invalid(text):
-        dynamodb.put_item(
-            TableName=nobody, Item={"pk": {"S": "a"}}, ExpressionAttributeValues={":a": {"S": "a"}}
-        )
+        dynamodb.put_item(TableName=nobody, Item={"pk": {"S": "a"}}, ExpressionAttributeValues={":a": {"S": "a"}})
 
 
 def test_the_table_comes_before_the_key(dynamodb: Any, nobody: str) -> None:

@@ -67,9 +67,7 @@ SHOWS: dict[str, Item] = {
 
 @pytest.mark.parametrize("expression", SHOWS)
 def test_this_projection_shows(table: Table, there: Item, expression: str) -> None:
-    answer = table.get(
-        there, ProjectionExpression=expression, ConsistentRead=True, **placeholders(expression)
-    )
+    answer = table.get(there, ProjectionExpression=expression, ConsistentRead=True, **placeholders(expression))
     assert answer["Item"] == SHOWS[expression]
 
 

@@ -24,9 +24,7 @@ ALL = "pk = :pk"
 def letters(sorted_table: Table) -> Item:
     """The partition key value under which stand seven items, sort keys a to g, put in no order."""
     pk = {"S": unique("letters")}
-    sorted_table.fill(
-        [{"pk": pk, "sk": {"S": letter}, "n": {"N": str(ord(letter) - 96)}} for letter in "dagfbec"]
-    )
+    sorted_table.fill([{"pk": pk, "sk": {"S": letter}, "n": {"N": str(ord(letter) - 96)}} for letter in "dagfbec"])
     return pk
 
 
@@ -98,8 +96,8 @@ def test_text_is_ordered_by_its_utf8_bytes(sorted_table: Table) -> None:
 def test_numbers_are_ordered_by_value(number_sorted_table: Table) -> None:
     pk = {"S": unique()}
     ordered = [
-        "-9.9999999999999999999999999999999999999E+125", "-1000", "-10.5", "-10", "-9", "-1", "-0.1", "-0.01", "-1E-130",
-        "0", "1E-130", "0.001", "0.01", "0.1", "0.11", "0.9", "1", "1.5", "2", "9", "10", "11", "99", "100", "1000",
+        "-9.9999999999999999999999999999999999999E+125", "-1000", "-10.5", "-10", "-9", "-1", "-0.1", "-0.01",
+        "-1E-130", "0", "1E-130", "0.001", "0.01", "0.1", "0.11", "0.9", "1", "1.5", "2", "9", "10", "11", "99", "100", "1000",
         "1E+100", "9.9999999999999999999999999999999999999E+125",
     ]  # fmt: skip
     shuffled = sorted(ordered, key=lambda number: hash(number) % 1000)
@@ -130,9 +128,7 @@ def test_bytes_are_ordered_as_unsigned(binary_sorted_table: Table) -> None:
 
 @pytest.mark.parametrize("forward", [True, False], ids=["forwards", "backwards"])
 @pytest.mark.parametrize("limit", [1, 2, 3, 6, 7, 8])
-def test_pages_join_without_gap_or_repeat(
-    sorted_table: Table, letters: Item, limit: int, forward: bool
-) -> None:
+def test_pages_join_without_gap_or_repeat(sorted_table: Table, letters: Item, limit: int, forward: bool) -> None:
     pages = list(
         sorted_table.pages(
             "query",
@@ -156,9 +152,7 @@ def test_a_page_that_reaches_its_limit_has_a_key_to_go_on_from(sorted_table: Tab
     full = sorted_table.query(ALL, **values(letters), Limit=7, ConsistentRead=True)
     assert full["Count"] == 7
     assert full["LastEvaluatedKey"] == {"pk": letters, "sk": {"S": "g"}}
-    rest = sorted_table.query(
-        ALL, **values(letters), ExclusiveStartKey=full["LastEvaluatedKey"], ConsistentRead=True
-    )
+    rest = sorted_table.query(ALL, **values(letters), ExclusiveStartKey=full["LastEvaluatedKey"], ConsistentRead=True)
     assert rest["Items"] == []
     assert "LastEvaluatedKey" not in rest
 
@@ -179,9 +173,7 @@ def test_the_start_key_need_not_exist(sorted_table: Table, letters: Item) -> Non
 
 def test_a_page_stops_at_one_megabyte_whatever_the_limit(sorted_table: Table, heavy: Item) -> None:
     pages = list(
-        sorted_table.pages(
-            "query", KeyConditionExpression=ALL, **values(heavy), Limit=100, ConsistentRead=True
-        )
+        sorted_table.pages("query", KeyConditionExpression=ALL, **values(heavy), Limit=100, ConsistentRead=True)
     )
     assert [item["n"]["N"] for page in pages for item in page["Items"]] == [str(n) for n in range(25)]
     # 10 items make 999,xxx bytes, 11 cross 1,048,576.
@@ -322,9 +314,7 @@ def test_a_start_key_may_not_be_empty_text(sorted_table: Table, letters: Item) -
 def test_a_start_key_of_another_partition_key_is_refused(sorted_table: Table, letters: Item) -> None:
     text = "The provided starting key is outside query boundaries based on provided conditions"
     with invalid(text):
-        sorted_table.query(
-            ALL, **values(letters), ExclusiveStartKey={"pk": {"S": "somebody else"}, "sk": {"S": "a"}}
-        )
+        sorted_table.query(ALL, **values(letters), ExclusiveStartKey={"pk": {"S": "somebody else"}, "sk": {"S": "a"}})
 
 
 def test_a_start_key_outside_the_condition_is_refused(sorted_table: Table, letters: Item) -> None:

@@ -86,9 +86,7 @@ def test_a_segment_may_be_one_of_a_million(hundred: Table) -> None:
 
 def test_a_page_stops_at_one_megabyte(heavy: Table) -> None:
     pages = list(heavy.pages("scan", ConsistentRead=True))
-    assert sorted(item["pk"]["S"] for page in pages for item in page["Items"]) == [
-        f"{n:02}" for n in range(25)
-    ]
+    assert sorted(item["pk"]["S"] for page in pages for item in page["Items"]) == [f"{n:02}" for n in range(25)]
     assert [page["Count"] for page in pages] in ([10, 10, 5], [11, 11, 3])
 
 
@@ -156,11 +154,13 @@ def test_an_empty_table_has_no_items(make_table: Any) -> None:
     [
         (
             {"Segment": 0},
-            "The TotalSegments parameter is required but was not present in the request when Segment parameter is present",
+            "The TotalSegments parameter is required but was not present in the request "
+            "when Segment parameter is present",
         ),
         (
             {"TotalSegments": 2},
-            "The Segment parameter is required but was not present in the request when parameter TotalSegments is present",
+            "The Segment parameter is required but was not present in the request "
+            "when parameter TotalSegments is present",
         ),
         (
             {"Segment": 2, "TotalSegments": 2},
@@ -195,9 +195,7 @@ def test_these_segments_are_refused(hundred: Table, parameters: dict[str, int], 
 
 
 def test_a_start_key_of_another_segment_is_refused(hundred: Table) -> None:
-    pages = [
-        hundred.scan(Segment=segment, TotalSegments=2, Limit=1, ConsistentRead=True) for segment in (0, 1)
-    ]
+    pages = [hundred.scan(Segment=segment, TotalSegments=2, Limit=1, ConsistentRead=True) for segment in (0, 1)]
     with invalid(re.compile("(?i).*start(ing)? ?key.*")):
         hundred.scan(Segment=0, TotalSegments=2, ExclusiveStartKey=pages[1]["LastEvaluatedKey"])
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from .refusals import constraint_on, invalid, refused
+from .refusals import invalid, refused
 from .table import Table
 
 
@@ -22,9 +22,7 @@ def tags(dynamodb: Any, arn: str) -> dict[str, str]:
 
 
 def tag(dynamodb: Any, arn: str, **given: str) -> None:
-    dynamodb.tag_resource(
-        ResourceArn=arn, Tags=[{"Key": key, "Value": value} for key, value in given.items()]
-    )
+    dynamodb.tag_resource(ResourceArn=arn, Tags=[{"Key": key, "Value": value} for key, value in given.items()])
 
 
 def test_tags_are_added_to_those_that_are_there(dynamodb: Any, arn: str) -> None:
@@ -61,19 +59,17 @@ def test_long_keys_and_values(dynamodb: Any, arn: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "member"),
+    "given",
     [
-        ({"Key": "k" * 129, "Value": "x"}, "tags.1.member.key"),
-        ({"Key": "", "Value": "x"}, "tags.1.member.key"),
-        ({"Key": "k", "Value": "v" * 257}, "tags.1.member.value"),
-        ({"Key": "k"}, "tags.1.member.value"),
-        ({"Value": "v"}, "tags.1.member.key"),
+        {"Key": "k" * 129, "Value": "x"},
+        {"Key": "", "Value": "x"},
+        {"Key": "k", "Value": "v" * 257},
+        {"Key": "k"},
+        {"Value": "v"},
     ],
     ids=["long key", "empty key", "long value", "no value", "no key"],
 )
-def test_these_tags_break_the_service_model(
-    dynamodb: Any, arn: str, given: dict[str, str], member: str
-) -> None:
+def test_these_tags_break_the_service_model(dynamodb: Any, arn: str, given: dict[str, str], member: str) -> None:
     with invalid(constraint_on(member)):
         dynamodb.tag_resource(ResourceArn=arn, Tags=[given])
     assert tags(dynamodb, arn) == {}
@@ -98,9 +94,7 @@ def test_there_must_be_a_tag(dynamodb: Any, arn: str) -> None:
 
 def test_a_table_that_is_not_there_has_no_tags(dynamodb: Any, arn: str) -> None:
     missing = arn + "-missing"
-    with refused(
-        "ResourceNotFoundException", f"Requested resource not found: ResourcArn: {missing} not found"
-    ):
+    with refused("ResourceNotFoundException", f"Requested resource not found: ResourcArn: {missing} not found"):
         tag(dynamodb, missing, a="1")
 
 

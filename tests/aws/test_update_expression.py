@@ -170,9 +170,7 @@ DOES: dict[str, Item] = {
 @pytest.mark.parametrize("expression", DOES)
 def test_this_update_does_what_it_says(table: Table, key: Item, expression: str) -> None:
     table.put({**key, **BEFORE})
-    answer = table.update(
-        key, UpdateExpression=expression, ReturnValues="ALL_NEW", **placeholders(expression)
-    )
+    answer = table.update(key, UpdateExpression=expression, ReturnValues="ALL_NEW", **placeholders(expression))
     expected = canonical({**key, **DOES[expression]})
     assert canonical(answer["Attributes"]) == expected
     assert canonical(table.item(key) or {}) == expected
@@ -238,10 +236,7 @@ def syntax(token: str, near: str) -> str:
 
 
 def operand(function: str, kind: str) -> str:
-    return (
-        "Incorrect operand type for operator or function; "
-        f"operator or function: {function}, operand type: {kind}"
-    )
+    return f"Incorrect operand type for operator or function; operator or function: {function}, operand type: {kind}"
 
 
 def section_operand(section: str, kind: str) -> str:
@@ -295,7 +290,8 @@ NEVER_RIGHT: dict[str, str] = {
     # names
     "SET abort = :one": "Attribute name is a reserved keyword; reserved keyword: abort",
     "REMOVE m.abort": "Attribute name is a reserved keyword; reserved keyword: abort",
-    "SET #nobody = :one": "An expression attribute name used in the document path is not defined; attribute name: #nobody",
+    "SET #nobody = :one": "An expression attribute name used in the document path is not defined; "
+    "attribute name: #nobody",
     "SET a = :nobody": "An expression attribute value used in expression is not defined; attribute value: :nobody",
     # paths
     "SET a = :one, a = :two": paths("overlap", "[a]", "[a]"),
@@ -338,9 +334,7 @@ NEVER_RIGHT: dict[str, str] = {
 }
 
 
-@pytest.mark.parametrize(
-    "expression", NEVER_RIGHT, ids=[expression or "nothing" for expression in NEVER_RIGHT]
-)
+@pytest.mark.parametrize("expression", NEVER_RIGHT, ids=[expression or "nothing" for expression in NEVER_RIGHT])
 def test_this_update_is_wrong_for_any_item(table: Table, key: Item, expression: str) -> None:
     with invalid(f"Invalid UpdateExpression: {NEVER_RIGHT[expression]}"):
         table.update(key, UpdateExpression=expression, **placeholders(expression))
@@ -367,9 +361,7 @@ def test_this_update_is_wrong_for_any_item(table: Table, key: Item, expression: 
     ],
     ids=["names without expression", "values without expression", "unused name", "unused value"],
 )
-def test_these_placeholders_are_refused(
-    table: Table, key: Item, parameters: dict[str, Any], text: str
-) -> None:
+def test_these_placeholders_are_refused(table: Table, key: Item, parameters: dict[str, Any], text: str) -> None:
     with invalid(text):
         table.update(key, **parameters)
     assert table.item(key) is None
@@ -446,9 +438,7 @@ def test_an_update_may_not_make_an_item_too_large(table: Table, key: Item) -> No
     large = {**key, "d": {"S": "x" * 400_000}}
     table.put(large)
     with invalid("Item size to update has exceeded the maximum allowed size"):
-        table.update(
-            key, UpdateExpression="SET e = :e", ExpressionAttributeValues={":e": {"S": "x" * 20_000}}
-        )
+        table.update(key, UpdateExpression="SET e = :e", ExpressionAttributeValues={":e": {"S": "x" * 20_000}})
     assert table.item(key) == large
 
 
@@ -457,9 +447,7 @@ def test_an_update_may_not_nest_too_deep(table: Table, key: Item) -> None:
     for _ in range(30):
         deep = {"L": [deep]}
     table.put({**key, "l": {"L": [{"L": []}]}})
-    with invalid(
-        re.compile("Nesting Levels have exceeded supported limits.*|.*has too many nesting levels.*")
-    ):
+    with invalid(re.compile("Nesting Levels have exceeded supported limits.*|.*has too many nesting levels.*")):
         table.update(key, UpdateExpression="SET l[0][0] = :d", ExpressionAttributeValues={":d": deep})
     assert table.item(key) == {**key, "l": {"L": [{"L": []}]}}
 

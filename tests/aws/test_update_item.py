@@ -90,13 +90,9 @@ def test_updated_values_inside_a_map_come_without_their_neighbours(table: Table,
     # Seen of the service: only the changed paths come back, inside maps of their own.
     table.put({**key, "m": {"M": {"x": {"N": "1"}, "y": {"N": "5"}}}})
     change = {"UpdateExpression": "SET m.x = :v", "ExpressionAttributeValues": {":v": {"N": "2"}}}
-    assert table.update(key, ReturnValues="UPDATED_NEW", **change)["Attributes"] == {
-        "m": {"M": {"x": {"N": "2"}}}
-    }
+    assert table.update(key, ReturnValues="UPDATED_NEW", **change)["Attributes"] == {"m": {"M": {"x": {"N": "2"}}}}
     change["ExpressionAttributeValues"] = {":v": {"N": "3"}}
-    assert table.update(key, ReturnValues="UPDATED_OLD", **change)["Attributes"] == {
-        "m": {"M": {"x": {"N": "2"}}}
-    }
+    assert table.update(key, ReturnValues="UPDATED_OLD", **change)["Attributes"] == {"m": {"M": {"x": {"N": "2"}}}}
 
 
 def test_updated_elements_of_a_list_come_without_their_neighbours(table: Table, key: dict[str, Any]) -> None:
@@ -171,9 +167,7 @@ def test_an_expression_that_fails_changes_nothing(table: Table, key: dict[str, A
     assert table.item(key) == {**key, "a": {"N": "1"}}
 
 
-@pytest.mark.parametrize(
-    "expression", ["SET pk = :v", "REMOVE pk", "ADD pk :n", "DELETE pk :s", "SET pk.x = :v"]
-)
+@pytest.mark.parametrize("expression", ["SET pk = :v", "REMOVE pk", "ADD pk :n", "DELETE pk :s", "SET pk.x = :v"])
 def test_the_key_cannot_be_updated(table: Table, key: dict[str, Any], expression: str) -> None:
     values = {":v": {"S": "x"}, ":n": {"N": "1"}, ":s": {"SS": ["x"]}}
     used = {name: value for name, value in values.items() if name in expression}

@@ -44,9 +44,7 @@ class _File:
             self.platter[at : at + size] = old[at : at + SECTOR].ljust(size, b"\0")[:size]
 
     def drop_unsynced(self) -> None:
-        """What a failed sync leaves: on the platter nothing new, in the cache everything, and no memory of
-        it.
-        """
+        """What a failed sync leaves: on the platter nothing new, in the cache everything, and no memory of it."""
         for sector in range(-(-len(self.cache) // SECTOR)):
             place = slice(sector * SECTOR, (sector + 1) * SECTOR)
             if self.cache[place] != self.platter[place]:
@@ -208,6 +206,8 @@ class ForgetfulDisk:
 
     def remove(self, path: str) -> None:
         self._begin("remove")
+        if path not in self._names:
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         del self._names[path]
         self._end()
 

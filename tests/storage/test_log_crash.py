@@ -30,9 +30,7 @@ MANNERS = ("none", "torn", "all")
 
 
 class Workload:
-    """Appends to three groups, in frames of different sizes. What was appended and what was promised is
-    known.
-    """
+    """Appends to three groups, in frames of different sizes. What was appended and what was promised is known."""
 
     def __init__(self, disk: ForgetfulDisk, seed: int) -> None:
         self.disk = disk

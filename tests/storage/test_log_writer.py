@@ -24,7 +24,6 @@ from varley.storage.log_format import ABSENT, PUT, decode_rows
 from varley.storage.log_reader import LogEnd, LogReader
 from varley.storage.log_writer import LogWriter
 
-
 MEGABYTE = 1024 * 1024
 
 
@@ -239,7 +238,11 @@ def test_release_reports_a_disk_that_cannot_delete() -> None:
     disk.fail("remove", errno.EROFS)
     with pytest.raises(ReadOnly):
         log.writer.release({1: slot}, {1})
-    assert log.writer.release({1: slot}, {1}) != []
+    disk.fail("sync_folder", errno.EIO)
+    with pytest.raises(LogFailed):
+        log.writer.release({1: slot}, {1})
+    assert log.writer.release({1: slot}, {1})[0].number == 1
+    assert read_log(disk)[-1][2] == slot
 
 
 # Failures that may pass
@@ -430,9 +433,7 @@ def open_writer(disk: RealDisk, folder: Path, clients: Clients, segment_bytes: i
 def test_many_waiters_over_many_segments_are_told_in_order(
     tmp_path: Path, clients: Clients, writer: LogWriter
 ) -> None:
-    """32 clients, each of which appends again when it is told: frames, segments and their preparation
-    overlap.
-    """
+    """32 clients, each of which appends again when it is told: frames, segments and their preparation overlap."""
     waiting = 32
     slots = 1500
     sent: list[int] = []

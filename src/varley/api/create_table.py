@@ -7,15 +7,14 @@ looks after the answer, although the answer itself says CREATING, as clients exp
 
 from __future__ import annotations
 
-import math
 import uuid
 from random import Random
-from typing import Final, cast
+from typing import Annotated, Final, cast
 
 import msgspec
 
 from varley.api.constraints import INDEX_NAME, NOT_NULL, TABLE_NAME, Each, Length, Members, OneOf, Range, check
-from varley.api.requests import Request, Structure, decoder
+from varley.api.requests import LONG, Request, Structure, decoder
 from varley.api.services import Services
 from varley.api.table_structures import (
     ATTRIBUTE_DEFINITIONS,
@@ -86,7 +85,7 @@ class VectorIndex(Structure):
     vector_attribute: VectorAttributeDefinition | None = None
     search_schema: list[SearchSchemaElement] | None = None
     projection: Projection | None = None
-    dimensions: int | None = None
+    dimensions: Annotated[int, LONG] | None = None
     distance_function: str | None = None
 
 
@@ -191,8 +190,10 @@ def partition_count(table: Table, initial_partitions: int) -> int:
     """
     if table.billing_mode == "PAY_PER_REQUEST" and table.warm == ON_DEMAND_WARM:
         return initial_partitions
-    needed = table.warm.read_units / PARTITION_READ_UNITS_MAX + table.warm.write_units / PARTITION_WRITE_UNITS_MAX
-    return max(initial_partitions, math.ceil(needed))
+    # The sum of both parts, over their common denominator.
+    parts = table.warm.read_units * PARTITION_WRITE_UNITS_MAX + table.warm.write_units * PARTITION_READ_UNITS_MAX
+    needed = -(-parts // (PARTITION_READ_UNITS_MAX * PARTITION_WRITE_UNITS_MAX))
+    return max(initial_partitions, needed)
 
 
 def table_of(request: CreateTableRequest, *, now: float, random: Random, region: str) -> Table:

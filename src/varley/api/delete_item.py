@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from varley.api import capacity, constraints
 from varley.api.expressions import BoundCondition, refuse
-from varley.api.requests import Attributes, Request, decoder
+from varley.api.requests import Attributes, ExpectedAttributeValue, OldStyle, Request, decoder, old_style
 from varley.api.services import Services
 from varley.api.write_conditions import condition_of, write_expressions
 from varley.errors import ValidationError
@@ -18,7 +16,7 @@ from varley.item.value import check_item
 class DeleteItemRequest(Request):
     table_name: str | None = None
     key: Attributes | None = None
-    expected: dict[str, Any] | None = None
+    expected: OldStyle | None = None
     conditional_operator: str | None = None
     return_values: str | None = None
     return_consumed_capacity: str | None = None
@@ -65,6 +63,8 @@ class Delete:
 
 def run(services: Services, call: Call) -> bytes | None:
     request = _decode(call.body)
+    if request.expected is not None:
+        request.expected = old_style(request.expected, ExpectedAttributeValue)
     name, key = request.table_name, request.key
     if name not in services.router or key is None or constraints.has_unusual_write_options(request):
         constraints.check_write(request, required="key")

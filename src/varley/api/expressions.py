@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from varley.errors import ConditionalCheckFailed, ValidationError
-from varley.expression import condition, key_condition, names, projection, update
+from varley.expression import condition, key_condition, legacy, names, projection, update
 from varley.expression.names import Expression, check_parameters
 from varley.item.key_bytes import ITEM_SPACE
 from varley.item.stored import HEADER_BYTES
@@ -43,11 +43,14 @@ Shape = Callable[[Item], bytes]    # from an item to the JSON that the client ge
 class BoundCondition:
     """A condition and its values."""
 
-    __slots__ = ("_condition", "_values")
+    __slots__ = ("_condition", "_is_old_style", "_values")
 
-    def __init__(self, parsed: condition.Condition, values: Mapping[str, Any]) -> None:
+    def __init__(
+        self, parsed: condition.Condition, values: Mapping[str, Any], *, is_old_style: bool = False
+    ) -> None:
         self._condition = parsed
         self._values = values
+        self._is_old_style = is_old_style
 
     def holds(self, stored: bytes | None) -> bool:
         """For a stored row (None: there is none)."""
@@ -60,7 +63,22 @@ class BoundCondition:
         self._condition.check_scalar_keys(key_names)
 
     def check_no_keys(self, key_names: tuple[str, ...]) -> None:
-        self._condition.check_no_keys(key_names)
+        if self._is_old_style:
+            legacy.check_no_keys(self._condition, key_names)
+        else:
+            self._condition.check_no_keys(key_names)
+
+
+def old_condition(
+    conditions: Mapping[str, Any] | None,
+    operator: str | None,
+    translate: Callable[[Mapping[str, Any], str | None], tuple[condition.Condition, dict[str, Any]]],
+) -> BoundCondition | None:
+    """What Expected, QueryFilter or ScanFilter say; `translate` is legacy.expected or legacy.item_filter."""
+    if not conditions:
+        legacy.check_conditional_operator(operator, conditions)
+        return None
+    return BoundCondition(*translate(conditions, operator), is_old_style=True)
 
 
 class BoundUpdate:

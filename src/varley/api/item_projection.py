@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from varley.api.expressions import Expressions, Shape, check_parameters, shape_of
+from varley.expression import legacy
 
 
 class ProjectedRead(Protocol):
@@ -39,5 +40,7 @@ def projection_of(request: ProjectedRead, expressions: Expressions) -> Shape | N
     shape = None
     if request.projection_expression is not None:
         shape = shape_of(expressions.projection(request.projection_expression))
+    elif request.attributes_to_get is not None:
+        shape = shape_of(legacy.attributes_to_get(request.attributes_to_get))
     expressions.check_unused()
     return shape

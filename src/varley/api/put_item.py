@@ -7,13 +7,11 @@ at the partition's leader, the condition against the item as it is.
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from varley.api import capacity, constraints
 from varley.api.expressions import BoundCondition, refuse
-from varley.api.requests import Attributes, Request, decoder
+from varley.api.requests import Attributes, ExpectedAttributeValue, OldStyle, Request, decoder, old_style
 from varley.api.services import Services
 from varley.api.write_conditions import condition_of, write_expressions
 from varley.errors import ValidationError
@@ -28,7 +26,7 @@ _encode = msgspec.json.encode
 class PutItemRequest(Request):
     table_name: str | None = None
     item: Attributes | None = None
-    expected: dict[str, Any] | None = None
+    expected: OldStyle | None = None
     return_values: str | None = None
     return_consumed_capacity: str | None = None
     return_item_collection_metrics: str | None = None
@@ -82,6 +80,8 @@ class Put:
 
 def run(services: Services, call: Call) -> bytes | None:
     request = _decode(call.body)
+    if request.expected is not None:
+        request.expected = old_style(request.expected, ExpectedAttributeValue)
     name, item = request.table_name, request.item
     if name not in services.router or item is None or constraints.has_unusual_write_options(request):
         constraints.check_write(request, required="item")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from varley.api import constraints
-from varley.api.expressions import Expressions, check_parameters, shape_of
+from varley.api.expressions import BoundKeyCondition, Expressions, check_parameters, old_condition, shape_of
 from varley.api.ranges import COLLECTION_BYTES, RangeRead, after, check_select, check_start_key, start_row
-from varley.api.requests import Attributes, Request, decoder
+from varley.api.requests import Attributes, Condition, OldStyle, Request, decoder, old_style
 from varley.api.services import Services
 from varley.errors import ValidationError
+from varley.expression import legacy
 from varley.http.call import Call
 
 
@@ -20,8 +19,8 @@ class QueryRequest(Request):
     attributes_to_get: list[str] | None = None
     limit: int | None = None
     consistent_read: bool | None = None
-    key_conditions: dict[str, Any] | None = None
-    query_filter: dict[str, Any] | None = None
+    key_conditions: OldStyle | None = None
+    query_filter: OldStyle | None = None
     conditional_operator: str | None = None
     scan_index_forward: bool | None = None
     exclusive_start_key: Attributes | None = None
@@ -38,6 +37,9 @@ _decode = decoder(QueryRequest)
 
 def run(services: Services, call: Call) -> bytes | None:
     request = _decode(call.body)
+    if request.key_conditions is not None or request.query_filter is not None:
+        request.key_conditions = old_style(request.key_conditions, Condition)
+        request.query_filter = old_style(request.query_filter, Condition)
     name = request.table_name
     if name not in services.router or _is_unusual(request):
         constraints.check_range_read(request)
@@ -76,11 +78,18 @@ def run(services: Services, call: Call) -> bytes | None:
     passes = None
     if request.filter_expression is not None:
         passes = expressions.condition(request.filter_expression, "FilterExpression")
+    elif request.query_filter is not None or request.conditional_operator is not None:
+        passes = old_condition(request.query_filter, request.conditional_operator, legacy.item_filter)
     shape = None
     if request.projection_expression is not None:
         shape = shape_of(expressions.projection(request.projection_expression))
-    assert request.key_condition_expression is not None
-    key_condition = expressions.key_condition(request.key_condition_expression)
+    elif request.attributes_to_get is not None:
+        shape = shape_of(legacy.attributes_to_get(request.attributes_to_get))
+    if request.key_condition_expression is not None:
+        key_condition = expressions.key_condition(request.key_condition_expression)
+    else:
+        assert request.key_conditions is not None
+        key_condition = BoundKeyCondition(*legacy.key_conditions(request.key_conditions))
     expressions.check_unused()
     route = services.router.route(name)
     if request.index_name is not None:

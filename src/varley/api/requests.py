@@ -27,7 +27,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import inspect
 
-from varley.errors import SerializationError, ValidationError
+from varley.errors import SerializationError
 from varley.item.value import check_shape
 
 AttributeValue = Annotated[dict[str, Any], msgspec.Meta(extra={"class": "AttributeValue"})]
@@ -60,10 +60,56 @@ def decoder(shape: type[T]) -> Callable[[bytes], T]:
     return decode_or_explain
 
 
+class Condition(Structure):
+    """An old-style condition: a member of KeyConditions, QueryFilter and ScanFilter."""
+
+    attribute_value_list: list[AttributeValue] | None = None
+    comparison_operator: str | None = None
+
+
+class ExpectedAttributeValue(Structure):
+    """A member of Expected."""
+
+    value: AttributeValue | None = None
+    exists: bool | None = None
+    comparison_operator: str | None = None
+    attribute_value_list: list[AttributeValue] | None = None
+
+
+class AttributeValueUpdate(Structure):
+    """A member of AttributeUpdates."""
+
+    value: AttributeValue | None = None
+    action: str | None = None
+
+
+OldStyle = dict[str, Any]    # a map of the structures above; they stay dicts, and `old_style` checks their shape
+
+
+def old_style(given: OldStyle | None, shape: type[Structure]) -> OldStyle | None:
+    """`given` if its members have the shape. Raises SerializationError.
+
+    Old-style parameters are rare: their members are decoded without a type, and walked here when there are any.
+    """
+    if given is None:
+        return None
+    kind = inspect.type_info(shape)
+    return {name: _walk(member, kind) or {} for name, member in given.items()}
+
+
+def check_body(body: bytes, shape: type[Request]) -> None:
+    """Raise SerializationError if anything in a body that was decoded has the wrong JSON type.
+
+    For a request that is about to be refused with a ValidationError: AWS looks at the types of the whole body first,
+    attribute values included, where we look at them when we come to them.
+    """
+    tree = msgspec.json.decode(body)
+    if isinstance(tree, dict):
+        _walk_structure(tree, inspect.type_info(shape))
+
+
 def _explain(body: bytes, shape: type[T]) -> T:
     """Find what is wrong with `body`; or, where AWS would have taken it, decode it leniently."""
-    if not body:
-        body = b"{}"
     try:
         tree = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -117,7 +163,9 @@ def _walk_map(value: Any, kind: inspect.DictType) -> Any:
         raise SerializationError(f"Unrecognized collection type {_java(kind)}")
     if value is not None and not isinstance(value, dict):
         raise SerializationError("Unexpected field type")
-    return None if value is None else {key: _walk(member, kind.value_type) for key, member in value.items()}
+    return None if value is None else {
+        key: _walk_element(member, kind.value_type) for key, member in value.items()
+    }
 
 
 def _walk_list(value: Any, kind: inspect.ListType) -> Any:
@@ -125,12 +173,28 @@ def _walk_list(value: Any, kind: inspect.ListType) -> Any:
         raise SerializationError("Start of structure or map found where not expected")
     if value is not None and not isinstance(value, list):
         raise SerializationError("Unexpected field type")
-    return None if value is None else [_walk(member, kind.item_type) for member in value]
+    return None if value is None else [_walk_element(member, kind.item_type) for member in value]
+
+
+def _walk_element(value: Any, kind: inspect.Type) -> Any:
+    """Of a list or a map. A null there cannot be left out as a member can: it is the empty element."""
+    if value is not None:
+        return _walk(value, kind)
+    if isinstance(kind, inspect.Metadata):
+        kind = kind.type
+    match kind:
+        case inspect.StructType() | inspect.DictType():
+            return {}
+        case inspect.ListType():
+            return []
+        case inspect.StrType():
+            return ""
+    raise SerializationError()
 
 
 def _walk_attribute_value(value: Any) -> dict[str, Any]:
     if value is None:
-        raise ValidationError("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
+        return {}    # which is refused when values are looked at
     if isinstance(value, list):
         raise SerializationError(f"Unrecognized collection type class {_PACKAGE}AttributeValue")
     if not isinstance(value, dict):

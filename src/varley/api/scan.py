@@ -6,14 +6,13 @@ hold every item once.
 
 from __future__ import annotations
 
-from typing import Any
-
 from varley.api import constraints
-from varley.api.expressions import Expressions, check_parameters, shape_of
+from varley.api.expressions import Expressions, check_parameters, old_condition, shape_of
 from varley.api.ranges import ITEMS_END, RangeRead, after, check_select, check_start_key, start_row
-from varley.api.requests import Attributes, Request, decoder
+from varley.api.requests import Attributes, Condition, OldStyle, Request, decoder, old_style
 from varley.api.services import Services
 from varley.errors import ValidationError
+from varley.expression import legacy
 from varley.http.call import Call
 from varley.table.partition_map import segment_range
 
@@ -24,7 +23,7 @@ class ScanRequest(Request):
     attributes_to_get: list[str] | None = None
     limit: int | None = None
     select: str | None = None
-    scan_filter: dict[str, Any] | None = None
+    scan_filter: OldStyle | None = None
     conditional_operator: str | None = None
     exclusive_start_key: Attributes | None = None
     return_consumed_capacity: str | None = None
@@ -42,6 +41,7 @@ _decode = decoder(ScanRequest)
 
 def run(services: Services, call: Call) -> bytes | None:
     request = _decode(call.body)
+    request.scan_filter = old_style(request.scan_filter, Condition)
     constraints.check_range_read(request)
     assert request.table_name is not None
     check_parameters(
@@ -70,9 +70,13 @@ def run(services: Services, call: Call) -> bytes | None:
     passes = None
     if request.filter_expression is not None:
         passes = expressions.condition(request.filter_expression, "FilterExpression")
+    elif request.scan_filter is not None or request.conditional_operator is not None:
+        passes = old_condition(request.scan_filter, request.conditional_operator, legacy.item_filter)
     shape = None
     if request.projection_expression is not None:
         shape = shape_of(expressions.projection(request.projection_expression))
+    elif request.attributes_to_get is not None:
+        shape = shape_of(legacy.attributes_to_get(request.attributes_to_get))
     expressions.check_unused()
     route = services.router.route(request.table_name)
     if request.index_name is not None:

@@ -6,13 +6,19 @@ place); what is logged is the new item, whole.
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from varley.api import capacity, constraints
 from varley.api.expressions import BoundCondition, BoundUpdate, refuse
-from varley.api.requests import Attributes, Request, decoder
+from varley.api.requests import (
+    Attributes,
+    AttributeValueUpdate,
+    ExpectedAttributeValue,
+    OldStyle,
+    Request,
+    decoder,
+    old_style,
+)
 from varley.api.services import Services
 from varley.api.write_conditions import update_expressions, update_of
 from varley.errors import ValidationError
@@ -29,8 +35,8 @@ _decode_item = msgspec.json.decode
 class UpdateItemRequest(Request):
     table_name: str | None = None
     key: Attributes | None = None
-    attribute_updates: dict[str, Any] | None = None
-    expected: dict[str, Any] | None = None
+    attribute_updates: OldStyle | None = None
+    expected: OldStyle | None = None
     conditional_operator: str | None = None
     return_values: str | None = None
     return_consumed_capacity: str | None = None
@@ -112,13 +118,16 @@ class Change:
 
 def run(services: Services, call: Call) -> bytes | None:
     request = _decode(call.body)
+    if request.expected is not None or request.attribute_updates is not None:
+        request.expected = old_style(request.expected, ExpectedAttributeValue)
+        request.attribute_updates = old_style(request.attribute_updates, AttributeValueUpdate)
     name, key = request.table_name, request.key
     if name not in services.router or key is None or constraints.has_unusual_write_options(request):
         constraints.check_write(request, required="key")
     assert name is not None and key is not None
     expressions = update_expressions(request)
     check_item(key)
-    update, condition = (None, None) if expressions is None else update_of(request, expressions)
+    update, condition = (None, None) if expressions is None else update_of(request, expressions, tuple(key))
     route = services.router.route(name)
     row_key = route.keys.row_key(key)
     if update is not None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from varley.api.expressions import BoundCondition, BoundUpdate, Expressions, check_parameters
+from varley.api.expressions import BoundCondition, BoundUpdate, Expressions, check_parameters, old_condition
+from varley.expression import legacy
 
 _CONDITION = ("ConditionExpression",)
 _UPDATE_AND_CONDITION = ("UpdateExpression", "ConditionExpression")
@@ -94,13 +95,18 @@ def condition_of(request: ConditionalWrite, expressions: Expressions) -> BoundCo
 
 
 def update_of(
-    request: UpdateRequest, expressions: Expressions
+    request: UpdateRequest, expressions: Expressions, key_names: tuple[str, ...]
 ) -> tuple[BoundUpdate | None, BoundCondition | None]:
-    """The update and the condition of an UpdateItem. Raises ValidationError."""
+    """The update and the condition of an UpdateItem. Raises ValidationError.
+
+    `key_names` are the attributes of the request's Key, which an old-style update may not change.
+    """
     expressions.open()
     update = None
     if request.update_expression is not None:
         update = expressions.update(request.update_expression)
+    elif request.attribute_updates is not None:
+        update = BoundUpdate(legacy.attribute_updates(request.attribute_updates, key_names), {})
     condition = _condition(request, expressions)
     expressions.check_unused()
     return update, condition
@@ -108,5 +114,5 @@ def update_of(
 
 def _condition(request: ConditionalWrite, expressions: Expressions) -> BoundCondition | None:
     if request.condition_expression is None:
-        return None
+        return old_condition(request.expected, request.conditional_operator, legacy.expected)
     return expressions.condition(request.condition_expression)

@@ -4,7 +4,7 @@ This is a seam because there is a second disk: tests and the simulator run the l
 was not synced (tests/storage/forgetful_disk.py). A promise is written on each call: whether what it did
 survives a power cut.
 
-How a write is made durable was measured with 2 KB writes (ext4, NVMe; median of 1,500, µs):
+How a write is made durable was measured with 2 KB writes (ext4 on a virtual disk; median of 1,500, µs):
 
     file that grows, write then fdatasync           134
     space reserved by fallocate                     118     each write still changes the file's extents
@@ -26,13 +26,10 @@ from typing import Protocol
 
 
 class Disk(Protocol):
-    """Files are named by path and, once opened, by the number that opening gave. Every call may raise
-    OSError.
-    """
+    """Files are named by path and, once opened, by the number that opening gave. Every call may raise OSError."""
 
     def create(self, path: str) -> int:
-        """Open a new, empty file for writing; what was there under this name is gone. Not durable by itself.
-        """
+        """Open a new, empty file for writing; what was there under this name is gone. Not durable by itself."""
         ...
 
     def open(self, path: str) -> int:
@@ -42,9 +39,7 @@ class Disk(Protocol):
     def close(self, file: int) -> None: ...
 
     def reserve(self, file: int, size: int) -> None:
-        """Make the file `size` bytes long: what was not written reads as zeros, and has its place on the
-        disk.
-        """
+        """Make the file `size` bytes long: what was not written reads as zeros, and has its place on the disk."""
         ...
 
     def write_synced(self, file: int, offset: int, parts: Sequence[bytes]) -> None:

@@ -86,9 +86,7 @@ class NotThisFormat(ValueError):
 
 
 def encode_row_record(group: int, ballot: int, slot: int, row: Row) -> bytes:
-    """The record of an entry of one row: what `encode_record(…, encode_rows([row]))` gives, in one step. HOT
-    PATH.
-    """
+    """The record of an entry of one row: what `encode_record(…, encode_rows([row]))` gives, in one step. HOT PATH."""
     op, key, value, old_size = row
     if value is None:
         value = b""
@@ -205,8 +203,7 @@ def decode_frame_head(data: bytes) -> FrameHead | None:
 
 
 def find_frame_magic(data: bytes, start: int) -> int:
-    """The first place at or after `start`, on a sector boundary of `data`, where a frame may begin; -1: none.
-    """
+    """The first place at or after `start`, on a sector boundary of `data`, where a frame may begin; -1: none."""
     at = data.find(_FRAME_MAGIC, start)
     while at >= 0 and at % SECTOR_BYTES:
         at = data.find(_FRAME_MAGIC, at + 1)

@@ -306,8 +306,7 @@ class _Reading:
         return self._file.is_zero_from(self.at)
 
     def frame_with_head(self, at: int, number: int | None) -> _Frame | None:
-        """The frame at `at` if its head is right, whatever its body is; of any later number if that is None.
-        """
+        """The frame at `at` if its head is right, whatever its body is; of any later number if that is None."""
         head = decode_frame_head(self._file.read(at, FRAME_HEAD_BYTES))
         if head is None or head.salt != self._salt:
             return None
@@ -326,8 +325,7 @@ class _Reading:
         self.next_frame = head.number + 1
 
     def is_torn(self) -> bool:
-        """Whether the frame at hand, which is not right, is one that was never durable. The rules are above.
-        """
+        """Whether the frame at hand, which is not right, is one that was never durable. The rules are above."""
         frame = self.frame_with_head(self.at, self.next_frame)
         if frame is None:
             head_sector = self._file.read(self.at, SECTOR_BYTES)
