@@ -155,7 +155,8 @@ FALSE = [
     "attribute_not_exists(n)", "attribute_not_exists(z)", "attribute_type(s, :tN)", "attribute_type(absent, :tS)",
     "begins_with(s, :ell)", "begins_with(n, :five)", "begins_with(b, :b2)", "contains(s, :z)", "contains(ss, :n1)",
     "contains(l, :n3)", "contains(n, :n5)", "contains(ss, :ssa)", "size(s) = :n4", "size(n) = :n1",
-    "size(absent) = :n0", "size(m) < :n3", "m.x = :n2", "l[0] = :n2", "l[1][0] = :two", "m.x.y = :n1", "absent = m.absent",
+    "size(absent) = :n0", "size(m) < :n3", "m.x = :n2", "l[0] = :n2", "l[1][0] = :two", "m.x.y = :n1",
+    "absent = m.absent",
 ]  # fmt: skip
 
 
