@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import gc
 import logging
 import random
 import signal
@@ -31,6 +30,7 @@ from varley.errors import BadSettings, WorldError
 from varley.http.call import Call
 from varley.http.reception import FrontDoorSettings
 from varley.http.server import FrontDoor
+from varley.listening import cannot_listen
 from varley.metadata.catalog import Catalog
 from varley.metadata.local import LocalStore
 from varley.metadata.memory import MemoryStore
@@ -91,9 +91,6 @@ class Server:
                 loop.add_signal_handler(number, self._begin_to_stop)
             except (ValueError, RuntimeError):
                 pass    # not the main thread: whoever embeds the server has the signals
-        # What was made until now stays: the collector need not look at it again and again.
-        gc.collect()
-        gc.freeze()
 
     async def _open_storage(self, loop: asyncio.AbstractEventLoop) -> None:
         settings = self._settings
@@ -168,7 +165,10 @@ class Server:
                 tls=self._tls(),
             ),
         )
-        self.port = await self._door.start(settings.host, settings.port)
+        try:
+            self.port = await self._door.start(settings.host, settings.port)
+        except OSError as error:
+            raise cannot_listen(error, settings.host, settings.port) from error
         if settings.admin_port is not None:
             pages = Pages(
                 Metrics(self._door.traffic, self._router.counters, [self._readings]),

@@ -23,6 +23,7 @@ from .wire import Wire
 
 HERE = Path(__file__).parent
 REGION = "us-east-1"
+KIND = pytest.StashKey[str]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -34,10 +35,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def kind_of(config: pytest.Config) -> str:
     """Who answers in this session: "varley", "dynamodb-local" or "aws". Looked up once."""
-    if not hasattr(config, "_endpoint_kind"):
+    if KIND not in config.stash:
         above = config.pluginmanager.get_plugin(str(HERE.parent / "conftest.py"))
-        config._endpoint_kind = above.endpoint_kind(config.getoption("--endpoint"))  # type: ignore[attr-defined]
-    return str(config._endpoint_kind)  # type: ignore[attr-defined]
+        assert above is not None
+        config.stash[KIND] = above.endpoint_kind(config.getoption("--endpoint"))
+    return config.stash[KIND]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,6 +1,8 @@
 """What an endpoint is known to do otherwise than Amazon DynamoDB itself.
 
-The tests say what the service does. Each exception below was seen, and names its reason, so that a run against
+The tests say what the service does, as its documentation and its users report it: they have not yet been run
+against AWS, and a first run there may well prove one of them wrong rather than the endpoints below. Each
+difference below was seen at that endpoint and names its reason, so that a run against
 another endpoint is green only if it differs in exactly these points: a test listed here must fail there
 (pytest's strict xfail), and a name that no test bears stops the run.
 
@@ -8,7 +10,7 @@ FILES: whole files that would tell nothing there, and are skipped: file -> why.
 WORDS: refusals that are right but worded otherwise: (pattern of AWS's words, pattern of that endpoint's).
 TESTS: tests that fail there: name, or name[parameters] -> why.
 
-Seen with DynamoDB Local 3.x, in memory, with a shared database, November 2026.
+Seen with DynamoDB Local (the build on Jetty 9.4.53), in memory, with a shared database, November 2026.
 """
 
 from __future__ import annotations

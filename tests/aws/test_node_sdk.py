@@ -58,16 +58,16 @@ console.log("as it should be");
 
 @pytest.fixture(scope="module")
 def project(request: pytest.FixtureRequest) -> Path:
-    """A folder with the SDK installed: kept between runs in pytest's cache, or named by VARLEY_NODE_PROJECT."""
+    """A folder with the SDK installed: kept between runs in pytest's cache, or named by NODE_SDK_PROJECT."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         pytest.skip("Node.js is missing: THE AWS SDK FOR JAVASCRIPT IS NOT TESTED. Install node and npm.")
-    given = os.environ.get("VARLEY_NODE_PROJECT")
+    given = os.environ.get("NODE_SDK_PROJECT")
     cache = getattr(request.config, "cache", None)
     folder = Path(given) if given else Path(cache.mkdir("node-sdk")) if cache else None
     if folder is None:
         pytest.skip(
-            "no pytest cache to install into: THE AWS SDK FOR JAVASCRIPT IS NOT TESTED. Set VARLEY_NODE_PROJECT."
+            "no pytest cache to install into: THE AWS SDK FOR JAVASCRIPT IS NOT TESTED. Set NODE_SDK_PROJECT."
         )
     if not (folder / "node_modules" / "@aws-sdk" / "lib-dynamodb").is_dir():
         (folder / "package.json").write_text(json.dumps({"private": True, "type": "module"}))

@@ -87,7 +87,7 @@ def test_all_new_of_a_bare_update_is_the_item(table: Table, key: dict[str, Any])
 
 
 def test_updated_values_inside_a_map_come_without_their_neighbours(table: Table, key: dict[str, Any]) -> None:
-    # Seen of the service: only the changed paths come back, inside maps of their own.
+    # Reported of the service: only the changed paths come back, inside maps of their own.
     table.put({**key, "m": {"M": {"x": {"N": "1"}, "y": {"N": "5"}}}})
     change = {"UpdateExpression": "SET m.x = :v", "ExpressionAttributeValues": {":v": {"N": "2"}}}
     assert table.update(key, ReturnValues="UPDATED_NEW", **change)["Attributes"] == {"m": {"M": {"x": {"N": "2"}}}}

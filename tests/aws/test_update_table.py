@@ -112,7 +112,8 @@ def test_an_on_demand_table_takes_no_throughput(on_demand: Table, dynamodb: Any)
     )
     with invalid(text):
         dynamodb.update_table(TableName=on_demand.name, ProvisionedThroughput=throughput(1, 1))
-    with invalid(text):
+    both = "One or more parameter values were invalid: ProvisionedThroughput cannot be specified when BillingMode is "
+    with invalid(both + "PAY_PER_REQUEST"):
         dynamodb.update_table(
             TableName=on_demand.name, BillingMode="PAY_PER_REQUEST", ProvisionedThroughput=throughput(1, 1)
         )

@@ -165,7 +165,9 @@ def test_a_request_without_credentials_is_refused(empty: Table, wire: Wire) -> N
     reply = wire.send(body, {"X-Amz-Target": TARGET_PREFIX + "PutItem"}, signed=False)
     assert_refused(reply, "MissingAuthenticationTokenException")
     assert reply.json["__type"] == "com.amazon.coral.service#MissingAuthenticationTokenException"
-    assert reply.message == "Request is missing Authentication Token"
+    assert reply.message == (
+        "Request must contain either a valid (registered) AWS access key ID or X.509 certificate."
+    )
 
 
 # Bodies that are no JSON

@@ -14,6 +14,7 @@ from varley.api.services import Services
 from varley.errors import ValidationError
 from varley.http.call import Call
 from varley.item.stored import HEADER_BYTES, item_size
+from varley.item.units import read_units
 from varley.item.value import Item, check_item
 from varley.limits import BATCH_GET_BYTES_MAX, BATCH_GET_KEYS_MAX
 from varley.node.partition import Partition
@@ -114,7 +115,9 @@ def _answer(tables: list[_OneTable], mode: str | None) -> bytes:
                     continue
                 json = stored[HEADER_BYTES:]
                 found.append(json if shape is None else shape(_decode_item(json)))
-            costs[route.name] += capacity.read_units(size, bool(wanted.consistent_read))
+            units = read_units(size, bool(wanted.consistent_read))
+            costs[route.name] += units
+            route.counts["BatchGetItem"].consumed_read_units += units
         if left:
             unprocessed[name] = _remaining(wanted, left)
     parts = [_encode(name) + b":[" + b",".join(found) + b"]" for name, found in responses.items()]

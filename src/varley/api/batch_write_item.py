@@ -15,9 +15,11 @@ from varley.api.delete_item import Delete
 from varley.api.put_item import Put
 from varley.api.requests import Attributes, Request, Structure, decoder
 from varley.api.services import Services
+from varley.api.writes import Terms
 from varley.errors import ApiError, ValidationError
 from varley.http.call import Call
 from varley.item.stored import item_size
+from varley.item.units import write_units
 from varley.item.value import check_item
 from varley.limits import BATCH_WRITE_BYTES_MAX, BATCH_WRITE_REQUESTS_MAX, ITEM_BYTES_MAX
 from varley.node.partition import Partition
@@ -103,6 +105,7 @@ def run(services: Services, call: Call) -> bytes | None:
     units: dict[str, float] = {}
     for table, wants in request.request_items.items():
         route = services.router.route(table)
+        terms = Terms(route, "BatchWriteItem")
         seen: set[bytes] = set()
         units.setdefault(route.name, 0.0)
         for want, size in zip(wants, sizes[table], strict=True):
@@ -110,16 +113,16 @@ def run(services: Services, call: Call) -> bytes | None:
             if want.put_request is not None:
                 item = want.put_request.item
                 assert item is not None
-                write = Put(route.keys.row_key_of_item(item), _encode(item), size, None, route.name, False, False, None)
+                write = Put(route.keys.row_key_of_item(item), _encode(item), size, None, terms)
             else:
                 assert want.delete_request is not None and want.delete_request.key is not None
-                write = Delete(route.keys.row_key(want.delete_request.key), None, route.name, False, False, None)
+                write = Delete(route.keys.row_key(want.delete_request.key), None, terms)
             if write.key in seen:
                 raise ValidationError("Provided list of item keys contains duplicates")
             seen.add(write.key)
             partition = route.partition_of(write.key)
             old = partition.newest(write.key)
-            units[route.name] += capacity.write_units(
+            units[route.name] += write_units(
                 0 if old is None else item_size(old), size if want.put_request is not None else 0
             )
             writes.append((partition, write))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from varley.api import capacity, constraints
+from varley.api import constraints
 from varley.api.expressions import BoundCondition, refuse
 from varley.api.requests import Attributes, ExpectedAttributeValue, OldStyle, Request, decoder, old_style
 from varley.api.services import Services
-from varley.api.write_conditions import condition_of, write_expressions
+from varley.api.writes import Terms, condition_of, write_expressions
 from varley.errors import ValidationError
 from varley.http.call import Call
-from varley.item.stored import HEADER_BYTES, item_size
 from varley.item.value import check_item
 
 
@@ -33,32 +32,19 @@ _decode = decoder(DeleteItemRequest)
 class Delete:
     """The write: no row, if `condition` holds."""
 
-    __slots__ = ("capacity_mode", "condition", "key", "return_old", "return_old_on_failure", "table")
+    __slots__ = ("condition", "counts", "key", "terms")
 
-    def __init__(
-        self,
-        key: bytes,
-        condition: BoundCondition | None,
-        table: str,
-        return_old: bool,
-        return_old_on_failure: bool,
-        capacity_mode: str | None,
-    ) -> None:
+    def __init__(self, key: bytes, condition: BoundCondition | None, terms: Terms) -> None:
         self.key = key
         self.condition = condition
-        self.table = table
-        self.return_old = return_old
-        self.return_old_on_failure = return_old_on_failure
-        self.capacity_mode = capacity_mode
+        self.terms = terms
+        self.counts = terms.counts
 
     def evaluate(self, old: bytes | None, timestamp_us: int) -> tuple[None, bytes]:
+        terms = self.terms
         if self.condition is not None and not self.condition.holds(old):
-            refuse(old, self.return_old_on_failure)
-        members = b""
-        if self.return_old and old is not None:
-            members += b',"Attributes":' + old[HEADER_BYTES:]
-        units = capacity.write_units(0 if old is None else item_size(old), 0)
-        return None, capacity.answer(members + capacity.member(self.table, units, self.capacity_mode))
+            refuse(old, terms.return_old_on_failure)
+        return None, terms.answer(terms.old_attributes(old), old, 0)
 
 
 def run(services: Services, call: Call) -> bytes | None:
@@ -76,12 +62,12 @@ def run(services: Services, call: Call) -> bytes | None:
     condition = None if expressions is None else condition_of(request, expressions)
     route = services.router.route(name)
     row_key = route.keys.row_key(key)
-    delete = Delete(
-        row_key,
-        condition,
-        route.name,
-        request.return_values == "ALL_OLD",
-        request.return_values_on_condition_check_failure == "ALL_OLD",
+    terms = Terms(
+        route,
+        "DeleteItem",
+        request.return_values,
+        request.return_values_on_condition_check_failure,
         request.return_consumed_capacity,
     )
+    delete = Delete(row_key, condition, terms)
     return route.partition_of(row_key).write(delete, call)

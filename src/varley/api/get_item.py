@@ -15,6 +15,7 @@ from varley.api.requests import Attributes, Request, decoder
 from varley.api.services import Services
 from varley.http.call import Call
 from varley.item.stored import HEADER_BYTES, item_size
+from varley.item.units import read_units
 from varley.item.value import check_item
 from varley.router.routes import Route
 
@@ -64,6 +65,7 @@ def run(services: Services, call: Call) -> bytes | None:
             return None
     stored = partition.get(row_key)
     if stored is not None and shape is None and mode is None:
+        route.counts["GetItem"].consumed_read_units += read_units(item_size(stored), bool(request.consistent_read))
         return b'{"Item":' + stored[HEADER_BYTES:] + b"}"
     return _answer(stored, route, shape, mode, bool(request.consistent_read))
 
@@ -75,4 +77,6 @@ def _answer(stored: bytes | None, route: Route, shape: Shape | None, mode: str |
         size = item_size(stored)
         json = stored[HEADER_BYTES:]
         members = b',"Item":' + (json if shape is None else shape(_decode_item(json)))
-    return capacity.answer(members + capacity.member(route.name, capacity.read_units(size, consistent), mode))
+    units = read_units(size, consistent)
+    route.counts["GetItem"].consumed_read_units += units
+    return capacity.answer(members + capacity.member(route.name, units, mode))

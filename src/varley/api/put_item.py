@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import msgspec
 
-from varley.api import capacity, constraints
+from varley.api import constraints
 from varley.api.expressions import BoundCondition, refuse
 from varley.api.requests import Attributes, ExpectedAttributeValue, OldStyle, Request, decoder, old_style
 from varley.api.services import Services
-from varley.api.write_conditions import condition_of, write_expressions
+from varley.api.writes import Terms, condition_of, write_expressions
 from varley.errors import ValidationError
 from varley.http.call import Call
-from varley.item.stored import HEADER_BYTES, item_size, pack
+from varley.item.stored import pack
 from varley.item.value import check_item
 from varley.limits import ITEM_BYTES_MAX
 
@@ -41,41 +41,23 @@ _decode = decoder(PutItemRequest)
 
 
 class Put:
-    """The write: put `json`, if `condition` holds."""
+    """The write: put `json`, an item of `size` DynamoDB bytes, if `condition` holds."""
 
-    __slots__ = ("capacity_mode", "condition", "json", "key", "return_old", "return_old_on_failure", "size", "table")
+    __slots__ = ("condition", "counts", "json", "key", "size", "terms")
 
-    def __init__(
-        self,
-        key: bytes,
-        json: bytes,
-        size: int,
-        condition: BoundCondition | None,
-        table: str,
-        return_old: bool,
-        return_old_on_failure: bool,
-        capacity_mode: str | None,
-    ) -> None:
+    def __init__(self, key: bytes, json: bytes, size: int, condition: BoundCondition | None, terms: Terms) -> None:
         self.key = key
         self.json = json
         self.size = size
         self.condition = condition
-        self.table = table
-        self.return_old = return_old
-        self.return_old_on_failure = return_old_on_failure
-        self.capacity_mode = capacity_mode
+        self.terms = terms
+        self.counts = terms.counts
 
     def evaluate(self, old: bytes | None, timestamp_us: int) -> tuple[bytes, bytes]:
+        terms = self.terms
         if self.condition is not None and not self.condition.holds(old):
-            refuse(old, self.return_old_on_failure)
-        new = pack(self.json, self.size, timestamp_us)
-        if self.capacity_mode is None and not self.return_old:
-            return new, b"{}"
-        members = b""
-        if self.return_old and old is not None:
-            members += b',"Attributes":' + old[HEADER_BYTES:]
-        units = capacity.write_units(0 if old is None else item_size(old), self.size)
-        return new, capacity.answer(members + capacity.member(self.table, units, self.capacity_mode))
+            refuse(old, terms.return_old_on_failure)
+        return pack(self.json, self.size, timestamp_us), terms.answer(terms.old_attributes(old), old, self.size)
 
 
 def run(services: Services, call: Call) -> bytes | None:
@@ -95,14 +77,12 @@ def run(services: Services, call: Call) -> bytes | None:
     condition = None if expressions is None else condition_of(request, expressions)
     route = services.router.route(name)
     key = route.keys.row_key_of_item(item)
-    put = Put(
-        key,
-        _encode(item),
-        size,
-        condition,
-        route.name,
-        request.return_values == "ALL_OLD",
-        request.return_values_on_condition_check_failure == "ALL_OLD",
+    terms = Terms(
+        route,
+        "PutItem",
+        request.return_values,
+        request.return_values_on_condition_check_failure,
         request.return_consumed_capacity,
     )
+    put = Put(key, _encode(item), size, condition, terms)
     return route.partition_of(key).write(put, call)

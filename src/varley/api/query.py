@@ -109,6 +109,7 @@ def run(services: Services, call: Call) -> bytes | None:
         low, high = (low, start) if reverse else (after(start), high)
     return RangeRead(
         route,
+        route.counts["Query"],
         low,
         high,
         reverse,

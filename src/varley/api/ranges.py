@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,17 +10,20 @@ import msgspec
 
 from varley.api import capacity
 from varley.api.expressions import Shape
+from varley.counters import TableCounters
 from varley.errors import ValidationError
 from varley.http.call import Call
 from varley.item.key_bytes import ITEM_SPACE, PARTITION_HASH_BYTES
+from varley.item.units import read_units
 from varley.item.value import Item, check_item
-from varley.node.page import Page, read_page
+from varley.node.page import Page
 from varley.node.settled import when_settled
 from varley.router.routes import Route
 
 _encode = msgspec.json.encode
 _decode_item = msgspec.json.decode
 
+_SLICE_ROWS = 400    # looked at before others are served: 0.3 ms, or 1 ms with a filter
 ITEMS_END = b"\x01"    # the first key after the item space
 COLLECTION_BYTES = len(ITEM_SPACE) + PARTITION_HASH_BYTES    # what all row keys of one partition key begin with
 
@@ -29,6 +33,7 @@ class RangeRead:
     """One page to read: rows of `route` in [low, high), row keys with their space byte."""
 
     route: Route
+    counts: TableCounters    # of the operation on the table
     low: bytes
     high: bytes
     reverse: bool
@@ -40,7 +45,7 @@ class RangeRead:
     capacity_mode: str | None
 
     def run(self, call: Call) -> bytes | None:
-        """The answer, or None if a strong read has to wait for undecided writes; `call` gets it then."""
+        """The answer, or None if it takes a while (undecided writes, many rows); `call` gets it then."""
         if self.consistent:
             undecided = [
                 proposal
@@ -48,23 +53,16 @@ class RangeRead:
                 if (proposal := partition.undecided_range()) is not None
             ]
             if undecided:
-                when_settled(undecided, lambda error: self._reply(call, error))
+                when_settled(undecided, lambda error: self._read_then_reply(call, error))
                 return None
-        return self._answer()
+        page = self._page()
+        if page.read(_SLICE_ROWS):
+            return self._body(page)
+        self._read_on_later(call, page)
+        return None
 
-    def _reply(self, call: Call, error: BaseException | None) -> None:
-        if error is not None:
-            call.fail(error)
-            return
-        try:
-            answer = self._answer()
-        except Exception as failure:    # it has no caller: the client is its caller
-            call.fail(failure)
-        else:
-            call.reply(answer)
-
-    def _answer(self) -> bytes:
-        page = read_page(
+    def _page(self) -> Page:
+        return Page(
             [
                 (partition.tree, self.low, self.high)
                 for partition in self.route.partitions_over(self.low, self.high, reverse=self.reverse)
@@ -74,7 +72,27 @@ class RangeRead:
             passes=self.passes,
             shape=self.shape,
         )
-        return self._body(page)
+
+    def _read_then_reply(self, call: Call, error: BaseException | None) -> None:
+        if error is None:
+            self._read_on(call, self._page())
+        else:
+            call.fail(error)
+
+    def _read_on(self, call: Call, page: Page) -> None:
+        """Another slice of the page; then the answer, or, after others were served, the next slice."""
+        try:
+            body = self._body(page) if page.read(_SLICE_ROWS) else None
+        except Exception as failure:    # it has no caller: the client is its caller
+            call.fail(failure)
+            return
+        if body is None:
+            self._read_on_later(call, page)
+        else:
+            call.reply(body)
+
+    def _read_on_later(self, call: Call, page: Page) -> None:
+        asyncio.get_running_loop().call_soon(self._read_on, call, page)
 
     def _body(self, page: Page) -> bytes:
         parts = [b'{"Count":%d' % len(page.rows)]
@@ -84,8 +102,10 @@ class RangeRead:
         if page.last is not None:
             last_key = self.route.keys.key_of(_decode_item(page.last))
             parts += (b',"LastEvaluatedKey":', _encode(last_key))
+        units = read_units(page.size, self.consistent)
+        self.counts.consumed_read_units += units
+        self.counts.returned_items += len(page.rows)
         if self.capacity_mode is not None:
-            units = capacity.read_units(page.size, self.consistent)
             parts.append(capacity.member(self.route.name, units, self.capacity_mode))
         parts.append(b"}")
         return b"".join(parts)

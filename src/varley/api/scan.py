@@ -95,6 +95,7 @@ def run(services: Services, call: Call) -> bytes | None:
         low = after(start)
     return RangeRead(
         route=route,
+        counts=route.counts["Scan"],
         low=low,
         high=high,
         reverse=False,

@@ -84,7 +84,7 @@ def tagged_table(resource_arn: str) -> str:
 
 
 def no_such_resource(resource_arn: str) -> ResourceNotFound:
-    return ResourceNotFound(f"Requested resource not found: ResourceArn: {resource_arn} not found")
+    return ResourceNotFound(f"Requested resource not found: ResourcArn: {resource_arn} not found")
 
 
 async def change_tags(services: Services, resource_arn: str, new_tags: Callable[[Tags], Tags]) -> bytes:

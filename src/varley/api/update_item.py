@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from varley.api import capacity, constraints
+from varley.api import constraints
 from varley.api.expressions import BoundCondition, BoundUpdate, refuse
 from varley.api.requests import (
     Attributes,
@@ -20,11 +20,11 @@ from varley.api.requests import (
     old_style,
 )
 from varley.api.services import Services
-from varley.api.write_conditions import update_expressions, update_of
+from varley.api.writes import Terms, update_expressions, update_of
 from varley.errors import ValidationError
 from varley.http.call import Call
 from varley.item.size import item_size as size_of_item
-from varley.item.stored import HEADER_BYTES, item_size, pack
+from varley.item.stored import HEADER_BYTES, pack
 from varley.item.value import Item, check_item
 from varley.limits import ITEM_BYTES_MAX
 
@@ -54,16 +54,7 @@ _decode = decoder(UpdateItemRequest)
 class Change:
     """The write: apply `update` to the row, or to a new item with `key_attributes`, if `condition` holds."""
 
-    __slots__ = (
-        "capacity_mode",
-        "condition",
-        "key",
-        "key_attributes",
-        "return_old_on_failure",
-        "return_values",
-        "table",
-        "update",
-    )
+    __slots__ = ("condition", "counts", "key", "key_attributes", "terms", "update")
 
     def __init__(
         self,
@@ -71,49 +62,41 @@ class Change:
         key_attributes: Item,
         update: BoundUpdate | None,
         condition: BoundCondition | None,
-        table: str,
-        return_values: str | None,
-        return_old_on_failure: bool,
-        capacity_mode: str | None,
+        terms: Terms,
     ) -> None:
         self.key = key
         self.key_attributes = key_attributes
         self.update = update
         self.condition = condition
-        self.table = table
-        self.return_values = return_values
-        self.return_old_on_failure = return_old_on_failure
-        self.capacity_mode = capacity_mode
+        self.terms = terms
+        self.counts = terms.counts
 
     def evaluate(self, old: bytes | None, timestamp_us: int) -> tuple[bytes, bytes]:
         old_item: Item | None = None if old is None else _decode_item(old[HEADER_BYTES:])
         if self.condition is not None and not self.condition.holds_for(old_item):
-            refuse(old, self.return_old_on_failure)
+            refuse(old, self.terms.return_old_on_failure)
         base = self.key_attributes if old_item is None else old_item
         new_item = base if self.update is None else self.update.apply(base)
         # A change inside of a document may nest it too deep; then it is looked at as a new item is.
         size = check_item(new_item) if self.update is not None and self.update.is_nested else size_of_item(new_item)
         if size > ITEM_BYTES_MAX:
             raise ValidationError("Item size to update has exceeded the maximum allowed size")
-        new = pack(_encode(new_item), size, timestamp_us)
-        if self.return_values is None and self.capacity_mode is None:
-            return new, b"{}"
-        members = self._attributes(old_item, new_item)
-        units = capacity.write_units(0 if old is None else item_size(old), size)
-        return new, capacity.answer(members + capacity.member(self.table, units, self.capacity_mode))
+        shown = self._shown(old_item, new_item)
+        attributes = _encode(shown) if shown else b""
+        return pack(_encode(new_item), size, timestamp_us), self.terms.answer(attributes, old, size)
 
-    def _attributes(self, old_item: Item | None, new_item: Item) -> bytes:
-        shown: Item | None = None
-        match self.return_values:
+    def _shown(self, old_item: Item | None, new_item: Item) -> Item | None:
+        """What of the item the client wants to see."""
+        match self.terms.return_values:
             case "ALL_OLD":
-                shown = old_item
+                return old_item
             case "ALL_NEW":
-                shown = new_item
+                return new_item
             case "UPDATED_OLD" if self.update is not None and old_item is not None:
-                shown = self.update.updated_old(old_item)
+                return self.update.updated_old(old_item)
             case "UPDATED_NEW" if self.update is not None:
-                shown = self.update.updated_new(new_item)
-        return b',"Attributes":' + _encode(shown) if shown else b""
+                return self.update.updated_new(new_item)
+        return None
 
 
 def run(services: Services, call: Call) -> bytes | None:
@@ -132,14 +115,12 @@ def run(services: Services, call: Call) -> bytes | None:
     row_key = route.keys.row_key(key)
     if update is not None:
         update.check_keys(route.keys.names)
-    change = Change(
-        row_key,
-        key,
-        update,
-        condition,
-        route.name,
-        None if request.return_values == "NONE" else request.return_values,
-        request.return_values_on_condition_check_failure == "ALL_OLD",
+    terms = Terms(
+        route,
+        "UpdateItem",
+        request.return_values,
+        request.return_values_on_condition_check_failure,
         request.return_consumed_capacity,
     )
+    change = Change(row_key, key, update, condition, terms)
     return route.partition_of(row_key).write(change, call)

@@ -9,7 +9,9 @@ Nothing dear is imported before the settings are known to be right: a mistyped f
 
 from __future__ import annotations
 
+import gc
 import os
+import resource
 from dataclasses import Field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +19,6 @@ import click
 
 from varley import __version__
 from varley.errors import BadSettings
-from varley.listening import cannot_listen
 from varley.settings import (
     CLUSTER_PREFIX,
     ClusterSettings,
@@ -49,6 +50,8 @@ Every flag has such a variable. VARLEY_CONFIG names the file as --config does.
 
 Any non-empty access key and secret key work. A server that is told to stop lets running requests end first.
 """
+
+_FILES_ENOUGH: Final = 65_536
 
 # Sections of --help: the first setting of each.
 _SECTIONS: Final = {
@@ -154,12 +157,20 @@ async def _serve(node: NodeSettings, cluster: ClusterSettings, as_json: bool) ->
     from varley.server import Server
 
     server = Server(node, cluster, MovableClock() if node.clock_is_movable else SystemClock())
-    try:
-        await server.start()
-    except OSError as error:
-        raise cannot_listen(error, node.host, node.port) from error
+    _allow_open_files()
+    await server.start()
+    # What was made until now stays: the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
     click.echo(announcement_json(server, node) if as_json else announcement(server, node))
     await server.wait_stopped()
+
+
+def _allow_open_files() -> None:
+    """Each connection takes a file descriptor, each partition a few: take as many as the system lets us have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES_ENOUGH if most == resource.RLIM_INFINITY else most    # macOS refuses an infinite number
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def announcement(server: Server, node: NodeSettings) -> str:

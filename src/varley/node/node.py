@@ -26,7 +26,7 @@ from typing import Any, Protocol
 
 from varley.clock import Clock
 from varley.errors import LogFailed, WorldError
-from varley.node.partition import Partition
+from varley.node.partition import Partition, Pressure
 from varley.node.replica import Proposal, Replica
 from varley.storage.checkpoint import Checkpointer
 from varley.storage.log_format import Row
@@ -36,6 +36,7 @@ logger = logging.getLogger("varley.node")
 
 _CONSIDER_SECONDS = 0.1    # how often checkpoints are considered
 _HURRY_FACTOR = 4          # from so many times the usual overlay on, checkpoints make no pauses
+_REFUSE_FACTOR = 16        # from so many times on, writes are refused until checkpoints have caught up
 
 
 class Log(Protocol):
@@ -84,6 +85,7 @@ class Node:
         self._log: Log
         self._append_row: Callable[[int, int, int, Row, Proposal], None]
         self._is_flush_scheduled = False
+        self._pressure = Pressure()
         self._replicas: dict[int, Replica] = {}
         self._checkpointer: Checkpointer | None = None
         self._frozen: dict[int, Frozen] = {}    # group -> the checkpoint under way
@@ -106,7 +108,7 @@ class Node:
         assert group not in self._replicas
         replica = Replica(group, tree, self._append, ballot=ballot)
         self._replicas[group] = replica
-        return Partition(replica, self._now_us)
+        return Partition(replica, self._now_us, self._pressure)
 
     def create_group(self, group: int) -> Partition:
         """Host a new replica, which has nothing."""
@@ -172,6 +174,7 @@ class Node:
                 self._begin_checkpoint(replica)
         assert self._checkpointer is not None
         self._checkpointer.hurry(total > _HURRY_FACTOR * self._overlay_bytes_max)
+        self._pressure.is_high = total > _REFUSE_FACTOR * self._overlay_bytes_max
 
     def _begin_checkpoint(self, replica: Replica) -> None:
         if replica.group in self._frozen:

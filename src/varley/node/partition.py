@@ -22,17 +22,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from varley.errors import ApiError
+from varley.counters import TableCounters
+from varley.errors import ApiError, Throttling
+from varley.item.stored import item_size
+from varley.item.units import write_units
 from varley.node.replica import Proposal, Replica, Waiter
 from varley.storage.log_format import ABSENT, DELETE, PUT, Row
-
-_SIZE = slice(4, 8)    # where the stored value keeps the item's size; see item.stored
 
 
 class Write(Protocol):
     """What a client wants done to one row."""
 
     key: bytes    # the row
+    counts: TableCounters    # where its units are counted
 
     def evaluate(self, old: bytes | None, timestamp_us: int) -> tuple[bytes | None, bytes]:
         """From the stored row (None: there is none) to (the stored row it becomes (None: none), the answer).
@@ -42,17 +44,27 @@ class Write(Protocol):
         ...
 
 
+class Pressure:
+    """Whether this node has more in memory than it can move to disk. One for all partitions of a node."""
+
+    __slots__ = ("is_high",)
+
+    def __init__(self) -> None:
+        self.is_high = False
+
+
 class Partition:
     """The leader of one group. Used from the event loop only."""
 
-    __slots__ = ("_now_us", "_replica", "_speculative", "_tree", "get", "last_timestamp_us", "tree")
+    __slots__ = ("_now_us", "_pressure", "_replica", "_speculative", "_tree", "get", "last_timestamp_us", "tree")
 
-    def __init__(self, replica: Replica, now_us: Callable[[], int], *, last_timestamp_us: int = 0) -> None:
+    def __init__(self, replica: Replica, now_us: Callable[[], int], pressure: Pressure) -> None:
         self._replica = replica
         self._tree = replica.tree
         self._speculative = replica.speculative
         self._now_us = now_us
-        self.last_timestamp_us = last_timestamp_us    # never decreases; above every row's timestamp
+        self._pressure = pressure
+        self.last_timestamp_us = 0    # never decreases; above every row's timestamp
         self.tree = replica.tree
         self.get = replica.tree.get    # the applied state of one row: (key) -> stored value | None
 
@@ -66,6 +78,8 @@ class Partition:
         Returns the answer if it is final already, else None: `waiter` gets it later. Raises ApiError if the
         client is refused and the refusal is final already.
         """
+        if self._pressure.is_high:
+            raise Throttling("Writes arrive faster than they can be moved to disk. Try again in a moment.")
         key = write.key
         observed = self._speculative.get(key)
         old = self._tree.get(key) if observed is None else observed.row[2]
@@ -76,20 +90,24 @@ class Partition:
         try:
             new, answer = write.evaluate(old, timestamp_us)
         except ApiError as refusal:
+            write.counts.consumed_write_units += write_units(0 if old is None else item_size(old), 0)
             if observed is None:
                 raise
             _fail_when_chosen(observed, waiter, refusal)
             return None
+        old_size = 0 if old is None else item_size(old)
         if new is not None:
-            old_size = ABSENT if old is None else int.from_bytes(old[_SIZE], "little")
-            row: Row = (PUT, key, new, old_size)
-        elif old is not None:
-            row = (DELETE, key, None, int.from_bytes(old[_SIZE], "little"))
-        else:    # nothing was there and nothing shall be: no entry, but the absence may be undecided yet
-            if observed is None:
-                return answer
-            _reply_when_chosen(observed, waiter, answer)
-            return None
+            write.counts.consumed_write_units += write_units(old_size, item_size(new))
+            row: Row = (PUT, key, new, ABSENT if old is None else old_size)
+        else:
+            write.counts.consumed_write_units += write_units(old_size, 0)
+            if old is not None:
+                row = (DELETE, key, None, old_size)
+            else:    # nothing was there and nothing shall be: no entry, but the absence may be undecided yet
+                if observed is None:
+                    return answer
+                _reply_when_chosen(observed, waiter, answer)
+                return None
         self._replica.propose(row, waiter, answer)
         return None
 

@@ -17,15 +17,18 @@ record.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from varley.storage.log_format import Row
 from varley.storage.tree import Tree
 
+logger = logging.getLogger("varley.node")
+
 
 class Waiter(Protocol):
-    """Whoever waits for a slot: a request of a client, or one part of a batch."""
+    """Whoever waits for a slot: a request of a client, or one part of a batch. Neither call should raise."""
 
     def reply(self, body: bytes) -> None: ...
 
@@ -89,10 +92,12 @@ class Replica:
             del self.speculative[row[1]]
         if self.newest is proposal:
             self.newest = None
-        proposal.waiter.reply(proposal.answer)
+        try:
+            proposal.waiter.reply(proposal.answer)
+        except Exception:
+            logger.exception(_ANSWER_LOST)
         if proposal.held is not None:
-            for release in proposal.held:
-                release(None)
+            _release(proposal.held, None)
 
     def abandon(self, proposal: Proposal, error: BaseException) -> None:
         """The log could not take it: drop the speculative layer, tell who waits that the outcome is unknown.
@@ -106,6 +111,22 @@ class Replica:
             self.speculative.clear()
             self.newest = None
             self.proposed_slot = self.tree.applied_slot
-        proposal.waiter.fail(error)
-        for release in proposal.held or ():
+        try:
+            proposal.waiter.fail(error)
+        except Exception:
+            logger.exception(_ANSWER_LOST)
+        _release(proposal.held or (), error)
+
+
+# Whoever waits is told in the same call stack that applies the entries of a frame. If one of them raises, which is a
+# bug of theirs, the slots behind it must be applied all the same: a slot that is skipped once can never be applied,
+# nor any after it, and every write to this group would wait for ever.
+_ANSWER_LOST = "an answer could not be given"
+
+
+def _release(held: Iterable[Release], error: BaseException | None) -> None:
+    for release in held:
+        try:
             release(error)
+        except Exception:
+            logger.exception(_ANSWER_LOST)

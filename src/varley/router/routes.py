@@ -13,7 +13,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 
-from varley.counters import Counters
+from varley.counters import Counters, TableCounters
 from varley.errors import ResourceNotFound
 from varley.metadata.catalog import Described
 from varley.node.node import Node
@@ -25,13 +25,16 @@ from varley.table.table_name import table_name
 class Route:
     """One table, as requests see it."""
 
-    __slots__ = ("_lows", "_only", "keys", "name", "partitions")
+    __slots__ = ("_lows", "_only", "counts", "keys", "name", "partitions")
 
-    def __init__(self, name: str, keys: KeyCodec, lows: Sequence[bytes], partitions: Sequence[Partition]) -> None:
+    def __init__(
+        self, name: str, keys: KeyCodec, lows: Sequence[bytes], partitions: Sequence[Partition], counters: Counters
+    ) -> None:
         assert len(lows) == len(partitions) > 0
         assert lows[0] == b"" and list(lows) == sorted(lows)
         self.name = name
         self.keys = keys
+        self.counts = _Counts(counters, name)    # operation -> its counters on this table
         self.partitions = list(partitions)
         self._lows = list(lows)    # partition i owns [lows[i], lows[i + 1]) of (hash + sort key)
         self._only = partitions[0] if len(partitions) == 1 else None
@@ -49,6 +52,19 @@ class Route:
         last = len(self._lows) if high is None or len(high) == 1 else max(bisect_left(self._lows, high[1:]), first + 1)
         owners = self.partitions[max(first, 0) : last]
         return iter(reversed(owners) if reverse else owners)
+
+
+class _Counts(dict[str, TableCounters]):
+    """The counters of one table by operation; made when they are first asked for."""
+
+    def __init__(self, counters: Counters, table: str) -> None:
+        super().__init__()
+        self._counters = counters
+        self._table = table
+
+    def __missing__(self, operation: str) -> TableCounters:
+        counts = self[operation] = self._counters.of(operation, self._table)
+        return counts
 
 
 class Router:
@@ -84,10 +100,7 @@ class Router:
         """Serve a table whose partitions are open, in the order of its map."""
         lows = [each.low for each in described.partitions]
         table = described.table
-        self._routes[table.name] = Route(table.name, KeyCodec(table.key_schema), lows, partitions)
-
-    def replace_table(self, described: Described) -> None:
-        pass
+        self._routes[table.name] = Route(table.name, KeyCodec(table.key_schema), lows, partitions, self.counters)
 
     async def open_partitions(self, described: Described) -> None:
         """Begin to serve a new table."""

@@ -1,14 +1,50 @@
-"""The conditions of PutItem, DeleteItem and UpdateItem, and UpdateItem's update: from request to bound expressions."""
+"""What PutItem, DeleteItem and UpdateItem have in common: expressions, and what the client wants to be told."""
 
 from __future__ import annotations
 
 from typing import Any, Protocol
 
+from varley.api import capacity
 from varley.api.expressions import BoundCondition, BoundUpdate, Expressions, check_parameters, old_condition
 from varley.expression import legacy
+from varley.item.stored import HEADER_BYTES, item_size
+from varley.item.units import write_units
+from varley.router.routes import Route
 
 _CONDITION = ("ConditionExpression",)
 _UPDATE_AND_CONDITION = ("UpdateExpression", "ConditionExpression")
+
+
+class Terms:
+    """What the answer to a write holds beyond its being done, and where its units are counted."""
+
+    __slots__ = ("capacity_mode", "counts", "return_old_on_failure", "return_values", "table")
+
+    def __init__(
+        self,
+        route: Route,
+        operation: str,
+        return_values: str | None = None,
+        on_failure: str | None = None,
+        capacity_mode: str | None = None,
+    ) -> None:
+        self.table = route.name
+        self.counts = route.counts[operation]
+        self.return_values = None if return_values == "NONE" else return_values
+        self.return_old_on_failure = on_failure == "ALL_OLD"
+        self.capacity_mode = None if capacity_mode == "NONE" else capacity_mode
+
+    def answer(self, attributes: bytes, old: bytes | None, new_size: int) -> bytes:
+        """The body, with `attributes` as its Attributes unless empty; `old` is the stored row that was there."""
+        if self.capacity_mode is None:
+            return b'{"Attributes":' + attributes + b"}" if attributes else b"{}"
+        members = b',"Attributes":' + attributes if attributes else b""
+        units = write_units(0 if old is None else item_size(old), new_size)
+        return capacity.answer(members + capacity.member(self.table, units, self.capacity_mode))
+
+    def old_attributes(self, old: bytes | None) -> bytes:
+        """The JSON of the item that was there, if the client asked for it."""
+        return old[HEADER_BYTES:] if old is not None and self.return_values == "ALL_OLD" else b""
 
 
 class ConditionalWrite(Protocol):
