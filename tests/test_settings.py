@@ -46,8 +46,8 @@ def test_the_environment_may_name_the_file(tmp_path: Path) -> None:
 def test_cluster_settings_by_double_underscore_and_by_table(tmp_path: Path) -> None:
     assert load({}, {"VARLEY_CLUSTER__INITIAL_PARTITIONS": "4"})[1].initial_partitions == 4
     file = tmp_path / "varley.toml"
-    file.write_text("[cluster]\nenforce_capacity = true\n")
-    assert load({}, {}, str(file))[1].enforce_capacity is True
+    file.write_text("[cluster]\ninitial_partitions = 5\n")
+    assert load({}, {}, str(file))[1].initial_partitions == 5
 
 
 def test_every_setting_can_come_from_the_environment() -> None:

@@ -22,6 +22,8 @@ from __future__ import annotations
 import time as machine_time
 from typing import Protocol
 
+EPOCH_SECONDS_MAX = 253_402_300_800.0    # the year 10000: what dates can say, and what stored timestamps can hold
+
 
 class Clock(Protocol):
     """What a part that needs time asks for."""
@@ -78,8 +80,8 @@ class MovableClock:
 
         Raises ValueError (the caller's fault) when `seconds` is negative or not a finite number.
         """
-        if not 0 <= seconds < float("inf"):
-            raise ValueError(f"a clock advances by a finite number of seconds from 0 up, not {seconds}")
+        if not seconds >= 0 or not self.time() + seconds < EPOCH_SECONDS_MAX:
+            raise ValueError(f"a clock advances by 0 seconds or more, and not beyond the year 9999; not by {seconds}")
         self._offset += seconds
         self._monotonic_offset += seconds
 
@@ -88,8 +90,8 @@ class MovableClock:
 
         Raises ValueError (the caller's fault) for a time before 1970 or a number that is not finite.
         """
-        if not 0 <= epoch_seconds < float("inf"):
-            raise ValueError(f"a clock is set to a finite number of seconds since 1970, not {epoch_seconds}")
+        if not 0 <= epoch_seconds < EPOCH_SECONDS_MAX:
+            raise ValueError(f"a clock is set to a time from 1970 to 9999, not to {epoch_seconds}")
         moved = epoch_seconds - self.time()
         self._offset += moved
         self._monotonic_offset += max(moved, 0.0)

@@ -6,6 +6,7 @@ Three kinds, never mixed:
     ├── ValidationError                      the request breaks a rule of the API
     ├── SerializationError                   the body is not JSON of the right shape
     ├── ConditionalCheckFailed               the item is not as the caller's condition wants it
+    ├── DuplicateItem                        PartiQL's INSERT found an item with this key
     ├── ResourceNotFound / ResourceInUse     no such table / not in this state
     ├── LimitExceeded, ItemCollectionSizeLimitExceeded
     ├── ProvisionedThroughputExceeded, Throttling, RequestLimitExceeded
@@ -15,6 +16,7 @@ Three kinds, never mixed:
                                              told when the world failed (HTTP 500: the outcome may be unknown)
     WorldError                           the world failed: says path, operation and what to do about it
     ├── DiskFull, ReadOnly                   writes are refused, reads go on; a retry may work
+    ├── Exhausted                            no more file descriptors or memory; a retry may work
     ├── LogFailed                            a write or fdatasync failed: this node takes no more writes
     ├── Damaged                              bytes on disk are not those that were written
     ├── DataFolderLocked                     another server has this folder open
@@ -115,6 +117,16 @@ class ConditionalCheckFailed(ApiError):
         return body
 
 
+class DuplicateItem(ApiError):
+    """`item` is the item that is there; only a batch can show it."""
+
+    code = "DuplicateItemException"
+
+    def __init__(self, item: Any = None) -> None:
+        super().__init__("Duplicate primary key exists in table")
+        self.item = item
+
+
 class ResourceNotFound(ApiError):
     code = "ResourceNotFoundException"
 
@@ -185,6 +197,12 @@ class DiskFull(WorldError):
 
 
 class ReadOnly(WorldError):
+    retryable = True
+
+
+class Exhausted(WorldError):
+    """The system has no more of something for this process: file descriptors, memory."""
+
     retryable = True
 
 

@@ -24,6 +24,13 @@ EXPRESSION_IN_OPERANDS_MAX = 100        # [DG] operands of IN
 EXPRESSION_PLACEHOLDER_BYTES_MAX = 255  # [DG]
 EXPRESSION_NAMES_BYTES_MAX = 2 * 1024 * 1024   # [DG] all substitution variables of one expression
 
+# PartiQL
+PARTIQL_STATEMENT_CHARS_MAX = 8192      # [API]
+PARTIQL_NEXT_TOKEN_CHARS_MAX = 32768    # [API]
+PARTIQL_BATCH_STATEMENTS_MAX = 25       # [API]
+PARTIQL_HASH_VALUES_MAX = 50            # [DG] partition key values in one IN
+PARTIQL_HASH_VALUES_PER_PAGE = 10       # [DG] "pages of up to 10 items" of an IN
+
 # Requests
 PAGE_BYTES_MAX = 1024 * 1024            # [DG] Query and Scan read at most 1 MB a page
 BATCH_GET_KEYS_MAX = 100                # [API]

@@ -39,11 +39,12 @@ from varley.node.node import Node
 from varley.router.routes import Router
 from varley.settings import ClusterSettings, NodeSettings
 from varley.storage.data_folder import DataFolder
-from varley.storage.disk import RealDisk
+from varley.storage.disk import ReadOnlyDisk, RealDisk
 from varley.storage.log_reader import LogReader
 from varley.storage.log_writer import LogWriter
 from varley.storage.memory_log import MemoryLog
 from varley.storage.recovery import recover
+from varley.storage.refusing_log import RefusingLog
 from varley.storage.tree import Tree
 from varley.storage.tree_folder import NoFolder, TreeFolder
 
@@ -64,7 +65,7 @@ class Server:
         self._folder: DataFolder | None = None    # None: in memory
         self._store: Store | None = None
         self._node: Node
-        self._log: LogWriter | MemoryLog
+        self._log: LogWriter | MemoryLog | RefusingLog
         self._catalog: Catalog
         self._router: Router
         self._services: Services
@@ -95,11 +96,14 @@ class Server:
     async def _open_storage(self, loop: asyncio.AbstractEventLoop) -> None:
         settings = self._settings
         folder = self._folder
-        store: Store = MemoryStore() if folder is None else await LocalStore.open(folder.metadata)
+        is_read_only = folder is not None and folder.is_read_only
+        store: Store = (
+            MemoryStore() if folder is None else await LocalStore.open(folder.metadata, is_read_only=is_read_only)
+        )
         self._store = store
         self._catalog = Catalog(store)
         await self._catalog.load()
-        engines = NoFolder() if folder is None else TreeFolder(folder.trees)
+        engines = NoFolder() if folder is None else TreeFolder(folder.trees, is_read_only=is_read_only)
         self._node = Node(
             loop,
             self._clock,
@@ -119,19 +123,26 @@ class Server:
             partitions = [self._node.open_group(each.group, trees.pop(each.group)) for each in described.partitions]
             self._router.add(described, partitions)
         assert not trees
-        self._node.start(self._log)
+        self._node.start(self._log, is_read_only=is_read_only)
+        if is_read_only:
+            logger.warning("%s is read-only: reads are answered, writes are refused", settings.data_dir)
 
     def _recover(self, folder: DataFolder, engines: TreeFolder) -> dict[int, Tree]:
         """Open trees and log; on a disk thread."""
         groups = [each.group for described in self._catalog for each in described.partitions]
-        for group in set(engines.groups()).difference(groups):
-            engines.remove(group)    # its table was deleted, and the server killed before the tree was removed
-        reader = LogReader(RealDisk(), folder.log)
+        disk = ReadOnlyDisk() if folder.is_read_only else RealDisk()
+        if not folder.is_read_only:
+            for group in set(engines.groups()).difference(groups):
+                engines.remove(group)    # its table was deleted, and the server killed before the tree was removed
+        reader = LogReader(disk, folder.log)
         recovered = recover(engines, groups, reader)
         if recovered.entries:
             logger.info("replayed %d log entries that were in no checkpoint", recovered.entries)
+        if folder.is_read_only:
+            self._log = RefusingLog(folder.log, reader.end, on_failure=self._node.log_has_failed)
+            return recovered.trees
         self._log = LogWriter(
-            RealDisk(),
+            disk,
             folder.log,
             reader.end,
             segment_bytes=self._settings.segment_bytes,
@@ -218,6 +229,8 @@ class Server:
         if not self._is_stopping:
             self._is_stopping = True
             self._keep(self._stop(None))
+        elif self._door is not None:
+            self._door.close_now()    # told a second time: whoever says so does not want to wait for clients
 
     def _fail(self, error: WorldError) -> None:
         """Something that this server cannot go on without has failed."""
@@ -233,6 +246,8 @@ class Server:
                 await asyncio.wait(self._tasks_of_calls)
             if reason is None:
                 await self._node.stop()
+            else:
+                await self._node.halt()
             await self._close()
         except Exception as error:
             self._stopped.set_exception(error)

@@ -44,9 +44,6 @@ class ClusterSettings:
     """What all nodes of a cluster must agree on."""
 
     initial_partitions: int = _setting(1, "Partitions of a new table.", low=1, high=1024)
-    enforce_capacity: bool = _setting(
-        False, "Refuse requests beyond a table's provisioned throughput, as DynamoDB does."
-    )
 
     def __post_init__(self) -> None:
         _check_all(self)
@@ -92,7 +89,9 @@ class NodeSettings:
     )
 
     # Limits of the front door
-    max_connections: int = _setting(10_000, "Connections at once; more wait to be accepted.", low=1)
+    max_connections: int = _setting(
+        10_000, "Connections at once. One more is answered 503 and closed; SDKs try again.", low=1
+    )
     head_timeout_seconds: float = _setting(10.0, "Time for a request's headers to arrive.", low=0.001)
     body_timeout_seconds: float = _setting(30.0, "Time for a request's body to arrive.", low=0.001)
     idle_timeout_seconds: float = _setting(

@@ -33,13 +33,12 @@ def update(
     table: Table,
     *,
     others: tuple[Provisioned, ...] = (),
-    limit_decreases: bool = False,
     at: View = view,
     **members: Any,
 ) -> Table:
     request = update_table._decode(json.dumps({"TableName": "Music", **members}).encode())
     check_request(request)
-    return updated_table(table, request, at, others=others, limit_decreases=limit_decreases)
+    return updated_table(table, request, at, others=others)
 
 
 def refusal_of(table: Table, **members: Any) -> str:
@@ -259,10 +258,10 @@ def test_decreases_are_limited_where_capacity_is_enforced() -> None:
     table = provisioned_table(100, 100)
     for number in range(4):
         at = View(account="", region="", now=NOON + number)
-        table = update(table, at=at, limit_decreases=True, ProvisionedThroughput=units(99 - number, 100))
+        table = update(table, at=at, ProvisionedThroughput=units(99 - number, 100))
     soon = View(account="", region="", now=NOON + 3 + 3599)
     with pytest.raises(LimitExceeded) as refusal:
-        update(table, at=soon, limit_decreases=True, ProvisionedThroughput=units(200, 1))
+        update(table, at=soon, ProvisionedThroughput=units(200, 1))
     assert refusal.value.message == (
         "Subscriber limit exceeded: Provisioned throughput decreases are limited within a given UTC day. After the "
         "first 4 decreases, each subsequent decrease in the same UTC day can be performed at most once every 3600 "
@@ -270,10 +269,9 @@ def test_decreases_are_limited_where_capacity_is_enforced() -> None:
         "Last decrease at Friday, October 4, 2024 at 12:00:03 PM Coordinated Universal Time. "
         "Next decrease can be made at Friday, October 4, 2024 at 01:00:03 PM Coordinated Universal Time."
     )
-    update(table, at=soon, limit_decreases=True, ProvisionedThroughput=units(200, 200))    # no decrease
-    update(table, at=soon, limit_decreases=False, ProvisionedThroughput=units(1, 1))
+    update(table, at=soon, ProvisionedThroughput=units(200, 200))    # no decrease
     later = View(account="", region="", now=NOON + 3 + 3600)
-    assert update(table, at=later, limit_decreases=True, ProvisionedThroughput=units(1, 1)).provisioned.decreases == 5
+    assert update(table, at=later, ProvisionedThroughput=units(1, 1)).provisioned.decreases == 5
 
 
 def test_every_parameter_of_the_service_model_is_known() -> None:

@@ -28,26 +28,39 @@ class Refused(Exception):
         self.answer = answer
 
 
+class NotStarted(AssertionError):
+    """The server ended before it said that it is ready."""
+
+    def __init__(self, code: int, log: str) -> None:
+        super().__init__(f"the server did not start, exit code {code}:\n{log}")
+        self.code = code
+        self.log = log
+
+
 class ServerProcess:
     """`varley serve` on a data folder. `start` returns when it says that it is ready."""
 
-    def __init__(self, data_dir: Path, *flags: str) -> None:
+    def __init__(self, data_dir: Path, *flags: str, log: Path | None = None) -> None:
         self.data_dir = data_dir
+        self.log = log or data_dir.parent / "server.log"    # what the server says, of all its starts
         self.flags = flags
         self.port = 0
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
+        """Raises NotStarted."""
         self.process = subprocess.Popen(
             [sys.executable, "-m", "varley", "serve", "--json", "--port", "0", "--data-dir", str(self.data_dir),
              *self.flags],
-            stdout=subprocess.PIPE, stderr=(self.data_dir.parent / "server.log").open("a"), text=True,
+            stdout=subprocess.PIPE, stderr=self.log.open("a"), text=True,
             env={**os.environ, "VARLEY_LOG_LEVEL": "info"},
         )  # fmt: skip
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise AssertionError(f"the server did not start:\n{(self.data_dir.parent / 'server.log').read_text()}")
+            self.process.wait(60)
+            self.process.stdout.close()
+            raise NotStarted(self.process.returncode, self.log.read_text())
         self.port = json.loads(line)["port"]
 
     def kill(self) -> None:
@@ -66,8 +79,23 @@ class ServerProcess:
         self.process.stdout.close()
         return code
 
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
     def client(self) -> Client:
         return Client(self.port)
+
+
+def resident_bytes(pid: int) -> int:
+    """How much memory a process has."""
+    shown = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=True)
+    return int(shown.stdout) * 1024
 
 
 class Client:

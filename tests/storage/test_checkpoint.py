@@ -148,7 +148,7 @@ def test_the_thread_writes_and_reports_and_frees(tmp_path: Path) -> None:
     checkpointer.close()
     assert frozen.overlay.rows == {}
     assert list(tree.scan(b"", None)) == sorted(rows.items())
-    assert min(waits) >= checkpoint.PAUSE_SECONDS_MIN
+    assert min(waits) >= checkpoint.PAUSE_SECONDS_HURRIED
     assert max(waits) <= checkpoint.PAUSE_SECONDS_MAX
     tree.close()
 
@@ -183,23 +183,61 @@ def test_a_checkpoint_that_failed_is_tried_again(tmp_path: Path) -> None:
     tree.close()
 
 
-def test_a_pause_lasts_as_long_as_the_slice_before_it() -> None:
-    now = 0.0
-    waits: list[float] = []
-
-    def wait(seconds: float) -> None:
-        nonlocal now
-        waits.append(seconds)
-        now += seconds
-
-    pace = Pace(wait, lambda: now)
-    for slice_seconds in (0.0001, 0.004, 3.0):
-        now += slice_seconds
+def pauses_after(pace: Pace, slices: list[float], now: list[float]) -> list[float]:
+    """How long `pace` sleeps after slices of work that take so long."""
+    before = len(now)
+    for slice_seconds in slices:
+        now.append(now[-1] + slice_seconds)
         pace()
-    assert waits == pytest.approx([checkpoint.PAUSE_SECONDS_MIN, 0.004, checkpoint.PAUSE_SECONDS_MAX])
+    ends = now[before:]
+    return [after - start for start, after in zip(ends[0::2], ends[1::2], strict=True)]
+
+
+def pace_on(now: list[float]) -> Pace:
+    """A pace whose clock shows the last of `now`, and whose sleeps add to it."""
+    return Pace(lambda seconds: now.append(now[-1] + seconds), lambda: now[-1])
+
+
+def test_a_pause_lasts_as_long_as_the_slice_before_it() -> None:
+    now = [0.0]
+    pauses = pauses_after(pace_on(now), [0.0001, 0.004, 3.0], now)
+    assert pauses == pytest.approx([checkpoint.PAUSE_SECONDS_MIN, 0.004, checkpoint.PAUSE_SECONDS_MAX])
+
+
+def test_pauses_shrink_with_urgency_but_never_to_nothing() -> None:
+    now = [0.0]
+    pace = pace_on(now)
+    urgencies = iter([0.0, 0.25, 0.75, 1.0, 40.0])
+    pace.urgency = lambda: next(urgencies)
+    shortest = checkpoint.PAUSE_SECONDS_HURRIED
+    assert pauses_after(pace, [0.004] * 5, now) == pytest.approx([0.004, 0.003, 0.001, shortest, shortest])
     pace.is_hurried = True
-    pace()
-    assert len(waits) == 3
+    assert pauses_after(pace, [0.004], now) == pytest.approx([shortest])
+
+
+def test_a_checkpoint_is_urgent_when_the_new_overlay_fills_up(tmp_path: Path) -> None:
+    rows = some_rows(400)
+    tree = tree_with(tmp_path, rows)
+    frozen = frozen_of(tree)
+    waits: list[float] = []
+    done: SimpleQueue[None] = SimpleQueue()
+
+    def write_as_much_again(seconds: float) -> None:
+        """Once, in the first pause: as when a client writes faster than the checkpoint does."""
+        if not waits:
+            for slot, (key, value) in enumerate(rows.items(), tree.applied_slot + 1):
+                tree.apply(slot, [(PUT, key, value, 40)])
+        waits.append(seconds)
+
+    checkpointer = Checkpointer(
+        lambda *job: done.put(None), lambda error, *job: pytest.fail(str(error)), wait=write_as_much_again
+    )
+    checkpointer.submit(tree, frozen)
+    done.get(timeout=30)
+    checkpointer.close()
+    assert waits[0] >= checkpoint.PAUSE_SECONDS_MIN
+    assert set(waits[1:]) == {checkpoint.PAUSE_SECONDS_HURRIED}
+    tree.close()
 
 
 def test_the_radix_sort_is_a_sort() -> None:

@@ -19,7 +19,7 @@ from varley.item.value import Item, check_item
 from varley.limits import BATCH_GET_BYTES_MAX, BATCH_GET_KEYS_MAX
 from varley.node.partition import Partition
 from varley.node.replica import Proposal
-from varley.node.settled import when_settled
+from varley.node.settled import reply_when_settled, when_settled
 from varley.router.routes import Route
 
 _encode = msgspec.json.encode
@@ -61,16 +61,16 @@ def run(services: Services, call: Call) -> bytes | None:
         raise ValidationError("Too many items requested for the BatchGetItem call")
     tables: list[_OneTable] = []
     undecided: list[Proposal] = []
+    seen: set[tuple[str, bytes]] = set()    # a table may be named twice: by its name and by its ARN
     for name, wanted in request.request_items.items():
         assert wanted.keys is not None
         route = services.router.route(name)
         rows: list[tuple[Partition, bytes, Item]] = []
-        seen: set[bytes] = set()
         for key in wanted.keys:
             row_key = route.keys.row_key(key)
-            if row_key in seen:
+            if (route.name, row_key) in seen:
                 raise ValidationError("Provided list of item keys contains duplicates")
-            seen.add(row_key)
+            seen.add((route.name, row_key))
             partition = route.partition_of(row_key)
             rows.append((partition, row_key, key))
             if wanted.consistent_read:
@@ -82,13 +82,7 @@ def run(services: Services, call: Call) -> bytes | None:
     if not undecided:
         return _answer(tables, mode)
 
-    def read_then_reply(error: BaseException | None) -> None:
-        if error is None:
-            call.reply(_answer(tables, mode))
-        else:
-            call.fail(error)
-
-    when_settled(undecided, read_then_reply)
+    when_settled(undecided, reply_when_settled(call, lambda: _answer(tables, mode)))
     return None
 
 

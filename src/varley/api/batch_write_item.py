@@ -103,10 +103,10 @@ def run(services: Services, call: Call) -> bytes | None:
         raise ValidationError("Batch write request size has exceeded the maximum allowed size")
     writes: list[tuple[Partition, Put | Delete]] = []
     units: dict[str, float] = {}
+    seen: set[tuple[str, bytes]] = set()    # a table may be named twice: by its name and by its ARN
     for table, wants in request.request_items.items():
         route = services.router.route(table)
         terms = Terms(route, "BatchWriteItem")
-        seen: set[bytes] = set()
         units.setdefault(route.name, 0.0)
         for want, size in zip(wants, sizes[table], strict=True):
             write: Put | Delete
@@ -117,9 +117,9 @@ def run(services: Services, call: Call) -> bytes | None:
             else:
                 assert want.delete_request is not None and want.delete_request.key is not None
                 write = Delete(route.keys.row_key(want.delete_request.key), None, terms)
-            if write.key in seen:
+            if (route.name, write.key) in seen:
                 raise ValidationError("Provided list of item keys contains duplicates")
-            seen.add(write.key)
+            seen.add((route.name, write.key))
             partition = route.partition_of(write.key)
             old = partition.newest(write.key)
             units[route.name] += write_units(

@@ -35,6 +35,9 @@ from varley.limits import LIST_TABLES_MAX, SCAN_SEGMENTS_MAX, TABLE_NAME_CHARS_M
 from varley.table.table_name import TABLE_NAME_PATTERN
 
 COMPLAINTS_MAX: Final = 10
+# Of one list or map. No valid request has so many where an element's rules matter, and a request of 16 MB must not keep
+# everybody waiting while its half a million elements are looked at.
+_ELEMENTS_LOOKED_AT: Final = 10_000
 _PACKAGE: Final = "com.amazonaws.dynamodb.v20120810"
 
 
@@ -86,7 +89,7 @@ class Each:
 
     def complaints(self, value: Any, path: str) -> Iterator[str]:
         if isinstance(value, list):
-            for number, element in enumerate(value, start=1):
+            for number, element in enumerate(islice(value, _ELEMENTS_LOOKED_AT), start=1):
                 for rule in self._rules:
                     yield from rule.complaints(element, f"{path}.{number}.member")
 
@@ -99,7 +102,7 @@ class EachValue:
 
     def complaints(self, value: Any, path: str) -> Iterator[str]:
         if isinstance(value, dict):
-            for key, element in value.items():
+            for key, element in islice(value.items(), _ELEMENTS_LOOKED_AT):
                 for rule in self._rules:
                     yield from rule.complaints(element, f"{path}.{key}.member")
 

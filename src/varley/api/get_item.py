@@ -17,6 +17,7 @@ from varley.http.call import Call
 from varley.item.stored import HEADER_BYTES, item_size
 from varley.item.units import read_units
 from varley.item.value import check_item
+from varley.node.settled import reply_when_settled
 from varley.router.routes import Route
 
 
@@ -55,13 +56,9 @@ def run(services: Services, call: Call) -> bytes | None:
     if request.consistent_read:
         undecided = partition.undecided(row_key)
         if undecided is not None:
-            def read_then_reply(error: BaseException | None) -> None:
-                if error is None:
-                    call.reply(_answer(partition.get(row_key), route, shape, mode, True))
-                else:
-                    call.fail(error)
-
-            undecided.hold(read_then_reply)
+            undecided.hold(
+                reply_when_settled(call, lambda: _answer(partition.get(row_key), route, shape, mode, True))
+            )
             return None
     stored = partition.get(row_key)
     if stored is not None and shape is None and mode is None:

@@ -1,86 +1,91 @@
-"""Every operation that this server knows: the one table from name to what runs it.
+"""Every operation that this server knows, and how each is found.
 
-An operation takes the parts of the server and one call, and returns the answer's body, or None if it answers the
-call later; it raises ApiError to refuse. One operation, one file, one test.
+One operation, one file, one test: CreateTable is `create_table.py`, which has `CreateTableRequest`, the shape of its
+request, and `run`, which takes the parts of the server and one call, and returns the answer's body, or None if it
+answers the call later. It raises ApiError to refuse.
+
+The everyday operations are imported with this module, the others when they are first called: nobody waits at the start
+of a server for forty files of which most are never used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 
-from varley.api import (
-    batch_get_item,
-    batch_write_item,
-    create_table,
-    delete_item,
-    delete_table,
-    describe_endpoints,
-    describe_limits,
-    describe_table,
-    get_item,
-    list_tables,
-    list_tags_of_resource,
-    put_item,
-    query,
-    scan,
-    tag_resource,
-    untag_resource,
-    update_item,
-    update_table,
-)
 from varley.api.requests import Request, check_body
 from varley.api.services import Services
 from varley.errors import UnknownOperation, ValidationError
 from varley.http.call import Call
 
 Run = Callable[[Services, Call], bytes | None]
+Operation = tuple[type[Request], Run]    # the shape of its request, what runs it
 
-# Name -> (the shape of its request, what runs it).
-OPERATIONS: dict[str, tuple[type[Request], Run]] = {
-    "BatchGetItem": (batch_get_item.BatchGetItemRequest, batch_get_item.run),
-    "BatchWriteItem": (batch_write_item.BatchWriteItemRequest, batch_write_item.run),
-    "CreateTable": (create_table.CreateTableRequest, create_table.run),
-    "DeleteItem": (delete_item.DeleteItemRequest, delete_item.run),
-    "DeleteTable": (delete_table.DeleteTableRequest, delete_table.run),
-    "DescribeEndpoints": (describe_endpoints.DescribeEndpointsRequest, describe_endpoints.run),
-    "DescribeLimits": (describe_limits.DescribeLimitsRequest, describe_limits.run),
-    "DescribeTable": (describe_table.DescribeTableRequest, describe_table.run),
-    "GetItem": (get_item.GetItemRequest, get_item.run),
-    "ListTables": (list_tables.ListTablesRequest, list_tables.run),
-    "ListTagsOfResource": (list_tags_of_resource.ListTagsOfResourceRequest, list_tags_of_resource.run),
-    "PutItem": (put_item.PutItemRequest, put_item.run),
-    "Query": (query.QueryRequest, query.run),
-    "Scan": (scan.ScanRequest, scan.run),
-    "TagResource": (tag_resource.TagResourceRequest, tag_resource.run),
-    "UntagResource": (untag_resource.UntagResourceRequest, untag_resource.run),
-    "UpdateItem": (update_item.UpdateItemRequest, update_item.run),
-    "UpdateTable": (update_table.UpdateTableRequest, update_table.run),
-}
+_EVERYDAY = (
+    "BatchGetItem", "BatchWriteItem", "DeleteItem", "GetItem", "PutItem", "Query", "Scan", "UpdateItem",
+)  # fmt: skip
+
+_OTHERS = (
+    "CreateBackup", "CreateGlobalTable", "CreateTable", "DeleteBackup", "DeleteResourcePolicy", "DeleteTable",
+    "DescribeBackup", "DescribeContinuousBackups", "DescribeContributorInsights", "DescribeEndpoints",
+    "DescribeExport", "DescribeGlobalTable", "DescribeGlobalTableSettings", "DescribeImport",
+    "DescribeKinesisStreamingDestination", "DescribeLimits", "DescribeStream", "DescribeTable",
+    "DescribeTableReplicaAutoScaling", "DescribeTimeToLive", "DisableKinesisStreamingDestination",
+    "EnableKinesisStreamingDestination", "ExportTableToPointInTime", "GetRecords", "GetResourcePolicy",
+    "GetShardIterator", "ImportTable", "ListBackups", "ListContributorInsights", "ListExports",
+    "ListGlobalTables", "ListImports", "ListStreams", "ListTables", "ListTagsOfResource", "PutResourcePolicy",
+    "RestoreTableFromBackup", "RestoreTableToPointInTime", "TagResource", "UntagResource",
+    "UpdateContinuousBackups", "UpdateContributorInsights", "UpdateGlobalTable", "UpdateGlobalTableSettings",
+    "UpdateKinesisStreamingDestination", "UpdateTable", "UpdateTableReplicaAutoScaling", "UpdateTimeToLive",
+)  # fmt: skip
 
 # The service has them, this version does not: they are refused by name, so that nobody looks for a misspelling.
-NOT_OFFERED = frozenset(
-    {
-        "BatchExecuteStatement", "CancelBulkOperation", "CreateBackup", "CreateGlobalTable", "DeleteBackup",
-        "DeleteResourcePolicy", "DescribeBackup", "DescribeBulkOperation", "DescribeContinuousBackups",
-        "DescribeContributorInsights", "DescribeExport", "DescribeGlobalTable", "DescribeGlobalTableSettings",
-        "DescribeImport", "DescribeKinesisStreamingDestination", "DescribeTableReplicaAutoScaling",
-        "DescribeTimeToLive", "DisableKinesisStreamingDestination", "EnableKinesisStreamingDestination",
-        "ExecuteStatement", "ExecuteTransaction", "ExportTableToPointInTime", "GetResourcePolicy",
-        "ImportTable", "ListBackups", "ListBulkOperations", "ListContributorInsights", "ListExports",
-        "ListGlobalTables", "ListImports", "PutResourcePolicy", "RestoreTableFromBackup",
-        "RestoreTableToPointInTime", "SearchVectors", "StartBulkPutItems", "TransactGetItems",
-        "TransactWriteItems", "UpdateContinuousBackups", "UpdateContributorInsights", "UpdateGlobalTable",
-        "UpdateGlobalTableSettings", "UpdateKinesisStreamingDestination", "UpdateTableReplicaAutoScaling",
-        "UpdateTimeToLive", "DescribeStream", "GetRecords", "GetShardIterator", "ListStreams",
-    }
-)  # fmt: skip
+NOT_OFFERED = frozenset((
+    "BatchExecuteStatement", "CancelBulkOperation", "DescribeBulkOperation", "ExecuteStatement",
+    "ExecuteTransaction", "ListBulkOperations", "SearchVectors", "StartBulkPutItems", "TransactGetItems",
+    "TransactWriteItems",
+))  # fmt: skip
+
+
+class _Operations(Mapping[str, Operation]):
+    """Name -> operation, imported when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._names = frozenset((*_EVERYDAY, *_OTHERS))
+        self.loaded: dict[str, Operation] = {}
+
+    def __getitem__(self, name: str) -> Operation:
+        found = self.loaded.get(name)
+        if found is None:
+            if name not in self._names:
+                raise KeyError(name)
+            module = import_module(f"varley.api.{_WORD_BEGINS.sub('_', name).lower()}")
+            found = self.loaded[name] = (getattr(module, f"{name}Request"), module.run)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._names))
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+_WORD_BEGINS = re.compile(r"(?<!^)(?=[A-Z])")
+
+OPERATIONS = _Operations()
+_loaded = OPERATIONS.loaded
+for _name in _EVERYDAY:
+    OPERATIONS[_name]
 
 
 def run(services: Services, call: Call) -> bytes | None:
-    """Run the operation that `call` names. HOT PATH."""
-    operation = OPERATIONS.get(call.operation)
+    """Run the operation that `call` names, one of OPERATIONS or NOT_OFFERED. HOT PATH."""
+    operation = _loaded.get(call.operation)
     if operation is None:
-        raise UnknownOperation(f"{call.operation} is not offered by this version of Varley")
+        if call.operation in NOT_OFFERED:
+            raise UnknownOperation(f"{call.operation} is not offered by this version of Varley")
+        operation = OPERATIONS[call.operation]
     try:
         return operation[1](services, call)
     except ValidationError:

@@ -11,7 +11,7 @@ import msgspec
 from varley.api import capacity
 from varley.api.expressions import Shape
 from varley.counters import TableCounters
-from varley.errors import ValidationError
+from varley.errors import ResourceNotFound, ValidationError
 from varley.http.call import Call
 from varley.item.key_bytes import ITEM_SPACE, PARTITION_HASH_BYTES
 from varley.item.units import read_units
@@ -82,6 +82,8 @@ class RangeRead:
     def _read_on(self, call: Call, page: Page) -> None:
         """Another slice of the page; then the answer, or, after others were served, the next slice."""
         try:
+            if self.route.is_closed:    # the table was deleted since the slice before
+                raise ResourceNotFound("Requested resource not found")
             body = self._body(page) if page.read(_SLICE_ROWS) else None
         except Exception as failure:    # it has no caller: the client is its caller
             call.fail(failure)

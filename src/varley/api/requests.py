@@ -103,7 +103,10 @@ def check_body(body: bytes, shape: type[Request]) -> None:
     For a request that is about to be refused with a ValidationError: AWS looks at the types of the whole body first,
     attribute values included, where we look at them when we come to them.
     """
-    tree = msgspec.json.decode(body)
+    try:
+        tree = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise SerializationError() from None    # in a member that the typed decoder has skipped
     if isinstance(tree, dict):
         _walk_structure(tree, inspect.type_info(shape))
 

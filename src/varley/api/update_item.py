@@ -23,7 +23,7 @@ from varley.api.services import Services
 from varley.api.writes import Terms, update_expressions, update_of
 from varley.errors import ValidationError
 from varley.http.call import Call
-from varley.item.size import item_size as size_of_item
+from varley.item.size import item_size_within
 from varley.item.stored import HEADER_BYTES, pack
 from varley.item.value import Item, check_item
 from varley.limits import ITEM_BYTES_MAX
@@ -77,10 +77,11 @@ class Change:
             refuse(old, self.terms.return_old_on_failure)
         base = self.key_attributes if old_item is None else old_item
         new_item = base if self.update is None else self.update.apply(base)
-        # A change inside of a document may nest it too deep; then it is looked at as a new item is.
-        size = check_item(new_item) if self.update is not None and self.update.is_nested else size_of_item(new_item)
-        if size > ITEM_BYTES_MAX:
+        size = item_size_within(ITEM_BYTES_MAX, new_item)
+        if size is None:
             raise ValidationError("Item size to update has exceeded the maximum allowed size")
+        if self.update is not None and self.update.is_nested:
+            check_item(new_item)    # a change inside of a document may nest it too deep
         shown = self._shown(old_item, new_item)
         attributes = _encode(shown) if shown else b""
         return pack(_encode(new_item), size, timestamp_us), self.terms.answer(attributes, old, size)

@@ -142,7 +142,6 @@ async def _update(services: Services, request: UpdateTableRequest, name: str, vi
                 request,
                 view,
                 others=[each.table.provisioned for each in catalog if each.table is not table],
-                limit_decreases=services.cluster.enforce_capacity,
             ),
         )
         item_count, size_bytes = services.router.statistics(name)
@@ -175,7 +174,6 @@ def updated_table(
     view: View,
     *,
     others: Iterable[Provisioned],
-    limit_decreases: bool,
 ) -> Table:
     """`table` as `request` wants it; `others` is the provisioned throughput of all other tables.
 
@@ -190,7 +188,7 @@ def updated_table(
     if request.stream_specification is not None:
         raise ValidationError(f"Table has no stream to disable: TableName: {table.name}")
     if request.billing_mode is not None or request.provisioned_throughput is not None:
-        table = _with_capacity(table, request, view, others, limit_decreases)
+        table = _with_capacity(table, request, view, others)
     if request.on_demand_throughput is not None:
         table = _with_caps(table, request.on_demand_throughput, view)
     if request.warm_throughput is not None:
@@ -302,7 +300,6 @@ def _with_capacity(
     request: UpdateTableRequest,
     view: View,
     others: Iterable[Provisioned],
-    limit_decreases: bool,
 ) -> Table:
     if request.billing_mode == "PAY_PER_REQUEST":
         return table if table.billing_mode == "PAY_PER_REQUEST" else _on_demand(table, view.now)
@@ -322,7 +319,7 @@ def _with_capacity(
             f"{now.write_units}. Requested WriteCapacityUnits: {write}. Refer to the Amazon DynamoDB Developer "
             "Guide for current limits and how to request higher limits."
         )
-    if limit_decreases and (read < now.read_units or write < now.write_units):
+    if read < now.read_units or write < now.write_units:
         _check_decreases(now, view.now)
     check_quotas(read, write, others=others, region=view.region)
     if table.billing_mode == "PAY_PER_REQUEST":

@@ -106,7 +106,7 @@ def translated(words: Sequence[str]) -> list[str]:
 def print_error(error: WorldError) -> None:
     """What failed, where, and what to do about it; to stderr, without a traceback."""
     where = " ".join(part for part in (error.operation, error.path) if part)
-    problem = f"{error.problem} ({where})." if where else f"{error.problem}."
+    problem = f"{error.problem.rstrip('.')} ({where})." if where else f"{error.problem.rstrip('.')}."
     click.echo(click.style("varley: ", fg="red", bold=True) + problem, err=True)
     if error.hint:
-        click.echo(f"        {error.hint}.", err=True)
+        click.echo(f"        {error.hint.rstrip('.')}.", err=True)

@@ -145,7 +145,7 @@ def read(kind: str, text: str, names: Mapping[str, str]) -> Condition:
         _check_names_and_functions(kind, predicate)
     checks = Checks(kind)
     for predicate in predicates:
-        _check_predicate(checks, predicate)
+        check_predicate(checks, predicate)
     checks.close(reader.operator_count)
     # A tree that will be refused is not compiled: it may be as deep as the text is long.
     test = compile_node(root) if not checks.failing else _never
@@ -312,7 +312,8 @@ def _check_function(kind: str, function: str, *, misused: bool) -> None:
         )
 
 
-def _check_predicate(checks: Checks, predicate: Predicate) -> None:
+def check_predicate(checks: Checks, predicate: Predicate) -> None:
+    """Stage 5 for one predicate; for partiql_condition.py too."""
     if isinstance(predicate, Call):
         checks.call(predicate)
         return

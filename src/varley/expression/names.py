@@ -26,6 +26,9 @@ from typing import Any, Protocol
 from varley.errors import ValidationError
 from varley.limits import ATTRIBUTE_NAME_BYTES_MAX, EXPRESSION_PLACEHOLDER_BYTES_MAX
 
+# Three expressions of 4 KB cannot use more: a placeholder takes two characters, and something between two of them.
+_PLACEHOLDERS_MAX = 4096
+
 _NAME_PLACEHOLDER = re.compile(r"#[A-Za-z0-9_]+").fullmatch
 _VALUE_PLACEHOLDER = re.compile(r":[A-Za-z0-9_]+").fullmatch
 
@@ -67,6 +70,7 @@ def check_parameters(
 
 def check_names(names: Mapping[str, str]) -> None:
     """Step 2. Raises ValidationError."""
+    _check_count("ExpressionAttributeNames", names)
     if not names:
         raise ValidationError("ExpressionAttributeNames must not be empty")
     for placeholder, name in names.items():
@@ -86,11 +90,18 @@ def check_names(names: Mapping[str, str]) -> None:
 
 def check_value_keys(values: Mapping[str, Any]) -> None:
     """Step 3, without the values themselves. Raises ValidationError."""
+    _check_count("ExpressionAttributeValues", values)
     if not values:
         raise ValidationError("ExpressionAttributeValues must not be empty")
     for placeholder in values:
         if len(placeholder) > EXPRESSION_PLACEHOLDER_BYTES_MAX or not _VALUE_PLACEHOLDER(placeholder):
             raise _invalid_key("ExpressionAttributeValues", placeholder)
+
+
+def _check_count(parameter: str, given: Mapping[str, Any]) -> None:
+    """Refuse at once what must have unused placeholders, before looking at each of a million."""
+    if len(given) > _PLACEHOLDERS_MAX:
+        raise ValidationError(f"Value provided in {parameter} unused in expressions: {len(given)} keys are too many")
 
 
 def wrap_value_error(placeholder: str, error: ValidationError) -> ValidationError:

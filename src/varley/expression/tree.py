@@ -95,8 +95,8 @@ Condition = Predicate | And | Or | Not
 @dataclass(frozen=True, slots=True)
 class Arithmetic:
     operator: str  # + or -
-    left: Operand
-    right: Operand
+    left: Assigned  # an Operand, except in PartiQL's longer sums
+    right: Assigned
 
 
 Assigned = Operand | Arithmetic

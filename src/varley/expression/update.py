@@ -196,12 +196,19 @@ def _parse(text: str, names: Mapping[str, str]) -> Update:
     checks = Checks(_KIND)
     check_targets(checks, [action.path for action in actions])
     for action in reversed(actions):
-        _check_action(checks, action)
+        check_action(checks, action)
     checks.close(reader.operator_count)
+    return from_actions(actions, checks, reader.paths, frozenset(reader.names_used))
+
+
+def from_actions(
+    actions: Iterable[Action], checks: Checks, paths: Iterable[Path], names_used: frozenset[str] = frozenset()
+) -> Update:
+    """An update from its actions, the closed checks of them, and all paths in them; for partiql_update.py too."""
     # An update that is going to be refused is not compiled: its functions may lack operands.
     compute = _compute if not checks.failing else _never
     changes = [Change(a.path.parts, compute(a), isinstance(a, Remove | Delete)) for a in actions]
-    return Update(changes, checks, frozenset(reader.names_used), reader.paths)
+    return Update(changes, checks, names_used, paths)
 
 
 _CACHE: Cache[Update] = Cache(_parse)
@@ -295,6 +302,7 @@ def _check_names_and_functions(action: Action) -> None:
     value = action.value
     alone = not isinstance(value, Arithmetic)
     for operand in (value.left, value.right) if isinstance(value, Arithmetic) else (value,):
+        assert not isinstance(operand, Arithmetic), "the grammar has no sums of three"
         for part in inside(operand):
             if isinstance(part, Path):
                 _check_flaw(part)
@@ -321,22 +329,28 @@ def _check_function(function: str, *, outermost: bool) -> None:
         )
 
 
-def _check_action(checks: Checks, action: Action) -> None:
+def check_action(checks: Checks, action: Action) -> None:
+    """Stage 5 for one action; for partiql_update.py too."""
     match action:
-        case Set(_, Arithmetic(operator, left, right)):
-            checks.operand(left)
-            checks.operand(right)
-            checks.allowed(operator, left, _ONLY_NUMBER)
-            checks.allowed(operator, right, _ONLY_NUMBER)
         case Set(_, value):
-            assert not isinstance(value, Arithmetic)
-            checks.operand(value)
+            _check_assigned(checks, value)
         case Add(_, value):
             checks.value(value)
             checks.allowed_in_section("ADD", value, _ADDABLE)
         case Delete(_, value):
             checks.value(value)
             checks.allowed_in_section("DELETE", value, _SETS)
+
+
+def _check_assigned(checks: Checks, value: Assigned) -> None:
+    if not isinstance(value, Arithmetic):
+        checks.operand(value)
+        return
+    for term in (value.left, value.right):
+        _check_assigned(checks, term)
+    for term in (value.left, value.right):
+        if not isinstance(term, Arithmetic):
+            checks.allowed(value.operator, term, _ONLY_NUMBER)
 
 
 # ---- Computing new values ----------------------------------------------------------------------------
@@ -395,7 +409,7 @@ def subtract_set(now: dict[str, Any] | None, less: dict[str, Any]) -> dict[str, 
 def _compile_assigned(assigned: Assigned) -> Read:
     if not isinstance(assigned, Arithmetic):
         return _compile_operand(assigned)
-    read_left, read_right = _compile_operand(assigned.left), _compile_operand(assigned.right)
+    read_left, read_right = _compile_assigned(assigned.left), _compile_assigned(assigned.right)
     calculate = number.add if assigned.operator == "+" else number.subtract
 
     def compute(item: Item, values: Values) -> dict[str, Any]:

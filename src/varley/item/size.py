@@ -32,6 +32,19 @@ def item_size(item: Mapping[str, Any]) -> int:
     return size
 
 
+def item_size_within(limit: int, item: Mapping[str, Any]) -> int | None:
+    """The size of an item, or None if it is above `limit`, found out without looking at much more than that.
+
+    An update may put one large value into hundreds of attributes: its result is there at once, and takes long to walk.
+    """
+    size = texts_size(item)
+    for value in item.values():
+        size += value_size(value)
+        if size > limit:
+            return None
+    return size if size <= limit else None
+
+
 def value_size(value: Mapping[str, Any]) -> int:
     """The size of one attribute value, such as {"S": "x"}."""
     [(kind, content)] = value.items()

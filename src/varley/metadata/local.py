@@ -45,7 +45,12 @@ import lmdb
 
 from varley.errors import Damaged, DiskFull, LogFailed, ReadOnly, WorldError
 from varley.metadata.store import ABSENT, Change, Entry
-from varley.storage.lmdb_engine import structure_problems
+from varley.storage.lmdb_engine import (
+    is_for_lack_of_space,
+    make_environment,
+    open_environment,
+    structure_problems,
+)
 
 _FORMAT_VERSION: Final = 1
 _HEADER: Final = struct.Struct("<B3xIQ")
@@ -59,19 +64,23 @@ T = TypeVar("T")
 class LocalStore:
     """See store.Store. Made by `open`."""
 
-    def __init__(self, folder: str, disk: ThreadPoolExecutor) -> None:
+    def __init__(self, folder: str, disk: ThreadPoolExecutor, *, is_read_only: bool) -> None:
         self._folder = folder
         self._disk = disk
-        self._environment: Any = None    # set by _open; used only on the disk thread
+        self._is_read_only = is_read_only
+        # Set by _open; used only on the disk thread. None: nothing was ever stored, and nothing can be.
+        self._environment: Any = None
         self._failure: WorldError | None = None    # why no more changes are made; set once
 
     @classmethod
-    async def open(cls, folder: str) -> LocalStore:
+    async def open(cls, folder: str, *, is_read_only: bool = False) -> LocalStore:
         """The store in `folder`, which is made if it is not there.
 
-        Raises DiskFull, ReadOnly or Damaged.
+        With `is_read_only` nothing is made or touched, and every change raises ReadOnly. Raises DiskFull, ReadOnly
+        or Damaged.
         """
-        store = cls(folder, ThreadPoolExecutor(1, thread_name_prefix="varley-metadata"))
+        disk = ThreadPoolExecutor(1, thread_name_prefix="varley-metadata")
+        store = cls(folder, disk, is_read_only=is_read_only)
         try:
             await store._on_disk_thread(store._open)
         except BaseException:
@@ -91,7 +100,8 @@ class LocalStore:
 
     async def close(self) -> None:
         """Wait for what is under way, and give the file back."""
-        await self._on_disk_thread(self._environment.close)
+        if self._environment is not None:
+            await self._on_disk_thread(self._environment.close)
         self._disk.shutdown(wait=False)
 
     async def _on_disk_thread(self, work: Callable[[], T]) -> T:
@@ -102,25 +112,30 @@ class LocalStore:
 
     def _open(self) -> None:
         with self._telling("open"):
-            os.makedirs(self._folder, exist_ok=True)
-            size = os.path.getsize(self._file) if os.path.exists(self._file) else 0
-            if size:
-                problems = structure_problems(self._folder)
-                if problems:
-                    raise self._damaged(f"Its structure is damaged: {problems[0]}")
-            self._environment = lmdb.open(self._folder, map_size=max(_MAP_BYTES_MIN, 2 * size))
-            _make_names_durable(self._folder)
+            if not self._is_read_only:
+                make_environment(self._folder)
+            elif not os.path.exists(self._file):
+                return
+            problems = structure_problems(self._folder)
+            if problems:
+                raise self._damaged(f"Its structure is damaged: {problems[0]}")
+            map_bytes = max(_MAP_BYTES_MIN, 2 * os.path.getsize(self._file))
+            self._environment = open_environment(self._folder, is_read_only=self._is_read_only, map_size=map_bytes)
             with self._environment.begin() as transaction:
                 self._revision(transaction)
 
     def _get(self, key: str) -> Entry | None:
+        if self._environment is None:
+            return None
         with self._telling("read"), self._environment.begin() as transaction:
             raw = transaction.get(key.encode())
             return None if raw is None else self._unpack(key.encode(), raw)
 
     def _list(self, prefix: str) -> Sequence[Entry]:
         wanted = prefix.encode()
-        found = []
+        found: list[Entry] = []
+        if self._environment is None:
+            return found
         with self._telling("read"), self._environment.begin() as transaction, transaction.cursor() as cursor:
             more = cursor.set_range(wanted) if wanted else cursor.first()
             while more:
@@ -135,6 +150,11 @@ class LocalStore:
     def _compare_and_set(self, changes: Sequence[Change]) -> int | None:
         if self._failure is not None:
             raise self._failure
+        if self._is_read_only:
+            raise ReadOnly(
+                "The data folder is read-only: tables cannot be made, changed or deleted",
+                path=self._folder, operation="write",
+            )  # fmt: skip
         while True:
             try:
                 with self._telling("write"), self._environment.begin(write=True) as transaction:
@@ -196,7 +216,7 @@ class LocalStore:
             raise self._damaged(str(error)) from error
         except (lmdb.Error, OSError) as error:
             code = error.errno if isinstance(error, OSError) else _code_in(str(error))
-            if code in (errno.ENOSPC, errno.EDQUOT):
+            if is_for_lack_of_space(error, self._folder):
                 raise DiskFull(
                     "No space for metadata", path=self._folder, operation=operation, hint="Make room, try again"
                 ) from error
@@ -235,17 +255,7 @@ def _crc(key: bytes, version: int, value: bytes) -> int:
 
 def _code_in(text: str) -> int | None:
     """The errno that an lmdb.Error tells in words."""
-    for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):
+    for code in (errno.EROFS, errno.EACCES, errno.EPERM):
         if os.strerror(code) in text:
             return code
     return None
-
-
-def _make_names_durable(folder: str) -> None:
-    """A new file is on disk only when the folders that name it are."""
-    for path in (folder, os.path.dirname(os.path.abspath(folder))):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -13,19 +13,26 @@ may be in the page or not, as DynamoDB has it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
 
 import msgspec
 
 from varley.item.stored import HEADER_BYTES, item_size
 from varley.limits import PAGE_BYTES_MAX
-from varley.storage.tree import Tree
 
 _decode = msgspec.json.decode
 
 Item = dict[str, dict[str, Any]]
-Range = tuple[Tree, bytes, bytes | None]    # [low, high) of one partition's applied state
+
+
+class Rows(Protocol):
+    """Rows in key order: a partition's applied state (storage.tree.Tree), or something laid over several."""
+
+    def scan(self, low: bytes, high: bytes | None, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]: ...
+
+
+Range = tuple[Rows, bytes, bytes | None]    # [low, high) of it
 
 
 class Page:

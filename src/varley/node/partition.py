@@ -64,7 +64,7 @@ class Partition:
         self._speculative = replica.speculative
         self._now_us = now_us
         self._pressure = pressure
-        self.last_timestamp_us = 0    # never decreases; above every row's timestamp
+        self.last_timestamp_us = 0    # of the newest write since the start; never decreases
         self.tree = replica.tree
         self.get = replica.tree.get    # the applied state of one row: (key) -> stored value | None
 

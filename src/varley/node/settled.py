@@ -4,7 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from varley.node.replica import Proposal
+from varley.node.replica import Proposal, Waiter
+
+
+def reply_when_settled(waiter: Waiter, read: Callable[[], bytes]) -> Callable[[BaseException | None], None]:
+    """What to call when an undecided slot is settled, to answer `waiter` with what `read` gives then."""
+
+    def release(error: BaseException | None) -> None:
+        if error is not None:
+            waiter.fail(error)
+            return
+        try:
+            answer = read()
+        except Exception as failure:    # nobody else would tell the client
+            waiter.fail(failure)
+        else:
+            waiter.reply(answer)
+
+    return release
 
 
 def when_settled(proposals: Sequence[Proposal], then: Callable[[BaseException | None], None]) -> None:

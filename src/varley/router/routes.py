@@ -25,7 +25,7 @@ from varley.table.table_name import table_name
 class Route:
     """One table, as requests see it."""
 
-    __slots__ = ("_lows", "_only", "counts", "keys", "name", "partitions")
+    __slots__ = ("_lows", "_only", "counts", "is_closed", "keys", "name", "partitions")
 
     def __init__(
         self, name: str, keys: KeyCodec, lows: Sequence[bytes], partitions: Sequence[Partition], counters: Counters
@@ -33,6 +33,7 @@ class Route:
         assert len(lows) == len(partitions) > 0
         assert lows[0] == b"" and list(lows) == sorted(lows)
         self.name = name
+        self.is_closed = False    # the table was deleted
         self.keys = keys
         self.counts = _Counts(counters, name)    # operation -> its counters on this table
         self.partitions = list(partitions)
@@ -108,7 +109,7 @@ class Router:
 
     async def close_partitions(self, described: Described) -> None:
         """Serve a deleted table no more, and remove what its partitions held."""
-        del self._routes[described.table.name]
+        self._routes.pop(described.table.name).is_closed = True
         self.counters.forget_table(described.table.name)
         for each in described.partitions:
             await self._node.remove_group(each.group)

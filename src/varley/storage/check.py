@@ -41,7 +41,9 @@ from varley.storage.lmdb_engine import (
     CRC_BYTES,
     DATA_FILE,
     INTACT,
+    LOCK_FILE,
     META_KEY,
+    NEW_DATA_FILE,
     decode_meta,
     structure_problems,
 )
@@ -57,7 +59,6 @@ TREES: Final = "trees"
 
 _IDENTITY: Final = "identity.json"
 _TOP: Final = frozenset((_IDENTITY, "identity.json.new", "lock", LOG, TREES, "metadata"))
-_LOCK_FILE: Final = "lock.mdb"
 _KEY_BYTES_MIN: Final = len(ITEM_SPACE) + PARTITION_HASH_BYTES
 _KEY_BYTES_MAX: Final = _KEY_BYTES_MIN + SORT_KEY_BYTES_MAX
 _STEPS_PER_PROGRESS: Final = 1000
@@ -210,7 +211,7 @@ class _Walk:
 
     def _tree(self, path: str, folder: str, group: int) -> None:
         for name in self._names(path):
-            if name not in (DATA_FILE, _LOCK_FILE):
+            if name not in (DATA_FILE, LOCK_FILE, NEW_DATA_FILE):
                 self._find(os.path.join(path, name), "not a file of Varley's", group=group)
         data = os.path.join(path, DATA_FILE)
         self._progress(data)

@@ -67,6 +67,7 @@ SLICE_BYTES: Final = 64 * 1024          # (a checksum and two copies of 64 KB ta
 PAUSE_SECONDS_MIN: Final = 0.001
 PAUSE_SECONDS_MAX: Final = 0.050
 PAUSE_RATIO: Final = 1.0                # a pause lasts so many times as long as the slice before it
+PAUSE_SECONDS_HURRIED: Final = 0.00005  # never 0: see above
 
 _BUCKETED_PER_SLICE: Final = 512        # 0.15 us each
 _SORTED_AT_ONCE: Final = 256            # 0.1 ms
@@ -123,35 +124,55 @@ class Checkpointer:
             job()
 
     def _checkpoint(self, tree: Tree, frozen: Frozen) -> None:
+        frozen_bytes = max(frozen.overlay.bytes, 1)
+        # The tree belongs to the loop, which adds to this number meanwhile; any of its values will do.
+        self._pace.urgency = lambda: tree.overlay_bytes / frozen_bytes - 1.0
         try:
             write_frozen(frozen, self._pace)
         except WorldError as error:
             self._on_failure(error, tree, frozen)
+        except Exception as error:
+            # A bug. If this thread died of it, no checkpoint would ever end, and memory and log would only grow.
+            failure = WorldError(f"A checkpoint failed: {error!r}", operation="write",
+                                 hint="Restart the server: it recovers the tree from the log.")  # fmt: skip
+            failure.__cause__ = error
+            self._on_failure(failure, tree, frozen)
         else:
             self._on_done(tree, frozen)
 
     def _free(self, frozen: Frozen) -> None:
+        self._pace.urgency = _no_urgency
         while frozen.overlay.free(8 * SLICE_ROWS):
             self._pace()
 
 
 class Pace:
-    """Called between two slices of work: sleeps for as long as the last slice took, within bounds."""
+    """Called between two slices of work: sleeps for as long as the last slice took, within bounds, or for less.
 
-    __slots__ = ("_clock", "_resumed", "_wait", "is_hurried")
+    `urgency` gives how much less: 0.0 nothing, 1.0 and above nearly all.
+    """
+
+    __slots__ = ("_clock", "_resumed", "_wait", "is_hurried", "urgency")
 
     def __init__(self, wait: Callable[[float], None], clock: Callable[[], float] = time.perf_counter) -> None:
         self._wait = wait
         self._clock = clock
         self._resumed = clock()
         self.is_hurried = False
+        self.urgency: Callable[[], float] = _no_urgency
 
     def __call__(self) -> None:
-        if self.is_hurried:
-            return
-        took = self._clock() - self._resumed
-        self._wait(min(max(took * PAUSE_RATIO, PAUSE_SECONDS_MIN), PAUSE_SECONDS_MAX))
+        pause = PAUSE_SECONDS_HURRIED
+        if not self.is_hurried:
+            took = self._clock() - self._resumed
+            usual = min(max(took * PAUSE_RATIO, PAUSE_SECONDS_MIN), PAUSE_SECONDS_MAX)
+            pause = max(usual * (1.0 - self.urgency()), PAUSE_SECONDS_HURRIED)
+        self._wait(pause)
         self._resumed = self._clock()
+
+
+def _no_urgency() -> float:
+    return 0.0
 
 
 def write_frozen(frozen: Frozen, pause: Pause) -> None:

@@ -30,6 +30,20 @@ LMDB checks none of the bytes that it reads, so Varley does. What is caught, and
 Rejected: a checksum per page in a side file (LMDB does not say which pages a transaction wrote), a hash tree over
 the rows or a link from each row to its neighbour (they do prove absence, but a write then rewrites its neighbours).
 
+Making the file
+===============
+
+LMDB writes the first two pages of a new file without a sync, and its lock file through a memory map. A power cut soon
+after could leave a file without those pages, which is what a damaged tree looks like; a full disk would end the
+process with SIGBUS when the lock file's page cannot be had. So the lock file's space is reserved first, and a new file
+is made under another name, synced, and only then given its own: whatever has the name `data.mdb` was a sound tree once.
+
+Only reading
+============
+
+On a disk that takes no writes there is no lock file either: whoever opens a tree for reading only has the data folder's
+lock, and knows that nobody writes.
+
 The map
 =======
 
@@ -53,12 +67,14 @@ import lmdb
 import lmdb.verify
 from google_crc32c import value as _crc32c
 
-from varley.errors import Damaged, DiskFull, ReadOnly, WorldError
+from varley.errors import Damaged, DiskFull, Exhausted, ReadOnly, WorldError
 from varley.storage import long_keys
 from varley.storage.long_keys import LMDB_KEY_BYTES_MAX, ROWS_END
 from varley.storage.tree import NOTHING, Applied, Entry
 
 DATA_FILE: Final = "data.mdb"
+NEW_DATA_FILE: Final = "data.mdb.new"     # while it is being made
+LOCK_FILE: Final = "lock.mdb"
 CRC_BYTES: Final = 4
 PAGE_BYTES_MAX: Final = 65536   # LMDB's; its page is the operating system's, 4096 nearly everywhere
 
@@ -69,6 +85,12 @@ _META: Final = struct.Struct("<HH4xQQQQ")
 
 _MAP_BYTES_MIN: Final = 1 << 30
 _MAP_PAGES_PER_ROW: Final = 12  # a row copies its path and may split each page of it: 2 * depth + 1, depth <= 5
+_LOCK_FILE_BYTES: Final = 16384 # more than LMDB uses for 126 readers
+_LIBRARY: Final = 0             # LMDB 0.9, whatever the environment variable of py-lmdb says: docs/formats.md says so
+_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+_PROBE_FILE: Final = "probe"
+_PROBE_BYTES: Final = 1 << 20   # about a transaction
 _pack_crc = struct.Struct("<I").pack
 
 # Appending to bytes their own CRC32C, little-endian, always gives this CRC32C. So a check needs no cutting.
@@ -78,22 +100,23 @@ INTACT: Final = 0x48674BC7
 class LmdbEngine:
     """See tree.Engine. `folder`: the replica's own folder, which need not exist yet; its parent must.
 
-    Raises Damaged if the tree in it is not one that Varley has written, or is cut short.
+    Raises Damaged if the tree in it is not one that Varley has written, or is cut short; DiskFull, ReadOnly or
+    WorldError if the system cannot open it. With `is_read_only` nothing in the folder is touched.
     """
 
     __slots__ = (
-        "_cursor", "_env", "_is_broken", "_is_folder_durable", "_look_up", "_map_bytes", "_txn", "applied", "folder",
+        "_cursor", "_env", "_is_broken", "_is_read_only", "_look_up", "_map_bytes", "_txn", "applied", "folder",
         "group", "has_partial_checkpoint",
     )  # fmt: skip
 
-    def __init__(self, folder: str, group: int) -> None:
+    def __init__(self, folder: str, group: int, *, is_read_only: bool = False) -> None:
         self.folder = folder
         self.group = group
         self.applied: Applied = NOTHING
         self.has_partial_checkpoint = False # rows of slots above applied.slot may be in the file; the log has them
         self._map_bytes = _MAP_BYTES_MIN
         self._is_broken = False             # a write failed in a way that only opening anew can repair
-        self._is_folder_durable = False     # the names of the file and of its folder are on disk
+        self._is_read_only = is_read_only
         self._env: Any = None               # None: no file yet. Made by the checkpoint thread
         self._txn: Any = None               # the loop's read transaction; None: it sees no file
         self._look_up: Any = _no_row        # _txn.get
@@ -184,11 +207,21 @@ class LmdbEngine:
             need += (self._env.info()["last_pgno"] + 1) * 4096
         if need <= self._map_bytes:
             return
-        self._map_bytes = 1 << need.bit_length()
+        map_bytes = 1 << need.bit_length()
         if self._env is not None:
             self._stop_reading()
-            self._env.set_mapsize(self._map_bytes)
+            # If the system has no more addresses, the environment is unusable: reads must say so, not find nothing.
+            self._look_up = _unreadable
+            try:
+                self._env.set_mapsize(map_bytes)
+            except (lmdb.Error, MemoryError, OSError) as error:
+                self._is_broken = True
+                raise WorldError(
+                    f"The tree cannot grow: {error}", path=self.path, operation="map",
+                    hint="Give the process more address space (ulimit -v), then start it again.",
+                ) from error  # fmt: skip
             self._start_reading()
+        self._map_bytes = map_bytes
 
     def close(self) -> None:
         self._stop_reading()
@@ -201,6 +234,7 @@ class LmdbEngine:
 
     def write(self, rows: Iterator[tuple[bytes, bytes | None]], applied: Applied | None) -> None:
         """See tree.Engine."""
+        assert not self._is_read_only
         if self._is_broken:
             raise WorldError(
                 "An earlier write to this tree failed", path=self.path, operation="write",
@@ -208,16 +242,12 @@ class LmdbEngine:
             )  # fmt: skip
         try:
             if self._env is None:
-                os.makedirs(self.folder, exist_ok=True)
+                make_environment(self.folder)
                 self._env = self._open()
             with self._env.begin(write=True) as txn:
                 for key, value in rows:
                     _write_row(txn, key, value)
                 self._write_meta(txn, applied)
-            if not self._is_folder_durable:
-                _sync_folder(self.folder)
-                _sync_folder(os.path.dirname(self.folder))
-                self._is_folder_durable = True
         except (lmdb.Error, OSError) as error:
             raise self._failed_write(error) from error
         self.has_partial_checkpoint = applied is None
@@ -231,11 +261,14 @@ class LmdbEngine:
 
     def _failed_write(self, error: Exception) -> WorldError:
         code = error.errno if isinstance(error, OSError) else _code_of(error)
-        if code in (errno.ENOSPC, errno.EDQUOT):
+        if is_for_lack_of_space(error, self.folder):
             return DiskFull("No space for a checkpoint", path=self.path, operation="write",
                             hint="The log keeps everything; the checkpoint is tried again.")  # fmt: skip
         if code == errno.EROFS:
             return ReadOnly("The disk does not take writes", path=self.path, operation="write")
+        if self._env is None and code in _EXHAUSTED:    # it was not even opened
+            return Exhausted(f"A tree cannot be opened: {error}", path=self.path, operation="open",
+                             hint="Allow this process more open files (ulimit -n), or close connections.")  # fmt: skip
         # After a failed write or sync nobody knows what is on disk. Copy-on-write keeps the last transaction safe.
         self._is_broken = True
         return WorldError(f"A checkpoint failed: {error}", path=self.path, operation="write",
@@ -247,10 +280,10 @@ class LmdbEngine:
         # lock=True although one process owns the file: it is LMDB's table of readers that keeps the writer from
         # using again the pages that the loop's read transaction sees. sync: each commit is durable.
         # readahead off: rows are read one at a time from anywhere.
-        return lmdb.open(
-            self.folder, map_size=self._map_bytes, mode=0o700, max_readers=8, max_spare_txns=1, readahead=False,
-            lib_version=0,  # LMDB 0.9, whatever the environment variable of py-lmdb says: docs/formats.md says so
-        )
+        return open_environment(
+            self.folder, is_read_only=self._is_read_only,
+            map_size=self._map_bytes, max_readers=8, max_spare_txns=1, readahead=False,
+        )  # fmt: skip
 
     def _open_existing(self) -> None:
         length = os.path.getsize(self.path)
@@ -272,7 +305,12 @@ class LmdbEngine:
             self._read_meta()
         except lmdb.Error as error:
             self.close()
+            if _code_of(error) is not None:
+                raise self._failed_write(error) from error
             raise self._damaged("The tree cannot be opened", META_KEY) from error
+        except OSError as error:
+            self.close()
+            raise self._failed_write(error) from error
         except Damaged:
             self.close()
             raise
@@ -288,6 +326,51 @@ class LmdbEngine:
             problem, path=self.path, group=self.group,
             hint=f"LMDB key {physical.hex()}. Stop the server, run `varley check`, restore the folder from a copy.",
         )  # fmt: skip
+
+
+def make_environment(folder: str) -> None:
+    """Make an empty LMDB environment in `folder`, durably, unless there is one; make the folder too.
+
+    Raises OSError and lmdb.Error.
+    """
+    path = os.path.join(folder, DATA_FILE)
+    if os.path.exists(path):
+        return
+    os.makedirs(folder, exist_ok=True)
+    _reserve(os.path.join(folder, LOCK_FILE), _LOCK_FILE_BYTES)
+    new_path = os.path.join(folder, NEW_DATA_FILE)
+    if os.path.exists(new_path):
+        os.remove(new_path)     # an earlier attempt came so far
+    new = lmdb.open(new_path, subdir=False, lock=False, mode=0o700, map_size=_MAP_BYTES_MIN, lib_version=_LIBRARY)
+    try:
+        new.sync(True)
+    finally:
+        new.close()
+    os.rename(new_path, path)
+    _sync_folder(folder)
+    _sync_folder(os.path.dirname(os.path.abspath(folder)))
+
+
+def open_environment(folder: str, *, is_read_only: bool = False, **options: Any) -> Any:
+    """The LMDB environment in `folder`, which exists. `options` are lmdb.open's. Raises OSError and lmdb.Error."""
+    if not is_read_only:
+        _reserve(os.path.join(folder, LOCK_FILE), _LOCK_FILE_BYTES)
+    return lmdb.open(
+        folder, readonly=is_read_only, lock=not is_read_only, create=False, mode=0o700, lib_version=_LIBRARY, **options
+    )
+
+
+def _reserve(path: str, size: int) -> None:
+    """Make sure that the first `size` bytes of a file have their place on the disk."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o700)
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, size)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def encode_meta(group: int, applied: Applied, *, is_partial: bool) -> bytes:
@@ -349,6 +432,10 @@ def _write_row(txn: Any, key: bytes, value: bytes | None) -> None:
         txn.put(pointer, _pack_crc(_crc32c(pointer)))
 
 
+def _unreadable(key: bytes) -> bytes | None:
+    raise WorldError("The tree can no longer be read", operation="read", hint="Start the server again.")
+
+
 def _no_row(key: bytes) -> None:
     """What a look-up gives while there is no file."""
     return
@@ -366,10 +453,33 @@ def _sync_folder(folder: str) -> None:
         os.close(descriptor)
 
 
+def is_for_lack_of_space(error: Exception, folder: str) -> bool:
+    """Whether LMDB or the system failed in `folder` because the disk is full.
+
+    LMDB calls a write that was cut short, which is how a full disk begins, an input/output error. That is tried out,
+    then: to take a full disk for a broken one would stop the server, and the other way round does no harm, since a
+    transaction that is tried again writes all of its pages again.
+    """
+    code = error.errno if isinstance(error, OSError) else _code_of(error)
+    if code != errno.EIO:
+        return code in _NO_SPACE
+    path = os.path.join(folder, _PROBE_FILE)
+    try:
+        _reserve(path, _PROBE_BYTES)
+    except OSError as refusal:
+        return refusal.errno in _NO_SPACE
+    finally:
+        try:
+            os.remove(path)
+        except OSError:
+            pass    # it was not even made
+    return False
+
+
 def _code_of(error: Exception) -> int | None:
     """The errno in an lmdb.Error, which LMDB gives as its text."""
     text = str(error)
-    for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+    for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
         if os.strerror(code) in text:
             return code
     return None

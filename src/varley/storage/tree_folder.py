@@ -17,15 +17,16 @@ from varley.storage.memory_engine import MemoryEngine
 class TreeFolder:
     """The trees in a data folder. `open` is cheap; `remove` and `groups` block on the disk."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, is_read_only: bool = False) -> None:
         self.path = path
+        self._is_read_only = is_read_only
 
     def open(self, group: int) -> LmdbEngine:
         """The engine of a group; nothing is written before its first checkpoint. Raises Damaged."""
-        return LmdbEngine(self.folder_of(group), group)
+        return LmdbEngine(self.folder_of(group), group, is_read_only=self._is_read_only)
 
     def remove(self, group: int) -> None:
-        """Remove the tree of a group, if it has one. Its engine is closed."""
+        """Remove the tree of a group, if it has one and can be removed. Its engine is closed."""
         shutil.rmtree(self.folder_of(group), ignore_errors=True)
 
     def groups(self) -> list[int]:

@@ -21,6 +21,7 @@ ScalarKind = Literal["S", "N", "B"]
 BillingMode = Literal["PROVISIONED", "PAY_PER_REQUEST"]
 TableClass = Literal["STANDARD", "STANDARD_INFREQUENT_ACCESS"]
 TableStatus = Literal["CREATING", "ACTIVE", "UPDATING", "DELETING"]
+ContributorInsightsMode = Literal["ACCESSED_AND_THROTTLED_KEYS", "THROTTLED_KEYS"]
 
 _DAY_SECONDS: Final = 86_400
 
@@ -108,6 +109,15 @@ class Encryption(Stored, frozen=True, kw_only=True):
     key: str | None = None    # id, alias or ARN as the client gave it; None: the account's default key
 
 
+class ContributorInsights(Stored, frozen=True, kw_only=True):
+    """What was last asked of CloudWatch Contributor Insights for a table, or for one of its indexes."""
+
+    enabled: bool
+    mode: ContributorInsightsMode    # kept when they are disabled
+    updated_at: float    # epoch seconds
+    rules_since: float    # when they were last enabled; the names of the rules end in it
+
+
 class Table(Stored, frozen=True, kw_only=True):
     """One table. Times are epoch seconds."""
 
@@ -128,6 +138,11 @@ class Table(Stored, frozen=True, kw_only=True):
     deletion_protection: bool = False
     encryption: Encryption | None = None
     tags: dict[str, str] = {}    # noqa: RUF012 - a Struct copies its defaults
+    time_to_live_attribute: str | None = None    # None: items do not expire
+    time_to_live_changed_at: float | None = None    # the last time they began or ceased to; None: never
+    resource_policy: str | None = None    # JSON, as api/resource_policy.py writes it
+    resource_policy_revision: int = 0    # of the last change of the policy, its removal too; only ever grows
+    contributor_insights: dict[str, ContributorInsights] = {}    # noqa: RUF012 - by index; "" is the table itself
 
     def __post_init__(self) -> None:
         assert {each.name for each in self.attribute_definitions} == set(self.key_schema.names)
@@ -135,6 +150,8 @@ class Table(Stored, frozen=True, kw_only=True):
         assert self.on_demand is None or self.billing_mode == "PAY_PER_REQUEST"
         assert self.warm.read_units >= self.provisioned.read_units
         assert self.warm.write_units >= self.provisioned.write_units
+        assert self.time_to_live_attribute is None or self.time_to_live_changed_at is not None
+        assert self.resource_policy is None or self.resource_policy_revision > 0
 
 
 def to_json(table: Table) -> bytes:

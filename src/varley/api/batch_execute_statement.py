@@ -1,0 +1,277 @@
+"""BatchExecuteStatement: up to 25 statements of PartiQL, all reads of one item or all writes, each by itself.
+
+What is wrong with one statement is told in its place, and the others are run. The whole batch is refused, and nothing
+is run, if reads and writes are mixed or two statements are about the same item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from varley.api import capacity
+from varley.api.constraints import NOT_NULL, Each, Length, Members, check
+from varley.api.execute_statement import CAPACITY, ON_FAILURE, PARAMETERS, STATEMENT
+from varley.api.requests import AttributeValue, Request, Structure, decoder
+from varley.api.selection import Selection
+from varley.api.services import Services
+from varley.api.statement import StatementWrite, check_parameters, read_of, route_of, write_of
+from varley.api.writes import Terms
+from varley.errors import ApiError, ValidationError, WorldError
+from varley.expression import partiql
+from varley.http.call import Call
+from varley.http.wire import as_api_error
+from varley.item.stored import item_size
+from varley.item.units import read_units, write_units
+from varley.limits import PARTIQL_BATCH_STATEMENTS_MAX
+from varley.node.settled import when_settled
+from varley.router.routes import Route
+
+_encode = msgspec.json.encode
+
+
+class BatchStatementRequest(Structure):
+    statement: str | None = None
+    parameters: list[AttributeValue] | None = None
+    consistent_read: bool | None = None
+    return_values_on_condition_check_failure: str | None = None
+
+
+class BatchExecuteStatementRequest(Request):
+    statements: list[BatchStatementRequest] | None = None
+    return_consumed_capacity: str | None = None
+
+
+_decode = decoder(BatchExecuteStatementRequest)
+
+_MEMBERS: Final = Members(
+    return_consumed_capacity=CAPACITY,
+    statements=(
+        NOT_NULL,
+        Length(1, PARTIQL_BATCH_STATEMENTS_MAX),
+        Each(
+            Members(
+                return_values_on_condition_check_failure=ON_FAILURE,
+                parameters=PARAMETERS,
+                statement=STATEMENT,
+            )
+        ),
+    ),
+)
+
+# The names that errors have in a batch, where they are not those they have elsewhere without "Exception".
+_ERROR_CODES: Final = {
+    "ValidationException": "ValidationError",
+    "ThrottlingException": "ThrottlingError",
+    "ServiceUnavailable": "InternalServerError",
+}
+
+
+class _Slot:
+    """One statement and what becomes of it. It waits for its write; `done` is called once it is settled."""
+
+    __slots__ = ("_done", "_error", "_item", "consistent", "operation", "request", "route", "units")
+
+    def __init__(self, request: BatchStatementRequest) -> None:
+        self.request = request
+        self.consistent = bool(request.consistent_read)
+        self.route: Route | None = None    # once it is known that there is such a table
+        self.operation: Selection | StatementWrite | None = None    # None if the statement is refused
+        self.units = 0.0
+        self._item: Any = None
+        self._error: ApiError | None = None
+        self._done: Callable[[], None] | None = None
+
+    def bind(self, services: Services, statement: partiql.Statement, parameters: Sequence[Any]) -> None:
+        """Raises ApiError if the statement is refused."""
+        values = statement.values(parameters)
+        self.route = route = route_of(services, statement)
+        if isinstance(statement, partiql.Read):
+            selection = read_of(statement, values, route)
+            if not selection.is_whole_key:
+                raise ValidationError(
+                    "Select statements within BatchExecuteStatement must specify the primary key in the where clause."
+                )
+            self.operation = selection
+            return
+        on_failure = self.request.return_values_on_condition_check_failure
+        self.operation = write_of(
+            statement, values, route, lambda return_values: _Terms(route, _OPERATION, return_values, on_failure)
+        )
+
+    def row(self) -> tuple[str, bytes] | None:
+        """The table and the row that the statement is about."""
+        if self.route is None or self.operation is None:
+            return None
+        if isinstance(self.operation, Selection):
+            return self.route.name, self.operation.ranges[0].low
+        return self.route.name, self.operation.key
+
+    def read(self) -> None:
+        if not isinstance(self.operation, Selection):
+            return
+        try:
+            found, size = self.operation.one()
+        except WorldError as error:
+            self.refuse(as_api_error(error))
+            return
+        self._item = None if found is None else msgspec.Raw(found)
+        self.units = read_units(size, self.consistent)
+        self.operation.route.counts[_OPERATION].consumed_read_units += self.units
+
+    def write(self, done: Callable[[], None]) -> None:
+        """Run the write; `done` is called when it is settled, perhaps before this returns."""
+        self._done = done
+        if self.operation is None or isinstance(self.operation, Selection):
+            done()
+            return
+        assert self.route is not None
+        try:
+            answer = self.route.partition_of(self.operation.key).write(self.operation, self)
+        except ApiError as refusal:
+            self.fail(refusal)
+        else:
+            if answer is not None:
+                self.reply(answer)
+
+    def reply(self, body: bytes) -> None:
+        written = _decode_written(body)
+        self.units = written.units
+        self._item = None if written.attributes is msgspec.UNSET else written.attributes
+        self._settle()
+
+    def fail(self, error: BaseException) -> None:
+        self.refuse(as_api_error(error))
+        self._settle()
+
+    def refuse(self, error: ApiError) -> None:
+        self.operation = None
+        self._error = error
+
+    def response(self) -> dict[str, Any]:
+        """Its element of Responses."""
+        members: dict[str, Any] = {}
+        if self._error is not None:
+            code = self._error.code
+            members["Error"] = {
+                "Code": _ERROR_CODES.get(code, code.removesuffix("Exception")),
+                "Message": self._error.message,
+            }
+            item = getattr(self._error, "item", None)
+            if item is not None:
+                members["Error"]["Item"] = item
+        if self.route is not None:
+            members["TableName"] = self.route.name
+        if self._item is not None:
+            members["Item"] = self._item
+        return members
+
+    def _settle(self) -> None:
+        assert self._done is not None
+        self._done()
+
+
+_OPERATION: Final = "BatchExecuteStatement"
+
+
+class _Written(msgspec.Struct):
+    """What a write of a batch answers to its slot."""
+
+    units: float
+    attributes: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_decode_written = msgspec.json.Decoder(_Written).decode
+
+
+class _Terms(Terms):
+    __slots__ = ()
+
+    def answer(self, attributes: bytes, old: bytes | None, new_size: int) -> bytes:
+        units = write_units(0 if old is None else item_size(old), new_size)
+        return _encode(_Written(units, msgspec.Raw(attributes) if attributes else msgspec.UNSET))
+
+
+def run(services: Services, call: Call) -> bytes | None:
+    request = _decode(call.body)
+    check(_MEMBERS, request)
+    assert request.statements is not None
+    slots = [_Slot(each) for each in request.statements]
+    statements = _parse(slots)
+    kinds = {isinstance(statement, partiql.Read) for _, statement, _ in statements}
+    if len(kinds) > 1:
+        raise ValidationError("Read and write requests together in the same batch is not supported.")
+    for slot, statement, parameters in statements:
+        try:
+            slot.bind(services, statement, parameters)
+        except ApiError as refusal:
+            slot.refuse(refusal)
+    rows = [row for slot in slots if (row := slot.row()) is not None]
+    if len(set(rows)) < len(rows):
+        raise ValidationError("Provided list of item keys contains duplicates")
+    mode = request.return_consumed_capacity
+    if kinds == {True}:
+        return _read(slots, mode, call)
+    left = len(slots)
+
+    def settled() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            call.reply(_body(slots, mode))
+
+    for slot in slots:
+        slot.write(settled)
+    return None
+
+
+def _parse(slots: list[_Slot]) -> list[tuple[_Slot, partiql.Statement, list[Any]]]:
+    """The statements that are well formed; the slots of others are refused. Raises ValidationError for parameters."""
+    given = [check_parameters(slot.request.parameters) for slot in slots]
+    found = []
+    for slot, parameters in zip(slots, given, strict=True):
+        assert slot.request.statement is not None
+        try:
+            found.append((slot, partiql.parse(slot.request.statement), parameters))
+        except ApiError as refusal:
+            slot.refuse(refusal)
+    return found
+
+
+def _read(slots: list[_Slot], mode: str | None, call: Call) -> bytes | None:
+    undecided = [
+        proposal
+        for slot in slots
+        if slot.consistent and isinstance(slot.operation, Selection)
+        for proposal in slot.operation.undecided()
+    ]
+    if not undecided:
+        return _read_now(slots, mode)
+
+    def read_then_reply(error: BaseException | None) -> None:
+        if error is None:
+            call.reply(_read_now(slots, mode))
+        else:
+            call.fail(error)
+
+    when_settled(undecided, read_then_reply)
+    return None
+
+
+def _read_now(slots: list[_Slot], mode: str | None) -> bytes:
+    for slot in slots:
+        slot.read()
+    return _body(slots, mode)
+
+
+def _body(slots: list[_Slot], mode: str | None) -> bytes:
+    members: dict[str, Any] = {"Responses": [slot.response() for slot in slots]}
+    if mode is not None and mode != "NONE":
+        units: dict[str, float] = {}
+        for slot in slots:
+            if slot.route is not None and slot.units:
+                units[slot.route.name] = units.get(slot.route.name, 0.0) + slot.units
+        members["ConsumedCapacity"] = [capacity.consumed(table, cost, mode) for table, cost in units.items()]
+    return _encode(members)

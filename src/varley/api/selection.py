@@ -1,0 +1,284 @@
+"""What a SELECT reads: ranges of row keys, one after the other or merged, a page at a time.
+
+    nothing about the partition key            one range: every item
+    pk = 'a' AND sk > 5                        one range
+    pk = 'a' AND sk IN [1, 5]                  a range for each sort key
+    pk IN ['a', 'b'] AND sk > 5                a range for each partition key, in the order of the list,
+      … ORDER BY pk                            in the order of the partition keys,
+      … ORDER BY sk                            or merged: items come in the order of their sort keys
+    pk = 'a' AND sk = 5                        one item, as GetItem reads it
+
+A page ends where Query's does (node.page), and after so many partition keys of a list ([DG] "IN"). It says where it
+ended twice: as a LastEvaluatedKey, and as the NextToken (next_token.py) with which the client gets the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from heapq import merge
+from typing import NamedTuple
+
+import msgspec
+
+from varley.api import capacity, next_token
+from varley.api.expressions import Shape
+from varley.api.next_token import Place
+from varley.api.ranges import COLLECTION_BYTES, after
+from varley.errors import ValidationError
+from varley.http.call import Call
+from varley.item.stored import HEADER_BYTES, item_size
+from varley.item.units import read_units
+from varley.item.value import Item, check_item
+from varley.limits import PARTIQL_HASH_VALUES_PER_PAGE
+from varley.node.page import Page, Range
+from varley.node.partition import Partition
+from varley.node.replica import Proposal
+from varley.node.settled import when_settled
+from varley.router.routes import Route
+
+_encode = msgspec.json.encode
+_decode_item = msgspec.json.decode
+
+_SLICE_ROWS = 400    # as for Query and Scan, see ranges.py
+
+Row = tuple[bytes, bytes]
+
+
+class KeyRange(NamedTuple):
+    """Row keys in [low, high), with their space byte, all of one item collection (or every item)."""
+
+    collection: int    # the how-manieth of the statement's partition keys it belongs to
+    low: bytes
+    high: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A SELECT bound to its table."""
+
+    route: Route
+    ranges: Sequence[KeyRange]    # disjoint; in reading order, which is descending in a collection if `reverse`
+    passes: Callable[[Item], bool] | None
+    shape: Shape | None
+    reverse: bool = False
+    is_merged: bool = False
+    is_one_item: bool = False     # there can be no second: at most one range, of one key
+    is_filtered: bool = True      # there is more in the WHERE clause than one partition key and one sort key
+
+    @property
+    def is_whole_key(self) -> bool:
+        """Whether the WHERE clause is the key of one item and nothing else."""
+        return self.is_one_item and not self.is_filtered
+
+    def undecided(self) -> list[Proposal]:
+        """What a strong read has to wait for."""
+        if self.is_one_item:
+            found = [self._partition(each.low).undecided(each.low) for each in self.ranges]
+        else:
+            partitions = {
+                id(partition): partition
+                for each in self.ranges
+                for partition in self.route.partitions_over(each.low, each.high)
+            }
+            found = [partition.undecided_range() for partition in partitions.values()]
+        return [proposal for proposal in found if proposal is not None]
+
+    def one(self) -> tuple[bytes | None, int]:
+        """The one item, shaped, if it is there and passes; and its size (0: it is not there)."""
+        assert self.is_one_item
+        stored = self._partition(self.ranges[0].low).get(self.ranges[0].low) if self.ranges else None
+        if stored is None:
+            return None, 0
+        json = stored[HEADER_BYTES:]
+        size = item_size(stored)
+        if self.passes is None and self.shape is None:
+            return json, size
+        item = _decode_item(json)
+        if self.passes is not None and not self.passes(item):
+            return None, size
+        return json if self.shape is None else self.shape(item), size
+
+    def place_after(self, page: Page, begun: Place) -> Place | None:
+        """Where the page after this one begins; None if this was the last. `begun` is where this one began."""
+        if page.last is not None:
+            key = self.route.keys.key_of(_decode_item(page.last))
+            row = self.route.keys.row_key(key)
+            return Place(0 if self.is_merged else self._range_of(row), key)
+        end = self._end(begun)
+        return Place(end, None) if end < len(self.ranges) else None
+
+    def page_ranges(self, place: Place) -> list[Range]:
+        """What to read for the page that begins there. Raises ValidationError for a place that cannot be."""
+        row = None if place.key is None else self._row_of(place.key)
+        if self.is_merged:
+            if place.number != 0 or (row is not None and self._range_of(row) == len(self.ranges)):
+                raise next_token.invalid()
+            rows = MergedRows(self.route, self.ranges)
+            low, high = (b"", row) if self.reverse else (b"" if row is None else after(row), None)
+            return [(rows, low, high)]
+        if row is not None and self._range_of(row) != place.number:
+            raise next_token.invalid()
+        if place.number > len(self.ranges):
+            raise next_token.invalid()
+        ranges = list(self.ranges[place.number : self._end(place)])
+        if row is not None:
+            collection, low, high = ranges[0]
+            ranges[0] = KeyRange(collection, low, row) if self.reverse else KeyRange(collection, after(row), high)
+        return [
+            (partition.tree, each.low, each.high)
+            for each in ranges
+            for partition in self.route.partitions_over(each.low, each.high, reverse=self.reverse)
+        ]
+
+    def _end(self, place: Place) -> int:
+        """The number of the first range behind the page that begins at `place`."""
+        if self.is_merged or place.number >= len(self.ranges):
+            return len(self.ranges)
+        end = self.ranges[place.number].collection + PARTIQL_HASH_VALUES_PER_PAGE
+        return next((i for i, each in enumerate(self.ranges) if each.collection >= end), len(self.ranges))
+
+    def _range_of(self, row: bytes) -> int:
+        """The number of the range that holds this row key; len(ranges) if none does."""
+        return next((i for i, each in enumerate(self.ranges) if each.low <= row < each.high), len(self.ranges))
+
+    def _row_of(self, key: Item) -> bytes:
+        try:
+            check_item(key)
+            return self.route.keys.row_key(key)
+        except ValidationError:
+            raise next_token.invalid() from None
+
+    def _partition(self, row: bytes) -> Partition:
+        return self.route.partition_of(row)
+
+
+class MergedRows:
+    """The rows of several item collections in the order of their sort keys; equal ones in that of the collections.
+
+    To begin behind a row is to begin, in its collection and those before it, behind its sort key; and in those after
+    it, at its sort key.
+    """
+
+    __slots__ = ("_ranges", "_route")
+
+    def __init__(self, route: Route, ranges: Sequence[KeyRange]) -> None:
+        self._route = route
+        self._ranges = ranges
+
+    def scan(self, low: bytes, high: bytes | None, *, reverse: bool = False) -> Iterator[Row]:
+        """`low` is b"" or `after` a row's key, `high` is None or (reverse) a row's key: where to begin."""
+        row = (high or b"") if reverse else low[:-1]
+        prefix, sort = row[:COLLECTION_BYTES], row[COLLECTION_BYTES:]
+        numbers = {each.low[:COLLECTION_BYTES]: each.collection for each in self._ranges}
+        by_collection: dict[int, list[KeyRange]] = {}
+        for each in self._ranges:
+            if row:
+                each = _clipped(each, sort, is_behind=each.collection <= numbers[prefix], reverse=reverse)
+            by_collection.setdefault(each.collection, []).append(each)
+        return merge(
+            *(self._rows(ranges, reverse=reverse) for ranges in by_collection.values()),
+            key=lambda found: found[0][COLLECTION_BYTES:],
+            reverse=reverse,
+        )
+
+    def _rows(self, ranges: list[KeyRange], *, reverse: bool) -> Iterator[Row]:
+        for _, low, high in ranges:
+            if low < high:
+                for partition in self._route.partitions_over(low, high, reverse=reverse):
+                    yield from partition.tree.scan(low, high, reverse=reverse)
+
+
+def _clipped(each: KeyRange, sort: bytes, *, is_behind: bool, reverse: bool) -> KeyRange:
+    """What of a range is left to read; `is_behind` if its row with this sort key has been read."""
+    row = each.low[:COLLECTION_BYTES] + sort
+    if reverse:
+        return each._replace(high=min(each.high, row if is_behind else after(row)))
+    return each._replace(low=max(each.low, after(row) if is_behind else row))
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionRead:
+    """One page of a Selection, to be read for a client."""
+
+    selection: Selection
+    place: Place
+    limit: int | None
+    consistent: bool
+    capacity_mode: str | None
+    token: Callable[[Place], str]    # the NextToken for a place
+
+    def run(self, call: Call) -> bytes | None:
+        """The answer, or None if it takes a while (undecided writes, many rows); `call` gets it then."""
+        if self.consistent:
+            undecided = self.selection.undecided()
+            if undecided:
+                when_settled(undecided, lambda error: self._begin(call, error))
+                return None
+        if self.selection.is_one_item:
+            return self._one()
+        page = self._page()
+        if page.read(_SLICE_ROWS):
+            return self._body(page)
+        self._read_on_later(call, page)
+        return None
+
+    def _begin(self, call: Call, error: BaseException | None) -> None:
+        if error is not None:
+            call.fail(error)
+        elif self.selection.is_one_item:
+            try:
+                answer = self._one()
+            except Exception as failure:    # it has no caller: the client is its caller
+                call.fail(failure)
+            else:
+                call.reply(answer)
+        else:
+            self._read_on(call, self._page())
+
+    def _page(self) -> Page:
+        selection = self.selection
+        return Page(
+            selection.page_ranges(self.place),
+            reverse=selection.reverse,
+            limit=self.limit,
+            passes=selection.passes,
+            shape=selection.shape,
+        )
+
+    def _read_on(self, call: Call, page: Page) -> None:
+        try:
+            body = self._body(page) if page.read(_SLICE_ROWS) else None
+        except Exception as failure:
+            call.fail(failure)
+            return
+        if body is None:
+            self._read_on_later(call, page)
+        else:
+            call.reply(body)
+
+    def _read_on_later(self, call: Call, page: Page) -> None:
+        asyncio.get_running_loop().call_soon(self._read_on, call, page)
+
+    def _one(self) -> bytes:
+        found, size = self.selection.one()
+        return self._answer([] if found is None else [found], size, b"")
+
+    def _body(self, page: Page) -> bytes:
+        following = self.selection.place_after(page, self.place)
+        members = b""
+        if following is not None:
+            members = b',"NextToken":' + _encode(self.token(following))
+            if following.key is not None:
+                members += b',"LastEvaluatedKey":' + _encode(following.key)
+        return self._answer(page.rows, page.size, members)
+
+    def _answer(self, rows: list[bytes], size: int, members: bytes) -> bytes:
+        route = self.selection.route
+        units = read_units(size, self.consistent)
+        counts = route.counts["ExecuteStatement"]
+        counts.consumed_read_units += units
+        counts.returned_items += len(rows)
+        items = b'{"Items":[' + b",".join(rows) + b"]"
+        return items + members + capacity.member(route.name, units, self.capacity_mode) + b"}"

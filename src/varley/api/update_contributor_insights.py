@@ -1,0 +1,56 @@
+"""UpdateContributorInsights: turn them on for a table, in one of two modes, or off. No change is no error.
+
+To turn them on without a mode is to ask for the default mode, also where the other one is in force.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import msgspec
+
+from varley.api.absences import no_index
+from varley.api.constraints import INDEX_NAME, NOT_NULL, TABLE_NAME, Members, OneOf, check
+from varley.api.contributor_insights import description_when_updated, with_insights
+from varley.api.named_table import named_table
+from varley.api.requests import Request, decoder
+from varley.api.services import Services
+from varley.http.call import Call
+from varley.table.schema import ContributorInsightsMode
+
+
+class UpdateContributorInsightsRequest(Request):
+    table_name: str | None = None
+    index_name: str | None = None
+    contributor_insights_action: str | None = None
+    contributor_insights_mode: str | None = None
+
+
+_decode = decoder(UpdateContributorInsightsRequest)
+_UPDATE_CONTRIBUTOR_INSIGHTS = Members(
+    table_name=TABLE_NAME,
+    index_name=INDEX_NAME,
+    contributor_insights_action=(NOT_NULL, OneOf("ENABLE", "DISABLE")),
+    contributor_insights_mode=(OneOf("ACCESSED_AND_THROTTLED_KEYS", "THROTTLED_KEYS"),),
+)
+
+
+def run(services: Services, call: Call) -> bytes | None:
+    request = _decode(call.body)
+    check(_UPDATE_CONTRIBUTOR_INSIGHTS, request)
+    table = named_table(services, request.table_name).table
+    if request.index_name is not None:    # tables have none yet
+        raise no_index(table.name, request.index_name)
+    services.spawn(_update(services, request, table.name), call)
+    return None
+
+
+async def _update(services: Services, request: UpdateContributorInsightsRequest, name: str) -> bytes:
+    now = services.clock.time()
+    mode = cast("ContributorInsightsMode | None", request.contributor_insights_mode)    # constraints
+    enable = request.contributor_insights_action == "ENABLE"
+    async with services.catalog.changes:
+        before, after = await services.catalog.change(
+            name, lambda table: with_insights(table, None, enable=enable, mode=mode, now=now)
+        )
+    return msgspec.json.encode(description_when_updated(before.table, after.table, None))

@@ -1,0 +1,98 @@
+"""UpdateTimeToLive: name the attribute that says when an item expires, or name none any more.
+
+    now          asked for       answer
+    ---          ---------       ------
+    none         enable a        a
+    none         disable         TimeToLive is already disabled
+    a            enable a        TimeToLive is already enabled
+    a            enable b        TimeToLive is active on a different AttributeName: …
+    a            disable b       the same
+    a            disable a       none
+
+So another attribute takes two changes, and there are to be some time between them: the service refuses a change
+for up to an hour after the last one (about 31 minutes were observed). Here that is off by default: nothing is under
+way that would have to end first.
+
+This version deletes no items, so nothing that would begin to expire them is accepted: it is checked as the service
+would, and then refused. An item that is kept for ever although it was promised to go is the worse answer.
+
+Texts and the order of checks: observed in us-west-2 by users of the service, October 2026. A key attribute may be
+named too.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from varley.api.constraints import NOT_NULL, TABLE_NAME, Length, Members, check
+from varley.api.named_table import named_table
+from varley.api.requests import Request, Structure, decoder
+from varley.api.services import Services
+from varley.api.table_structures import not_supported
+from varley.errors import ValidationError
+from varley.http.call import Call
+from varley.table.schema import Table, changed
+
+_SECONDS_BETWEEN_CHANGES: Final = 3600    # [API] "up to one hour"
+
+
+class TimeToLiveSpecification(Structure):
+    enabled: bool | None = None
+    attribute_name: str | None = None
+
+
+class UpdateTimeToLiveRequest(Request):
+    table_name: str | None = None
+    time_to_live_specification: TimeToLiveSpecification | None = None
+
+
+_decode = decoder(UpdateTimeToLiveRequest)
+_UPDATE_TIME_TO_LIVE = Members(
+    table_name=TABLE_NAME,
+    time_to_live_specification=(
+        NOT_NULL,
+        Members(enabled=(NOT_NULL,), attribute_name=(NOT_NULL, Length(1, 255))),
+    ),
+)
+
+
+def run(services: Services, call: Call) -> bytes:
+    request = _decode(call.body)
+    check_request(request)
+    table = named_table(services, request.table_name).table
+    with_time_to_live(table, request, now=services.clock.time())
+    raise not_supported("TimeToLiveSpecification")
+
+
+def check_request(request: UpdateTimeToLiveRequest) -> None:
+    """All that can be said of a request without looking at the table. Raises ValidationError."""
+    check(_UPDATE_TIME_TO_LIVE, request)
+
+
+def with_time_to_live(
+    table: Table, request: UpdateTimeToLiveRequest, *, now: float, limit_changes: bool = False
+) -> Table:
+    """`table` as `request`, which was checked, wants it; `now` is epoch seconds.
+
+    `limit_changes`: refuse a change too soon after the last one. Raises ValidationError, the client's fault.
+    """
+    asked = request.time_to_live_specification
+    assert asked is not None
+    assert asked.attribute_name is not None
+    current = table.time_to_live_attribute
+    if current is None and not asked.enabled:
+        raise ValidationError("TimeToLive is already disabled")
+    if current is not None and current != asked.attribute_name:
+        raise ValidationError(
+            f"TimeToLive is active on a different AttributeName: current AttributeName is {current}"
+        )
+    if current is not None and asked.enabled:
+        raise ValidationError("TimeToLive is already enabled")
+    last = table.time_to_live_changed_at
+    if limit_changes and last is not None and now < last + _SECONDS_BETWEEN_CHANGES:
+        raise ValidationError("Time to live has been modified multiple times within a fixed interval")
+    return changed(
+        table,
+        time_to_live_attribute=asked.attribute_name if asked.enabled else None,
+        time_to_live_changed_at=now,
+    )
