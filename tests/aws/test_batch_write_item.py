@@ -185,3 +185,11 @@ def test_a_batch_may_hold_sixteen_megabytes(table: Table) -> None:
     while waiting:
         waiting = table.client.batch_write_item(RequestItems=waiting)["UnprocessedItems"]
     assert all(len((table.item(key) or {})["d"]["S"]) == 400_000 for key in wanted)
+
+
+def test_a_table_that_is_named_twice_is_one_table(table: Table) -> None:
+    [key] = keys(1)
+    arn = table.client.describe_table(TableName=table.name)["Table"]["TableArn"]
+    with invalid(DUPLICATES):
+        table.client.batch_write_item(RequestItems={table.name: [put(key)], arn: [delete(key)]})
+    assert table.item(key) is None

@@ -217,6 +217,11 @@ BAD_UTF8 = {
 }
 
 
+@pytest.mark.parametrize("operation", ["DescribeTable", "PutItem", "Scan", "Query", "BatchGetItem", "CreateTable"])
+def test_bad_utf8_in_a_member_that_nobody_knows_is_refused(wire: Wire, operation: str) -> None:
+    assert_refused(wire.call(operation, b'{"\xffableName": "Tas"}'), "SerializationException")
+
+
 @pytest.mark.parametrize("place", ["value", "name"])
 @pytest.mark.parametrize("name", BAD_UTF8)
 def test_bad_utf8_is_refused(empty: Table, wire: Wire, name: str, place: str) -> None:

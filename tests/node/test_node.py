@@ -178,3 +178,39 @@ def test_a_removed_group_leaves_no_tree_and_its_log_entries_are_skipped(tmp_path
     again = RunningNode(tmp_path, disk.after_kill())
     assert again.partitions[2].tree.item_count == 5
     again.stop()
+
+
+def test_a_group_that_is_made_while_segments_are_deleted_keeps_its_entries(tmp_path: Path) -> None:
+    """1. A checkpoint ends, and a disk thread begins to delete segments that no group needs. 2. A table is made, and
+    its writes fill segments. 3. The thread comes to those: it must not take a group for dead because it is new."""
+    disk = ForgetfulDisk()
+    node = RunningNode(tmp_path, disk, overlay_bytes_max=1000)
+    node.loop.run(node.node.remove_group(2))
+    node.loop.holds_disk_threads = True
+    fill(node, 20)
+    node.loop.advance(0.2)
+    node.loop.wait_for_call()
+    assert len(node.loop.held) == 1
+    node.partitions[2] = node.node.create_group(2)
+    fill(node, 60, group=2)
+    node.loop.holds_disk_threads = False
+    node.loop.let_disk_threads_go()
+    node.loop.run(node.node.halt())
+    again = RunningNode(tmp_path, disk.after_kill())
+    assert again.partitions[2].tree.item_count == 60
+    again.stop()
+
+
+def test_many_small_overlays_are_written_as_one_large_one_is(tmp_path: Path) -> None:
+    """Else no group would be due for a checkpoint, all together would be too much, and writes refused for ever."""
+    node = RunningNode(tmp_path, ForgetfulDisk(), overlay_bytes_max=10_000)
+    for group in range(3, 20):
+        node.partitions[group] = node.node.create_group(group)
+        fill(node, 20, group=group)
+    sizes = [partition.tree.overlay_bytes for partition in node.partitions.values()]
+    assert max(sizes) < 10_000 < 40_000 < sum(sizes)
+    node.loop.advance(0.2)
+    while node.node.checkpoints < 10:
+        node.loop.wait_for_call()
+    assert sum(partition.tree.overlay_bytes for partition in node.partitions.values()) < 40_000
+    node.stop()
