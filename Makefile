@@ -32,8 +32,8 @@ check: $(TOOLS)  ## style, types, and who imports whom
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_source.py
 
-bench: $(TOOLS)  ## measure; ARGS='--help' says what and against whom
-	$(BIN)/python benchmarks/side_by_side.py $(ARGS)
+bench: $(SERVER)  ## measure beside the peers, 10 minutes; ARGS='--help' says what else
+	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 clean:  ## remove .venv and caches; data folders stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -31,6 +31,8 @@ DELAY_MS = {"get_item": 2, "put_item": 4}
 LOADS = {"saturation": False, "with pauses": True}
 NAMES = {"get_item": "GetItem", "put_item": "PutItem"}
 RATIO_GOAL = 2.0
+WITHOUT_END = "to all items without end"
+WITHOUT_END_TIMES = 5       # so many times as long as other runs
 _ROWS_AT_ONCE = 2_000
 _IDLE_SECONDS = 0.5
 _SECONDS_MAX = 120.0
@@ -84,7 +86,7 @@ class Server:
 
 def measure(session: Session) -> None:
     samples: dict[tuple[str, str, bool], list[wrk.Sample]] = {}
-    session.begin("While a checkpoint runs", session.rounds * len(NAMES) * len(LOADS) * 2)
+    session.begin("While a checkpoint runs", session.rounds * (len(NAMES) * len(LOADS) * 2 + 1))
     server = Server.start()
     try:
         for _ in range(session.rounds):
@@ -93,9 +95,25 @@ def measure(session: Session) -> None:
                     for is_checkpointing in (False, True):
                         sample = _undisturbed(session, server, workload, load_name, is_checkpointing)
                         samples.setdefault((workload, load_name, is_checkpointing), []).append(sample)
+            samples.setdefault(("put_item", WITHOUT_END, True), []).append(_puts_without_end(session, server))
     finally:
         server.target.remove()
+    samples["put_item", WITHOUT_END, False] = samples["put_item", "saturation", False]
     _write(session, samples)
+
+
+def _puts_without_end(session: Session, server: Server) -> wrk.Sample:
+    def take() -> wrk.Sample | None:
+        ended = server.checkpoints_ended()
+        sample = wrk.run(
+            server.target.endpoint, "put_item", WITHOUT_END_TIMES * session.seconds,
+            items=ITEMS, filler_bytes=load.FILLER_BYTES,
+        )  # fmt: skip
+        return sample if server.checkpoints_ended() > ended else None
+
+    return session.undisturbed(
+        [server.target], take, workload="put_item", load=WITHOUT_END, checkpoint="checkpoint"
+    )
 
 
 def _undisturbed(
@@ -138,12 +156,15 @@ def _write(session: Session, samples: dict[tuple[str, str, bool], list[wrk.Sampl
         f"Varley on disk, {ITEMS:,} items of 1 KB (puts: {PUT_ITEMS:,} of them), {wrk.CONNECTIONS} connections, all "
         f"busy or pausing {DELAY_MS['get_item']} ms (puts: {DELAY_MS['put_item']} ms) on average between requests. "
         f"Medians of {session.rounds} runs of {session.seconds:g} s without a checkpoint and as many of the length of "
-        f"one, in turns. Goal: p99.9 at most {RATIO_GOAL:g} times."
+        f"one, in turns; {WITHOUT_END}: {WITHOUT_END_TIMES * session.seconds:g} s. "
+        f"Goal: p99.9 at most {RATIO_GOAL:g} times."
     )
     session.write()
     rows = []
     for workload, name in NAMES.items():
-        for load_name in LOADS:
+        for load_name in (*LOADS, WITHOUT_END):
+            if (workload, load_name, True) not in samples:
+                continue
             without, with_one = (samples[workload, load_name, each] for each in (False, True))
             p999 = [median(s.p999_ms for s in runs) for runs in (without, with_one)]
             rows.append(

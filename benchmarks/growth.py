@@ -77,15 +77,7 @@ def _row(session: Session, target: peers.Target, size: int, fill_rate: float) ->
     samples: dict[str, list[wrk.Sample]] = {workload: [] for workload in WORKLOADS}
     for workload in WORKLOADS:      # all reads before the first write
         for _ in range(session.rounds):
-            samples[workload].append(
-                session.undisturbed(
-                    [target],
-                    lambda workload=workload: wrk.run(
-                        target.endpoint, workload, session.seconds, items=size, filler_bytes=FILLER_BYTES
-                    ),
-                    workload=workload, items=size,
-                )  # fmt: skip
-            )
+            samples[workload].append(_run(session, target, workload, size))
     used_bytes = target.memory_bytes()
     private_bytes = _private_bytes(target.pid)
     file_bytes = sum(file.stat().st_size for file in Path(target.folder).glob("trees/*/data.mdb"))
@@ -103,6 +95,13 @@ def _row(session: Session, target: peers.Target, size: int, fill_rate: float) ->
         *figures, f"{start_seconds * 1000:,.0f}", f"{fresh_bytes / 1e6:,.0f}",
         f"{used_bytes / 1e6:,.0f} ({private_bytes / 1e6:,.0f})", f"{file_bytes / 1e6:,.0f}", f"{fill_rate:,.0f}",
     ]  # fmt: skip
+
+
+def _run(session: Session, target: peers.Target, workload: str, size: int) -> wrk.Sample:
+    def take() -> wrk.Sample:
+        return wrk.run(target.endpoint, workload, session.seconds, items=size, filler_bytes=FILLER_BYTES)
+
+    return session.undisturbed([target], take, workload=workload, items=size)
 
 
 def _private_bytes(pid: int) -> int:

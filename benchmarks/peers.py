@@ -108,10 +108,13 @@ class Target:
             DATA.mkdir(exist_ok=True)
             self.folder = tempfile.mkdtemp(prefix="data-", dir=DATA)
         command = [part.format(port=self.port, folder=self.folder) for part in self.command]
+        environment = dict(os.environ)
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)    # installed programs have their bytecode
         began = time.perf_counter()
         self.process = subprocess.Popen(
-            command, cwd=self.cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
+            command, cwd=self.cwd, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )  # fmt: skip
         wait_until_it_answers(self.port, self.process, seconds_max)
         return time.perf_counter() - began
 

@@ -62,6 +62,7 @@ class Server:
         self._tasks_of_calls: set[asyncio.Task[None]] = set()    # held: a task that nobody holds may vanish
         self._last_task: asyncio.Task[None]    # stopping; held likewise
         self._is_stopping = False
+        self._does_node_run = False    # between node.start and node.stop or node.halt
         self._folder: DataFolder | None = None    # None: in memory
         self._store: Store | None = None
         self._node: Node
@@ -124,6 +125,7 @@ class Server:
             self._router.add(described, partitions)
         assert not trees
         self._node.start(self._log, is_read_only=is_read_only)
+        self._does_node_run = True
         if is_read_only:
             logger.warning("%s is read-only: reads are answered, writes are refused", settings.data_dir)
 
@@ -245,9 +247,8 @@ class Server:
             if self._tasks_of_calls:
                 await asyncio.wait(self._tasks_of_calls)
             if reason is None:
+                self._does_node_run = False
                 await self._node.stop()
-            else:
-                await self._node.halt()
             await self._close()
         except Exception as error:
             self._stopped.set_exception(error)
@@ -263,6 +264,9 @@ class Server:
             self._door.close_now()
         if self._admin is not None:
             await self._admin.stop()
+        if self._does_node_run:
+            self._does_node_run = False
+            await self._node.halt()
         if self._store is not None:
             await self._store.close()
         if self._folder is not None:

@@ -344,7 +344,7 @@ def test_an_order_holds_over_several_partitions_and_pages(music: Table, order: s
     expected = [(f"h{n % 3}", n) for n in range(12)]
     for part in reversed(order.split(", ")):
         name, _, direction = part.partition(" ")
-        expected.sort(key=lambda place: place[0] if name == "pk" else place[1], reverse=direction == "DESC")  # noqa: B023
+        expected.sort(key=lambda place: place[0] if name == "pk" else place[1], reverse=direction == "DESC")
     assert places == expected
 
 
@@ -361,9 +361,35 @@ def test_equal_sort_keys_of_several_partitions_all_come(make_table: Any) -> None
             assert [sk for sk, _ in places] == sorted((sk for sk, _ in places), reverse=direction == "DESC")
 
 
-@pytest.mark.parametrize("statement", ["SELECT sk FROM T", "SELECT sk FROM T WHERE v = 1", "SELECT sk FROM T WHERE pk IN ['h0','h1']",
-                                       "SELECT sk FROM T WHERE pk IN ['h0','h2'] AND sk IN [0,2,3,5,8,9]",
-                                       "SELECT sk FROM T WHERE pk = 'h1' ORDER BY sk DESC"])  # fmt: skip
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ["", " ORDER BY sk", " ORDER BY sk DESC", " ORDER BY pk DESC"])
+def test_a_page_may_be_long(make_table: Any, order: str) -> None:
+    """Long pages are read in slices, and each slice has to begin where the one before it ended."""
+    table = make_table("S", "N")
+    table.fill([{"pk": {"S": pk}, "sk": {"N": str(sk)}} for pk in "abc" for sk in range(350)])
+    found = run(table, f"SELECT pk, sk FROM T WHERE pk IN ['b', 'a', 'c']{order}", ConsistentRead=True)["Items"]
+    places = [(item["pk"]["S"], int(item["sk"]["N"])) for item in found]
+    expected = [(pk, sk) for pk in "bac" for sk in range(350)]
+    if "sk" in order:
+        expected.sort(key=lambda place: place[1], reverse="DESC" in order)
+        assert [sk for _, sk in places] == [sk for _, sk in expected]
+        assert sorted(places) == sorted(expected)
+    else:
+        if order:
+            expected.sort(key=lambda place: place[0], reverse=True)
+        assert places == expected
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT sk FROM T",
+        "SELECT sk FROM T WHERE v = 1",
+        "SELECT sk FROM T WHERE pk IN ['h0', 'h1']",
+        "SELECT sk FROM T WHERE pk IN ['h0', 'h2'] AND sk IN [0, 2, 3, 5, 8, 9]",
+        "SELECT sk FROM T WHERE pk = 'h1' ORDER BY sk DESC",
+    ],
+)
 @pytest.mark.parametrize("limit", [1, 2, 7])
 def test_pages_lose_nothing_and_repeat_nothing(music: Table, statement: str, limit: int) -> None:
     assert items(music, statement, Limit=limit) == items(music, statement)
@@ -597,7 +623,8 @@ def test_a_select_finds_what_a_scan_with_the_same_filter_finds(
         return literal
 
     text = re.sub(r"\{(:\w)\}", value, text)
-    used = {name: value for name, value in {**NATIVE_VALUES, ":h2": {"S": "h2"}}.items() if re.search(rf"{name}\b", native)}
+    native_values = {**NATIVE_VALUES, ":h2": {"S": "h2"}}
+    used = {name: each for name, each in native_values.items() if re.search(rf"{name}\b", native)}
     scanned = music.scan(
         FilterExpression=native,
         ConsistentRead=True,

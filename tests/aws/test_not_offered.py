@@ -90,10 +90,3 @@ def test_transactions_are_refused_and_write_nothing(dynamodb: Any, table: Table,
     with pytest.raises(ClientError) as caught:
         dynamodb.transact_get_items(TransactItems=[{"Get": {"TableName": table.name, "Key": key}}])
     assert_refused_by_name(caught, "TransactGetItems")
-
-
-def test_partiql_is_refused_and_writes_nothing(dynamodb: Any, table: Table, key: dict[str, Any]) -> None:
-    with pytest.raises(ClientError) as caught:
-        dynamodb.execute_statement(Statement=f"INSERT INTO \"{table.name}\" VALUE {{'pk': ?}}", Parameters=[key["pk"]])
-    assert_refused_by_name(caught, "ExecuteStatement")
-    assert table.item(key) is None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import random
+import time
 import zlib
 
 import pytest
@@ -29,6 +31,8 @@ LIMIT = 100_000
         (b"identity", TEXT),
         (b"", TEXT),
         (b"deflate, gzip", gzip.compress(zlib.compress(TEXT))),
+        (b"deflate,, identity, gzip", gzip.compress(zlib.compress(TEXT))),
+        (b"gzip", gzip.compress(TEXT) + gzip.compress(b"") * 63),
     ],
 )
 def test_codings_are_undone(coding: bytes, body: bytes) -> None:
@@ -43,11 +47,21 @@ def test_codings_are_undone(coding: bytes, body: bytes) -> None:
         (b"gzip", gzip.compress(TEXT) + b"tail"),
         (b"deflate", b"\xff\xff\xff"),
         (b"br", TEXT),
+        (b"gzip, gzip, gzip", gzip.compress(gzip.compress(gzip.compress(TEXT)))),
+        (b"gzip", gzip.compress(TEXT) + gzip.compress(b"") * 64),
     ],
 )
 def test_bodies_that_are_not_of_their_coding(coding: bytes, body: bytes) -> None:
     with pytest.raises(MalformedHttpRequest):
         decode(body, coding, LIMIT)
+
+
+def test_members_may_begin_and_end_anywhere_in_the_pieces_that_zlib_is_given() -> None:
+    chance = random.Random(7)
+    texts = [chance.randbytes(length) for length in (65_518, 65_536, 1, 0, 65_510, 200_000)]
+    for count in range(len(texts) + 1):
+        body = b"".join(gzip.compress(text) for text in texts[:count])
+        assert decode(body, b"gzip", 10**6) == b"".join(texts[:count])
 
 
 def test_a_body_may_unfold_to_the_limit() -> None:
@@ -65,6 +79,14 @@ def test_a_body_may_unfold_to_the_limit() -> None:
 def test_bombs_are_not_unfolded(bomb: bytes) -> None:
     with pytest.raises(RequestEntityTooLarge):
         decode(bomb, b"gzip", LIMIT)
+
+
+def test_a_body_of_empty_members_is_given_up_early() -> None:
+    """All 800,000 of them would take a minute."""
+    began = time.process_time()
+    with pytest.raises(MalformedHttpRequest):
+        decode(gzip.compress(b"") * (16 * 1024**2 // 20), b"gzip", LIMIT)
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize(

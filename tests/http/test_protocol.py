@@ -164,8 +164,8 @@ def test_a_handler_may_answer_inside_its_own_call(house: House) -> None:
 def test_a_handler_may_answer_earlier_calls_of_the_same_connection(
     open_house: Callable[..., House], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It gathers four calls, which stops the reading, and answers them all from inside the fourth."""
-    house = open_house(settings=FrontDoorSettings(pipelined_max=3))
+    """It gathers as many calls as may wait, and answers them all from inside the last."""
+    house = open_house(settings=FrontDoorSettings(pipelined_max=4))
     wire = house.connect()
     count = 40
 
@@ -215,6 +215,46 @@ def test_trailers_are_not_headers(house: House) -> None:
     head = request(drop=("Content-Length", "Authorization"), Transfer_Encoding="chunked").removesuffix(b"{}")
     answer = house.ask(head + b"2\r\n{}\r\n0\r\nAuthorization: AWS4-HMAC-SHA256 Credential=x\r\n\r\n")
     assert answer.code.endswith("MissingAuthenticationTokenException")
+
+
+CHUNKED = request(drop=("Content-Length",), Transfer_Encoding="chunked").removesuffix(b"{}") + b"2\r\n{}\r\n"
+
+
+def test_trailers_are_not_kept(house: House) -> None:
+    """Nor do they, or names that come twice among them, do harm."""
+    wire = house.connect()
+    trailers = b"Host: a\r\n" * 2 + b"".join(b"X-%d: 1\r\n" % number for number in range(1000))
+    assert wire.ask(CHUNKED + b"0\r\n" + trailers + b"\r\n").body == b"{}"
+    assert wire.ask(request(body=b"next")).body == b"next"
+    assert not any(name.startswith(b"x-") and name[2:].isdigit() for name in house.calls[0].headers)
+    assert not any(name.startswith(b"x-") and name[2:].isdigit() for name in house.calls[1].headers)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [b"x: " + b"a" * 997 + b"\r\n", b"a" * 1000],
+    ids=["a name again and again", "one without end"],
+)
+@pytest.mark.parametrize("start", [b"0\r\n", b"0\r\nx:", b"2;extension="], ids=["0", "field", "extension"])
+def test_too_large_trailers_are_refused(house: House, start: bytes, piece: bytes) -> None:
+    if start.endswith(b"=") and b"\r" in piece:
+        piece = piece.replace(b"\r\n", b"..").replace(b": ", b"..")
+    wire = house.connect().send(CHUNKED + start)
+    house.run(lambda: None)
+    wire.send(piece * 100)
+    answer = wire.receive()
+    assert (answer.status, answer.headers["connection"]) == (431, "close")
+    assert wire.is_closed()
+    assert house.calls == []
+    house.assert_alive()
+
+
+def test_a_body_in_small_chunks_is_more_framing_than_body(house: House) -> None:
+    """It is taken: what counts is how much comes without any body in between."""
+    wire = house.connect().send(CHUNKED)
+    for _ in range(10):
+        wire.send(b"1;why=because\r\nx\r\n" * 2000)
+    assert wire.ask(b"0\r\n\r\n").body == b"{}" + b"x" * 20_000
 
 
 def test_continue_is_sent_to_who_waits_for_it(house: House) -> None:

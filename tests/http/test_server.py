@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 import ssl
 import subprocess
@@ -15,7 +16,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from house import SOCKET_SECONDS, House, request
 
-from varley.http.reception import FrontDoorSettings
+from varley.http.call import Call
+from varley.http.reception import FrontDoorSettings, connections_allowed
 from varley.http.server import FrontDoor
 
 # ---- time
@@ -159,7 +161,7 @@ def test_far_too_many_connections_are_cut_off(hasty_house: House) -> None:
 
 
 def test_who_sends_more_than_waits_for_answers_is_not_read(hasty_house: House) -> None:
-    """Requests of one read may exceed the limit; the next are left in the kernel until half are answered."""
+    """What it sends is left in the kernel until half are answered."""
     house = hasty_house
     wire = house.connect()
     for _ in range(4):
@@ -196,6 +198,168 @@ def test_who_does_not_read_answers_is_not_read(house: House) -> None:
     rest = sent % len(data)
     if rest:
         assert wire.ask(data[rest:]).status == 200
+
+
+class Greed:
+    """What became of requests for large answers: at most how many a turn of the loop, bytes not yet taken."""
+
+    def __init__(self, house: House, monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+        self.begun = 0
+        self.turns: list[int] = []
+        monkeypatch.setattr("conftest.handle", self.handle)
+        self.answer = answer
+        self._house = house
+        self._is_counting = False
+
+    def handle(self, house: House, call: Call) -> bytes | None:
+        if not self._is_counting:
+            self._is_counting = True
+            self.turns.append(0)
+            house.loop.call_soon(self.end_turn)
+        self.turns[-1] += 1
+        self.begun += 1
+        if call.operation == "Query":
+            house.waiting.append(call)
+            return None
+        return self.answer + call.body
+
+    def end_turn(self) -> None:
+        self._is_counting = False
+
+
+SMALL = [request(body=b"%d" % number) for number in range(200)]
+
+
+def test_small_requests_for_large_answers_are_begun_as_answers_are_taken(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them come in one read; the answers have 200 MB."""
+    greed = Greed(house, monkeypatch, bytes(1024**2))
+    wire = house.connect().send(b"".join(SMALL))
+    for _ in range(50):
+        house.run(lambda: None)
+    assert 0 < greed.begun < 20     # the kernel takes some
+    for number in range(len(SMALL)):
+        assert wire.receive().body == greed.answer + b"%d" % number
+    assert max(greed.turns) <= 2
+    assert wire.ask(request(body=b"next")).body.endswith(b"next")
+
+
+def test_small_answers_to_many_requests_take_turns_too(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    greed = Greed(house, monkeypatch, b"")
+    wire = house.connect().send(b"".join(SMALL) * 5)
+    for number in range(len(SMALL) * 5):
+        assert wire.receive().body == b"%d" % (number % len(SMALL))
+    assert max(greed.turns) <= 512     # the end of one read and the beginning of the next fall into one turn
+
+
+@pytest.mark.parametrize(
+    ("end", "statuses"),
+    [
+        (b"garbage\r\n\r\n", [400]),
+        (request(Host="a").replace(b"X-Amz-Date", b"Host: b\r\nX-Amz-Date") + request(), [400]),
+        (request(Connection="close") + request(), [200]),
+        (b"GET /health HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", [200]),
+        (request(line="POST / HTTP/1.0") + b"garbage", [200]),
+        (b"GET /health HTTP/1.1\r\nHost: h\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\nbad\r\n\r\n", [200, 400]),
+    ],
+)
+def test_what_ends_a_connection_keeps_its_place_behind_held_requests(
+    house: House, monkeypatch: pytest.MonkeyPatch, end: bytes, statuses: list[int]
+) -> None:
+    greed = Greed(house, monkeypatch, bytes(300_000))
+    wire = house.connect().send(b"".join(SMALL[:10]) + end)
+    for number in range(10):
+        assert wire.receive().body == greed.answer + b"%d" % number
+    assert [wire.receive().status for _ in statuses] == statuses
+    assert wire.is_closed()
+
+
+def test_continue_waits_for_held_requests(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    greed = Greed(house, monkeypatch, bytes(300_000))
+    last = request(body=b"last", Expect="100-continue")
+    wire = house.connect().send(b"".join(SMALL[:5]) + last[:-4])
+    for number in range(5):
+        assert wire.receive().body == greed.answer + b"%d" % number
+    assert wire.receive().status == 100
+    assert wire.ask(last[-4:]).body.endswith(b"last")
+
+
+def test_large_answers_behind_a_call_that_waits_are_limited(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    greed = Greed(house, monkeypatch, bytes(200_000))
+    wire = house.connect().send(request("Query") + b"".join(SMALL[:20]))
+    house.run(lambda: None)
+    assert greed.begun == 3
+    house.run(lambda: house.waiting[0].reply(b"first"))
+    assert wire.receive().body == b"first"
+    for number in range(20):
+        assert wire.receive().body == greed.answer + b"%d" % number
+
+
+def test_no_more_calls_wait_than_may_even_if_they_come_in_one_read(hasty_house: House) -> None:
+    house = hasty_house
+    wire = house.connect().send(request("Query") * 10)
+    house.wait_for_calls(4)
+    for number in range(10):
+        house.wait_for_calls(number + 1)
+        assert len(house.calls) <= number + 4
+        house.run(lambda number=number: house.waiting[number].reply(b"%d" % number))
+    assert [wire.receive().body for _ in range(10)] == [b"%d" % number for number in range(10)]
+
+
+def test_a_client_that_is_not_read_is_not_too_slow(hasty_house: House) -> None:
+    """Half of its next request is here, and the other half waits in the kernel because of us."""
+    house = hasty_house
+    data = request(body=b"next")
+    wire = house.connect().send(request("Query") * 4 + data[:-2])
+    house.wait_for_calls(4)
+    wire.send(data[-2:-1])
+    house.pass_seconds(1000)
+    for call in house.waiting:
+        house.run(lambda call=call: call.reply(b""))
+    house.pass_seconds(1)
+    for _ in range(4):
+        wire.receive()
+    assert wire.ask(data[-1:]).body == b"next"
+
+
+def test_a_client_that_goes_with_requests_held_leaves_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    greed = Greed(house, monkeypatch, bytes(1024**2))
+    wire = house.connect().send(b"".join(SMALL))
+    house.run(lambda: None)
+    house.wires.remove(wire)
+    wire.close()
+    house.wait_for_connections(0)
+    assert greed.begun < len(SMALL)
+
+
+@pytest.mark.parametrize(
+    ("files", "served", "open_at_most"),
+    [
+        (resource.RLIM_INFINITY, 1000, 2000),
+        (100_000, 1000, 2000),
+        (1256, 1000, 1032),
+        (1024, 768, 800),
+        (260, 16, 32),
+        (20, 16, 32),
+    ],
+)
+def test_connections_leave_files_for_storage(
+    monkeypatch: pytest.MonkeyPatch, files: int, served: int, open_at_most: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (files, files))
+    assert connections_allowed(FrontDoorSettings(connections_max=1000)) == (served, open_at_most)
+
+
+def test_fewer_connections_than_asked_for_are_told_of(
+    open_house: Callable[..., House], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (256, 256))
+    house = open_house()
+    assert "16 connections can be served, not 10000" in caplog.text
+    wires = [house.connect() for _ in range(16)]
+    assert all(wire.ask(request()).status == 200 for wire in wires)
+    assert house.ask(request()).status == 503
 
 
 # ---- the end
@@ -240,6 +404,37 @@ def test_drain_answers_a_request_that_has_begun_to_arrive(house: House) -> None:
     assert (answer.body, answer.headers["connection"]) == (b"whole", "close")
     assert wire.is_closed()
     assert drained.result() is True
+
+
+def test_drain_does_not_wait_long_for_the_rest_of_a_request(house: House) -> None:
+    """Nor for one whose client sends a byte now and then."""
+    data = request(body=b"whole")
+    half = house.connect().send(data[:-3])
+    head = house.connect().send(data[:20])
+    house.run(lambda: None)
+    house.clock.seconds += 5        # it has been on its way for a while
+    drained = start_drain(house)
+    house.pass_seconds(0.9)
+    assert not drained.done()
+    head.send(data[20:40])
+    house.pass_seconds(0.2)
+    assert half.is_closed()
+    assert head.is_closed()
+    assert drained.result() is True
+
+
+def test_drain_does_not_begin_held_requests(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    greed = Greed(house, monkeypatch, bytes(1024**2))
+    wire = house.connect().send(b"".join(SMALL))
+    for _ in range(50):
+        house.run(lambda: None)
+    begun = greed.begun
+    drained = start_drain(house)
+    for number in range(begun):
+        assert wire.receive().body == greed.answer + b"%d" % number
+    assert wire.is_closed()
+    assert drained.result() is True
+    assert greed.begun == begun
 
 
 def test_drain_stops_listening(house: House) -> None:

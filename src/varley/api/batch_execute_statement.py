@@ -26,7 +26,7 @@ from varley.http.wire import as_api_error
 from varley.item.stored import item_size
 from varley.item.units import read_units, write_units
 from varley.limits import PARTIQL_BATCH_STATEMENTS_MAX
-from varley.node.settled import when_settled
+from varley.node.settled import reply_when_settled, when_settled
 from varley.router.routes import Route
 
 _encode = msgspec.json.encode
@@ -250,13 +250,7 @@ def _read(slots: list[_Slot], mode: str | None, call: Call) -> bytes | None:
     if not undecided:
         return _read_now(slots, mode)
 
-    def read_then_reply(error: BaseException | None) -> None:
-        if error is None:
-            call.reply(_read_now(slots, mode))
-        else:
-            call.fail(error)
-
-    when_settled(undecided, read_then_reply)
+    when_settled(undecided, reply_when_settled(call, lambda: _read_now(slots, mode)))
     return None
 
 

@@ -27,24 +27,24 @@ _EVERYDAY = (
 )  # fmt: skip
 
 _OTHERS = (
-    "CreateBackup", "CreateGlobalTable", "CreateTable", "DeleteBackup", "DeleteResourcePolicy", "DeleteTable",
-    "DescribeBackup", "DescribeContinuousBackups", "DescribeContributorInsights", "DescribeEndpoints",
-    "DescribeExport", "DescribeGlobalTable", "DescribeGlobalTableSettings", "DescribeImport",
-    "DescribeKinesisStreamingDestination", "DescribeLimits", "DescribeStream", "DescribeTable",
-    "DescribeTableReplicaAutoScaling", "DescribeTimeToLive", "DisableKinesisStreamingDestination",
-    "EnableKinesisStreamingDestination", "ExportTableToPointInTime", "GetRecords", "GetResourcePolicy",
-    "GetShardIterator", "ImportTable", "ListBackups", "ListContributorInsights", "ListExports",
-    "ListGlobalTables", "ListImports", "ListStreams", "ListTables", "ListTagsOfResource", "PutResourcePolicy",
-    "RestoreTableFromBackup", "RestoreTableToPointInTime", "TagResource", "UntagResource",
-    "UpdateContinuousBackups", "UpdateContributorInsights", "UpdateGlobalTable", "UpdateGlobalTableSettings",
+    "BatchExecuteStatement", "CreateBackup", "CreateGlobalTable", "CreateTable", "DeleteBackup",
+    "DeleteResourcePolicy", "DeleteTable", "DescribeBackup", "DescribeContinuousBackups",
+    "DescribeContributorInsights", "DescribeEndpoints", "DescribeExport", "DescribeGlobalTable",
+    "DescribeGlobalTableSettings", "DescribeImport", "DescribeKinesisStreamingDestination", "DescribeLimits",
+    "DescribeStream", "DescribeTable", "DescribeTableReplicaAutoScaling", "DescribeTimeToLive",
+    "DisableKinesisStreamingDestination", "EnableKinesisStreamingDestination", "ExecuteStatement",
+    "ExportTableToPointInTime", "GetRecords", "GetResourcePolicy", "GetShardIterator", "ImportTable",
+    "ListBackups", "ListContributorInsights", "ListExports", "ListGlobalTables", "ListImports", "ListStreams",
+    "ListTables", "ListTagsOfResource", "PutResourcePolicy", "RestoreTableFromBackup",
+    "RestoreTableToPointInTime", "TagResource", "UntagResource", "UpdateContinuousBackups",
+    "UpdateContributorInsights", "UpdateGlobalTable", "UpdateGlobalTableSettings",
     "UpdateKinesisStreamingDestination", "UpdateTable", "UpdateTableReplicaAutoScaling", "UpdateTimeToLive",
 )  # fmt: skip
 
 # The service has them, this version does not: they are refused by name, so that nobody looks for a misspelling.
 NOT_OFFERED = frozenset((
-    "BatchExecuteStatement", "CancelBulkOperation", "DescribeBulkOperation", "ExecuteStatement",
-    "ExecuteTransaction", "ListBulkOperations", "SearchVectors", "StartBulkPutItems", "TransactGetItems",
-    "TransactWriteItems",
+    "CancelBulkOperation", "DescribeBulkOperation", "ExecuteTransaction", "ListBulkOperations", "SearchVectors",
+    "StartBulkPutItems", "TransactGetItems", "TransactWriteItems",
 ))  # fmt: skip
 
 

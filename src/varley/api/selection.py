@@ -26,7 +26,7 @@ from varley.api import capacity, next_token
 from varley.api.expressions import Shape
 from varley.api.next_token import Place
 from varley.api.ranges import COLLECTION_BYTES, after
-from varley.errors import ValidationError
+from varley.errors import ResourceNotFound, ValidationError
 from varley.http.call import Call
 from varley.item.stored import HEADER_BYTES, item_size
 from varley.item.units import read_units
@@ -35,7 +35,7 @@ from varley.limits import PARTIQL_HASH_VALUES_PER_PAGE
 from varley.node.page import Page, Range
 from varley.node.partition import Partition
 from varley.node.replica import Proposal
-from varley.node.settled import when_settled
+from varley.node.settled import reply_when_settled, when_settled
 from varley.router.routes import Route
 
 _encode = msgspec.json.encode
@@ -214,7 +214,7 @@ class SelectionRead:
         if self.consistent:
             undecided = self.selection.undecided()
             if undecided:
-                when_settled(undecided, lambda error: self._begin(call, error))
+                when_settled(undecided, self._begin_when_settled(call))
                 return None
         if self.selection.is_one_item:
             return self._one()
@@ -224,18 +224,17 @@ class SelectionRead:
         self._read_on_later(call, page)
         return None
 
-    def _begin(self, call: Call, error: BaseException | None) -> None:
-        if error is not None:
-            call.fail(error)
-        elif self.selection.is_one_item:
-            try:
-                answer = self._one()
-            except Exception as failure:    # it has no caller: the client is its caller
-                call.fail(failure)
+    def _begin_when_settled(self, call: Call) -> Callable[[BaseException | None], None]:
+        if self.selection.is_one_item:
+            return reply_when_settled(call, self._one)
+
+        def release(error: BaseException | None) -> None:
+            if error is None:
+                self._read_on(call, self._page())
             else:
-                call.reply(answer)
-        else:
-            self._read_on(call, self._page())
+                call.fail(error)
+
+        return release
 
     def _page(self) -> Page:
         selection = self.selection
@@ -249,8 +248,10 @@ class SelectionRead:
 
     def _read_on(self, call: Call, page: Page) -> None:
         try:
+            if self.selection.route.is_closed:    # the table was deleted since the slice before
+                raise ResourceNotFound("Requested resource not found")
             body = self._body(page) if page.read(_SLICE_ROWS) else None
-        except Exception as failure:
+        except Exception as failure:    # it has no caller: the client is its caller
             call.fail(failure)
             return
         if body is None:

@@ -9,6 +9,7 @@
     projection     ProjectionExpression
     key_condition  KeyConditionExpression: from a condition to a range of keys
     legacy         the parameters of 2011 (Expected, AttributeUpdates, KeyConditions, ...) as the same trees
+    partiql        PartiQL statements, as the same trees too; the parts of that language are in partiql_*.py
 
 Every `parse` is cached by its exact text and names (cache.py), so a repeated request parses nothing.
 """

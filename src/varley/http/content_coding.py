@@ -15,16 +15,27 @@ _RAW_DEFLATE = -zlib.MAX_WBITS
 # The event loop waits meanwhile, so the quickest level: it packs DynamoDB's JSON nearly as well as level 6.
 _LEVEL = 1
 
+# A request may make the event loop wait, but not long. Clients send one coding and one member; each of more
+# costs something however small it is, and 16 MB hold 800,000 empty members.
+_CODINGS_MAX = 2
+_MEMBERS_MAX = 64
+
+# zlib copies what follows a member; so it is given no more than this at a time.
+_PIECE_BYTES = 64 * 1024
+
 
 def decode(body: bytes, coding: bytes, bytes_max: int) -> bytes:
     """Undo a Content-Encoding. A small body that unfolds to more than `bytes_max` is given up there and then.
 
-    Raises MalformedHttpRequest for a coding that we do not know or bytes that are not of it,
-    RequestEntityTooLarge; both are the client's fault.
+    Raises MalformedHttpRequest for a coding that we do not know, bytes that are not of it or too many codings
+    (two) or members (64), RequestEntityTooLarge; both are the client's fault.
     """
+    names = [name for part in coding.lower().split(b",") if (name := part.strip()) not in (b"", b"identity")]
+    if len(names) > _CODINGS_MAX:
+        raise MalformedHttpRequest(f"A request body may have {_CODINGS_MAX} codings")
     # More than one coding is listed in the order applied, so undone from the last.
-    for name in reversed(coding.lower().split(b",")):
-        body = _decode_one(body, name.strip(), bytes_max)
+    for name in reversed(names):
+        body = _decode_one(body, name, bytes_max)
     return body
 
 
@@ -46,8 +57,6 @@ def accepts_gzip(accept_encoding: bytes) -> bool:
 
 
 def _decode_one(body: bytes, name: bytes, bytes_max: int) -> bytes:
-    if name in (b"", b"identity"):
-        return body
     if name in (b"gzip", b"x-gzip"):
         return _inflate(body, _GZIP_OR_ZLIB, bytes_max)
     if name == b"deflate":
@@ -60,16 +69,28 @@ def _decode_one(body: bytes, name: bytes, bytes_max: int) -> bytes:
 def _inflate(body: bytes, window_bits: int, bytes_max: int) -> bytes:
     """All members of a compressed stream, one after another (gzip allows several)."""
     unfolded = bytearray()
-    rest = body
-    while rest:
-        inflater = zlib.decompressobj(window_bits)
+    at = 0
+    members = 0
+    while at < len(body):
+        members += 1
+        if members > _MEMBERS_MAX:
+            raise MalformedHttpRequest(f"A compressed request body may have {_MEMBERS_MAX} members")
+        at = _inflate_member(body, at, window_bits, bytes_max, unfolded)
+    return bytes(unfolded)
+
+
+def _inflate_member(body: bytes, at: int, window_bits: int, bytes_max: int, unfolded: bytearray) -> int:
+    """Append what the member at `at` unfolds to; return where it ends."""
+    inflater = zlib.decompressobj(window_bits)
+    while not inflater.eof:
+        piece = body[at : at + _PIECE_BYTES]
+        if not piece:
+            raise MalformedHttpRequest("The request body ends before its Content-Encoding does")
         try:
-            unfolded += inflater.decompress(rest, bytes_max + 1 - len(unfolded))
+            unfolded += inflater.decompress(piece, bytes_max + 1 - len(unfolded))
         except zlib.error as error:
             raise MalformedHttpRequest("The request body does not match its Content-Encoding") from error
         if len(unfolded) > bytes_max:
             raise RequestEntityTooLarge(f"The request body unfolds to more than {bytes_max} bytes")
-        if not inflater.eof:
-            raise MalformedHttpRequest("The request body ends before its Content-Encoding does")
-        rest = inflater.unused_data
-    return bytes(unfolded)
+        at += len(piece) - len(inflater.unused_data)
+    return at

@@ -22,8 +22,15 @@ The life of a connection, by what is set:
     idle        _url is empty, _waiting is empty                     closed after idle_seconds
     receiving   _url is set; _head too once it is complete           408 after head_seconds, body_seconds
     waiting     _waiting holds calls whose answers are to come       no limit here: the handler has its own
+    held back   _is_reading is false: what was received and is       until the client has taken its answers
+                not begun waits in _held and _rest
     deaf        _is_deaf: what comes in is thrown away; once         cut off after linger_seconds, or
                 the last answer is out the connection ends           write_seconds if it was no refusal
+
+A client may send thousands of small requests for large answers in one go. So no more of them are begun than it
+takes answers of, nor more in one turn of the loop than other connections can wait for: `_may_begin`. llhttp
+cannot stop inside the bytes that it is fed, so requests that it finds after that are held (`_held`, those of
+one slice at most), and further bytes are not fed (`_rest`); `_go_on` takes up both in a later turn.
 """
 
 from __future__ import annotations
@@ -31,6 +38,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import perf_counter
 from typing import cast
 
@@ -90,30 +98,73 @@ _AT_MOST_ONCE = frozenset(
 # More than this is fed to the parser in slices, so that the limits on head and body are looked at in between.
 _SLICE_BYTES = 16 * 1024
 
+# What one connection may have answered in one turn of the loop; the answer that goes beyond it is the turn's
+# last. Each pipelined request counts as this many bytes more, so that small answers have an end too: 256 of
+# them, which is some 3 ms.
+_TURN_BYTES = 256 * 1024
+_REQUEST_BYTES = 1024
+
+# Answers that wait behind a call without one; with more, nothing further is begun.
+_BEHIND_BYTES = 256 * 1024
+
+
+class _Trailers(dict[bytes, bytes]):
+    """Takes the fields that follow a chunked body, and forgets them.
+
+    Trailers arrive by on_header too. They must not pass for headers: an Authorization among them would be one
+    that no proxy in front of us has looked at. A dict that stays empty costs the headers no look at a flag.
+    """
+
+    def __setitem__(self, name: bytes, value: bytes) -> None:
+        pass
+
+
+_TRAILERS = _Trailers()
+
+
+@dataclass(slots=True)
+class _Message:
+    """A whole request that does not take the short way, with what the parser knows of it until the next one."""
+
+    url: bytes
+    head: dict[bytes, bytes]
+    body: bytes
+    method: bytes
+    version: str
+    keeps_alive: bool
+    upgrades: bool
+
 
 class Connection(asyncio.Protocol):
     """See the top of the file. Everything here runs on the event loop's thread."""
 
     __slots__ = (
         "_began",
+        "_behind_bytes",
         "_body",
+        "_body_bytes_seen",
         "_continue_is_due",
         "_continued",
         "_door",
         "_fed_bytes",
+        "_fed_bytes_seen",
         "_handler",
         "_head",
         "_headers",
+        "_held",
         "_is_deaf",
         "_is_feeding",
+        "_is_going_on",
         "_is_lingering",
         "_is_reading",
         "_is_refused",
         "_out",
         "_parser",
         "_refusal",
+        "_rest",
         "_since",
         "_transport",
+        "_turn_bytes",
         "_unsent_bytes",
         "_unsent_since",
         "_url",
@@ -127,18 +178,22 @@ class Connection(asyncio.Protocol):
 
     # The message that is being received.
     _url: bytes                     # empty between messages
-    _headers: dict[bytes, bytes]    # being filled; after the head, with trailers, which nobody reads
+    _headers: dict[bytes, bytes]    # being filled; after the head, _TRAILERS
     _head: dict[bytes, bytes] | None        # complete; None until then
     _body: bytes | bytearray        # a bytearray from the second piece on
     _refusal: ApiError | None       # why this message gets no other answer; the connection ends with it
     _fed_bytes: int                 # since the last message ended
+    _body_bytes_seen: int           # of _body, and _fed_bytes, when the body was last seen to have grown; both
+    _fed_bytes_seen: int            # mean something only while _began is set
     _began: float | None            # door.now when it was first seen to be incomplete; None if it was not
     _continued: dict[bytes, bytes] | None   # the head whose Expect was seen to
 
     # Answers.
     _waiting: deque[Call | bytes]   # line of calls without an answer, and answers behind them; except inside
                                     # `settle` it never begins with an answer
+    _behind_bytes: int              # size of the answers in that line
     _out: list[bytes]               # answers to write when the bytes received are used up
+    _turn_bytes: int                # what is in _out, as _may_begin counts it
     _since: float                   # door.now at the last request or late answer: idle time counts from here
     _continue_is_due: bool          # "100 Continue" must wait until the line is empty
 
@@ -148,7 +203,13 @@ class Connection(asyncio.Protocol):
     _is_refused: bool               # one connection too many: its first request is its last
 
     _is_feeding: bool               # inside data_received: answers are collected, to leave in one write
-    _is_reading: bool               # False while the transport is told to leave bytes in the kernel
+    _is_reading: bool               # False while no request is begun, and the transport is told to leave bytes
+                                    # in the kernel
+    _held: list[_Message | ApiError]    # requests that were parsed meanwhile. A refusal is the last. Nothing is
+                                    # fed to the parser before these are begun
+    _rest: bytes                    # received meanwhile, and not parsed. If there is anything in _held or _rest,
+                                    # _is_reading is False, except inside `_go_on`
+    _is_going_on: bool              # the loop will call `_go_on`
     _unsent_since: float | None     # door.now when the client was last seen to take a byte of a full buffer
     _unsent_bytes: int              # in that buffer, then
 
@@ -164,10 +225,14 @@ class Connection(asyncio.Protocol):
         self._body = b""
         self._refusal = None
         self._fed_bytes = 0
+        self._body_bytes_seen = 0
+        self._fed_bytes_seen = 0
         self._began = None
         self._continued = None
         self._waiting = deque()
+        self._behind_bytes = 0
         self._out = []
+        self._turn_bytes = 0
         self._since = door.now
         self._continue_is_due = False
         self._is_deaf = False
@@ -175,6 +240,9 @@ class Connection(asyncio.Protocol):
         self._is_refused = False
         self._is_feeding = False
         self._is_reading = True
+        self._held = []
+        self._rest = b""
+        self._is_going_on = False
         self._unsent_since = None
         self._unsent_bytes = 0
 
@@ -195,6 +263,7 @@ class Connection(asyncio.Protocol):
         self._write = _write_nowhere
         self._waiting.clear()
         self._out.clear()
+        self._forget_unbegun()
         self._handler = self._door.handler  # these two may point back at us: leave no cycle to be collected
         del self._parser
         self._door.leave(self)
@@ -208,12 +277,21 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """HOT PATH. One segment is most often one request, and its answer is written before this returns."""
-        if len(data) > _SLICE_BYTES:
-            self._receive_slices(data)
-            return
         if self._is_deaf:
             return
+        if not self._is_reading:
+            self._rest += data      # it was on its way to us when we told the transport
+            return
         self._is_feeding = True
+        if len(data) > _SLICE_BYTES:
+            self._feed_slices(data)
+        else:
+            self._feed(data)
+        self._is_feeding = False
+        self._flush()
+
+    def _feed(self, data: bytes) -> None:
+        """HOT PATH."""
         self._fed_bytes += len(data)
         try:
             self._parser.feed_data(data)
@@ -221,10 +299,8 @@ class Connection(asyncio.Protocol):
             self._feed_after_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             self._refuse_unreadable(error)
-        self._is_feeding = False
         if self._url or self._refusal is not None:
             self._watch_incomplete()
-        self._flush()
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -238,10 +314,8 @@ class Connection(asyncio.Protocol):
         headers[name] = value
 
     def on_headers_complete(self) -> None:
-        # Trailers of a chunked body arrive by on_header too. They must not pass for headers: an Authorization
-        # among them would be one that no proxy in front of us has looked at. So they fall into a new dict.
         self._head = self._headers
-        self._headers = {}
+        self._headers = _TRAILERS
 
     def on_body(self, piece: bytes) -> None:
         if not self._body:
@@ -264,17 +338,19 @@ class Connection(asyncio.Protocol):
         self._url = b""
         self._head = None
         self._body = b""
-        if self._headers:
-            self._headers = {}      # trailers
+        self._headers = {}
         self._fed_bytes = 0
         self._began = None
         door = self._door
         self._since = door.now
         if self._is_deaf or self._refusal is not None:
             return
-        started = perf_counter()
         if not isinstance(body, bytes):
             body = bytes(body)
+        if (self._out or not self._is_reading) and not self._may_begin():
+            self._held.append(self._message(url, head, body))
+            return
+        started = perf_counter()
         operation = door.targets.get(head.get(b"x-amz-target", b""))
         authorization = head.get(b"authorization")
         encoding = head.get(b"accept-encoding")
@@ -294,7 +370,7 @@ class Connection(asyncio.Protocol):
             and self._parser.should_keep_alive()        # False for HTTP/1.0 without a Connection header
             and not door.is_draining
         ):
-            self._answer_unusual(url, head, body, started)
+            self._answer_unusual(self._message(url, head, body), started)
             return
         self._run(Call(self, operation, body, head, authorization, started))
 
@@ -320,6 +396,7 @@ class Connection(asyncio.Protocol):
             self._out.append(answer)
             return
         self._waiting.append(answer)
+        self._behind_bytes += len(answer)
         self._hold_reading_if_crowded()
 
     def success(self, call: Call, body: bytes) -> bytes:
@@ -349,17 +426,26 @@ class Connection(asyncio.Protocol):
     def settle(self, call: Call) -> None:
         """A call in the line has its answer: write it, and those behind it, if all before it are written."""
         waiting = self._waiting
-        if self._transport is None or waiting[0] is not call:
+        answer = call.answer
+        assert answer is not None
+        if self._transport is None:
             return
+        if waiting[0] is not call:
+            self._behind_bytes += len(answer)
+            self._hold_reading_if_crowded()
+            return
+        waiting.popleft()
+        self._out.append(answer)
         while waiting:
             first = waiting[0]
             answer = first if isinstance(first, bytes) else first.answer
             if answer is None:
                 break
             self._out.append(answer)
+            self._behind_bytes -= len(answer)
             waiting.popleft()
         self._since = self._door.now
-        if not self._is_feeding:    # else data_received writes what is in _out when it ends
+        if not self._is_feeding:    # else what is in _out is written when that ends
             self._flush()
 
     def _flush(self) -> None:
@@ -368,30 +454,43 @@ class Connection(asyncio.Protocol):
         if out:
             self._write(out[0] if len(out) == 1 else b"".join(out))
             out.clear()
+            self._turn_bytes = 0
         if not self._is_reading:
             self._resume_reading_if_clear()
         if self._waiting:
             return
         if self._is_deaf:
             self._end()
-        elif self._continue_is_due:
+        elif self._continue_is_due and not self._held:
             self._continue_is_due = False
             if self._head is not None and self._head is self._continued:    # its body has not come unasked
                 self._write(CONTINUE)
 
     # ---- all requests that are not the plain case
 
-    def _answer_unusual(self, url: bytes, head: dict[bytes, bytes], body: bytes, started: float) -> None:
+    def _message(self, url: bytes, head: dict[bytes, bytes], body: bytes) -> _Message:
+        parser = self._parser
+        return _Message(
+            url,
+            head,
+            body,
+            parser.get_method(),
+            parser.get_http_version(),
+            parser.should_keep_alive(),
+            parser.should_upgrade(),
+        )
+
+    def _answer_unusual(self, message: _Message, started: float) -> None:
         """Every request can be answered here. What is not a call is answered at once."""
-        terms = self._terms(head)
-        path, _, query = _without_authority(url).partition(b"?")
-        method = self._parser.get_method()
+        terms = self._terms(message)
+        path, _, query = _without_authority(message.url).partition(b"?")
+        method = message.method
         try:
-            self._check_message(head)
+            self._check_message(message)
             if method == b"POST" and path == b"/":
-                self._answer_call(query, head, body, started, terms)
+                self._answer_call(query, message.head, message.body, started, terms)
             else:
-                self._answer_plain(method, path, query, head, body, terms)
+                self._answer_plain(method, path, query, message.head, message.body, terms)
         except Exception as error:
             # Not here: a name for the error that outlives this block would make a cycle with the traceback,
             # which refers to this frame, and leave work for the collector.
@@ -411,10 +510,11 @@ class Connection(asyncio.Protocol):
             )
         )
 
-    def _terms(self, head: dict[bytes, bytes]) -> Terms:
+    def _terms(self, message: _Message) -> Terms:
         """What this client wants of the answer. Also decides whether the connection ends with it."""
+        head = message.head
         headers = b""
-        if not self._parser.should_keep_alive() or self._door.is_draining or self._is_refused:
+        if not message.keeps_alive or self._door.is_draining or self._is_refused:
             self._is_deaf = True
             headers += CLOSE
         elif b"connection" in head:
@@ -423,16 +523,17 @@ class Connection(asyncio.Protocol):
             headers += self._door.origins.headers(head[b"origin"])
         return Terms(headers, content_coding.accepts_gzip(head.get(b"accept-encoding", b"")))
 
-    def _check_message(self, head: dict[bytes, bytes]) -> None:
+    def _check_message(self, message: _Message) -> None:
         """What HTTP/1.1 demands and llhttp does not check."""
-        version = self._parser.get_http_version()
+        head = message.head
+        version = message.version
         if version not in ("1.0", "1.1"):
             raise MalformedHttpRequest("Only HTTP/1.1 and HTTP/1.0 are spoken here")
         if b"host" not in head and version == "1.1":
             raise MalformedHttpRequest("A request needs a Host header")
         if head.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
             raise MalformedHttpRequest("The only Transfer-Encoding that is understood is chunked")
-        if self._parser.should_upgrade() and head.keys() & {b"transfer-encoding", b"content-length"}:
+        if message.upgrades and head.keys() & {b"transfer-encoding", b"content-length"}:
             # llhttp takes what follows such a head for the other protocol: a body would pass for a request.
             raise MalformedHttpRequest("A request to upgrade the protocol must have no body")
 
@@ -501,6 +602,9 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, error: ApiError) -> None:
         """Answer a message that is not, or never will be, a whole request. The connection ends with it."""
+        if self._held:
+            self._held.append(error)    # after the answers to those
+            return
         self._door.traffic.refusals[error.code] += 1
         self._is_deaf = True
         self._is_lingering = True
@@ -523,7 +627,7 @@ class Connection(asyncio.Protocol):
 
     def _repeated(self, name: bytes, value: bytes) -> bytes:
         """The value of a header that comes twice: joined by a comma, as RFC 9110 5.3 has it."""
-        if name in _AT_MOST_ONCE and self._head is None:
+        if name in _AT_MOST_ONCE:
             self._refusal = MalformedHttpRequest(f"There is more than one {name.decode()} header")
         return self._headers[name] + b"," + value
 
@@ -539,7 +643,7 @@ class Connection(asyncio.Protocol):
             self._transport.write_eof()
 
     def drain(self) -> None:
-        """No further request. What has arrived, also in part, is answered; then the connection ends."""
+        """No further request. What is begun, or arrives in part, is answered; then the connection ends."""
         if self._transport is None:
             return
         if self._waiting:
@@ -547,8 +651,10 @@ class Connection(asyncio.Protocol):
             last = self._waiting[-1]
             if isinstance(last, Call) and last.terms is None:
                 last.terms = Terms(CLOSE)
-        elif not self._url or self._is_deaf:
+        elif not self._url or self._is_deaf or self._held:
             self._transport.close()
+        else:
+            self._began = self._door.now    # from now on it has drain_seconds to arrive
 
     def cut_off(self) -> None:
         if self._transport is not None:
@@ -556,11 +662,15 @@ class Connection(asyncio.Protocol):
 
     # ---- limits of size and time
 
-    def _receive_slices(self, data: bytes) -> None:
+    def _feed_slices(self, data: bytes) -> None:
+        """As far as requests may be begun; the rest is kept."""
         for start in range(0, len(data), _SLICE_BYTES):
             if self._is_deaf:
                 return
-            self.data_received(data[start : start + _SLICE_BYTES])
+            if not self._is_reading:
+                self._rest = data[start:]
+                return
+            self._feed(data[start : start + _SLICE_BYTES])
 
     def _feed_after_upgrade(self, rest: bytes) -> None:
         """We upgrade to nothing, so the bytes after a request to upgrade are the next request."""
@@ -577,12 +687,14 @@ class Connection(asyncio.Protocol):
         """The bytes ended inside a message, or it cannot be answered: apply what limits it."""
         if self._is_deaf:
             return
+        if self._began is None:
+            self._began = self._door.now
+            self._body_bytes_seen = 0
+            self._fed_bytes_seen = self._fed_bytes
         refusal = self._refusal or self._why_not_to_go_on()
         if refusal is not None:
             self._refuse(refusal)
             return
-        if self._began is None:
-            self._began = self._door.now
         head = self._head
         if head is not None and head is not self._continued and b"expect" in head:
             self._continued = head
@@ -591,6 +703,13 @@ class Connection(asyncio.Protocol):
     def _why_not_to_go_on(self) -> ApiError | None:
         if self._head is None:
             return RequestHeadTooLarge(_HEAD_TOO_LARGE) if self._fed_bytes > REQUEST_HEAD_BYTES_MAX else None
+        if len(self._body) > self._body_bytes_seen:
+            self._body_bytes_seen = len(self._body)
+            self._fed_bytes_seen = self._fed_bytes
+        elif self._fed_bytes - self._fed_bytes_seen > REQUEST_HEAD_BYTES_MAX:
+            # Trailers, or what may stand behind the length of a chunk: nobody needs them, and the parser would
+            # gather an endless one at a cost that is quadratic.
+            return RequestHeadTooLarge(_TRAILERS_TOO_LARGE)
         # llhttp has checked that these are digits.
         is_large = int(self._head.get(b"content-length", b"0")) > REQUEST_BODY_BYTES_MAX
         return RequestEntityTooLarge(_BODY_TOO_LARGE) if is_large else None
@@ -599,7 +718,7 @@ class Connection(asyncio.Protocol):
         """`Expect: 100-continue`: the client waits for our word before it sends the body."""
         if expectation.lower() != b"100-continue":
             return
-        if self._waiting:
+        if self._waiting or self._held:
             self._continue_is_due = True    # the answers before it go first
         else:
             self._out.append(CONTINUE)
@@ -619,7 +738,10 @@ class Connection(asyncio.Protocol):
             if now - self._since > patience:
                 transport.abort()
         elif self._began is not None:
-            if now - self._began > self._seconds_to_arrive():
+            if self._door.is_draining:
+                if now - self._began > settings.drain_seconds:
+                    transport.abort()
+            elif now - self._began > self._seconds_to_arrive():
                 self._refuse(RequestTimeout("The request took too long to arrive"))
                 self._flush()
         elif now - self._since > settings.idle_seconds:
@@ -650,35 +772,107 @@ class Connection(asyncio.Protocol):
             return
         self._unsent_since = self._door.now
         self._unsent_bytes = transport.get_write_buffer_size()
-        self._hold_reading(transport)
+        self._hold_reading()
 
     def resume_writing(self) -> None:
         self._unsent_since = None
         self._resume_reading_if_clear()
 
-    def _hold_reading_if_crowded(self) -> None:
-        if len(self._waiting) >= self._door.settings.pipelined_max and self._transport is not None:
-            self._hold_reading(self._transport)
+    def _may_begin(self) -> bool:
+        """Whether one more request may be begun, when the last one's answer is in _out or reading is held."""
+        if self._is_reading:
+            self._turn_bytes += len(self._out[-1]) + _REQUEST_BYTES
+            if self._turn_bytes > _TURN_BYTES:
+                self._hold_reading()
+        return self._is_reading
 
-    def _hold_reading(self, transport: asyncio.Transport) -> None:
-        if self._is_reading and not transport.is_closing():
+    def _go_on(self) -> None:
+        """From the loop: begin what was held back, as far as it goes; if that is all of it, read on."""
+        self._is_going_on = False
+        if not self._is_clear():
+            return                  # it has become crowded since; when that ends, we are called again
+        self._is_reading = True
+        self._is_feeding = True
+        try:
+            self._begin_held()
+            if self._is_reading:
+                rest, self._rest = self._rest, b""
+                self._feed_slices(rest)
+        except BaseException:       # a bug. The transport does the same when data_received fails
+            self.cut_off()
+            raise
+        self._is_feeding = False
+        self._flush()
+        if self._is_reading:
+            self._read_on()
+
+    def _begin_held(self) -> None:
+        held = self._held
+        while held and not self._is_deaf:
+            if self._out and not self._may_begin():
+                return
+            message = held.pop(0)
+            if isinstance(message, ApiError):
+                held.clear()
+                self._refuse(message)
+            else:
+                self._answer_unusual(message, perf_counter())
+            if not self._is_reading:
+                return
+        if self._is_deaf:
+            self._forget_unbegun()
+
+    def _hold_reading_if_crowded(self) -> None:
+        if len(self._waiting) >= self._door.settings.pipelined_max or self._behind_bytes > _BEHIND_BYTES:
+            self._hold_reading()
+
+    def _hold_reading(self) -> None:
+        if self._is_reading:
             self._is_reading = False
-            transport.pause_reading()
+            if self._transport is not None and not self._transport.is_closing():
+                self._transport.pause_reading()
 
     def _resume_reading_if_clear(self) -> None:
-        transport = self._transport
-        if transport is None or self._is_reading or transport.is_closing():
+        if self._is_reading or not self._is_clear():
             return
-        if self._unsent_since is None and len(self._waiting) * 2 <= self._door.settings.pipelined_max:
-            self._is_reading = True
-            transport.resume_reading()
+        if self._is_deaf:
+            self._forget_unbegun()
+        if not self._held and not self._rest:
+            self._read_on()
+        elif not self._is_going_on:
+            self._is_going_on = True
+            asyncio.get_running_loop().call_soon(self._go_on)
 
+    def _is_clear(self) -> bool:
+        """Whether nothing is in the way of further requests."""
+        transport = self._transport
+        return (
+            transport is not None
+            and not transport.is_closing()
+            and self._unsent_since is None
+            and len(self._waiting) * 2 <= self._door.settings.pipelined_max
+            and self._behind_bytes <= _BEHIND_BYTES
+        )
+
+    def _read_on(self) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        self._is_reading = True
+        if self._began is not None:
+            self._began = self._door.now    # the client could not go on before
+        transport.resume_reading()
+
+    def _forget_unbegun(self) -> None:
+        self._held.clear()
+        self._rest = b""
 
     def _is_http_1_1(self) -> bool:
         return self._parser.get_http_version() == "1.1"
 
 
 _HEAD_TOO_LARGE = f"The head of a request may have {REQUEST_HEAD_BYTES_MAX} bytes"
+_TRAILERS_TOO_LARGE = f"Between the chunks of a body, and after them, may stand {REQUEST_HEAD_BYTES_MAX} bytes"
 _BODY_TOO_LARGE = f"The body of a request may have {REQUEST_BODY_BYTES_MAX} bytes"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import resource
 import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ logger = logging.getLogger("varley.http")
 class FrontDoorSettings:
     """What one node may choose about its front door. Times are seconds, found late by up to one second."""
 
-    # One more is answered 503 and closed, which SDKs retry; at twice as many it is cut off unheard.
+    # One more is answered 503 and closed, which SDKs retry; at twice as many it is cut off unheard. Both numbers
+    # are less where the system allows few open files: see `connections_allowed`.
     connections_max: int = 10_000
     # Calls of one connection that may wait for their answers; then it is not read until half are done.
     pipelined_max: int = 128
@@ -41,11 +43,36 @@ class FrontDoorSettings:
     # After a refused request, how long we still read (and throw away) so that the client sees the refusal:
     # closing on unread bytes makes TCP send a reset, which may destroy the answer on its way.
     linger_seconds: float = 3.0
+    # While the server stops, how long a request may still take to arrive; then it is cut off. It was not
+    # executed, and clients try again elsewhere.
+    drain_seconds: float = 1.0
     # Smaller answers are not worth compressing.
     gzip_bytes_min: int = 1024
     # Origins of web pages that may call: ("*",) is all, () none. See cors.py for what to consider.
     cors_origins: tuple[str, ...] = ("*",)
     tls: ssl.SSLContext | None = None
+
+
+# File descriptors that are not for connections: storage has a few for each partition and for the log. Without
+# them every write would fail, and a server that only takes connections is of no use.
+_FILES_KEPT = 256
+_CONNECTIONS_ALWAYS = 16            # where even those are not allowed
+_FILES_FOR_REFUSALS = 32            # of those kept: connections that are told why, beyond those served
+
+
+def connections_allowed(settings: FrontDoorSettings) -> tuple[int, int]:
+    """How many connections are served, and how many are open at most, those that are being refused included.
+
+    `settings.connections_max` are served, but no more than the process may have open files (the soft limit of
+    RLIMIT_NOFILE, as it is now) less 256 that are kept for storage; 16 in any case. Twice as many are open at
+    most, but beyond what the files allow only 32 more.
+    """
+    open_files_max, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if open_files_max == resource.RLIM_INFINITY:
+        return settings.connections_max, 2 * settings.connections_max
+    room = max(open_files_max - _FILES_KEPT, _CONNECTIONS_ALWAYS)
+    served = min(settings.connections_max, room)
+    return served, min(2 * served, room + _FILES_FOR_REFUSALS)
 
 
 class Guest(Protocol):
@@ -69,6 +96,8 @@ class Reception:
     origins: Origins
     answers: AnswerWriter
     traffic: Traffic
+    connections_max: int            # that are served; see `connections_allowed`
+    connections_open_max: int
     now: float                      # the clock at the last tick: good enough for timeouts, and costs nothing
     is_draining: bool
 
@@ -89,6 +118,13 @@ class Reception:
         self.answers = AnswerWriter(clock.time)
         self.traffic = Traffic(self.targets.values())
         self.guests: set[Guest] = set()
+        self.connections_max, self.connections_open_max = connections_allowed(settings)
+        if self.connections_max < settings.connections_max:
+            logger.warning(
+                "%d connections can be served, not %d: the system allows too few open files (ulimit -n)",
+                self.connections_max,
+                settings.connections_max,
+            )
         self.on_empty: Callable[[], None] | None = None
         self.is_draining = False
         self._clock = clock
@@ -98,10 +134,10 @@ class Reception:
     def enter(self, guest: Guest) -> Place:
         """A new connection. What becomes of it depends on how many there are."""
         self.guests.add(guest)
-        if self.is_draining or len(self.guests) > 2 * self.settings.connections_max:
+        if self.is_draining or len(self.guests) > self.connections_open_max:
             self.traffic.refusals["connection cut off"] += 1
             return "cut off"
-        if len(self.guests) > self.settings.connections_max:
+        if len(self.guests) > self.connections_max:
             self.traffic.refusals["connection refused"] += 1
             return "refused"
         return "served"
@@ -110,6 +146,13 @@ class Reception:
         self.guests.discard(guest)
         if not self.guests and self.on_empty is not None:
             self.on_empty()
+
+    def begin_to_drain(self) -> None:
+        """No new connection; each that is there answers what it has begun, and ends."""
+        self.is_draining = True
+        self.now = self._clock.monotonic()      # a request that is arriving has its time from now on
+        for guest in list(self.guests):
+            guest.drain()
 
     def tick(self) -> None:
         """Once a second: the date in the answers, and every connection's time. 0.2 µs a connection."""

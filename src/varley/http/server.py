@@ -5,8 +5,10 @@
     ...                                             # SIGTERM
     await door.drain(10.0)
 
-Draining: no new connection is accepted; idle ones are closed; a request that has begun to arrive, or waits
-for its answer, gets it, with `Connection: close`. What is not done at the deadline is cut off.
+Draining: no new connection is accepted; idle ones are closed; a request that waits for its answer gets it, with
+`Connection: close`; so does one that has begun to arrive, if it is there within a second (found late by up to
+one more): else it is cut off, since a client that went away in the middle of one would make every stop last to
+the deadline. What is not done at the deadline is cut off too.
 """
 
 from __future__ import annotations
@@ -33,6 +35,9 @@ class FrontDoor:
     it), beside `/`, `/health` and `/ready`. `is_ready` decides what `/ready` says. `clock` is the machine's,
     and should be even where the rest of a server has a clock that can be moved: connections live in the time
     of their clients.
+
+    `settings.connections_max` is an upper bound: no more connections are served than leave 256 of the open files
+    that the system allows for storage (`reception.connections_allowed`).
     """
 
     def __init__(
@@ -75,15 +80,13 @@ class FrontDoor:
         return int(server.sockets[0].getsockname()[1])
 
     async def drain(self, deadline_seconds: float) -> bool:
-        """Stop gracefully (see the top of the file). Returns whether all requests were answered in time."""
+        """Stop gracefully (see the top of the file). Returns whether all calls were answered in time."""
         reception = self._reception
-        reception.is_draining = True
         for server in self._servers:
             server.close()
         empty = asyncio.Event()
         reception.on_empty = empty.set
-        for guest in list(reception.guests):
-            guest.drain()
+        reception.begin_to_drain()
         if not reception.guests:
             empty.set()
         try:
