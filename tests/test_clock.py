@@ -44,12 +44,12 @@ def test_it_goes_on_running_after_a_move() -> None:
     assert clock.time() == 5007.0
 
 
-@pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf"), 1e300])
 def test_it_refuses_moves_that_are_none(seconds: float) -> None:
     clock = MovableClock(StoppedClock(1000.0))
-    with pytest.raises(ValueError, match="from 0 up"):
+    with pytest.raises(ValueError, match="0 seconds or more"):
         clock.advance(seconds)
-    with pytest.raises(ValueError, match="since 1970"):
+    with pytest.raises(ValueError, match="from 1970 to 9999"):
         clock.set(seconds)
     assert clock.time() == 1000.0
 

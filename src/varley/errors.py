@@ -1,4 +1,4 @@
-"""Every error that Varley raises on purpose.
+"""Every error that Varley raises on purpose, except those of one operation or of HTTP alone, which stand with them.
 
 Three kinds, never mixed:
 
@@ -7,10 +7,10 @@ Three kinds, never mixed:
     ├── SerializationError                   the body is not JSON of the right shape
     ├── ConditionalCheckFailed               the item is not as the caller's condition wants it
     ├── DuplicateItem                        PartiQL's INSERT found an item with this key
-    ├── ResourceNotFound / ResourceInUse     no such table / not in this state
-    ├── LimitExceeded, ItemCollectionSizeLimitExceeded
-    ├── ProvisionedThroughputExceeded, Throttling, RequestLimitExceeded
-    ├── TransactionConflict
+    ├── ResourceNotFound, TableNotFound      no such thing
+    ├── ResourceInUse                        it is there, and not in the right state
+    ├── LimitExceeded, DuplicateItem
+    ├── Throttling                           more than this server can take now; a retry may work
     ├── UnknownOperation, MissingAuthenticationToken, IncompleteSignature, AccessDenied, …
     └── InternalServerError                  the one ApiError that is not the client's fault: what a client is
                                              told when the world failed (HTTP 500: the outcome may be unknown)
@@ -143,24 +143,8 @@ class LimitExceeded(ApiError):
     code = "LimitExceededException"
 
 
-class ItemCollectionSizeLimitExceeded(ApiError):
-    code = "ItemCollectionSizeLimitExceededException"
-
-
-class ProvisionedThroughputExceeded(ApiError):
-    code = "ProvisionedThroughputExceededException"
-
-
 class Throttling(ApiError):
     code = "ThrottlingException"
-
-
-class RequestLimitExceeded(ApiError):
-    code = "RequestLimitExceeded"
-
-
-class TransactionConflict(ApiError):
-    code = "TransactionConflictException"
 
 
 class InternalServerError(ApiError):
@@ -171,7 +155,7 @@ class InternalServerError(ApiError):
 
 
 class ServiceUnavailable(ApiError):
-    """The request surely did nothing: this server is draining, or takes no writes now. Retryable."""
+    """The request surely did nothing: there are too many connections, or the server is stopping. Retryable."""
 
     code = "ServiceUnavailable"
     status = 503

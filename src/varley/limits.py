@@ -1,4 +1,4 @@
-"""Every number that limits something, with where it comes from.
+"""Limits that several files know, with where they come from.
 
 Sources: [API] the service model of DynamoDB 2012-08-10; [DG] the DynamoDB Developer Guide, "Quotas" and
 "Constraints"; [own] Varley's own choice.
@@ -22,7 +22,6 @@ EXPRESSION_BYTES_MAX = 4096             # [DG] 4 KB for any expression
 EXPRESSION_OPERATORS_MAX = 300          # [DG] operators or functions in one expression
 EXPRESSION_IN_OPERANDS_MAX = 100        # [DG] operands of IN
 EXPRESSION_PLACEHOLDER_BYTES_MAX = 255  # [DG]
-EXPRESSION_NAMES_BYTES_MAX = 2 * 1024 * 1024   # [DG] all substitution variables of one expression
 
 # PartiQL
 PARTIQL_STATEMENT_CHARS_MAX = 8192      # [API]
@@ -51,7 +50,6 @@ ACCOUNT_CAPACITY_UNITS_MAX = 80_000     # [DG] default per account and Region
 # Partitions
 PARTITION_READ_UNITS_MAX = 3000         # [DG]
 PARTITION_WRITE_UNITS_MAX = 1000        # [DG]
-PARTITION_BYTES_MAX = 10 * 1024**3      # [DG]
 
 # Capacity units
 READ_UNIT_BYTES = 4096                  # [DG]

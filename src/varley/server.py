@@ -26,7 +26,7 @@ from varley.admin.port import AdminPort
 from varley.api import operations
 from varley.api.services import Services
 from varley.clock import Clock, MovableClock
-from varley.errors import BadSettings, WorldError
+from varley.errors import BadSettings, Damaged, WorldError
 from varley.http.call import Call
 from varley.http.reception import FrontDoorSettings
 from varley.http.server import FrontDoor
@@ -40,7 +40,7 @@ from varley.router.routes import Router
 from varley.settings import ClusterSettings, NodeSettings
 from varley.storage.data_folder import DataFolder
 from varley.storage.disk import ReadOnlyDisk, RealDisk
-from varley.storage.log_reader import LogReader
+from varley.storage.log_reader import LogEntry, LogReader
 from varley.storage.log_writer import LogWriter
 from varley.storage.memory_log import MemoryLog
 from varley.storage.recovery import recover
@@ -110,7 +110,8 @@ class Server:
             self._clock,
             engines=engines,
             overlay_bytes_max=settings.checkpoint_overlay_bytes,
-            log_bytes_max=settings.checkpoint_log_bytes,
+            # The segment being written can never be released, so it does not count.
+            log_bytes_max=settings.checkpoint_log_bytes + settings.segment_bytes,
             on_fatal=self._fail,
         )
         self._router = Router(self._node)
@@ -133,13 +134,26 @@ class Server:
         """Open trees and log; on a disk thread."""
         groups = [each.group for described in self._catalog for each in described.partitions]
         disk = ReadOnlyDisk() if folder.is_read_only else RealDisk()
+        strays = sorted(set(engines.groups()).difference(groups))
+        if strays and strays[-1] > self._catalog.groups_given:
+            raise Damaged(
+                f"There is a tree of group {strays[-1]}, and the metadata knows of groups up to "
+                f"{self._catalog.groups_given}",
+                path=folder.metadata,
+                hint="The metadata is missing or older than the trees. Restore the whole folder from a copy",
+            )
         if not folder.is_read_only:
-            for group in set(engines.groups()).difference(groups):
-                engines.remove(group)    # its table was deleted, and the server killed before the tree was removed
+            for group in strays:    # its table was deleted, and the server killed before the tree was removed
+                logger.info("removing the tree of group %d, whose table was deleted", group)
+                engines.remove(group)
         reader = LogReader(disk, folder.log)
-        recovered = recover(engines, groups, reader)
+        recovered = recover(engines, groups, reader, groups_given=self._catalog.groups_given, progress=_log_replay)
         if recovered.entries:
             logger.info("replayed %d log entries that were in no checkpoint", recovered.entries)
+        if recovered.unverified:
+            logger.info(
+                "%d trees were too large to be walked at the start; `varley check` walks all", len(recovered.unverified)
+            )
         if folder.is_read_only:
             self._log = RefusingLog(folder.log, reader.end, on_failure=self._node.log_has_failed)
             return recovered.trees
@@ -163,7 +177,6 @@ class Server:
             random=random.Random(random.SystemRandom().getrandbits(128)),
             catalog=self._catalog,
             router=self._router,
-            node=self._node,
             spawn=self._spawn,
         )
         self._door = FrontDoor(
@@ -298,6 +311,10 @@ class Server:
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         self._last_task = asyncio.get_running_loop().create_task(work)
+
+
+def _log_replay(entry: LogEntry) -> None:
+    logger.info("replaying the log: segment %d, byte %d", entry.segment, entry.offset)
 
 
 async def _answer(work: Coroutine[Any, Any, bytes], call: Call) -> None:

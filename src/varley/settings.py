@@ -85,7 +85,7 @@ class NodeSettings:
         64 * 1024**2, "Writes kept in memory by one replica before they are moved to its tree.", low=4096
     )
     checkpoint_log_bytes: int = _setting(
-        512 * 1024**2, "Log kept for recovery before the oldest replicas are moved to their trees.", low=4096
+        512 * 1024**2, "Log kept, beside the file being written, before all of it is moved to the trees.", low=4096
     )
 
     # Limits of the front door

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 from house import House, request
 
-from varley.errors import TransactionConflict
+from varley.errors import ResourceInUse
 from varley.http.protocol import Connection
 from varley.http.reception import FrontDoorSettings
 from varley.http.routes import PlainRequest, PlainResponse
@@ -104,7 +104,7 @@ def test_answers_to_a_client_that_has_gone_are_harmless(house: House) -> None:
     house.wires.remove(wire)
     house.run(lambda: house.waiting[0].reply(b"perhaps still written"))
     house.run(lambda: house.waiting[2].reply(b"late"))
-    house.run(lambda: house.waiting[1].fail(TransactionConflict("late")))
+    house.run(lambda: house.waiting[1].fail(ResourceInUse("late")))
     house.wait_for_connections(0)
     house.assert_alive()
 
@@ -466,8 +466,8 @@ def test_our_own_failure_is_logged_and_told_to_nobody(
 def test_a_late_failure_is_answered_too(house: House) -> None:
     wire = house.connect().send(request("Query"))
     house.wait_for_calls(1)
-    house.run(lambda: house.waiting[0].fail(TransactionConflict("Transaction is ongoing for the item")))
-    assert wire.receive().code == "com.amazonaws.dynamodb.v20120810#TransactionConflictException"
+    house.run(lambda: house.waiting[0].fail(ResourceInUse("Transaction is ongoing for the item")))
+    assert wire.receive().code == "com.amazonaws.dynamodb.v20120810#ResourceInUseException"
 
 
 # ---- other paths

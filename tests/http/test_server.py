@@ -201,7 +201,7 @@ def test_who_does_not_read_answers_is_not_read(house: House) -> None:
 
 
 class Greed:
-    """What became of requests for large answers: at most how many a turn of the loop, bytes not yet taken."""
+    """Gives each request the same answer, and counts how many were begun: in all, and in each turn of the loop."""
 
     def __init__(self, house: House, monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
         self.begun = 0
@@ -233,7 +233,7 @@ SMALL = [request(body=b"%d" % number) for number in range(200)]
 def test_small_requests_for_large_answers_are_begun_as_answers_are_taken(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All of them come in one read; the answers have 200 MB."""
+    """Most of them come in one read; the answers have 200 MB."""
     greed = Greed(house, monkeypatch, bytes(1024**2))
     wire = house.connect().send(b"".join(SMALL))
     for _ in range(50):

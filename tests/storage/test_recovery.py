@@ -9,7 +9,7 @@ import pytest
 
 from varley.errors import Damaged
 from varley.item import stored
-from varley.storage import checkpoint
+from varley.storage import checkpoint, recovery
 from varley.storage.checkpoint import write_frozen
 from varley.storage.lmdb_engine import LmdbEngine
 from varley.storage.log_format import ABSENT, DELETE, PUT, Row, encode_rows
@@ -201,8 +201,16 @@ def test_a_tree_with_a_damaged_page_is_refused(folder: TreeFolder) -> None:
         recover(folder, [A], [])
 
 
-def test_progress_names_where_the_reader_is(folder: TreeFolder) -> None:
+def test_progress_names_where_the_reader_is(folder: TreeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery, "ENTRIES_PER_PROGRESS", 1000)
     seen: list[int] = []
     recovered = recover(folder, [A], keys_log(A, range(1, 2501)), progress=lambda entry: seen.append(entry.slot))
     assert seen == [1000, 2000]
     close(recovered.trees)
+
+
+def test_entries_of_a_group_that_was_never_given_out_are_not_nobodys(folder: TreeFolder) -> None:
+    """Metadata that was lost, or is older than the log, must not make the rows of its tables vanish."""
+    with pytest.raises(Damaged, match="groups up to 0"):
+        recover(folder, [], keys_log(A, range(1, 3)), groups_given=0)
+    assert recover(folder, [], keys_log(A, range(1, 3)), groups_given=A).entries == 0

@@ -1,7 +1,6 @@
 """The ConsumedCapacity member of an answer. What counts how much: item.units.
 
-All functions return the member as JSON bytes with a leading comma, or b"" if the client did not ask, so that an
-answer is built by joining bytes.
+An answer is built by joining its members, each of them JSON bytes with a leading comma, or b"" if there is none.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import msgspec
 
 from varley.api.constraints import INDEX_NAME, NOT_NULL, TABLE_NAME, Each, Length, Members, OneOf, Range, check
 from varley.api.requests import LONG, Request, Structure, decoder
-from varley.api.services import Services
+from varley.api.services import Services, view_of
 from varley.api.table_structures import (
     ATTRIBUTE_DEFINITIONS,
     INDEX,
@@ -146,8 +146,7 @@ _CREATE_TABLE: Final = Members(
 
 def run(services: Services, call: Call) -> bytes | None:
     request = _decode(call.body)
-    identity = call.identity()
-    view = View(identity.account, identity.region, services.clock.time())
+    view = view_of(services, call)
     table = table_of(request, now=view.now, random=services.random, region=view.region)
     services.spawn(_create(services, table, view, request.warm_throughput is not None), call)
     return None

@@ -10,7 +10,7 @@ import msgspec
 
 from varley.api.constraints import TABLE_NAME, Members, check
 from varley.api.requests import Request, decoder
-from varley.api.services import Services
+from varley.api.services import Services, view_of
 from varley.errors import ResourceNotFound, ValidationError
 from varley.http.call import Call
 from varley.table.description import View, description_when_deleted
@@ -29,8 +29,7 @@ def run(services: Services, call: Call) -> bytes | None:
     request = _decode(call.body)
     check(_DELETE_TABLE, request)
     assert request.table_name is not None
-    identity = call.identity()
-    view = View(identity.account, identity.region, services.clock.time())
+    view = view_of(services, call)
     services.spawn(_delete(services, table_name(request.table_name), view), call)
     return None
 

@@ -6,10 +6,10 @@ import msgspec
 
 from varley.api.constraints import TABLE_NAME, Members, check
 from varley.api.requests import Request, decoder
-from varley.api.services import Services
+from varley.api.services import Services, view_of
 from varley.errors import ResourceNotFound
 from varley.http.call import Call
-from varley.table.description import View, description
+from varley.table.description import description
 from varley.table.table_name import table_name
 
 
@@ -29,8 +29,7 @@ def run(services: Services, call: Call) -> bytes:
     described = services.catalog.get(name)
     if described is None:
         raise ResourceNotFound(f"Requested resource not found: Table: {name} not found")
-    identity = call.identity()
+    view = view_of(services, call)
     item_count, size_bytes = services.router.statistics(name)
-    view = View(identity.account, identity.region, services.clock.time())
     shown = description(described.table, view, item_count=item_count, size_bytes=size_bytes)
     return msgspec.json.encode({"Table": shown})

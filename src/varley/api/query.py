@@ -108,17 +108,17 @@ def run(services: Services, call: Call) -> bytes | None:
             )
         low, high = (low, start) if reverse else (after(start), high)
     return RangeRead(
-        route,
-        route.counts["Query"],
-        low,
-        high,
-        reverse,
-        request.limit,
-        bool(request.consistent_read),
-        None if passes is None else passes.holds_for,
-        shape,
-        count_only,
-        request.return_consumed_capacity,
+        route=route,
+        counts=route.counts["Query"],
+        low=low,
+        high=high,
+        reverse=reverse,
+        limit=request.limit,
+        consistent=bool(request.consistent_read),
+        passes=None if passes is None else passes.holds_for,
+        shape=shape,
+        count_only=count_only,
+        capacity_mode=request.return_consumed_capacity,
     ).run(call)
 
 

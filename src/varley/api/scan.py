@@ -14,6 +14,7 @@ from varley.api.services import Services
 from varley.errors import ValidationError
 from varley.expression import legacy
 from varley.http.call import Call
+from varley.item.key_bytes import ITEM_SPACE
 from varley.table.partition_map import segment_range
 
 
@@ -81,10 +82,10 @@ def run(services: Services, call: Call) -> bytes | None:
     route = services.router.route(request.table_name)
     if request.index_name is not None:
         raise ValidationError(f"The table does not have the specified index: {request.index_name}")
-    low, high = b"\x00", ITEMS_END
+    low, high = ITEM_SPACE, ITEMS_END
     if request.segment is not None and request.total_segments is not None:
         hash_low, hash_high = segment_range(request.segment, request.total_segments)
-        low, high = b"\x00" + hash_low, ITEMS_END if hash_high is None else b"\x00" + hash_high
+        low, high = ITEM_SPACE + hash_low, ITEMS_END if hash_high is None else ITEM_SPACE + hash_high
     if start_key is not None:
         start = start_row(route, start_key)
         if not low <= start < high:

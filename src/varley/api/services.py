@@ -10,9 +10,9 @@ from typing import Any
 from varley.clock import Clock
 from varley.http.call import Call
 from varley.metadata.catalog import Catalog
-from varley.node.node import Node
 from varley.router.routes import Router
 from varley.settings import ClusterSettings, NodeSettings
+from varley.table.description import View
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,5 +23,10 @@ class Services:
     random: random.Random    # table ids; seeded in tests
     catalog: Catalog
     router: Router
-    node: Node
     spawn: Callable[[Coroutine[Any, Any, bytes], Call], None]    # run, then answer the call with what it returns
+
+
+def view_of(services: Services, call: Call) -> View:
+    """For whom and when `call` is answered: account and Region of ARNs. Raises what Call.identity raises."""
+    identity = call.identity()
+    return View(identity.account, identity.region or services.settings.region, services.clock.time())

@@ -15,7 +15,7 @@ import msgspec
 
 from varley.api.constraints import INDEX_NAME, NOT_NULL, TABLE_NAME, Each, Length, Members, OneOf, check
 from varley.api.requests import Request, Structure, decoder
-from varley.api.services import Services
+from varley.api.services import Services, view_of
 from varley.api.table_structures import (
     ATTRIBUTE_DEFINITIONS,
     INDEX,
@@ -126,8 +126,7 @@ def run(services: Services, call: Call) -> bytes | None:
     request = _decode(call.body)
     check_request(request)
     assert request.table_name is not None
-    identity = call.identity()
-    view = View(identity.account, identity.region, services.clock.time())
+    view = view_of(services, call)
     services.spawn(_update(services, request, table_name(request.table_name), view), call)
     return None
 

@@ -17,13 +17,14 @@ from typing import Any, Final
 
 import click
 
-from varley.errors import ApiError, BadSettings, Damaged, ReadOnly
+from varley.errors import ApiError, BadSettings, Damaged
 from varley.item.value import Item
 from varley.metadata.catalog import Catalog, Described
 from varley.metadata.local import LocalStore
 from varley.settings import load
 from varley.storage.check import Finding, Schema, check
 from varley.storage.data_folder import DataFolder
+from varley.storage.lmdb_engine import DATA_FILE
 from varley.table.keys import KeyCodec
 from varley.table.partition_map import PartitionRange
 
@@ -51,14 +52,14 @@ def examine(data_dir: str, progress: Callable[[str], None]) -> list[Finding]:
         )  # fmt: skip
     with _locked(data_dir):
         findings: list[Finding] = []
+        if not os.path.exists(os.path.join(data_dir, "metadata", DATA_FILE)):
+            findings.append(Finding("metadata", "There is no metadata: which tables there are is not known"))
+            return findings + check(data_dir, progress)
         try:
             tables = asyncio.run(_tables(os.path.join(data_dir, "metadata")))
         except Damaged as damage:
             findings.append(Finding("metadata", damage.problem, offset=damage.offset))
             return findings + check(data_dir, progress)
-        except ReadOnly:
-            # A copy that is mounted read-only: the metadata cannot be opened, all else can be walked.
-            return check(data_dir, progress)
         schemas = {
             partition.group: _schema(described, partition)
             for described in tables
@@ -75,8 +76,8 @@ def _locked(data_dir: str) -> contextlib.AbstractContextManager[Any]:
 
 
 async def _tables(metadata: str) -> list[Described]:
-    """All tables. Raises Damaged, or ReadOnly where nothing can be opened for writing."""
-    store = await LocalStore.open(metadata)
+    """All tables. Nothing is written. Raises Damaged."""
+    store = await LocalStore.open(metadata, is_read_only=True)
     try:
         catalog = Catalog(store)
         await catalog.load()

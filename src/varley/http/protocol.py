@@ -682,6 +682,7 @@ class Connection(asyncio.Protocol):
                 rest = rest[upgrade.args[0] :]
             except httptools.HttpParserError as error:
                 self._refuse_unreadable(error)
+                return
 
     def _watch_incomplete(self) -> None:
         """The bytes ended inside a message, or it cannot be answered: apply what limits it."""

@@ -67,6 +67,7 @@ class Catalog:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._tables: dict[str, Described] = {}
+        self.groups_given = 0    # as of `load`: no replica group has a higher id than this
         self.changes = asyncio.Lock()    # held by whoever changes tables; readers of the view need not
 
     async def load(self) -> None:
@@ -75,6 +76,8 @@ class Catalog:
         Raises Damaged, naming the key, if bytes are not what was written or parts do not fit together;
         WorldError if a newer Varley wrote them.
         """
+        given = await self._store.get(_GROUPS)
+        self.groups_given = 0 if given is None else _decoded(given, _decode_groups).last
         maps = {entry.key: entry for entry in await self._store.list(_PARTITIONS)}
         for entry in await self._store.list(_TABLES):
             table = _decoded(entry, schema.from_json)

@@ -27,6 +27,7 @@ from varley.errors import ApiError, Throttling
 from varley.item.stored import item_size
 from varley.item.units import write_units
 from varley.node.replica import Proposal, Replica, Waiter
+from varley.node.settled import reply_when_settled
 from varley.storage.log_format import ABSENT, DELETE, PUT, Row
 
 
@@ -68,10 +69,6 @@ class Partition:
         self.tree = replica.tree
         self.get = replica.tree.get    # the applied state of one row: (key) -> stored value | None
 
-    @property
-    def group(self) -> int:
-        return self._replica.group
-
     def write(self, write: Write, waiter: Waiter) -> bytes | None:
         """Evaluate and propose `write`.
 
@@ -106,7 +103,7 @@ class Partition:
             else:    # nothing was there and nothing shall be: no entry, but the absence may be undecided yet
                 if observed is None:
                     return answer
-                _reply_when_chosen(observed, waiter, answer)
+                observed.hold(reply_when_settled(waiter, lambda: answer))
                 return None
         self._replica.propose(row, waiter, answer)
         return None
@@ -123,16 +120,6 @@ class Partition:
     def undecided_range(self) -> Proposal | None:
         """What a strong read of many rows has to wait for: the newest proposal, whatever its row."""
         return self._replica.newest
-
-
-def _reply_when_chosen(observed: Proposal, waiter: Waiter, answer: bytes) -> None:
-    def release(error: BaseException | None) -> None:
-        if error is None:
-            waiter.reply(answer)
-        else:
-            waiter.fail(error)
-
-    observed.hold(release)
 
 
 def _fail_when_chosen(observed: Proposal, waiter: Waiter, refusal: ApiError) -> None:

@@ -1,4 +1,4 @@
-"""Waiting until several undecided slots are decided: for strong reads of more than one row."""
+"""Answers that wait for undecided slots: one, or several for a strong read of more than one row."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Route:
         """The owners of [low, high) of the item space, in reading order. Bounds begin with the space byte."""
         first = bisect_right(self._lows, low[1:]) - 1
         last = len(self._lows) if high is None or len(high) == 1 else max(bisect_left(self._lows, high[1:]), first + 1)
-        owners = self.partitions[max(first, 0) : last]
+        owners = self.partitions[first:last]
         return iter(reversed(owners) if reverse else owners)
 
 

@@ -38,7 +38,7 @@ from varley.storage.tree import Tree
 from varley.storage.tree_folder import TreeFolder
 
 VERIFY_BYTES_MAX: Final = 32 * 1024 * 1024  # 0.2 s
-_ENTRIES_PER_PROGRESS: Final = 1000
+ENTRIES_PER_PROGRESS: Final = 200_000
 _HINT: Final = "Run `varley check` for the whole list. Restore the data folder from a copy."
 
 
@@ -64,18 +64,21 @@ def recover(
     groups: Collection[int],
     log: Iterable[LogEntry],
     *,
+    groups_given: int | None = None,
     progress: Callable[[LogEntry], None] | None = None,
     verify_bytes_max: int = VERIFY_BYTES_MAX,
 ) -> Recovered:
     """Open the trees of `groups` and apply to them what `log` (a LogReader, usually) has beyond them.
 
-    Blocks. `progress` gets every thousandth entry read; its segment and offset say how far that is.
+    Blocks. `groups_given` is the highest group id that was ever given out, if that is known: an entry of a group that
+    is not in `groups` belongs to a deleted table, unless its id is higher still; then the metadata is not the log's.
+    `progress` gets one entry in ENTRIES_PER_PROGRESS; its segment and offset say how far that is.
     Raises Damaged, and what `log` raises; no tree stays open then.
     """
     recovered = Recovered()
     try:
         _open_trees(folder, groups, recovered, verify_bytes_max)
-        _replay(log, recovered, progress)
+        _replay(log, recovered, progress, groups_given)
     except BaseException:
         for tree in recovered.trees.values():
             tree.close()
@@ -117,14 +120,23 @@ def _file_bytes(tree_folder: str) -> int:
         return 0
 
 
-def _replay(log: Iterable[LogEntry], recovered: Recovered, progress: Callable[[LogEntry], None] | None) -> None:
+def _replay(
+    log: Iterable[LogEntry],
+    recovered: Recovered,
+    progress: Callable[[LogEntry], None] | None,
+    groups_given: int | None,
+) -> None:
     trees = recovered.trees
     last: dict[int, LogEntry] = {}      # of each group, the entry read last
     for number, entry in enumerate(log, 1):
-        if progress is not None and number % _ENTRIES_PER_PROGRESS == 0:
+        if progress is not None and number % ENTRIES_PER_PROGRESS == 0:
             progress(entry)
         tree = trees.get(entry.group)
         if tree is None:
+            if groups_given is not None and entry.group > groups_given:
+                raise Damaged(f"The log has entries of group {entry.group}, and the metadata knows of groups up to "
+                              f"{groups_given}", path=f"log segment {entry.segment}", offset=entry.offset,
+                              group=entry.group, hint=_HINT)  # fmt: skip
             continue
         problem = order_problem(entry, last.get(entry.group), tree.applied_slot)
         if problem is not None:
