@@ -19,6 +19,7 @@ from varley.http.call import Call
 from varley.item.stored import pack
 from varley.item.value import check_item
 from varley.limits import ITEM_BYTES_MAX
+from varley.node.partition import Outcome
 
 _encode = msgspec.json.encode
 
@@ -53,11 +54,12 @@ class Put:
         self.terms = terms
         self.counts = terms.counts
 
-    def evaluate(self, old: bytes | None, timestamp_us: int) -> tuple[bytes, bytes]:
+    def evaluate(self, old: bytes | None, timestamp_us: int) -> Outcome:
         terms = self.terms
         if self.condition is not None and not self.condition.holds(old):
             refuse(old, terms.return_old_on_failure)
-        return pack(self.json, self.size, timestamp_us), terms.answer(terms.old_attributes(old), old, self.size)
+        new = pack(self.json, self.size, timestamp_us)
+        return terms.outcome(self.key, old, new, terms.old_attributes(old), timestamp_us)
 
 
 def run(services: Services, call: Call) -> bytes | None:

@@ -27,6 +27,7 @@ from varley.item.size import item_size as size_of_item
 from varley.item.stored import HEADER_BYTES, pack
 from varley.item.value import Item, check_item
 from varley.limits import ITEM_BYTES_MAX
+from varley.node.partition import Outcome
 
 _encode = msgspec.json.encode
 _decode_item = msgspec.json.decode
@@ -71,7 +72,7 @@ class Change:
         self.terms = terms
         self.counts = terms.counts
 
-    def evaluate(self, old: bytes | None, timestamp_us: int) -> tuple[bytes, bytes]:
+    def evaluate(self, old: bytes | None, timestamp_us: int) -> Outcome:
         old_item: Item | None = None if old is None else _decode_item(old[HEADER_BYTES:])
         if self.condition is not None and not self.condition.holds_for(old_item):
             refuse(old, self.terms.return_old_on_failure)
@@ -83,7 +84,8 @@ class Change:
             raise ValidationError("Item size to update has exceeded the maximum allowed size")
         shown = self._shown(old_item, new_item)
         attributes = _encode(shown) if shown else b""
-        return pack(_encode(new_item), size, timestamp_us), self.terms.answer(attributes, old, size)
+        new = pack(_encode(new_item), size, timestamp_us)
+        return self.terms.outcome(self.key, old, new, attributes, timestamp_us)
 
     def _shown(self, old_item: Item | None, new_item: Item) -> Item | None:
         """What of the item the client wants to see."""

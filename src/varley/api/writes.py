@@ -9,6 +9,7 @@ from varley.api.expressions import BoundCondition, BoundUpdate, Expressions, che
 from varley.expression import legacy
 from varley.item.stored import HEADER_BYTES, item_size
 from varley.item.units import write_units
+from varley.node.partition import Outcome
 from varley.router.routes import Route
 
 _CONDITION = ("ConditionExpression",)
@@ -34,12 +35,20 @@ class Terms:
         self.return_old_on_failure = on_failure == "ALL_OLD"
         self.capacity_mode = None if capacity_mode == "NONE" else capacity_mode
 
-    def answer(self, attributes: bytes, old: bytes | None, new_size: int) -> bytes:
-        """The body, with `attributes` as its Attributes unless empty; `old` is the stored row that was there."""
+    def outcome(
+        self, key: bytes, old: bytes | None, new: bytes | None, attributes: bytes, timestamp_us: int
+    ) -> Outcome:
+        """What a write comes to that makes the stored row `old` into `new` (None: no row).
+
+        `attributes` is the JSON of the answer's Attributes, b"" if it has none.
+        """
+        return new, self._answer(attributes, old, new), ()
+
+    def _answer(self, attributes: bytes, old: bytes | None, new: bytes | None) -> bytes:
         if self.capacity_mode is None:
             return b'{"Attributes":' + attributes + b"}" if attributes else b"{}"
         members = b',"Attributes":' + attributes if attributes else b""
-        units = write_units(0 if old is None else item_size(old), new_size)
+        units = write_units(0 if old is None else item_size(old), 0 if new is None else item_size(new))
         return capacity.answer(members + capacity.member(self.table, units, self.capacity_mode))
 
     def old_attributes(self, old: bytes | None) -> bytes:

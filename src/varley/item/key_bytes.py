@@ -28,6 +28,13 @@ from hashlib import blake2b
 from varley.item import number
 
 ITEM_SPACE = b"\x00"
+
+# The other spaces. Rows in them follow from items; they change in the log entry of the item that they follow from.
+LOCAL_INDEX_SPACES = (b"\x01", b"\x02", b"\x03", b"\x04", b"\x05")    # one for each local index of a table
+STREAM_SPACE = b"\x20"
+EXPIRY_SPACE = b"\x30"
+SOURCE_SPACE = b"\x40"      # in a global index: how far each base partition has been applied
+OUTGOING_SPACE = b"\xf0"    # never in a tree: what the log carries to global indexes
 PARTITION_HASH_BYTES = 16
 
 

@@ -25,11 +25,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple, Protocol
 
+from varley.item.key_bytes import OUTGOING_SPACE
 from varley.item.stored import item_size
-from varley.storage.log_format import ABSENT, Row
+from varley.storage.log_format import ABSENT, DERIVED, Row
 from varley.storage.overlay import Overlay
 
 Entry = tuple[bytes, bytes]     # row key, stored value
+_OUTGOING: Final = OUTGOING_SPACE[0]
 
 
 class Applied(NamedTuple):
@@ -127,6 +129,10 @@ class Tree:
         assert slot == self.applied_slot + 1, "entries are applied in order, each once"
         put = self._put
         for _, key, value, old_size in rows:
+            if old_size == DERIVED:
+                if key[0] != _OUTGOING:
+                    put(key, value)
+                continue
             put(key, value)
             if old_size == ABSENT:
                 if value is not None:
