@@ -69,6 +69,8 @@ def run(services: Services, call: Call) -> bytes | None:
         request.return_values,
         request.return_values_on_condition_check_failure,
         request.return_consumed_capacity,
+        request.return_item_collection_metrics,
+        key,
     )
     delete = Delete(row_key, condition, terms)
     return route.partition_of(row_key).write(delete, call)

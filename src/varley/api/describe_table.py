@@ -32,5 +32,8 @@ def run(services: Services, call: Call) -> bytes:
     identity = call.identity()
     item_count, size_bytes = services.router.statistics(name)
     view = View(identity.account, identity.region, services.clock.time())
-    shown = description(described.table, view, item_count=item_count, size_bytes=size_bytes)
+    index_sizes = services.router.index_statistics(name)
+    shown = description(
+        described.table, view, item_count=item_count, size_bytes=size_bytes, index_sizes=index_sizes
+    )
     return msgspec.json.encode({"Table": shown})

@@ -79,12 +79,16 @@ def run(services: Services, call: Call) -> bytes | None:
     condition = None if expressions is None else condition_of(request, expressions)
     route = services.router.route(name)
     key = route.keys.row_key_of_item(item)
+    if route.consequences is not None:
+        route.consequences.check_item(item)
     terms = Terms(
         route,
         "PutItem",
         request.return_values,
         request.return_values_on_condition_check_failure,
         request.return_consumed_capacity,
+        request.return_item_collection_metrics,
+        item,
     )
     put = Put(key, _encode(item), size, condition, terms)
     return route.partition_of(key).write(put, call)

@@ -82,6 +82,12 @@ class Change:
         size = check_item(new_item) if self.update is not None and self.update.is_nested else size_of_item(new_item)
         if size > ITEM_BYTES_MAX:
             raise ValidationError("Item size to update has exceeded the maximum allowed size")
+        consequences = self.terms.consequences
+        if consequences is not None and self.update is not None:
+            if self.update.is_old_style:
+                consequences.check_item(new_item)
+            else:
+                consequences.check_updated(new_item)
         shown = self._shown(old_item, new_item)
         attributes = _encode(shown) if shown else b""
         new = pack(_encode(new_item), size, timestamp_us)
@@ -117,12 +123,16 @@ def run(services: Services, call: Call) -> bytes | None:
     row_key = route.keys.row_key(key)
     if update is not None:
         update.check_keys(route.keys.names)
+        if route.consequences is not None:
+            update.check_index_keys(route.consequences.index_names)
     terms = Terms(
         route,
         "UpdateItem",
         request.return_values,
         request.return_values_on_condition_check_failure,
         request.return_consumed_capacity,
+        request.return_item_collection_metrics,
+        key,
     )
     change = Change(row_key, key, update, condition, terms)
     return route.partition_of(row_key).write(change, call)
