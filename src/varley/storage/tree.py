@@ -38,7 +38,7 @@ class Applied(NamedTuple):
     """What a tree holds: all slots up to `slot`, and what that comes to."""
 
     slot: int           # 0: nothing was ever applied; the first entry of a group has slot 1
-    item_count: int     # rows
+    item_count: int     # rows that are items; those that follow from items are not counted
     size_bytes: int     # DynamoDB bytes of the items, as their headers give them
 
 
@@ -125,7 +125,10 @@ class Tree:
         return value  # type: ignore[return-value]  # _MISSING was handled above
 
     def apply(self, slot: int, rows: Sequence[Row]) -> None:
-        """Apply the entry of `slot`, which follows applied_slot. A row: (op, key, value | None, old_size)."""
+        """Apply the entry of `slot`, which follows applied_slot. A row: (op, key, value | None, old_size).
+
+        Rows whose old_size is DERIVED follow from items: kept, and not counted.
+        """
         assert slot == self.applied_slot + 1, "entries are applied in order, each once"
         put = self._put
         for _, key, value, old_size in rows:
@@ -152,9 +155,9 @@ class Tree:
         """
         entries = self._engine.scan(low, high, reverse)
         if self._frozen is not None:
-            entries = _merge(self._frozen.overlay.range(low, high, reverse), entries, reverse)
+            entries = merge(self._frozen.overlay.range(low, high, reverse), entries, reverse)
         if self._rows:
-            entries = _merge(self._overlay.range(low, high, reverse), entries, reverse)
+            entries = merge(self._overlay.range(low, high, reverse), entries, reverse)
         return entries
 
     @property
@@ -201,7 +204,7 @@ class Tree:
         self._engine.close()
 
 
-def _merge(upper: Iterator[tuple[bytes, bytes | None]], lower: Iterator[Entry], reverse: bool) -> Iterator[Entry]:
+def merge(upper: Iterator[tuple[bytes, bytes | None]], lower: Iterator[Entry], reverse: bool) -> Iterator[Entry]:
     """Both layers in order. Where both have a key, the upper one's row; its tombstones hide."""
     below = next(lower, None)
     for key, value in upper:
