@@ -16,7 +16,7 @@ from varley.expression.key_condition import KeyRange
 from varley.item import number, stored
 from varley.item.size import item_size
 from varley.table.keys import KeyCodec
-from varley.table.local_index import LocalIndexCodec
+from varley.table.local_index import Image, LocalIndexCodec
 from varley.table.schema import KeySchema, LocalIndex, Projection
 
 KINDS = ("S", "N", "B")
@@ -63,7 +63,7 @@ def item_of(x: dict[str, str] | None, sk: dict[str, str], **more: Any) -> dict[s
 
 
 def key_of(index: LocalIndexCodec, item: dict[str, Any], base_kind: Any = "S") -> bytes:
-    entry = index.entry(table_keys(base_kind).row_key_of_item(item), item)
+    entry = index.entry(table_keys(base_kind).row_key_of_item(item), item, item_size(item))
     assert entry is not None
     return entry.key
 
@@ -156,7 +156,7 @@ def test_without_a_condition_on_the_index_key_all_rows_are_selected() -> None:
 
 def test_an_item_without_the_index_key_is_not_in_the_index() -> None:
     item = item_of(None, {"S": "s"})
-    assert codec().entry(table_keys().row_key_of_item(item), item) is None
+    assert codec().entry(table_keys().row_key_of_item(item), item, item_size(item)) is None
 
 
 def test_what_is_projected() -> None:
@@ -172,9 +172,13 @@ def test_what_is_projected() -> None:
 
 
 def change(old: Any, new: Any, projection: Projection = KEYS_ONLY) -> Any:
-    whole = new or old
-    new_stored = None if new is None else stored.pack(msgspec.json.encode(new), item_size(new), 7)
-    return codec(projection=projection).change(table_keys().row_key_of_item(whole), old, new, new_stored, 7)
+    return codec(projection=projection).change(table_keys().row_key_of_item(new or old), image(old), image(new), 7)
+
+
+def image(item: Any) -> Image | None:
+    if item is None:
+        return None
+    return Image(item, item_size(item), stored.pack(msgspec.json.encode(item), item_size(item), 7))
 
 
 X = item_of({"S": "x"}, {"S": "s"})

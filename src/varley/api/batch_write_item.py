@@ -105,7 +105,7 @@ class BatchTerms(Terms):
         super().__init__(route, "BatchWriteItem", metrics_mode=metrics_mode, key=key)
         self._tally = tally
 
-    def _answer(
+    def answer(
         self,
         attributes: bytes,
         old: bytes | None,

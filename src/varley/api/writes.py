@@ -65,7 +65,7 @@ class Terms:
         follow from the write cannot be.
         """
         if self.consequences is None:
-            return new, self._answer(attributes, old, new), ()
+            return new, self.answer(attributes, old, new), ()
         following = self.consequences.of(
             key,
             old,
@@ -78,12 +78,12 @@ class Terms:
             self.route.index_counts[index][self.operation].consumed_write_units += units
         if self.collection is not None:
             metrics = collection_metrics(self.collection, following.collection_bytes)
-            answer = self._answer(attributes, old, new, following.index_units, metrics)
+            answer = self.answer(attributes, old, new, following.index_units, metrics)
         else:
-            answer = self._answer(attributes, old, new, following.index_units)
+            answer = self.answer(attributes, old, new, following.index_units)
         return new, answer, following.rows
 
-    def _answer(
+    def answer(
         self,
         attributes: bytes,
         old: bytes | None,
@@ -91,6 +91,7 @@ class Terms:
         index_units: Mapping[str, float] | None = None,
         metrics: dict[str, Any] | None = None,
     ) -> bytes:
+        """The body of the answer. `index_units`: write units by local index; `metrics`: ItemCollectionMetrics."""
         if self.capacity_mode is None and metrics is None:
             return b'{"Attributes":' + attributes + b"}" if attributes else b"{}"
         members = b',"Attributes":' + attributes if attributes else b""

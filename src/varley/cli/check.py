@@ -111,7 +111,7 @@ def _schema(described: Described, partition: PartitionRange) -> Schema:
             expected = keys.row_key_of_item(item)
             if index is not None:
                 index.check_item(item)
-                entry = index.entry(expected, item)
+                entry = index.entry(expected, item, 0)
                 expected = b"" if entry is None else entry.key
         except ApiError as error:
             return f"the item is not one of the table {described.table.name}: {error.message}"

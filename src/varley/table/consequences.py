@@ -7,7 +7,7 @@ pays for no more than one look. What follows now is local indexes (local_index.p
     06                        how many rows each local index has in this partition, and how many bytes
     06, hash (16 bytes)       how many bytes the items of one partition key have, with all of their index rows
 
-    {"by-x":{"L":[{"N":"2"},{"N":"154"}]},"by-y":{"L":[{"N":"0"},{"N":"0"}]}}
+    {"by-x":{"S":"2 154"},"by-y":{"S":"0 0"}}
     {"bytes":{"N":"310"}}
 
 Tallies exist because both numbers must be true at any moment: the first is what DescribeTable shows, and the second
@@ -33,7 +33,7 @@ from varley.item.size import item_size
 from varley.item.value import Item
 from varley.limits import ITEM_BYTES_MAX, ITEM_COLLECTION_BYTES_MAX
 from varley.table.keys import KeyCodec
-from varley.table.local_index import LocalIndexCodec
+from varley.table.local_index import Image, LocalIndexCodec
 from varley.table.schema import Table
 
 Newest = Callable[[bytes], bytes | None]    # row key -> the stored value that the next write would find there
@@ -86,15 +86,15 @@ class Consequences:
         Raises, and both are the client's fault: ValidationError with the text `too_large` if the item and its row in
         an index come to more than 400 KB; ItemCollectionSizeLimitExceeded if the collection grows beyond its limit.
         """
-        old_item: Item | None = None if old is None else _decode(old[stored.HEADER_BYTES:])
-        new_item: Item | None = None if new is None else _decode(new[stored.HEADER_BYTES:])
-        new_size = 0 if new is None else stored.item_size(new)
-        grown = new_size - (0 if old is None else stored.item_size(old))
+        old_image = None if old is None else _image(old)
+        new_image = None if new is None else _image(new)
+        new_size = 0 if new_image is None else new_image.size
+        grown = new_size - (0 if old_image is None else old_image.size)
         rows: list[tuple[bytes, bytes | None]] = []
         index_units: dict[str, float] = {}
         counts: dict[str, tuple[int, int]] = {}
         for index in self.local_indexes:
-            change = index.change(key, old_item, new_item, new, timestamp_us)
+            change = index.change(key, old_image, new_image, timestamp_us)
             if new_size + change.new_size > ITEM_BYTES_MAX:
                 raise ValidationError(too_large)
             if change.rows:
@@ -120,18 +120,16 @@ class Consequences:
         for name, (entries, size) in counts.items():
             sizes[name] = (sizes[name][0] + entries, sizes[name][1] + size)
             assert min(sizes[name]) >= 0
-        return _pack(
-            {name: {"L": [{"N": str(entries)}, {"N": str(size)}]} for name, (entries, size) in sizes.items()},
-            timestamp_us,
-        )
+        tally = {name: {"S": f"{entries} {size}"} for name, (entries, size) in sizes.items()}
+        return stored.pack(_encode(tally), item_size(tally), timestamp_us)
 
     def index_sizes(self, tally: bytes | None) -> dict[str, tuple[int, int]]:
         """(rows, DynamoDB bytes) by index, from the tally of one partition: the stored value at TALLY_SPACE."""
         item: dict[str, Any] = {} if tally is None else _decode(tally[stored.HEADER_BYTES:])
         sizes = {}
         for index in self.local_indexes:
-            entries, size = (int(each["N"]) for each in item[index.name]["L"]) if item else (0, 0)
-            sizes[index.name] = (entries, size)
+            entries, size = item[index.name]["S"].split() if item else (0, 0)
+            sizes[index.name] = (int(entries), int(size))
         return sizes
 
     # Finding what does not follow
@@ -153,7 +151,7 @@ class Consequences:
             item = _decode(value[stored.HEADER_BYTES:])
             size += stored.item_size(value)
             for index in self.local_indexes:
-                entry = index.entry(key, item)
+                entry = index.entry(key, item, stored.item_size(value))
                 if entry is not None:
                     size += entry.size
                     sizes[index.name] = (sizes[index.name][0] + 1, sizes[index.name][1] + entry.size)
@@ -195,11 +193,12 @@ def collection_size(tally: bytes | None) -> int:
 
 
 def _collection_tally(size: int, timestamp_us: int) -> bytes:
-    return _pack({"bytes": {"N": str(size)}}, timestamp_us)
-
-
-def _pack(tally: dict[str, Any], timestamp_us: int) -> bytes:
+    tally = {"bytes": {"N": str(size)}}
     return stored.pack(_encode(tally), item_size(tally), timestamp_us)
+
+
+def _image(value: bytes) -> Image:
+    return Image(_decode(value[stored.HEADER_BYTES:]), stored.item_size(value), value)
 
 
 def _wrong_collection_size(
@@ -222,7 +221,7 @@ def _left_over(
             yield key, f"not the key of a row of the index {index.name}"
             continue
         item = get(item_key)
-        entry = None if item is None else index.entry(item_key, _decode(item[stored.HEADER_BYTES:]))
+        entry = None if item is None else index.entry(item_key, _decode(item[stored.HEADER_BYTES:]), 0)
         if entry is None or entry.key != key:
             yield key, f"a row of the index {index.name} that no item has"
 

@@ -56,6 +56,14 @@ _SIZE_MAX_OF_CHARS: Final = 4       # UTF-8 takes at most 4 bytes for a characte
 _encode = msgspec.json.encode
 
 
+class Image(NamedTuple):
+    """An item as a write finds it, or leaves it."""
+
+    item: Item
+    size: int       # DynamoDB bytes
+    stored: bytes   # its stored value
+
+
 class Entry(NamedTuple):
     """What an index has of one item."""
 
@@ -81,7 +89,7 @@ class LocalIndexCodec:
     """The rows of one local index. `position` is its place in the table's definition."""
 
     __slots__ = (
-        "_is_number", "_keys", "hash_kind", "hash_name", "name", "names", "projected", "range_kind",
+        "_is_number", "_keys", "_projected_names", "hash_kind", "hash_name", "name", "names", "projected", "range_kind",
         "range_name", "space", "start_names",
     )  # fmt: skip
 
@@ -95,17 +103,18 @@ class LocalIndexCodec:
         self.range_name = index.range_name
         self.range_kind = index.range_kind
         self.names = (self.hash_name, self.range_name)      # of the index's own key
-        self.start_names = tuple(dict.fromkeys((*self.names, keys.range_name)))     # of an ExclusiveStartKey
+        self.start_names = tuple(dict.fromkeys((*keys.names, self.range_name)))     # of an ExclusiveStartKey
         # The attributes that its rows have of an item; None: all.
         self.projected: frozenset[str] | None = None
         if index.projection.kind != "ALL":
             self.projected = frozenset((*self.start_names, *index.projection.names))
+        self._projected_names = tuple(dict.fromkeys((*keys.names, self.range_name, *index.projection.names)))
         self._is_number = index.range_kind == "N"
 
     # From an item to its row
 
-    def entry(self, item_key: bytes, item: Item) -> Entry | None:
-        """What the index has of `item`, whose row key in the table is `item_key`; None: nothing.
+    def entry(self, item_key: bytes, item: Item, size: int) -> Entry | None:
+        """What the index has of `item` of `size` bytes, whose row key in the table is `item_key`; None: nothing.
 
         An item without the index's sort key is not in the index. The item passed `check_item`.
         """
@@ -113,34 +122,37 @@ class LocalIndexCodec:
         if value is None:
             return None
         key = self.space + item_key[1:_KEY_AT] + self._delimited(value) + item_key[_KEY_AT:]
+        if self.projected is None:
+            return Entry(key, item, size)
         projected = self.project(item)
         return Entry(key, projected, item_size(projected))
 
     def project(self, item: Item) -> Item:
-        names = self.projected
-        return item if names is None else {name: value for name, value in item.items() if name in names}
+        if self.projected is None:
+            return item
+        return {name: item[name] for name in self._projected_names if name in item}
 
     def projected_json(self, item: Item) -> bytes:
         return _encode(self.project(item))
 
-    def change(self, item_key: bytes, old: Item | None, new: Item | None, new_stored: bytes | None,
-               timestamp_us: int) -> Change:  # fmt: skip
+    def change(self, item_key: bytes, old: Image | None, new: Image | None, timestamp_us: int) -> Change:
         """What becomes of the index when the item at `item_key` changes from `old` to `new` (None: no item).
 
-        `new_stored` is the stored value of `new`. A row that stays as it is is not written again, and costs nothing.
+        A row that stays as it is is not written again, and costs nothing.
         """
-        before = None if old is None else self.entry(item_key, old)
-        after = None if new is None else self.entry(item_key, new)
+        before = None if old is None else self.entry(item_key, old.item, old.size)
+        after = None if new is None else self.entry(item_key, new.item, new.size)
         if after is None:
             if before is None:
                 return NO_CHANGE
             return Change(((before.key, None),), write_units(before.size, 0), -1, -before.size, 0)
         if before is not None and before.key == after.key and before.item == after.item:
             return Change((), 0.0, 0, 0, after.size)
-        assert new_stored is not None
-        if self.projected is not None:
-            new_stored = stored.pack(_encode(after.item), after.size, timestamp_us)
-        put = (after.key, new_stored)
+        if self.projected is None:
+            assert new is not None
+            put = (after.key, new.stored)
+        else:
+            put = (after.key, stored.pack(_encode(after.item), after.size, timestamp_us))
         if before is None:
             return Change((put,), write_units(0, after.size), 1, after.size, after.size)
         grown = after.size - before.size
@@ -261,7 +273,7 @@ class LocalIndexCodec:
             raise ValidationError(_START_INVALID)
         try:
             self.check_item(start_key)
-            entry = self.entry(self._keys.row_key_of_item(start_key), start_key)
+            entry = self.entry(self._keys.row_key_of_item(start_key), start_key, 0)
         except ValidationError as error:
             raise ValidationError(f"{_START_INVALID}: {error.message}") from None
         assert entry is not None
