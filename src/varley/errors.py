@@ -9,7 +9,7 @@ Three kinds, never mixed:
     ├── DuplicateItem                        PartiQL's INSERT found an item with this key
     ├── ResourceNotFound, TableNotFound      no such thing
     ├── ResourceInUse                        it is there, and not in the right state
-    ├── LimitExceeded, DuplicateItem
+    ├── LimitExceeded, ItemCollectionSizeLimitExceeded, DuplicateItem
     ├── Throttling                           more than this server can take now; a retry may work
     ├── UnknownOperation, MissingAuthenticationToken, IncompleteSignature, AccessDenied, …
     └── InternalServerError                  the one ApiError that is not the client's fault: what a client is
@@ -141,6 +141,10 @@ class TableNotFound(ApiError):
 
 class LimitExceeded(ApiError):
     code = "LimitExceededException"
+
+
+class ItemCollectionSizeLimitExceeded(ApiError):
+    code = "ItemCollectionSizeLimitExceededException"
 
 
 class Throttling(ApiError):

@@ -47,6 +47,10 @@ TAGS_MAX = 50                           # [DG]
 TABLE_CAPACITY_UNITS_MAX = 40_000       # [DG] default per table, read and write alike
 ACCOUNT_CAPACITY_UNITS_MAX = 80_000     # [DG] default per account and Region
 
+# Local indexes
+LOCAL_INDEXES_MAX = 5                   # [DG] per table
+ITEM_COLLECTION_BYTES_MAX = 10 * 1024**3    # [DG] items and index rows of one partition key, with local indexes
+
 # Partitions
 PARTITION_READ_UNITS_MAX = 3000         # [DG]
 PARTITION_WRITE_UNITS_MAX = 1000        # [DG]

@@ -18,7 +18,9 @@ from varley.table.schema import (
     AttributeDefinition,
     Encryption,
     KeySchema,
+    LocalIndex,
     OnDemandThroughput,
+    Projection,
     Provisioned,
     Table,
     WarmThroughput,
@@ -139,8 +141,18 @@ def test_keys_and_definitions_fit_together(definitions: Any, keys: Any, text: st
     assert refusal_of(AttributeDefinitions=definitions, KeySchema=keys) == text
 
 
-@pytest.mark.parametrize("member", ["GlobalSecondaryIndexes", "LocalSecondaryIndexes"])
-def test_attributes_of_indexes_need_definitions_and_others_may_have_none(member: str) -> None:
+@pytest.mark.parametrize(
+    ("member", "after"),
+    [
+        ("GlobalSecondaryIndexes", "GlobalSecondaryIndexes is not supported by this version of Varley"),
+        (
+            "LocalSecondaryIndexes",
+            f"{INVALID}Table KeySchema does not have a range key, which is required when specifying a "
+            "LocalSecondaryIndex",
+        ),
+    ],
+)
+def test_attributes_of_indexes_need_definitions_and_others_may_have_none(member: str, after: str) -> None:
     index = {"IndexName": "by-year", "KeySchema": keyed("pk", "year"), "Projection": {"ProjectionType": "ALL"}}
     assert refusal_of(**{member: [index]}, AttributeDefinitions=named("pk", "other")) == (
         f"{INVALID}Some index key attributes are not defined in AttributeDefinitions. "
@@ -150,10 +162,69 @@ def test_attributes_of_indexes_need_definitions_and_others_may_have_none(member:
         f"{INVALID}Some AttributeDefinitions are not used. "
         "AttributeDefinitions: [pk, year, other], keys used: [pk, year]"
     )
-    assert refusal_of(**{member: [index]}, AttributeDefinitions=named("pk", "year")) == (
-        f"{member} is not supported by this version of Varley"
-    )
+    assert refusal_of(**{member: [index]}, AttributeDefinitions=named("pk", "year")) == after
     assert refusal_of(**{member: []}) == f"{INVALID}List of {member} is empty"
+
+
+def local_index(*keys: str, name: str = "by-x", projection: Any = "ALL", names: Any = None) -> dict[str, Any]:
+    shape = {"ProjectionType": projection, "NonKeyAttributes": names}
+    shape = {member: value for member, value in shape.items() if value is not None}
+    return {"IndexName": name, "KeySchema": keyed(*keys), "Projection": shape}
+
+
+def test_local_indexes_are_kept_in_their_order() -> None:
+    made = table(
+        AttributeDefinitions=[*named("pk", "sk"), *named("x", kind="N")],
+        KeySchema=keyed("pk", "sk"),
+        LocalSecondaryIndexes=[
+            local_index("pk", "x", name="one", projection="INCLUDE", names=["b", "a"]),
+            local_index("pk", "sk", name="two", projection="KEYS_ONLY"),
+        ],
+    )
+    assert made.local_indexes == (
+        LocalIndex(name="one", range_name="x", range_kind="N", projection=Projection(kind="INCLUDE", names=("b", "a"))),
+        LocalIndex(name="two", range_name="sk", range_kind="S", projection=Projection(kind="KEYS_ONLY")),
+    )
+
+
+@pytest.mark.parametrize(
+    ("indexes", "text"),
+    [
+        ([local_index("pk")], f"{INVALID}Index KeySchema does not have a range key for index: by-x"),
+        (
+            [local_index("x", "sk")],
+            f"{INVALID}Index KeySchema does not have the same leading hash key as table KeySchema for index: by-x. "
+            "index hash key: x, table hash key: pk",
+        ),
+        (
+            [local_index("pk", "pk")],
+            "Both the Hash Key and the Range Key element in the KeySchema have the same name",
+        ),
+        ([local_index("pk", "x", projection=None)], f"{INVALID}Unknown ProjectionType: null"),
+        (
+            [local_index("pk", "x", names=["a"])],
+            f"{INVALID}ProjectionType is ALL, but NonKeyAttributes is specified",
+        ),
+        (
+            [local_index("pk", "x", projection="KEYS_ONLY", names=["a"])],
+            f"{INVALID}ProjectionType is KEYS_ONLY, but NonKeyAttributes is specified",
+        ),
+        (
+            [local_index("pk", "x", projection="INCLUDE")],
+            f"{INVALID}ProjectionType is INCLUDE, but NonKeyAttributes is not specified",
+        ),
+        ([local_index("pk", "x"), local_index("pk", "x")], f"{INVALID}Duplicate index name: by-x"),
+        (
+            [local_index("pk", "x", name=f"by-x-{number}") for number in range(6)],
+            f"{INVALID}Number of LocalSecondaryIndexes exceeds per-table limit of 5",
+        ),
+    ],
+)
+def test_these_local_indexes_are_refused(indexes: Any, text: str) -> None:
+    definitions = named("pk", "sk") if indexes == [local_index("pk")] or "same name" in text else named("pk", "sk", "x")
+    assert refusal_of(
+        AttributeDefinitions=definitions, KeySchema=keyed("pk", "sk"), LocalSecondaryIndexes=indexes
+    ) == text
 
 
 def test_what_a_request_lacks_is_told_at_once() -> None:

@@ -76,6 +76,36 @@ _LOCAL_WORDS = [
     ),
     (r"At least one of ProvisionedThroughput.*", r"Nothing to update"),
     (r".*tableClass.*|.*table-\?.*", r"Nothing to update"),
+    # Local indexes
+    (
+        r".*Table KeySchema does not have a range key.*",
+        r"Local Secondary indices are not allowed on hash tables, only hash and range tables",
+    ),
+    (r".*Duplicate index name: .*", r"Two local secondary indices have the same name"),
+    (
+        r".*Number of LocalSecondaryIndexes exceeds per-table limit of 5",
+        r"Cannot have more than 5 local secondary indexes per table",
+    ),
+    (
+        r".*ProjectionType is ALL, but NonKeyAttributes is specified",
+        r"No attributes should be specified to be projected unless projection type is INCLUDE",
+    ),
+    (
+        r".*ProjectionType is INCLUDE, but NonKeyAttributes is not specified",
+        r"If Projection type INCLUDE is specified, some non-key attributes to include in the projection must be "
+        r"specified as well",
+    ),
+    (
+        r".*Some index key attributes are not defined.*",
+        r"Local Secondary Index range key not specified in Attribute Definitions\.Type unknown\.",
+    ),
+    (
+        r".*Type mismatch for Index Key .*",
+        r"One or more parameter values were invalid: Type mismatch for Index Key|Invalid attribute value type"
+        r"|Updates on index keys must be of the same data type as the key attribute",
+    ),
+    (r".*Size limit exceeded for Index Key .*", r"One or more parameter values were invalid: Size limit exceeded"),
+    (r"The provided starting key is invalid", r"Exclusive Start Key must have same size as table's key schema"),
     # Keys and items
     (
         r"One or more parameter values were invalid: Missing the key .* in the item",
@@ -162,6 +192,20 @@ _LOCAL_TESTS = {
     "test_update_table.py::test_an_on_demand_table_takes_no_throughput": "takes it, and the table is provisioned",
     "test_update_table.py::test_the_table_class_can_be_changed": "knows no table classes",
     "test_update_table.py::test_unknown_words_are_refused[billing mode]": "answers 500",
+    "test_local_indexes.py::test_rows_and_bytes_of_each_index_are_told": "counts what is not projected too",
+    "test_local_indexes.py::test_these_indexes_are_refused[21 attributes]": "takes any number",
+    "test_local_indexes.py::test_an_update_may_not_make_an_index_key_impossible[type]": "takes it",
+    "test_local_indexes.py::test_an_update_may_not_make_an_index_key_impossible[too long]": "takes it",
+    "test_local_indexes.py::test_what_is_not_projected_is_fetched_at_the_price_of_each_item[expression within]": (
+        "reads the table for every ProjectionExpression"
+    ),
+    "test_local_indexes.py::test_what_is_not_projected_is_fetched_at_the_price_of_each_item[included expression]": (
+        "reads the table for every ProjectionExpression"
+    ),
+    "test_local_indexes.py::test_a_page_that_fetches_ends_earlier": "counts the index only",
+    "test_local_indexes.py::test_a_write_tells_how_large_its_collection_is": "tells nothing of item collections",
+    "test_local_indexes.py::test_a_batch_tells_it_once_for_each_collection": "tells nothing of item collections",
+    "test_local_indexes.py::test_an_item_and_its_index_row_have_400_kb_together": "looks at the item only",
     "test_put_item.py::test_the_table_can_be_named_by_its_arn": "takes no ARN for a name",
     "test_put_item.py::test_unknown_words_are_refused[metrics]": "does not look at it",
     "test_put_item.py::test_every_broken_constraint_is_told_at_once": "tells the first only",

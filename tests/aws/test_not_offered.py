@@ -15,11 +15,6 @@ INDEX = {
     "KeySchema": [{"AttributeName": "x", "KeyType": "HASH"}],
     "Projection": {"ProjectionType": "ALL"},
 }
-LOCAL_INDEX = {
-    "IndexName": "by-x",
-    "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "x", "KeyType": "RANGE"}],
-    "Projection": {"ProjectionType": "ALL"},
-}
 X = {"AttributeName": "x", "AttributeType": "S"}
 
 
@@ -34,13 +29,12 @@ def assert_refused_by_name(caught: pytest.ExceptionInfo[ClientError], name: str)
     ("parameters", "name"),
     [
         ({"GlobalSecondaryIndexes": [INDEX]}, "GlobalSecondaryIndexes"),
-        ({"LocalSecondaryIndexes": [LOCAL_INDEX]}, "LocalSecondaryIndexes"),
         (
             {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}},
             "StreamSpecification",
         ),
     ],
-    ids=["global index", "local index", "stream"],
+    ids=["global index", "stream"],
 )
 def test_a_table_with_this_is_not_made(dynamodb: Any, parameters: dict[str, Any], name: str) -> None:
     table = unique("varley-test")

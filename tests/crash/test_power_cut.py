@@ -433,9 +433,9 @@ class SkipsTheSync(WatchedDisk):
 
 
 class RepliesBeforeChosen(Replica):
-    def propose(self, row: Any, waiter: Any, answer: bytes) -> None:
+    def propose(self, rows: Any, waiter: Any, answer: bytes) -> None:
         waiter.reply(answer)
-        super().propose(row, _Nobody(), answer)
+        super().propose(rows, _Nobody(), answer)
 
 
 class _Nobody:

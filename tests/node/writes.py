@@ -8,6 +8,7 @@ from varley.counters import TableCounters
 from varley.errors import ConditionalCheckFailed
 from varley.item import stored
 from varley.item.key_bytes import ITEM_SPACE
+from varley.node.partition import Outcome
 
 HASH_BYTES = 16
 
@@ -48,18 +49,18 @@ class Write:
         self.counts = TableCounters()
         self.evaluated: list[int | None] = []    # what the row held, at each evaluation
 
-    def evaluate(self, old: bytes | None, timestamp_us: int) -> tuple[bytes | None, bytes]:
+    def evaluate(self, old: bytes | None, timestamp_us: int) -> Outcome:
         held = number_of(old)
         self.evaluated.append(held)
         if self.if_number not in ("whatever", held):
             raise ConditionalCheckFailed(held)
         number = self.number
         if number is None:
-            return None, b"deleted"
+            return None, b"deleted", ()
         if self.add:
             number += held or 0
         text = json.dumps({"n": {"N": str(number)}, "filler": {"S": filler(number)}}).encode()
-        return stored.pack(text, size_of(number), timestamp_us), b"%d" % number
+        return stored.pack(text, size_of(number), timestamp_us), b"%d" % number, ()
 
 
 class Waiter:

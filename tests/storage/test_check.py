@@ -174,7 +174,7 @@ def test_a_tree_without_its_own_row_is_found(folder: Folder) -> None:
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        (row_with({"pk": {"S": "p"}, "sk": {"S": "s"}}, b"\x01" + bytes(16) + b"s"), "unknown space 01"),
+        (row_with({"pk": {"S": "p"}, "sk": {"S": "s"}}, b"\x77" + bytes(16) + b"s"), "unknown space 77"),
         (row_with({"pk": {"S": "p"}, "sk": {"S": "s"}}, b"\x00short"), "a row key of 6 bytes"),
         (row_with({"pk": {"S": "p"}, "sk": {"S": "s"}}, bytes(17) + b"s"), "not the key of the item"),
         (row_with({"pk": {"S": "p"}, "sk": {"S": "s"}, "n": {"N": "01"}}, row_key("S", "p", "S", "s")), "canonical"),

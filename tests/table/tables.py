@@ -10,6 +10,8 @@ from varley.table.schema import (
     ON_DEMAND_WARM,
     AttributeDefinition,
     KeySchema,
+    LocalIndex,
+    Projection,
     Provisioned,
     Table,
     WarmThroughput,
@@ -30,6 +32,27 @@ def on_demand_table(name: str = "Music", **members: Any) -> Table:
             "warm": ON_DEMAND_WARM,
             **members,
         }
+    )
+
+
+def indexed_table(name: str = "Music", **members: Any) -> Table:
+    """Keys pk and sk, two local indexes on x."""
+    return on_demand_table(
+        name,
+        **{
+            "attribute_definitions": tuple(AttributeDefinition(name=each, kind="S") for each in ("pk", "sk", "x")),
+            "key_schema": KeySchema(hash_name="pk", hash_kind="S", range_name="sk", range_kind="S"),
+            "local_indexes": (
+                LocalIndex(name="by-x", range_name="x", range_kind="S", projection=Projection(kind="KEYS_ONLY")),
+                LocalIndex(
+                    name="by-x-too",
+                    range_name="x",
+                    range_kind="S",
+                    projection=Projection(kind="INCLUDE", names=("b", "a")),
+                ),
+            ),
+            **members,
+        },
     )
 
 

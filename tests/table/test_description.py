@@ -15,7 +15,7 @@ from varley.table.description import (
 )
 from varley.table.schema import Encryption, OnDemandThroughput, Table, WarmThroughput, changed
 
-from .tables import on_demand_table, provisioned_table
+from .tables import indexed_table, on_demand_table, provisioned_table
 
 view = View(account="123456789012", region="eu-west-1", now=1_700_000_000.0)
 
@@ -123,6 +123,34 @@ def test_a_table_being_deleted_has_no_keys_any_more() -> None:
     assert shown["ItemCount"] == 3
 
 
+def test_local_indexes_are_shown_with_what_they_hold() -> None:
+    table = indexed_table()
+    indexes = description(table, view, item_count=3, size_bytes=77, index_sizes={"by-x": (2, 40)})[
+        "LocalSecondaryIndexes"
+    ]
+    arn = "arn:aws:dynamodb:eu-west-1:123456789012:table/Music/index/"
+    keys = [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "x", "KeyType": "RANGE"}]
+    assert indexes == [
+        {
+            "IndexName": "by-x",
+            "KeySchema": keys,
+            "Projection": {"ProjectionType": "KEYS_ONLY"},
+            "IndexSizeBytes": 40,
+            "ItemCount": 2,
+            "IndexArn": arn + "by-x",
+        },
+        {
+            "IndexName": "by-x-too",
+            "KeySchema": keys,
+            "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["b", "a"]},
+            "IndexSizeBytes": 0,
+            "ItemCount": 0,
+            "IndexArn": arn + "by-x-too",
+        },
+    ]
+    assert description_when_created(table, view, warm_was_asked_for=False)["LocalSecondaryIndexes"][0]["ItemCount"] == 0
+
+
 def test_every_member_is_one_of_the_service_model() -> None:
     operation: OperationModel = get_session().get_service_model("dynamodb").operation_model("DescribeTable")
     output = operation.output_shape
@@ -135,6 +163,7 @@ def test_every_member_is_one_of_the_service_model() -> None:
     )
     check_members(described(full), output.members["Table"], "Table")
     check_members(described(provisioned_table()), output.members["Table"], "Table")
+    check_members(described(indexed_table()), output.members["Table"], "Table")
 
 
 def check_members(value: Any, shape: Any, path: str) -> None:

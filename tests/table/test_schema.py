@@ -19,7 +19,7 @@ from varley.table.schema import (
 )
 from varley.table.stored_format import UnknownFormat
 
-from .tables import on_demand_table, provisioned_table
+from .tables import indexed_table, on_demand_table, provisioned_table
 
 DAY = 86_400.0
 times = st.floats(0, 4e9).map(lambda time: round(time, 3))
@@ -89,6 +89,16 @@ def test_what_no_version_wrote_is_refused(raw: bytes) -> None:
 def test_a_table_that_contradicts_itself_cannot_be_made(change: dict[str, Any]) -> None:
     with pytest.raises(AssertionError):
         changed(on_demand_table(), **change)
+
+
+def test_local_indexes_are_kept_and_cost_tables_without_them_nothing() -> None:
+    assert schema.from_json(schema.to_json(indexed_table())) == indexed_table()
+    assert b"local_indexes" not in schema.to_json(on_demand_table())
+
+
+def test_an_index_key_needs_its_definition() -> None:
+    with pytest.raises(AssertionError):
+        changed(indexed_table(), local_indexes=())
 
 
 def test_warm_throughput_is_at_least_what_is_provisioned() -> None:

@@ -6,7 +6,7 @@ is run, if reads and writes are mixed or two statements are about the same item.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -189,8 +189,16 @@ _decode_written = msgspec.json.Decoder(_Written).decode
 class _Terms(Terms):
     __slots__ = ()
 
-    def answer(self, attributes: bytes, old: bytes | None, new_size: int) -> bytes:
-        units = write_units(0 if old is None else item_size(old), new_size)
+    def answer(
+        self,
+        attributes: bytes,
+        old: bytes | None,
+        new: bytes | None,
+        index_units: Mapping[str, float] | None = None,
+        metrics: dict[str, Any] | None = None,
+    ) -> bytes:
+        units = write_units(0 if old is None else item_size(old), 0 if new is None else item_size(new))
+        units += sum((index_units or {}).values())
         return _encode(_Written(units, msgspec.Raw(attributes) if attributes else msgspec.UNSET))
 
 

@@ -6,6 +6,7 @@ last of them, and since all are in one group commit more often than not, that co
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -20,9 +21,10 @@ from varley.errors import ApiError, ValidationError
 from varley.http.call import Call
 from varley.item.stored import item_size
 from varley.item.units import write_units
-from varley.item.value import check_item
+from varley.item.value import Item, check_item
 from varley.limits import BATCH_WRITE_BYTES_MAX, BATCH_WRITE_REQUESTS_MAX, ITEM_BYTES_MAX
 from varley.node.partition import Partition
+from varley.router.routes import Route
 
 _encode = msgspec.json.encode
 
@@ -55,12 +57,73 @@ class BatchWriteItemRequest(Request):
 _decode = decoder(BatchWriteItemRequest)
 
 
+class Tally:
+    """What the writes of a batch come to together: the answer's ConsumedCapacity and ItemCollectionMetrics."""
+
+    __slots__ = ("collections", "index_units", "units")
+
+    def __init__(self) -> None:
+        self.units: dict[str, float] = {}    # by table
+        self.index_units: dict[str, dict[str, float]] = {}    # by table and index
+        self.collections: dict[str, dict[bytes, dict[str, Any]]] = {}    # by table and partition key; the newest
+
+    def add(
+        self,
+        table: str,
+        units: float,
+        index_units: Mapping[str, float] | None,
+        metrics: dict[str, Any] | None,
+    ) -> None:
+        self.units[table] = self.units.get(table, 0.0) + units
+        if index_units:
+            indexes = self.index_units.setdefault(table, {})
+            for index, each in index_units.items():
+                indexes[index] = indexes.get(index, 0.0) + each
+        if metrics is not None:
+            self.collections.setdefault(table, {})[_encode(metrics["ItemCollectionKey"])] = metrics
+
+    def answer(self, capacity_mode: str | None) -> bytes:
+        members: dict[str, Any] = {"UnprocessedItems": {}}
+        if self.collections:
+            members["ItemCollectionMetrics"] = {
+                table: list(collections.values()) for table, collections in self.collections.items()
+            }
+        if capacity_mode is not None and capacity_mode != "NONE":
+            members["ConsumedCapacity"] = [
+                capacity.consumed(table, units, capacity_mode, self.index_units.get(table))
+                for table, units in self.units.items()
+            ]
+        return _encode(members)
+
+
+class BatchTerms(Terms):
+    """The terms of one write of a batch: what it comes to is added to the tally, and has no answer of its own."""
+
+    __slots__ = ("_tally",)
+
+    def __init__(self, route: Route, tally: Tally, metrics_mode: str | None = None, key: Item | None = None) -> None:
+        super().__init__(route, "BatchWriteItem", metrics_mode=metrics_mode, key=key)
+        self._tally = tally
+
+    def answer(
+        self,
+        attributes: bytes,
+        old: bytes | None,
+        new: bytes | None,
+        index_units: Mapping[str, float] | None = None,
+        metrics: dict[str, Any] | None = None,
+    ) -> bytes:
+        units = write_units(0 if old is None else item_size(old), 0 if new is None else item_size(new))
+        self._tally.add(self.route.name, units, index_units, metrics)
+        return b""
+
+
 class Gather:
     """Waits for every write of a batch; the first failure decides, once all are settled."""
 
     __slots__ = ("_answer", "_call", "_error", "_left")
 
-    def __init__(self, call: Call, count: int, answer: bytes) -> None:
+    def __init__(self, call: Call, count: int, answer: Callable[[], bytes]) -> None:
         self._call = call
         self._left = count
         self._answer = answer
@@ -78,7 +141,7 @@ class Gather:
 
     def _finish(self) -> None:
         if self._error is None:
-            self._call.reply(self._answer)
+            self._call.reply(self._answer())
         else:
             self._call.fail(self._error)
 
@@ -102,35 +165,34 @@ def run(services: Services, call: Call) -> bytes | None:
     if total > BATCH_WRITE_BYTES_MAX:
         raise ValidationError("Batch write request size has exceeded the maximum allowed size")
     writes: list[tuple[Partition, Put | Delete]] = []
-    units: dict[str, float] = {}
+    tally = Tally()
+    metrics_mode = request.return_item_collection_metrics
     seen: set[tuple[str, bytes]] = set()    # a table may be named twice: by its name and by its ARN
     for table, wants in request.request_items.items():
         route = services.router.route(table)
-        terms = Terms(route, "BatchWriteItem")
-        units.setdefault(route.name, 0.0)
+        consequences = route.consequences
+        terms = BatchTerms(route, tally)
         for want, size in zip(wants, sizes[table], strict=True):
             write: Put | Delete
             if want.put_request is not None:
                 item = want.put_request.item
                 assert item is not None
-                write = Put(route.keys.row_key_of_item(item), _encode(item), size, None, terms)
+                key = route.keys.row_key_of_item(item)
+                if consequences is not None:
+                    consequences.check_item(item)
+                    terms = BatchTerms(route, tally, metrics_mode, item)
+                write = Put(key, _encode(item), size, None, terms)
             else:
                 assert want.delete_request is not None and want.delete_request.key is not None
-                write = Delete(route.keys.row_key(want.delete_request.key), None, terms)
-            if (route.name, write.key) in seen:
+                key = route.keys.row_key(want.delete_request.key)
+                if consequences is not None:
+                    terms = BatchTerms(route, tally, metrics_mode, want.delete_request.key)
+                write = Delete(key, None, terms)
+            if (route.name, key) in seen:
                 raise ValidationError("Provided list of item keys contains duplicates")
-            seen.add((route.name, write.key))
-            partition = route.partition_of(write.key)
-            old = partition.newest(write.key)
-            units[route.name] += write_units(
-                0 if old is None else item_size(old), size if want.put_request is not None else 0
-            )
-            writes.append((partition, write))
-    mode = request.return_consumed_capacity
-    members: dict[str, Any] = {"UnprocessedItems": {}}
-    if mode is not None and mode != "NONE":
-        members["ConsumedCapacity"] = [capacity.consumed(table, cost, mode) for table, cost in units.items()]
-    gather = Gather(call, len(writes), _encode(members))
+            seen.add((route.name, key))
+            writes.append((route.partition_of(key), write))
+    gather = Gather(call, len(writes), lambda: tally.answer(request.return_consumed_capacity))
     for partition, write in writes:
         try:
             answer = partition.write(write, gather)

@@ -5,24 +5,34 @@ An answer is built by joining its members, each of them JSON bytes with a leadin
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 _encode = msgspec.json.encode
 
 
-def consumed(table: str, units: float, mode: str | None) -> dict[str, object] | None:
-    """One ConsumedCapacity structure; `mode` is the request's ReturnConsumedCapacity."""
+def consumed(
+    table: str, units: float, mode: str | None, indexes: Mapping[str, float] | None = None
+) -> dict[str, object] | None:
+    """One ConsumedCapacity structure; `mode` is the request's ReturnConsumedCapacity.
+
+    `units` are the table's own, `indexes` those of the local indexes that had a part in it.
+    """
     if mode is None or mode == "NONE":
         return None
-    structure: dict[str, object] = {"TableName": table, "CapacityUnits": units}
+    total = units + sum(indexes.values()) if indexes else units
+    structure: dict[str, object] = {"TableName": table, "CapacityUnits": total}
     if mode == "INDEXES":
         structure["Table"] = {"CapacityUnits": units}
+        if indexes:
+            structure["LocalSecondaryIndexes"] = {name: {"CapacityUnits": each} for name, each in indexes.items()}
     return structure
 
 
-def member(table: str, units: float, mode: str | None) -> bytes:
+def member(table: str, units: float, mode: str | None, indexes: Mapping[str, float] | None = None) -> bytes:
     """`,"ConsumedCapacity":{…}` or b""."""
-    structure = consumed(table, units, mode)
+    structure = consumed(table, units, mode, indexes)
     return b"" if structure is None else b',"ConsumedCapacity":' + _encode(structure)
 
 

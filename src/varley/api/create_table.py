@@ -44,7 +44,7 @@ from varley.api.table_structures import (
 from varley.api.tags import Tag, tags_of
 from varley.errors import LimitExceeded, ResourceInUse, ValidationError
 from varley.http.call import Call
-from varley.limits import PARTITION_READ_UNITS_MAX, PARTITION_WRITE_UNITS_MAX, TABLES_MAX
+from varley.limits import LOCAL_INDEXES_MAX, PARTITION_READ_UNITS_MAX, PARTITION_WRITE_UNITS_MAX, TABLES_MAX
 from varley.table import schema
 from varley.table.description import View, description_when_created
 from varley.table.schema import FORMAT_VERSION, ON_DEMAND_WARM, KeySchema, Provisioned, Table
@@ -203,6 +203,7 @@ def table_of(request: CreateTableRequest, *, now: float, random: Random, region:
     check(_CREATE_TABLE, request)
     assert request.table_name is not None
     key_schema = _key_schema_of(request)
+    local_indexes = _local_indexes_of(request, key_schema)
     billing_mode, provisioned = _capacity_of(request)
     on_demand = _on_demand_of(request, billing_mode, region)
     warm = _warm_of(request, provisioned, region)
@@ -220,6 +221,7 @@ def table_of(request: CreateTableRequest, *, now: float, random: Random, region:
             schema.AttributeDefinition(name=name, kind=kind) for name, kind in _definitions_of(request)
         ),
         key_schema=key_schema,
+        local_indexes=local_indexes,
         billing_mode=billing_mode,
         on_demand_since=now if billing_mode == "PAY_PER_REQUEST" else None,
         provisioned=provisioned,
@@ -261,11 +263,75 @@ def _key_schema_of(request: CreateTableRequest) -> KeySchema:
     )
 
 
+def _local_indexes_of(request: CreateTableRequest, table: KeySchema) -> tuple[schema.LocalIndex, ...]:
+    asked = request.local_secondary_indexes
+    if asked is None:
+        return ()
+    if not asked:
+        raise ValidationError(f"{INVALID}List of LocalSecondaryIndexes is empty")
+    if table.range_name is None:
+        raise ValidationError(
+            f"{INVALID}Table KeySchema does not have a range key, which is required when specifying a "
+            "LocalSecondaryIndex"
+        )
+    kinds = dict(_definitions_of(request))
+    indexes: dict[str, schema.LocalIndex] = {}
+    for each in asked:
+        index = _local_index_of(each, table, kinds)
+        if index.name in indexes:
+            raise ValidationError(f"{INVALID}Duplicate index name: {index.name}")
+        indexes[index.name] = index
+    if len(indexes) > LOCAL_INDEXES_MAX:
+        raise ValidationError(
+            f"{INVALID}Number of LocalSecondaryIndexes exceeds per-table limit of {LOCAL_INDEXES_MAX}"
+        )
+    return tuple(indexes.values())
+
+
+def _local_index_of(
+    asked: LocalSecondaryIndex, table: KeySchema, kinds: dict[str, schema.ScalarKind]
+) -> schema.LocalIndex:
+    assert asked.index_name is not None
+    names = _key_names(asked.key_schema)
+    if len(names) < 2:
+        raise ValidationError(f"{INVALID}Index KeySchema does not have a range key for index: {asked.index_name}")
+    if len(names) > 2:
+        raise ValidationError(
+            f"{INVALID}Index KeySchema has more than one range key for local index: {asked.index_name}"
+        )
+    if names[0] != table.hash_name:
+        raise ValidationError(
+            f"{INVALID}Index KeySchema does not have the same leading hash key as table KeySchema for index: "
+            f"{asked.index_name}. index hash key: {names[0]}, table hash key: {table.hash_name}"
+        )
+    return schema.LocalIndex(
+        name=asked.index_name,
+        range_name=names[1],
+        range_kind=kinds[names[1]],
+        projection=_projection_of(asked.projection),
+    )
+
+
+def _projection_of(asked: Projection | None) -> schema.Projection:
+    assert asked is not None
+    kind, names = asked.projection_type, asked.non_key_attributes
+    if kind is None:
+        raise ValidationError(f"{INVALID}Unknown ProjectionType: null")
+    if kind != "INCLUDE" and names is not None:
+        raise ValidationError(f"{INVALID}ProjectionType is {kind}, but NonKeyAttributes is specified")
+    if kind == "INCLUDE" and names is None:
+        raise ValidationError(f"{INVALID}ProjectionType is INCLUDE, but NonKeyAttributes is not specified")
+    for number, name in enumerate(names or ()):
+        if name in (names or ())[:number]:
+            raise ValidationError(f"{INVALID}Duplicate element in NonKeyAttributes: {name}")
+    return schema.Projection(kind=cast("schema.ProjectionKind", kind), names=tuple(names or ()))
+
+
 def _key_names(elements: list[KeySchemaElement] | None) -> list[str]:
     assert elements
     if elements[0].key_type != "HASH":
         raise ValidationError("Invalid KeySchema: The first KeySchemaElement is not a HASH key type")
-    if len(elements) == 2:
+    if len(elements) >= 2:
         if elements[0].attribute_name == elements[1].attribute_name:
             raise ValidationError(
                 "Both the Hash Key and the Range Key element in the KeySchema have the same name"
@@ -374,14 +440,10 @@ def _check_stream(specification: StreamSpecification | None) -> None:
 
 
 def _refuse_unsupported(request: CreateTableRequest) -> None:
-    for member, indexes in (
-        ("GlobalSecondaryIndexes", request.global_secondary_indexes),
-        ("LocalSecondaryIndexes", request.local_secondary_indexes),
-    ):
-        if indexes is not None and not indexes:
-            raise ValidationError(f"{INVALID}List of {member} is empty")
-        if indexes:
-            raise not_supported(member)
+    if request.global_secondary_indexes is not None:
+        if not request.global_secondary_indexes:
+            raise ValidationError(f"{INVALID}List of GlobalSecondaryIndexes is empty")
+        raise not_supported("GlobalSecondaryIndexes")
     if request.stream_specification is not None and request.stream_specification.stream_enabled:
         raise not_supported("StreamSpecification")
     for member, value in (

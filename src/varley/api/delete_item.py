@@ -10,6 +10,7 @@ from varley.api.writes import Terms, condition_of, write_expressions
 from varley.errors import ValidationError
 from varley.http.call import Call
 from varley.item.value import check_item
+from varley.node.partition import Outcome
 
 
 class DeleteItemRequest(Request):
@@ -40,11 +41,11 @@ class Delete:
         self.terms = terms
         self.counts = terms.counts
 
-    def evaluate(self, old: bytes | None, timestamp_us: int) -> tuple[None, bytes]:
+    def evaluate(self, old: bytes | None, timestamp_us: int) -> Outcome:
         terms = self.terms
         if self.condition is not None and not self.condition.holds(old):
             refuse(old, terms.return_old_on_failure)
-        return None, terms.answer(terms.old_attributes(old), old, 0)
+        return terms.outcome(self.key, old, None, terms.old_attributes(old), timestamp_us)
 
 
 def run(services: Services, call: Call) -> bytes | None:
@@ -68,6 +69,8 @@ def run(services: Services, call: Call) -> bytes | None:
         request.return_values,
         request.return_values_on_condition_check_failure,
         request.return_consumed_capacity,
+        request.return_item_collection_metrics,
+        key,
     )
     delete = Delete(row_key, condition, terms)
     return route.partition_of(row_key).write(delete, call)

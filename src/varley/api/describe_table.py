@@ -31,5 +31,8 @@ def run(services: Services, call: Call) -> bytes:
         raise ResourceNotFound(f"Requested resource not found: Table: {name} not found")
     view = view_of(services, call)
     item_count, size_bytes = services.router.statistics(name)
-    shown = description(described.table, view, item_count=item_count, size_bytes=size_bytes)
+    index_sizes = services.router.index_statistics(name)
+    shown = description(
+        described.table, view, item_count=item_count, size_bytes=size_bytes, index_sizes=index_sizes
+    )
     return msgspec.json.encode({"Table": shown})

@@ -7,7 +7,8 @@ its condition against the item as it is.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from varley.api import next_token
 from varley.api.capacity import member
@@ -57,11 +58,18 @@ class _Terms(Terms):
 
     __slots__ = ()
 
-    def answer(self, attributes: bytes, old: bytes | None, new_size: int) -> bytes:
+    def answer(
+        self,
+        attributes: bytes,
+        old: bytes | None,
+        new: bytes | None,
+        index_units: Mapping[str, float] | None = None,
+        metrics: dict[str, Any] | None = None,
+    ) -> bytes:
         body = b'{"Items":[' + attributes + b"]"
         if self.capacity_mode is not None:
-            units = write_units(0 if old is None else item_size(old), new_size)
-            body += member(self.table, units, self.capacity_mode)
+            units = write_units(0 if old is None else item_size(old), 0 if new is None else item_size(new))
+            body += member(self.route.name, units, self.capacity_mode, index_units)
         return body + b"}"
 
 

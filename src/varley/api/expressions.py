@@ -17,10 +17,10 @@ import msgspec
 from varley.errors import ConditionalCheckFailed, ValidationError
 from varley.expression import condition, key_condition, legacy, names, projection, update
 from varley.expression.names import Expression, check_parameters
-from varley.item.key_bytes import ITEM_SPACE
 from varley.item.stored import HEADER_BYTES
 from varley.item.value import Item, check_value
 from varley.table.keys import KeyCodec
+from varley.table.local_index import LocalIndexCodec
 
 __all__ = [
     "BoundCondition",
@@ -62,6 +62,11 @@ class BoundCondition:
     def check_scalar_keys(self, key_names: tuple[str, ...]) -> None:
         self._condition.check_scalar_keys(key_names)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The attributes that it reads."""
+        return self._condition.top_names
+
     def check_no_keys(self, key_names: tuple[str, ...]) -> None:
         if self._is_old_style:
             legacy.check_no_keys(self._condition, key_names)
@@ -84,12 +89,17 @@ def old_condition(
 class BoundUpdate:
     """An update and its values."""
 
-    __slots__ = ("_update", "_values", "check_keys", "is_nested", "updated_new", "updated_old")
+    __slots__ = (
+        "_update", "_values", "check_index_keys", "check_keys", "is_nested", "is_old_style", "updated_new",
+        "updated_old",
+    )  # fmt: skip
 
-    def __init__(self, parsed: update.Update, values: Mapping[str, Any]) -> None:
+    def __init__(self, parsed: update.Update, values: Mapping[str, Any], *, is_old_style: bool = False) -> None:
         self._update = parsed
         self._values = values
+        self.is_old_style = is_old_style
         self.check_keys = parsed.check_keys
+        self.check_index_keys = parsed.check_index_keys
         self.is_nested = any(len(path) > 1 for path in parsed.paths)
         self.updated_old = parsed.updated_old
         self.updated_new = parsed.updated_new
@@ -107,10 +117,10 @@ class BoundKeyCondition:
         self._key_condition = parsed
         self._values = values
 
-    def bounds(self, keys: KeyCodec) -> tuple[bytes, bytes]:
-        """[low, high) of the row keys that it selects, all of one item collection.
+    def bounds(self, keys: KeyCodec | LocalIndexCodec) -> tuple[bytes, bytes]:
+        """[low, high) of the row keys that it selects, all of one item collection, in a table or an index.
 
-        Raises ValidationError if it does not fit the table's key.
+        Raises ValidationError if it does not fit the key of that.
         """
         bound = self._key_condition.bind(
             keys.hash_name, keys.hash_kind, keys.range_name, keys.range_kind, self._values
@@ -118,7 +128,7 @@ class BoundKeyCondition:
         prefix = keys.item_collection(bound.hash_value)
         if bound.operator is None:
             return prefix, end_of(prefix)
-        low, high = bound.bounds(keys.range_bytes)
+        low, high = keys.range_bounds(bound)
         return prefix + low, end_of(prefix) if high is None else prefix + high
 
 
@@ -183,9 +193,9 @@ def shape_of(parsed: projection.Projection) -> Shape:
 
 
 def end_of(prefix: bytes) -> bytes:
-    """The least key greater than every key that begins with `prefix`, which begins with the item space's byte."""
+    """The least key greater than every key that begins with `prefix`, which begins with the byte of a space."""
     high = key_condition.after_prefix(prefix)
-    assert high is not None and prefix.startswith(ITEM_SPACE)
+    assert high is not None, "no space is ff"
     return high
 
 

@@ -19,6 +19,7 @@ from varley.http.call import Call
 from varley.item.stored import pack
 from varley.item.value import check_item
 from varley.limits import ITEM_BYTES_MAX
+from varley.node.partition import Outcome
 
 _encode = msgspec.json.encode
 
@@ -53,11 +54,12 @@ class Put:
         self.terms = terms
         self.counts = terms.counts
 
-    def evaluate(self, old: bytes | None, timestamp_us: int) -> tuple[bytes, bytes]:
+    def evaluate(self, old: bytes | None, timestamp_us: int) -> Outcome:
         terms = self.terms
         if self.condition is not None and not self.condition.holds(old):
             refuse(old, terms.return_old_on_failure)
-        return pack(self.json, self.size, timestamp_us), terms.answer(terms.old_attributes(old), old, self.size)
+        new = pack(self.json, self.size, timestamp_us)
+        return terms.outcome(self.key, old, new, terms.old_attributes(old), timestamp_us)
 
 
 def run(services: Services, call: Call) -> bytes | None:
@@ -77,12 +79,16 @@ def run(services: Services, call: Call) -> bytes | None:
     condition = None if expressions is None else condition_of(request, expressions)
     route = services.router.route(name)
     key = route.keys.row_key_of_item(item)
+    if route.consequences is not None:
+        route.consequences.check_item(item)
     terms = Terms(
         route,
         "PutItem",
         request.return_values,
         request.return_values_on_condition_check_failure,
         request.return_consumed_capacity,
+        request.return_item_collection_metrics,
+        item,
     )
     put = Put(key, _encode(item), size, condition, terms)
     return route.partition_of(key).write(put, call)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from varley.api import constraints
 from varley.api.expressions import BoundKeyCondition, Expressions, check_parameters, old_condition, shape_of
-from varley.api.ranges import COLLECTION_BYTES, RangeRead, after, check_select, check_start_key, start_row
+from varley.api.ranges import COLLECTION_BYTES, RangeRead, after, check_select, check_start_key, needs_items, start_row
 from varley.api.requests import Attributes, Condition, OldStyle, Request, decoder, old_style
 from varley.api.services import Services
 from varley.errors import ValidationError
 from varley.expression import legacy
+from varley.expression.projection import Projection
 from varley.http.call import Call
 
 
@@ -80,11 +81,11 @@ def run(services: Services, call: Call) -> bytes | None:
         passes = expressions.condition(request.filter_expression, "FilterExpression")
     elif request.query_filter is not None or request.conditional_operator is not None:
         passes = old_condition(request.query_filter, request.conditional_operator, legacy.item_filter)
-    shape = None
+    projection: Projection | None = None
     if request.projection_expression is not None:
-        shape = shape_of(expressions.projection(request.projection_expression))
+        projection = expressions.projection(request.projection_expression)
     elif request.attributes_to_get is not None:
-        shape = shape_of(legacy.attributes_to_get(request.attributes_to_get))
+        projection = legacy.attributes_to_get(request.attributes_to_get)
     if request.key_condition_expression is not None:
         key_condition = expressions.key_condition(request.key_condition_expression)
     else:
@@ -92,14 +93,15 @@ def run(services: Services, call: Call) -> bytes | None:
         key_condition = BoundKeyCondition(*legacy.key_conditions(request.key_conditions))
     expressions.check_unused()
     route = services.router.route(name)
-    if request.index_name is not None:
-        raise ValidationError(f"The table does not have the specified index: {request.index_name}")
-    low, high = key_condition.bounds(route.keys)
+    index = None if request.index_name is None else route.index(request.index_name)
+    low, high = key_condition.bounds(route.keys if index is None else index)
     if passes is not None:
-        passes.check_no_keys(route.keys.names)
+        passes.check_no_keys(route.keys.names if index is None else index.names)
+        if index is not None:
+            index.check_filter(passes.names)
     reverse = request.scan_index_forward is False
     if start_key is not None:
-        start = start_row(route, start_key)
+        start = start_row(route, index, start_key)
         if not low <= start < high:
             if start.startswith(low[:COLLECTION_BYTES]):
                 raise ValidationError("The provided starting key does not match the range key predicate")
@@ -109,16 +111,18 @@ def run(services: Services, call: Call) -> bytes | None:
         low, high = (low, start) if reverse else (after(start), high)
     return RangeRead(
         route=route,
-        counts=route.counts["Query"],
+        operation="Query",
         low=low,
         high=high,
         reverse=reverse,
         limit=request.limit,
         consistent=bool(request.consistent_read),
         passes=None if passes is None else passes.holds_for,
-        shape=shape,
+        shape=None if projection is None else shape_of(projection),
         count_only=count_only,
         capacity_mode=request.return_consumed_capacity,
+        index=index,
+        is_fetching=index is not None and needs_items(index, request.select, projection),
     ).run(call)
 
 

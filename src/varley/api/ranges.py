@@ -10,8 +10,8 @@ import msgspec
 
 from varley.api import capacity
 from varley.api.expressions import Shape
-from varley.counters import TableCounters
 from varley.errors import ResourceNotFound, ValidationError
+from varley.expression.projection import Projection
 from varley.http.call import Call
 from varley.item.key_bytes import ITEM_SPACE, PARTITION_HASH_BYTES
 from varley.item.units import read_units
@@ -19,6 +19,7 @@ from varley.item.value import Item, check_item
 from varley.node.page import Page
 from varley.node.settled import when_settled
 from varley.router.routes import Route
+from varley.table.local_index import LocalIndexCodec
 
 _encode = msgspec.json.encode
 _decode_item = msgspec.json.decode
@@ -30,10 +31,10 @@ COLLECTION_BYTES = len(ITEM_SPACE) + PARTITION_HASH_BYTES    # what all row keys
 
 @dataclass(frozen=True, slots=True)
 class RangeRead:
-    """One page to read: rows of `route` in [low, high), row keys with their space byte."""
+    """One page to read: rows of `route`, or of an index of it, in [low, high), row keys with their space byte."""
 
     route: Route
-    counts: TableCounters    # of the operation on the table
+    operation: str
     low: bytes
     high: bytes
     reverse: bool
@@ -43,6 +44,8 @@ class RangeRead:
     shape: Shape | None
     count_only: bool
     capacity_mode: str | None
+    index: LocalIndexCodec | None = None    # None: the rows are items
+    is_fetching: bool = False    # what is asked for is not projected: items are read too
 
     def run(self, call: Call) -> bytes | None:
         """The answer, or None if it takes a while (undecided writes, many rows); `call` gets it then."""
@@ -71,6 +74,7 @@ class RangeRead:
             limit=self.limit,
             passes=self.passes,
             shape=self.shape,
+            item_key=self.index.item_key if self.index is not None and self.is_fetching else None,
         )
 
     def _read_then_reply(self, call: Call, error: BaseException | None) -> None:
@@ -102,15 +106,27 @@ class RangeRead:
             parts += (b',"Items":[', b",".join(page.rows), b"]")
         parts.append(b',"ScannedCount":%d' % page.scanned)
         if page.last is not None:
-            last_key = self.route.keys.key_of(_decode_item(page.last))
+            last_key = (self.index or self.route.keys).key_of(_decode_item(page.last))
             parts += (b',"LastEvaluatedKey":', _encode(last_key))
         units = read_units(page.size, self.consistent)
-        self.counts.consumed_read_units += units
-        self.counts.returned_items += len(page.rows)
-        if self.capacity_mode is not None:
+        counts = (self.route.counts if self.index is None else self.route.index_counts[self.index.name])[self.operation]
+        counts.consumed_read_units += units
+        counts.returned_items += len(page.rows)
+        if self.index is not None:
+            fetch_units = float(page.fetched) if self.consistent else page.fetched * 0.5
+            self.route.counts[self.operation].consumed_read_units += fetch_units
+            parts.append(
+                capacity.member(self.route.name, fetch_units, self.capacity_mode, {self.index.name: units})
+            )
+        elif self.capacity_mode is not None:
             parts.append(capacity.member(self.route.name, units, self.capacity_mode))
         parts.append(b"}")
         return b"".join(parts)
+
+
+def space_end(space: bytes) -> bytes:
+    """The first key after a space."""
+    return bytes((space[0] + 1,))
 
 
 def after(row_key: bytes) -> bytes:
@@ -126,8 +142,10 @@ def check_start_key(start_key: Item) -> None:
         raise ValidationError(f"The provided starting key is invalid: {error.message}") from None
 
 
-def start_row(route: Route, start_key: Item) -> bytes:
-    """The row key of an ExclusiveStartKey. Raises ValidationError if it cannot be a key of the table."""
+def start_row(route: Route, index: LocalIndexCodec | None, start_key: Item) -> bytes:
+    """The row key of an ExclusiveStartKey. Raises ValidationError if it cannot be a key of the table or index."""
+    if index is not None:
+        return index.row_key(start_key)
     try:
         return route.keys.row_key(start_key)
     except ValidationError as error:
@@ -157,3 +175,10 @@ def check_select(
     if select == "ALL_PROJECTED_ATTRIBUTES" and index_name is None:
         raise ValidationError("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName")
     return select == "COUNT"
+
+
+def needs_items(index: LocalIndexCodec, select: str | None, projection: Projection | None) -> bool:
+    """Whether the client asks for more than the index projects; then each row's item is fetched from the table."""
+    if projection is not None:
+        return not index.projects(projection.top_names)
+    return select == "ALL_ATTRIBUTES" and index.projected is not None

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from varley.api import constraints
 from varley.api.expressions import Expressions, check_parameters, old_condition, shape_of
-from varley.api.ranges import ITEMS_END, RangeRead, after, check_select, check_start_key, start_row
+from varley.api.ranges import RangeRead, after, check_select, check_start_key, needs_items, space_end, start_row
 from varley.api.requests import Attributes, Condition, OldStyle, Request, decoder, old_style
 from varley.api.services import Services
 from varley.errors import ValidationError
 from varley.expression import legacy
+from varley.expression.projection import Projection
 from varley.http.call import Call
 from varley.item.key_bytes import ITEM_SPACE
 from varley.table.partition_map import segment_range
@@ -73,30 +74,36 @@ def run(services: Services, call: Call) -> bytes | None:
         passes = expressions.condition(request.filter_expression, "FilterExpression")
     elif request.scan_filter is not None or request.conditional_operator is not None:
         passes = old_condition(request.scan_filter, request.conditional_operator, legacy.item_filter)
-    shape = None
+    projection: Projection | None = None
     if request.projection_expression is not None:
-        shape = shape_of(expressions.projection(request.projection_expression))
+        projection = expressions.projection(request.projection_expression)
     elif request.attributes_to_get is not None:
-        shape = shape_of(legacy.attributes_to_get(request.attributes_to_get))
+        projection = legacy.attributes_to_get(request.attributes_to_get)
     expressions.check_unused()
     route = services.router.route(request.table_name)
-    if request.index_name is not None:
-        raise ValidationError(f"The table does not have the specified index: {request.index_name}")
-    low, high = ITEM_SPACE, ITEMS_END
+    index = None if request.index_name is None else route.index(request.index_name)
+    space = ITEM_SPACE if index is None else index.space
+    low, high = space, space_end(space)
     if request.segment is not None and request.total_segments is not None:
         hash_low, hash_high = segment_range(request.segment, request.total_segments)
-        low, high = ITEM_SPACE + hash_low, ITEMS_END if hash_high is None else ITEM_SPACE + hash_high
+        low, high = space + hash_low, high if hash_high is None else space + hash_high
     if start_key is not None:
-        start = start_row(route, start_key)
+        start = start_row(route, index, start_key)
         if not low <= start < high:
             raise ValidationError(
                 "The provided starting key is invalid: Invalid ExclusiveStartKey. Please use ExclusiveStartKey "
                 f"with correct Segment. TotalSegments: {request.total_segments} Segment: {request.segment}"
             )
         low = after(start)
+    shape = None if projection is None else shape_of(projection)
+    is_fetching = index is not None and needs_items(index, request.select, projection)
+    if index is not None and not is_fetching and passes is not None and not index.projects(passes.names):
+        # The filter alone needs the items; what the client gets of them is what the index has.
+        is_fetching = True
+        shape = shape or index.projected_json
     return RangeRead(
         route=route,
-        counts=route.counts["Scan"],
+        operation="Scan",
         low=low,
         high=high,
         reverse=False,
@@ -106,6 +113,8 @@ def run(services: Services, call: Call) -> bytes | None:
         shape=shape,
         count_only=count_only,
         capacity_mode=request.return_consumed_capacity,
+        index=index,
+        is_fetching=is_fetching,
     ).run(call)
 
 

@@ -32,6 +32,7 @@ from varley.item.key_bytes import sort_bytes
 from varley.item.stored import HEADER_BYTES
 from varley.item.value import Item, check_item, check_value
 from varley.limits import ITEM_BYTES_MAX, TABLE_NAME_CHARS_MAX, TABLE_NAME_CHARS_MIN
+from varley.node.partition import Outcome
 from varley.router.routes import Route
 from varley.table.keys import KeyCodec
 from varley.table.table_name import TABLE_NAME_PATTERN
@@ -56,7 +57,7 @@ class Insert:
         self.key = put.key
         self.counts = put.counts
 
-    def evaluate(self, old: bytes | None, timestamp_us: int) -> tuple[bytes, bytes]:
+    def evaluate(self, old: bytes | None, timestamp_us: int) -> Outcome:
         if old is not None:
             shown = self.put.terms.return_old_on_failure
             raise DuplicateItem(_decode_item(old[HEADER_BYTES:]) if shown else None)
@@ -94,6 +95,8 @@ def write_of(statement: partiql.Statement, values: Values, route: Route, make_te
             key, one = item_of(where, values, route, must_exist=True)
             update = BoundUpdate(changes.update, values)
             update.check_keys(route.keys.names)
+            if route.consequences is not None:
+                update.check_index_keys(route.consequences.index_names)
             row_key = route.keys.row_key(key)
             return Change(row_key, key, update, _bound(one, values), make_terms(statement.return_values))
         case partiql.Removal(where=where):
@@ -166,7 +169,10 @@ def _insert(statement: partiql.Insert, values: Values, route: Route, terms: Term
     size = check_item(item)
     if size > ITEM_BYTES_MAX:
         raise ValidationError("Item size has exceeded the maximum allowed size")
-    return Insert(Put(route.keys.row_key_of_item(item), _encode(item), size, None, terms))
+    row_key = route.keys.row_key_of_item(item)
+    if route.consequences is not None:
+        route.consequences.check_item(item)
+    return Insert(Put(row_key, _encode(item), size, None, terms))
 
 
 def _shape_of(columns: Columns) -> Shape:

@@ -27,6 +27,7 @@ from varley.item.size import item_size_within
 from varley.item.stored import HEADER_BYTES, pack
 from varley.item.value import Item, check_item
 from varley.limits import ITEM_BYTES_MAX
+from varley.node.partition import Outcome
 
 _encode = msgspec.json.encode
 _decode_item = msgspec.json.decode
@@ -71,7 +72,7 @@ class Change:
         self.terms = terms
         self.counts = terms.counts
 
-    def evaluate(self, old: bytes | None, timestamp_us: int) -> tuple[bytes, bytes]:
+    def evaluate(self, old: bytes | None, timestamp_us: int) -> Outcome:
         old_item: Item | None = None if old is None else _decode_item(old[HEADER_BYTES:])
         if self.condition is not None and not self.condition.holds_for(old_item):
             refuse(old, self.terms.return_old_on_failure)
@@ -82,9 +83,16 @@ class Change:
             raise ValidationError("Item size to update has exceeded the maximum allowed size")
         if self.update is not None and self.update.is_nested:
             check_item(new_item)    # a change inside of a document may nest it too deep
+        consequences = self.terms.consequences
+        if consequences is not None and self.update is not None:
+            if self.update.is_old_style:
+                consequences.check_item(new_item)
+            else:
+                consequences.check_updated(new_item)
         shown = self._shown(old_item, new_item)
         attributes = _encode(shown) if shown else b""
-        return pack(_encode(new_item), size, timestamp_us), self.terms.answer(attributes, old, size)
+        new = pack(_encode(new_item), size, timestamp_us)
+        return self.terms.outcome(self.key, old, new, attributes, timestamp_us)
 
     def _shown(self, old_item: Item | None, new_item: Item) -> Item | None:
         """What of the item the client wants to see."""
@@ -116,12 +124,16 @@ def run(services: Services, call: Call) -> bytes | None:
     row_key = route.keys.row_key(key)
     if update is not None:
         update.check_keys(route.keys.names)
+        if route.consequences is not None:
+            update.check_index_keys(route.consequences.index_names)
     terms = Terms(
         route,
         "UpdateItem",
         request.return_values,
         request.return_values_on_condition_check_failure,
         request.return_consumed_capacity,
+        request.return_item_collection_metrics,
+        key,
     )
     change = Change(row_key, key, update, condition, terms)
     return route.partition_of(row_key).write(change, call)

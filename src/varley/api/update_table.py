@@ -144,12 +144,14 @@ async def _update(services: Services, request: UpdateTableRequest, name: str, vi
             ),
         )
         item_count, size_bytes = services.router.statistics(name)
+        index_sizes = services.router.index_statistics(name)
     shown = description_when_updated(
         before.table,
         after.table,
         view,
         item_count=item_count,
         size_bytes=size_bytes,
+        index_sizes=index_sizes,
         updating=request.provisioned_throughput is not None
         or request.billing_mode is not None
         or request.table_class is not None,

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
+
+import msgspec
 
 from varley.api import capacity
 from varley.api.expressions import BoundCondition, BoundUpdate, Expressions, check_parameters, old_condition
 from varley.expression import legacy
 from varley.item.stored import HEADER_BYTES, item_size
 from varley.item.units import write_units
+from varley.item.value import Item
+from varley.node.partition import Outcome
 from varley.router.routes import Route
 
+_encode = msgspec.json.encode
+
+_GB = 1024**3
+_TOO_LARGE = "Item size has exceeded the maximum allowed size"
+_TOO_LARGE_TO_UPDATE = "Item size to update has exceeded the maximum allowed size"
 _CONDITION = ("ConditionExpression",)
 _UPDATE_AND_CONDITION = ("UpdateExpression", "ConditionExpression")
 
@@ -18,7 +28,10 @@ _UPDATE_AND_CONDITION = ("UpdateExpression", "ConditionExpression")
 class Terms:
     """What the answer to a write holds beyond its being done, and where its units are counted."""
 
-    __slots__ = ("capacity_mode", "counts", "return_old_on_failure", "return_values", "table")
+    __slots__ = (
+        "capacity_mode", "collection", "consequences", "counts", "operation", "return_old_on_failure",
+        "return_values", "route",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -27,24 +40,76 @@ class Terms:
         return_values: str | None = None,
         on_failure: str | None = None,
         capacity_mode: str | None = None,
+        metrics_mode: str | None = None,
+        key: Item | None = None,
     ) -> None:
-        self.table = route.name
+        """`key` is the item or its key; it is needed if `metrics_mode`, ReturnItemCollectionMetrics, is SIZE."""
+        self.route = route
+        self.operation = operation
         self.counts = route.counts[operation]
+        self.consequences = route.consequences
         self.return_values = None if return_values == "NONE" else return_values
         self.return_old_on_failure = on_failure == "ALL_OLD"
         self.capacity_mode = None if capacity_mode == "NONE" else capacity_mode
+        self.collection: Item | None = None    # what ItemCollectionMetrics are wanted of
+        if metrics_mode == "SIZE" and self.consequences is not None:
+            assert key is not None
+            self.collection = {route.keys.hash_name: key[route.keys.hash_name]}
 
-    def answer(self, attributes: bytes, old: bytes | None, new_size: int) -> bytes:
-        """The body, with `attributes` as its Attributes unless empty; `old` is the stored row that was there."""
-        if self.capacity_mode is None:
+    def outcome(
+        self, key: bytes, old: bytes | None, new: bytes | None, attributes: bytes, timestamp_us: int
+    ) -> Outcome:
+        """What a write comes to that makes the stored row `old` into `new` (None: no row).
+
+        `attributes` is the JSON of the answer's Attributes, b"" if it has none. Raises ApiError if what would
+        follow from the write cannot be.
+        """
+        if self.consequences is None:
+            return new, self.answer(attributes, old, new), ()
+        following = self.consequences.of(
+            key,
+            old,
+            new,
+            self.route.partition_of(key).newest,
+            timestamp_us,
+            too_large=_TOO_LARGE_TO_UPDATE if self.operation == "UpdateItem" else _TOO_LARGE,
+        )
+        for index, units in following.index_units.items():
+            self.route.index_counts[index][self.operation].consumed_write_units += units
+        if self.collection is not None:
+            metrics = collection_metrics(self.collection, following.collection_bytes)
+            answer = self.answer(attributes, old, new, following.index_units, metrics)
+        else:
+            answer = self.answer(attributes, old, new, following.index_units)
+        return new, answer, following.rows
+
+    def answer(
+        self,
+        attributes: bytes,
+        old: bytes | None,
+        new: bytes | None,
+        index_units: Mapping[str, float] | None = None,
+        metrics: dict[str, Any] | None = None,
+    ) -> bytes:
+        """The body of the answer. `index_units`: write units by local index; `metrics`: ItemCollectionMetrics."""
+        if self.capacity_mode is None and metrics is None:
             return b'{"Attributes":' + attributes + b"}" if attributes else b"{}"
         members = b',"Attributes":' + attributes if attributes else b""
-        units = write_units(0 if old is None else item_size(old), new_size)
-        return capacity.answer(members + capacity.member(self.table, units, self.capacity_mode))
+        units = write_units(0 if old is None else item_size(old), 0 if new is None else item_size(new))
+        members += capacity.member(self.route.name, units, self.capacity_mode, index_units)
+        if metrics is not None:
+            members += b',"ItemCollectionMetrics":' + _encode(metrics)
+        return capacity.answer(members)
 
     def old_attributes(self, old: bytes | None) -> bytes:
         """The JSON of the item that was there, if the client asked for it."""
         return old[HEADER_BYTES:] if old is not None and self.return_values == "ALL_OLD" else b""
+
+
+def collection_metrics(key: Item, size: int) -> dict[str, Any]:
+    """An ItemCollectionMetrics of the collection with the partition key `key`, of `size` bytes."""
+    whole = size // _GB
+    return {"ItemCollectionKey": key, "SizeEstimateRangeGB": [float(whole), float(whole + 1)]}
 
 
 class ConditionalWrite(Protocol):
@@ -142,7 +207,9 @@ def update_of(
     if request.update_expression is not None:
         update = expressions.update(request.update_expression)
     elif request.attribute_updates is not None:
-        update = BoundUpdate(legacy.attribute_updates(request.attribute_updates, key_names), {})
+        update = BoundUpdate(
+            legacy.attribute_updates(request.attribute_updates, key_names), {}, is_old_style=True
+        )
     condition = _condition(request, expressions)
     expressions.check_unused()
     return update, condition

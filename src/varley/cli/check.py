@@ -1,9 +1,9 @@
 """`varley check`: walk a data folder and list everything that is broken in it.
 
 What is sound is told by storage/check.py for bytes, logs and trees. This command adds what only the tables'
-definitions can tell: which groups there should be, and that every row lies under the key of its own item, in the
-partition that owns it. It changes nothing, and needs the folder to itself: a server that runs would move rows
-under the walk.
+definitions can tell: which groups there should be, that every row lies under the key of its own item, in the
+partition that owns it, and that each index holds exactly what its items give it. It changes nothing, and needs the
+folder to itself: a server that runs would move rows under the walk.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, Final
 import click
 
 from varley.errors import ApiError, BadSettings, Damaged
+from varley.item.key_bytes import ITEM_SPACE, TALLY_SPACE
 from varley.item.value import Item
 from varley.metadata.catalog import Catalog, Described
 from varley.metadata.local import LocalStore
@@ -25,6 +26,7 @@ from varley.settings import load
 from varley.storage.check import Finding, Schema, check
 from varley.storage.data_folder import DataFolder
 from varley.storage.lmdb_engine import DATA_FILE
+from varley.table.consequences import Consequences
 from varley.table.keys import KeyCodec
 from varley.table.partition_map import PartitionRange
 
@@ -65,7 +67,15 @@ def examine(data_dir: str, progress: Callable[[str], None]) -> list[Finding]:
             for described in tables
             for partition in described.partitions
         }
-        return findings + check(data_dir, progress, groups=schemas.keys(), schemas=schemas)
+        followers = {
+            partition.group: Consequences(described.table, KeyCodec(described.table.key_schema)).problems
+            for described in tables
+            if described.table.local_indexes
+            for partition in described.partitions
+        }
+        return findings + check(
+            data_dir, progress, groups=schemas.keys(), schemas=schemas, followers=followers
+        )
 
 
 def _locked(data_dir: str) -> contextlib.AbstractContextManager[Any]:
@@ -89,10 +99,21 @@ async def _tables(metadata: str) -> list[Described]:
 def _schema(described: Described, partition: PartitionRange) -> Schema:
     """What knows whether a row of `partition` is where its item belongs."""
     keys = KeyCodec(described.table.key_schema)
+    indexes = {index.space: index for index in Consequences(described.table, keys).local_indexes}
 
     def problem(row_key: bytes, item: Item) -> str | None:
+        space = row_key[:1]
+        if space == TALLY_SPACE and indexes:
+            return None    # Consequences.problems compares it with what it counts
+        index = indexes.get(space)
+        if index is None and space != ITEM_SPACE:
+            return f"the table {described.table.name} has no rows in the space {space.hex()}"
         try:
             expected = keys.row_key_of_item(item)
+            if index is not None:
+                index.check_item(item)
+                entry = index.entry(expected, item, 0)
+                expected = b"" if entry is None else entry.key
         except ApiError as error:
             return f"the item is not one of the table {described.table.name}: {error.message}"
         if row_key != expected:

@@ -124,13 +124,16 @@ def parse(text: str, names: Mapping[str, str] | None, kind: str) -> Condition:
     return _CACHES[kind].get(text, names)
 
 
-def check_scalar_keys(nested_names: Collection[str], key_names: Collection[str]) -> None:
-    """Raise ValidationError if an attribute that paths lead into is a key attribute."""
+def check_scalar_keys(nested_names: Collection[str], key_names: Collection[str], kind: str = "Key") -> None:
+    """Raise ValidationError if an attribute that paths lead into is a key attribute.
+
+    `kind` is "IndexKey" for the key attributes of indexes.
+    """
     for name in nested_names:
         if name in key_names:
             raise ValidationError(
                 "Key attributes must be scalars; list random access '[]' and map lookup '.' "
-                f"are not allowed: Key: {name}"
+                f"are not allowed: {kind}: {name}"
             )
 
 

@@ -51,6 +51,11 @@ class Projection:
             return {name: item[name] for name in self._flat if name in item}
         return _members(item, self._branches)
 
+    @property
+    def top_names(self) -> frozenset[str]:
+        """The attributes that it takes something of."""
+        return frozenset(str(parts[0]) for parts in self.paths)
+
     def check_scalar_keys(self, key_names: Collection[str]) -> None:
         """Raise ValidationError if it looks inside of a key attribute."""
         if self.nested_names:

@@ -124,6 +124,11 @@ class Update:
         if self._nested_reads:
             check_scalar_keys(self._nested_reads, key_names)
 
+    def check_index_keys(self, key_names: Collection[str]) -> None:
+        """Raise ValidationError if it would change, or read, something inside of one of these: keys are scalars."""
+        check_scalar_keys([str(parts[0]) for parts in self.paths if len(parts) > 1], key_names, "IndexKey")
+        check_scalar_keys(self._nested_reads, key_names, "IndexKey")
+
     def apply(self, item: Item, values: Values) -> Item:
         """The item after the update. `item` stays as it is; what did not change is shared with it.
 

@@ -2,7 +2,7 @@
 
 A replica's tree is ordered by bytes, so the place of an item is the bytes of its key:
 
-    byte 0       the space: 0x00 for items; the other values are kept for local indexes and markers
+    byte 0       the space: 0x00 for items; the other spaces, below, hold what follows from items
     bytes 1..16  BLAKE2b-128 of the partition key: type letter, then the key's bytes as below
     bytes 17..   the sort key, in an encoding whose bytewise order is DynamoDB's order; nothing without one
                      S    its UTF-8 bytes              as [DG] "Query" orders strings
@@ -28,6 +28,19 @@ from hashlib import blake2b
 from varley.item import number
 
 ITEM_SPACE = b"\x00"
+
+# The other spaces. Rows in them follow from items; they change in the log entry of the item that they follow from.
+LOCAL_INDEX_SPACES = (b"\x01", b"\x02", b"\x03", b"\x04", b"\x05")    # one for each local index of a table
+TALLY_SPACE = b"\x06"       # how much the local indexes hold, and how large each item collection is
+STREAM_SPACE = b"\x20"
+EXPIRY_SPACE = b"\x30"
+SOURCE_SPACE = b"\x40"      # in a global index: how far each base partition has been applied
+OUTGOING_SPACE = b"\xf0"    # never in a tree: what the log carries to global indexes
+
+# First bytes of the rows in a tree that are no items, and not counted as such.
+DERIVED_SPACES = frozenset(
+    space[0] for space in (*LOCAL_INDEX_SPACES, TALLY_SPACE, STREAM_SPACE, EXPIRY_SPACE, SOURCE_SPACE)
+)
 PARTITION_HASH_BYTES = 16
 
 

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, Protocol
 
 from varley.clock import Clock
@@ -33,7 +33,7 @@ from varley.errors import LogFailed, WorldError
 from varley.node.partition import Partition, Pressure
 from varley.node.replica import Proposal, Replica
 from varley.storage.checkpoint import Checkpointer
-from varley.storage.log_format import Row
+from varley.storage.log_format import Row, encode_rows
 from varley.storage.tree import Engine, Frozen, Tree
 
 logger = logging.getLogger("varley.node")
@@ -50,6 +50,7 @@ class Log(Protocol):
     @property
     def bytes_in_log(self) -> int: ...
 
+    def append(self, group: int, ballot: int, slot: int, entry: bytes, waiter: Any) -> None: ...
     def append_row(self, group: int, ballot: int, slot: int, row: Row, waiter: Any) -> None: ...
     def flush(self) -> None: ...
     def release(self, checkpointed: Mapping[int, int], live_groups: Container[int]) -> Any: ...
@@ -149,8 +150,11 @@ class Node:
 
     # The log
 
-    def _append(self, group: int, ballot: int, slot: int, row: Row, proposal: Proposal) -> None:
-        self._append_row(group, ballot, slot, row, proposal)
+    def _append(self, group: int, ballot: int, slot: int, rows: Sequence[Row], proposal: Proposal) -> None:
+        if len(rows) == 1:
+            self._append_row(group, ballot, slot, rows[0], proposal)
+        else:
+            self._log.append(group, ballot, slot, encode_rows(rows), proposal)
         if not self._is_flush_scheduled:
             self._is_flush_scheduled = True
             self._loop.call_soon(self._flush)

@@ -19,16 +19,22 @@ Everything here runs to its end without waiting, so what was true at its top is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from varley.counters import TableCounters
-from varley.errors import ApiError, Throttling
+from varley.errors import ApiError, ItemCollectionSizeLimitExceeded, Throttling
 from varley.item.stored import item_size
 from varley.item.units import write_units
 from varley.node.replica import Proposal, Replica, Waiter
 from varley.node.settled import reply_when_settled
-from varley.storage.log_format import ABSENT, DELETE, PUT, Row
+from varley.storage.log_format import ABSENT, DELETE, DERIVED, PUT, Row
+
+# A row that follows from an item: key, stored value (None: it goes away). Of an index, a stream, an expiry.
+DerivedRow = tuple[bytes, bytes | None]
+
+# The stored row that the row becomes (None: none), the answer, and the rows that change with it.
+Outcome = tuple[bytes | None, bytes, Sequence[DerivedRow]]
 
 
 class Write(Protocol):
@@ -37,8 +43,8 @@ class Write(Protocol):
     key: bytes    # the row
     counts: TableCounters    # where its units are counted
 
-    def evaluate(self, old: bytes | None, timestamp_us: int) -> tuple[bytes | None, bytes]:
-        """From the stored row (None: there is none) to (the stored row it becomes (None: none), the answer).
+    def evaluate(self, old: bytes | None, timestamp_us: int) -> Outcome:
+        """From the stored row (None: there is none) to what becomes of it.
 
         Pure: may be run again, and gives the same. Raises ApiError if the client is refused.
         """
@@ -79,15 +85,17 @@ class Partition:
             raise Throttling("Writes arrive faster than they can be moved to disk. Try again in a moment.")
         key = write.key
         observed = self._speculative.get(key)
-        old = self._tree.get(key) if observed is None else observed.row[2]
+        old = self._tree.get(key) if observed is None else observed.row(key)
         timestamp_us = self._now_us()
         if timestamp_us <= self.last_timestamp_us:
             timestamp_us = self.last_timestamp_us + 1
         self.last_timestamp_us = timestamp_us
         try:
-            new, answer = write.evaluate(old, timestamp_us)
+            new, answer, derived = write.evaluate(old, timestamp_us)
         except ApiError as refusal:
             write.counts.consumed_write_units += write_units(0 if old is None else item_size(old), 0)
+            if isinstance(refusal, ItemCollectionSizeLimitExceeded):
+                observed = self._replica.newest    # it is about other rows too
             if observed is None:
                 raise
             _fail_when_chosen(observed, waiter, refusal)
@@ -105,13 +113,17 @@ class Partition:
                     return answer
                 observed.hold(reply_when_settled(waiter, lambda: answer))
                 return None
-        self._replica.propose(row, waiter, answer)
+        if not derived:
+            self._replica.propose((row,), waiter, answer)
+        else:
+            followers = [(DELETE if value is None else PUT, key, value, DERIVED) for key, value in derived]
+            self._replica.propose((row, *followers), waiter, answer)
         return None
 
     def newest(self, key: bytes) -> bytes | None:
         """The row as the next write would find it; not to be shown to anybody."""
         observed = self._speculative.get(key)
-        return self._tree.get(key) if observed is None else observed.row[2]
+        return self._tree.get(key) if observed is None else observed.row(key)
 
     def undecided(self, key: bytes) -> Proposal | None:
         """What a strong read of this row has to wait for; nearly always None."""

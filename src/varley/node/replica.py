@@ -18,7 +18,7 @@ record.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from varley.storage.log_format import Row
@@ -41,16 +41,23 @@ Release = Callable[[BaseException | None], None]
 class Proposal:
     """A slot whose outcome is not decided yet, and who waits for it."""
 
-    __slots__ = ("answer", "epoch", "held", "replica", "row", "slot", "waiter")
+    __slots__ = ("answer", "epoch", "held", "replica", "rows", "slot", "waiter")
 
-    def __init__(self, replica: Replica, slot: int, row: Row, waiter: Waiter, answer: bytes) -> None:
+    def __init__(self, replica: Replica, slot: int, rows: Sequence[Row], waiter: Waiter, answer: bytes) -> None:
         self.replica = replica
         self.epoch = replica.epoch
         self.slot = slot
-        self.row = row    # (op, key, value | None, old_size)
+        self.rows = rows    # what the slot's entry leaves behind
         self.waiter = waiter
         self.answer = answer
         self.held: list[Release] | None = None    # others who observed this slot, in order of arrival
+
+    def row(self, key: bytes) -> bytes | None:
+        """The stored value that this slot leaves at `key`, one of its rows; None: no row."""
+        for _, own_key, value, _ in self.rows:
+            if own_key == key:
+                return value
+        raise AssertionError("the slot has no such row")
 
     def hold(self, release: Release) -> None:
         """Call `release(None)` once this slot is applied, `release(error)` if nobody can know whether it is."""
@@ -65,7 +72,7 @@ class Replica:
     __slots__ = ("_append", "ballot", "epoch", "group", "newest", "proposed_slot", "speculative", "tree")
 
     def __init__(
-        self, group: int, tree: Tree, append: Callable[[int, int, int, Row, Proposal], None], *, ballot: int
+        self, group: int, tree: Tree, append: Callable[[int, int, int, Sequence[Row], Proposal], None], *, ballot: int
     ) -> None:
         self.group = group
         self.tree = tree
@@ -76,20 +83,33 @@ class Replica:
         self.speculative: dict[bytes, Proposal] = {}    # key -> newest proposal for it; slots > applied_slot
         self.newest: Proposal | None = None    # the proposal of proposed_slot, while it is not chosen
 
-    def propose(self, row: Row, waiter: Waiter, answer: bytes) -> None:
-        """Give `row` the next slot. `waiter` gets `answer` when it is chosen, `fail` if nobody can know."""
+    def propose(self, rows: Sequence[Row], waiter: Waiter, answer: bytes) -> None:
+        """Give `rows` the next slot, all of them together: they will all be there, or none.
+
+        `waiter` gets `answer` when the slot is chosen, `fail` if nobody can know.
+        """
         slot = self.proposed_slot = self.proposed_slot + 1
-        proposal = Proposal(self, slot, row, waiter, answer)
-        self.speculative[row[1]] = self.newest = proposal
-        self._append(self.group, self.ballot, slot, row, proposal)
+        proposal = Proposal(self, slot, rows, waiter, answer)
+        speculative = self.speculative
+        for row in rows:
+            speculative[row[1]] = proposal
+        self.newest = proposal
+        self._append(self.group, self.ballot, slot, rows, proposal)
+
+    def newest_row(self, key: bytes) -> bytes | None:
+        """The row as the next write would find it: through the speculative layer."""
+        observed = self.speculative.get(key)
+        return self.tree.get(key) if observed is None else observed.row(key)
 
     def chosen(self, proposal: Proposal) -> None:
         """The log has it: apply it and release who waits. Proposals come in the order of their slots."""
         assert proposal.epoch == self.epoch, "an abandoned proposal was chosen"
-        row = proposal.row
-        self.tree.apply(proposal.slot, (row,))
-        if self.speculative[row[1]] is proposal:
-            del self.speculative[row[1]]
+        rows = proposal.rows
+        self.tree.apply(proposal.slot, rows)
+        speculative = self.speculative
+        for row in rows:
+            if speculative[row[1]] is proposal:
+                del speculative[row[1]]
         if self.newest is proposal:
             self.newest = None
         try:

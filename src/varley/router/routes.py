@@ -14,21 +14,33 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 
 from varley.counters import Counters, TableCounters
-from varley.errors import ResourceNotFound
+from varley.errors import ResourceNotFound, ValidationError
+from varley.item.key_bytes import TALLY_SPACE
 from varley.metadata.catalog import Described
 from varley.node.node import Node
 from varley.node.partition import Partition
+from varley.table.consequences import Consequences
 from varley.table.keys import KeyCodec
+from varley.table.local_index import LocalIndexCodec
 from varley.table.table_name import table_name
 
 
 class Route:
     """One table, as requests see it."""
 
-    __slots__ = ("_lows", "_only", "counts", "is_closed", "keys", "name", "partitions")
+    __slots__ = (
+        "_indexes", "_lows", "_only", "consequences", "counts", "index_counts", "is_closed", "keys", "name",
+        "partitions",
+    )  # fmt: skip
 
     def __init__(
-        self, name: str, keys: KeyCodec, lows: Sequence[bytes], partitions: Sequence[Partition], counters: Counters
+        self,
+        name: str,
+        keys: KeyCodec,
+        lows: Sequence[bytes],
+        partitions: Sequence[Partition],
+        counters: Counters,
+        consequences: Consequences | None = None,
     ) -> None:
         assert len(lows) == len(partitions) > 0
         assert lows[0] == b"" and list(lows) == sorted(lows)
@@ -36,9 +48,20 @@ class Route:
         self.is_closed = False    # the table was deleted
         self.keys = keys
         self.counts = _Counts(counters, name)    # operation -> its counters on this table
+        self.consequences = consequences    # of each write; None: nothing follows from an item here
+        indexes = () if consequences is None else consequences.local_indexes
+        self._indexes = {index.name: index for index in indexes}
+        self.index_counts = {index.name: _Counts(counters, name, index.name) for index in indexes}
         self.partitions = list(partitions)
         self._lows = list(lows)    # partition i owns [lows[i], lows[i + 1]) of (hash + sort key)
         self._only = partitions[0] if len(partitions) == 1 else None
+
+    def index(self, name: str) -> LocalIndexCodec:
+        """Raises ValidationError, the client's fault, if the table has no such index."""
+        index = self._indexes.get(name)
+        if index is None:
+            raise ValidationError(f"The table does not have the specified index: {name}")
+        return index
 
     def partition_of(self, row_key: bytes) -> Partition:
         """The owner of a row; `row_key` begins with its space byte."""
@@ -48,7 +71,7 @@ class Route:
         return self.partitions[bisect_right(self._lows, row_key[1:]) - 1]
 
     def partitions_over(self, low: bytes, high: bytes | None, *, reverse: bool = False) -> Iterator[Partition]:
-        """The owners of [low, high) of the item space, in reading order. Bounds begin with the space byte."""
+        """The owners of [low, high), which lies in one space, in reading order. Bounds begin with the space byte."""
         first = bisect_right(self._lows, low[1:]) - 1
         last = len(self._lows) if high is None or len(high) == 1 else max(bisect_left(self._lows, high[1:]), first + 1)
         owners = self.partitions[first:last]
@@ -56,15 +79,16 @@ class Route:
 
 
 class _Counts(dict[str, TableCounters]):
-    """The counters of one table by operation; made when they are first asked for."""
+    """The counters of one table, or of one index of it, by operation; made when they are first asked for."""
 
-    def __init__(self, counters: Counters, table: str) -> None:
+    def __init__(self, counters: Counters, table: str, index: str = "") -> None:
         super().__init__()
         self._counters = counters
         self._table = table
+        self._index = index
 
     def __missing__(self, operation: str) -> TableCounters:
-        counts = self[operation] = self._counters.of(operation, self._table)
+        counts = self[operation] = self._counters.of(operation, self._table, self._index)
         return counts
 
 
@@ -97,11 +121,25 @@ class Router:
         trees = [partition.tree for partition in route.partitions]
         return sum(tree.item_count for tree in trees), sum(tree.size_bytes for tree in trees)
 
+    def index_statistics(self, name: str) -> dict[str, tuple[int, int]]:
+        """(rows, DynamoDB bytes) of each local index of a table, exact and now; {} if it has none."""
+        route = self._routes.get(name)
+        if route is None or route.consequences is None:
+            return {}
+        total: dict[str, tuple[int, int]] = {}
+        for partition in route.partitions:
+            for index, (rows, size) in route.consequences.index_sizes(partition.get(TALLY_SPACE)).items():
+                rows_before, size_before = total.get(index, (0, 0))
+                total[index] = (rows_before + rows, size_before + size)
+        return total
+
     def add(self, described: Described, partitions: Sequence[Partition]) -> None:
         """Serve a table whose partitions are open, in the order of its map."""
         lows = [each.low for each in described.partitions]
         table = described.table
-        self._routes[table.name] = Route(table.name, KeyCodec(table.key_schema), lows, partitions, self.counters)
+        keys = KeyCodec(table.key_schema)
+        consequences = Consequences(table, keys) if table.local_indexes else None
+        self._routes[table.name] = Route(table.name, keys, lows, partitions, self.counters, consequences)
 
     async def open_partitions(self, described: Described) -> None:
         """Begin to serve a new table."""

@@ -10,12 +10,14 @@ The rules, and what finds a breach:
              every pointer leads to a subtree with rows, every subtree has its pointer (long_keys.py)
              every row key and stored value is as docs/formats.md says; the JSON is canonical, the item is one
              that DynamoDB accepts, its size is the one in the header
-             rows and sizes come to what the tree's own row says
+             items and their sizes come to what the tree's own row says
              between the tree and the log there is no hole, and the log does not end before the tree
+    indexes  every row that follows from an item is there and is right, and none is there that follows from nothing
     folder   nothing is in it that is not Varley's
 
-A row's key must also be that of its item; only the table's schema can tell, so whoever has schemas passes a
-callable per group.
+A row's key must also be that of its item, and only the table's definition can tell that, and what follows from an item:
+whoever has definitions passes two callables per group. What follows is compared in the state that a start would come
+to: the tree with the log's rows laid over it, kept in memory for the groups that have such rows.
 
 The server must not run: its checkpoints would change trees under the walk. The caller holds the data folder's lock.
 """
@@ -33,9 +35,17 @@ from google_crc32c import value as _crc32c
 
 from varley.errors import ApiError, Damaged
 from varley.item import stored
-from varley.item.key_bytes import ITEM_SPACE, PARTITION_HASH_BYTES
+from varley.item.key_bytes import (
+    DERIVED_SPACES,
+    ITEM_SPACE,
+    LOCAL_INDEX_SPACES,
+    OUTGOING_SPACE,
+    PARTITION_HASH_BYTES,
+    TALLY_SPACE,
+)
 from varley.item.value import check_item
 from varley.limits import SORT_KEY_BYTES_MAX
+from varley.storage import long_keys
 from varley.storage.disk import RealDisk
 from varley.storage.lmdb_engine import (
     CRC_BYTES,
@@ -50,8 +60,9 @@ from varley.storage.lmdb_engine import (
 from varley.storage.log_format import NotThisFormat, Row, decode_rows, segment_name, segment_of_name
 from varley.storage.log_reader import LogEntry, LogReader
 from varley.storage.long_keys import LMDB_KEY_BYTES_MAX, ROWS_END, SUBTREE, SUBTREE_PREFIX_BYTES, subtree_prefix
+from varley.storage.overlay import Overlay
 from varley.storage.recovery import order_problem
-from varley.storage.tree import Applied
+from varley.storage.tree import Applied, merge
 from varley.storage.tree_folder import TreeFolder
 
 LOG: Final = "log"
@@ -60,11 +71,19 @@ TREES: Final = "trees"
 _IDENTITY: Final = "identity.json"
 _TOP: Final = frozenset((_IDENTITY, "identity.json.new", "lock", LOG, TREES, "metadata"))
 _KEY_BYTES_MIN: Final = len(ITEM_SPACE) + PARTITION_HASH_BYTES
-_KEY_BYTES_MAX: Final = _KEY_BYTES_MIN + SORT_KEY_BYTES_MAX
+# By space: how long row keys are. An index's key is twice as long as the client's, and 2 bytes, if it is all zeros.
+_KEY_BYTES: Final = {
+    ITEM_SPACE: (_KEY_BYTES_MIN, _KEY_BYTES_MIN + SORT_KEY_BYTES_MAX),
+    **dict.fromkeys(LOCAL_INDEX_SPACES, (_KEY_BYTES_MIN + 3, _KEY_BYTES_MIN + 3 * SORT_KEY_BYTES_MAX + 2)),
+    TALLY_SPACE: (len(TALLY_SPACE), _KEY_BYTES_MIN),
+}
 _STEPS_PER_PROGRESS: Final = 1000
 
 Item = dict[str, Any]
 Schema = Callable[[bytes, Item], str | None]    # (row key, item) -> what is wrong, or None
+Get = Callable[[bytes], bytes | None]           # row key -> stored value
+Scan = Callable[[bytes, bytes], Iterator[tuple[bytes, bytes]]]      # [low, high) -> rows in order
+Followers = Callable[[Get, Scan], Iterator[tuple[bytes, str]]]      # -> (row key, what is wrong)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +109,16 @@ def check(
     *,
     groups: Collection[int] | None = None,
     schemas: Mapping[int, Schema] | None = None,
+    followers: Mapping[int, Followers] | None = None,
 ) -> list[Finding]:
     """Every broken rule in `data_dir`; empty: it is sound. Blocks: about 20 s per GB of items of 400 bytes.
 
     `progress` gets the relative path of the file that is being read, again and again. `groups`: those that exist;
     the tree of another is a finding, its log entries are not (they stay until their segment goes). `schemas`: by
-    group, what knows whether a key is that of its item.
+    group, what knows whether a key is that of its item. `followers`: by group, for those where rows follow from items,
+    what compares the two (table.consequences.Consequences.problems).
     """
-    walk = _Walk(data_dir, progress or _say_nothing, schemas or {})
+    walk = _Walk(data_dir, progress or _say_nothing, schemas or {}, followers or {})
     walk.folder()
     walk.log()
     walk.trees(groups)
@@ -117,12 +138,21 @@ class _Span:
 
 
 class _Walk:
-    def __init__(self, data_dir: str, progress: Callable[[str], None], schemas: Mapping[int, Schema]) -> None:
+    def __init__(
+        self,
+        data_dir: str,
+        progress: Callable[[str], None],
+        schemas: Mapping[int, Schema],
+        followers: Mapping[int, Followers],
+    ) -> None:
         self.findings: list[Finding] = []
         self._data_dir = data_dir
         self._progress = progress
         self._schemas = schemas
+        self._followers = followers
         self._spans: dict[int, _Span] = {}
+        # What the log leaves of each row that it has, in the groups with followers.
+        self._logged: dict[int, Overlay] = {group: Overlay() for group in followers}
 
     def _find(
         self, path: str, problem: str, *, group: int | None = None, offset: int | None = None,
@@ -184,6 +214,11 @@ class _Walk:
             return
         for row in rows:
             self._log_row(row, path, group, offset)
+        logged = self._logged.get(group)
+        if logged is not None:
+            for _, key, value, _ in rows:
+                if not key.startswith(OUTGOING_SPACE):
+                    logged.put(key, value)
 
     def _log_row(self, row: Row, path: str, group: int, offset: int) -> None:
         _, key, value, _ = row
@@ -208,6 +243,7 @@ class _Walk:
         for group, span in self._spans.items():
             if group not in checked and (groups is None or group in groups):
                 self._log_meets_tree(group, span, 0)
+                self._follow(LOG, group, None)
 
     def _tree(self, path: str, folder: str, group: int) -> None:
         for name in self._names(path):
@@ -223,6 +259,8 @@ class _Walk:
             if problems:
                 return  # LMDB cannot be trusted with these pages: it might end the process
             applied = self._rows(data, folder, group)
+        else:
+            self._follow(data, group, None)
         span = self._spans.get(group)
         if span is not None and applied is not None:
             self._log_meets_tree(group, span, applied.slot)
@@ -243,13 +281,28 @@ class _Walk:
         try:
             with env.begin() as txn:
                 if txn.stat()["entries"] == 0:
+                    self._follow(path, group, None)
                     return Applied(0, 0, 0)  # made, and the power went before the first transaction
-                return _TreeWalk(self, path, group, txn).walk()
+                applied = _TreeWalk(self, path, group, txn).walk()
+                self._follow(path, group, txn)
+                return applied
         except lmdb.Error as error:
             self._find(path, f"LMDB cannot read it: {error}", group=group)
             return None
         finally:
             env.close()
+
+    def _follow(self, path: str, group: int, txn: Any) -> None:
+        """Compare what follows from items with what is there; `txn` None: there is no tree, all is in the log.
+
+        Not where a row's bytes are wrong: that is a finding already, and nothing can be said about what follows.
+        """
+        problems = self._followers.get(group)
+        if problems is None or any(finding.group == group for finding in self.findings):
+            return
+        state = _State(self._logged[group], txn)
+        for key, problem in problems(state.get, state.scan):
+            self._find(path, problem, group=group, key=key)
 
     # Rows
 
@@ -270,6 +323,26 @@ class _Walk:
         return None if schema is None else schema(key, item)
 
 
+class _State:
+    """The rows that a start would come to: the tree's, with those of the log over them. They were all looked at."""
+
+    def __init__(self, logged: Overlay, txn: Any) -> None:
+        self._logged = logged
+        self._txn = txn
+
+    def get(self, key: bytes) -> bytes | None:
+        if key in self._logged.rows:
+            return self._logged.rows[key]
+        raw = None if self._txn is None else self._txn.get(long_keys.place(key)[0])
+        return None if raw is None else raw[:-CRC_BYTES]
+
+    def scan(self, low: bytes, high: bytes) -> Iterator[tuple[bytes, bytes]]:
+        below: Iterator[tuple[bytes, bytes]] = iter(())
+        if self._txn is not None:
+            below = long_keys.walk(self._txn.cursor, lambda _, raw: raw[:-CRC_BYTES], low, high, False)
+        return merge(self._logged.range(low, high, False), below, False)
+
+
 class _TreeWalk:
     """One tree whose structure is known to be sound: every row, and the paths to the long ones."""
 
@@ -278,7 +351,8 @@ class _TreeWalk:
         self._path = path
         self._group = group
         self._txn = txn
-        self._rows = 0
+        self._seen = 0
+        self._rows = 0      # that are items
         self._size_bytes = 0
         self._led_to: set[bytes] = set()    # prefixes of subtrees that a pointer leads to
 
@@ -319,11 +393,13 @@ class _TreeWalk:
             self._find("the row's checksum is wrong", physical)
 
     def _row(self, key: bytes, value: bytes) -> None:
-        self._rows += 1
-        if self._rows % _STEPS_PER_PROGRESS == 0:
+        self._seen += 1
+        if self._seen % _STEPS_PER_PROGRESS == 0:
             self._walk._progress(self._path)
-        if len(value) >= stored.HEADER_BYTES:
-            self._size_bytes += stored.item_size(value)
+        if key[0] not in DERIVED_SPACES:
+            self._rows += 1
+            if len(value) >= stored.HEADER_BYTES:
+                self._size_bytes += stored.item_size(value)
         for problem in filter(None, (_key_problem(key), self._walk._value_problem(self._group, key, value))):
             self._find(problem, key)
 
@@ -358,9 +434,10 @@ class _TreeWalk:
 
 
 def _key_problem(key: bytes) -> str | None:
-    if not key.startswith(ITEM_SPACE):
+    lengths = _KEY_BYTES.get(key[:1])
+    if lengths is None:
         return f"a row key in the unknown space {key[:1].hex() or 'of no bytes'}"
-    if not _KEY_BYTES_MIN <= len(key) <= _KEY_BYTES_MAX:
+    if not lengths[0] <= len(key) <= lengths[1]:
         return f"a row key of {len(key)} bytes"
     return None
 

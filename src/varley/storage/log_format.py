@@ -41,6 +41,7 @@ Row = tuple[int, bytes, bytes | None, int]
 PUT: Final = 1
 DELETE: Final = 2
 ABSENT: Final = 0xFFFFFFFF    # old_size of a row that was not there
+DERIVED: Final = 0xFFFFFFFE   # old_size of a row that is no item: of an index, a stream, an expiry; not counted
 
 SECTOR_BYTES: Final = 512     # what a disk writes wholly or not at all
 LOG_FORMAT_VERSION: Final = 1

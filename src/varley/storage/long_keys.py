@@ -1,7 +1,7 @@
 """Keys longer than LMDB allows, in exact byte order all the same.
 
-LMDB's keys stop at 511 bytes; a row key reaches 1041 (1 + 16 + a sort key of 1024), and ranges must come out in
-byte order. The idea is a trie of chunks inside the one LMDB database:
+LMDB's keys stop at 511 bytes; a row key reaches 1041 (1 + 16 + a sort key of 1024), and 3091 in a local index, and
+ranges must come out in byte order. The idea is a trie of chunks inside the one LMDB database:
 
 - A key of up to 510 bytes is its own LMDB key, and pays nothing but the comparison of its length.
 - A longer key is cut at 511 bytes. An LMDB key of exactly 511 bytes is therefore never a row: it is a *pointer*,

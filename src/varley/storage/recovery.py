@@ -31,6 +31,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from varley.errors import Damaged
+from varley.item.key_bytes import DERIVED_SPACES
 from varley.storage.lmdb_engine import DATA_FILE, LmdbEngine, verify_structure
 from varley.storage.log_format import decode_rows, segment_name
 from varley.storage.log_reader import LogEntry
@@ -104,8 +105,8 @@ def _open_trees(
 
 
 def verify_rows(engine: LmdbEngine) -> None:
-    """Every row is intact, and there are as many as the tree says. Raises Damaged."""
-    rows = sum(1 for _ in engine.scan(b"", None, False))
+    """Every row is intact, and there are as many items as the tree says. Raises Damaged."""
+    rows = sum(key[0] not in DERIVED_SPACES for key, _ in engine.scan(b"", None, False))
     if rows != engine.applied.item_count and not engine.has_partial_checkpoint:
         raise Damaged(
             f"The tree has {rows} rows, {engine.applied.item_count} were written",

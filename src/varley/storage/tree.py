@@ -25,18 +25,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple, Protocol
 
+from varley.item.key_bytes import OUTGOING_SPACE
 from varley.item.stored import item_size
-from varley.storage.log_format import ABSENT, Row
+from varley.storage.log_format import ABSENT, DERIVED, Row
 from varley.storage.overlay import Overlay
 
 Entry = tuple[bytes, bytes]     # row key, stored value
+_OUTGOING: Final = OUTGOING_SPACE[0]
 
 
 class Applied(NamedTuple):
     """What a tree holds: all slots up to `slot`, and what that comes to."""
 
     slot: int           # 0: nothing was ever applied; the first entry of a group has slot 1
-    item_count: int     # rows
+    item_count: int     # rows that are items; those that follow from items are not counted
     size_bytes: int     # DynamoDB bytes of the items, as their headers give them
 
 
@@ -123,10 +125,17 @@ class Tree:
         return value  # type: ignore[return-value]  # _MISSING was handled above
 
     def apply(self, slot: int, rows: Sequence[Row]) -> None:
-        """Apply the entry of `slot`, which follows applied_slot. A row: (op, key, value | None, old_size)."""
+        """Apply the entry of `slot`, which follows applied_slot. A row: (op, key, value | None, old_size).
+
+        Rows whose old_size is DERIVED follow from items: kept, and not counted.
+        """
         assert slot == self.applied_slot + 1, "entries are applied in order, each once"
         put = self._put
         for _, key, value, old_size in rows:
+            if old_size == DERIVED:
+                if key[0] != _OUTGOING:
+                    put(key, value)
+                continue
             put(key, value)
             if old_size == ABSENT:
                 if value is not None:
@@ -146,9 +155,9 @@ class Tree:
         """
         entries = self._engine.scan(low, high, reverse)
         if self._frozen is not None:
-            entries = _merge(self._frozen.overlay.range(low, high, reverse), entries, reverse)
+            entries = merge(self._frozen.overlay.range(low, high, reverse), entries, reverse)
         if self._rows:
-            entries = _merge(self._overlay.range(low, high, reverse), entries, reverse)
+            entries = merge(self._overlay.range(low, high, reverse), entries, reverse)
         return entries
 
     @property
@@ -195,7 +204,7 @@ class Tree:
         self._engine.close()
 
 
-def _merge(upper: Iterator[tuple[bytes, bytes | None]], lower: Iterator[Entry], reverse: bool) -> Iterator[Entry]:
+def merge(upper: Iterator[tuple[bytes, bytes | None]], lower: Iterator[Entry], reverse: bool) -> Iterator[Entry]:
     """Both layers in order. Where both have a key, the upper one's row; its tombstones hide."""
     below = next(lower, None)
     for key, value in upper:

@@ -18,10 +18,11 @@ changes: as observed by users of the service, us-west-2, October 2026.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from varley.table.schema import Encryption, OnDemandThroughput, Provisioned, Table, WarmThroughput
+from varley.table.schema import Encryption, LocalIndex, OnDemandThroughput, Provisioned, Table, WarmThroughput
 from varley.table.table_name import table_arn
 
 Description = dict[str, Any]
@@ -36,14 +37,21 @@ class View:
     now: float    # epoch seconds
 
 
-def description(table: Table, view: View, *, item_count: int, size_bytes: int) -> Description:
-    """What DescribeTable shows."""
+def description(
+    table: Table,
+    view: View,
+    *,
+    item_count: int,
+    size_bytes: int,
+    index_sizes: Mapping[str, tuple[int, int]] | None = None,
+) -> Description:
+    """What DescribeTable shows. `index_sizes`: (rows, bytes) by local index; None: all are empty."""
     shown: Description = {
         "AttributeDefinitions": [
             {"AttributeName": each.name, "AttributeType": each.kind} for each in table.attribute_definitions
         ],
         "TableName": table.name,
-        "KeySchema": _key_schema(table),
+        "KeySchema": _key_schema(table.key_schema.names),
         "TableStatus": table.status,
         "CreationDateTime": _time(table.created_at),
         "ProvisionedThroughput": _provisioned(table.provisioned, view.now),
@@ -52,6 +60,11 @@ def description(table: Table, view: View, *, item_count: int, size_bytes: int) -
         "TableArn": table_arn(table.name, account=view.account, region=view.region),
         "TableId": table.id,
     }
+    if table.local_indexes:
+        shown["LocalSecondaryIndexes"] = [
+            _local_index(table, index, view, *(index_sizes or {}).get(index.name, (0, 0)))
+            for index in table.local_indexes
+        ]
     if table.on_demand_since is not None:
         shown["BillingModeSummary"] = {
             "BillingMode": table.billing_mode,
@@ -84,10 +97,17 @@ def description_when_created(table: Table, view: View, *, warm_was_asked_for: bo
 
 
 def description_when_updated(
-    before: Table, after: Table, view: View, *, item_count: int, size_bytes: int, updating: bool
+    before: Table,
+    after: Table,
+    view: View,
+    *,
+    item_count: int,
+    size_bytes: int,
+    updating: bool,
+    index_sizes: Mapping[str, tuple[int, int]] | None = None,
 ) -> Description:
     """What UpdateTable answers. `updating`: the change is of a kind for which the status is said to be UPDATING."""
-    shown = description(after, view, item_count=item_count, size_bytes=size_bytes)
+    shown = description(after, view, item_count=item_count, size_bytes=size_bytes, index_sizes=index_sizes)
     if updating:
         shown["TableStatus"] = "UPDATING"
     if after.billing_mode != before.billing_mode and after.billing_mode == "PAY_PER_REQUEST":
@@ -114,12 +134,23 @@ def description_when_deleted(table: Table, view: View, *, item_count: int, size_
     return {name: shown[name] for name in kept if name in shown}
 
 
-def _key_schema(table: Table) -> list[dict[str, str]]:
+def _key_schema(names: tuple[str, ...]) -> list[dict[str, str]]:
     kinds = ("HASH", "RANGE")
-    return [
-        {"AttributeName": name, "KeyType": kind}
-        for name, kind in zip(table.key_schema.names, kinds, strict=False)
-    ]
+    return [{"AttributeName": name, "KeyType": kind} for name, kind in zip(names, kinds, strict=False)]
+
+
+def _local_index(table: Table, index: LocalIndex, view: View, rows: int, size_bytes: int) -> Description:
+    projection: Description = {"ProjectionType": index.projection.kind}
+    if index.projection.names:
+        projection["NonKeyAttributes"] = list(index.projection.names)
+    return {
+        "IndexName": index.name,
+        "KeySchema": _key_schema((table.key_schema.hash_name, index.range_name)),
+        "Projection": projection,
+        "IndexSizeBytes": size_bytes,
+        "ItemCount": rows,
+        "IndexArn": f"{table_arn(table.name, account=view.account, region=view.region)}/index/{index.name}",
+    }
 
 
 def _provisioned(provisioned: Provisioned, now: float) -> dict[str, Any]:

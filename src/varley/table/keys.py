@@ -22,6 +22,7 @@ from collections.abc import Callable
 from typing import Final
 
 from varley.errors import ValidationError
+from varley.expression.key_condition import KeyRange
 from varley.item.key_bytes import ITEM_SPACE, partition_hash, row_key, sort_bytes
 from varley.item.value import Item, Value
 from varley.limits import PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX
@@ -89,6 +90,13 @@ class KeyCodec:
         assert self.range_kind is not None
         _check_key_value(range_value, self.range_name, self.range_kind, SORT_KEY_BYTES_MAX, RANGE_TOO_LONG)
         return sort_bytes(self.range_kind, range_value[self.range_kind])
+
+    def range_bounds(self, key_range: KeyRange) -> tuple[bytes, bytes | None]:
+        """[low, high) of what follows the item collection in the row keys that are selected; None: to the end.
+
+        Raises ValidationError, the client's fault, if an operand cannot be a sort key here.
+        """
+        return key_range.bounds(self.range_bytes)
 
 
 def _by_hash(schema: KeySchema) -> tuple[Callable[[Item], bytes], Callable[[Item], bytes]]:

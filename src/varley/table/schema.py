@@ -20,6 +20,7 @@ FORMAT_VERSION: Final = 1
 ScalarKind = Literal["S", "N", "B"]
 BillingMode = Literal["PROVISIONED", "PAY_PER_REQUEST"]
 TableClass = Literal["STANDARD", "STANDARD_INFREQUENT_ACCESS"]
+ProjectionKind = Literal["ALL", "INCLUDE", "KEYS_ONLY"]
 TableStatus = Literal["CREATING", "ACTIVE", "UPDATING", "DELETING"]
 ContributorInsightsMode = Literal["ACCESSED_AND_THROTTLED_KEYS", "THROTTLED_KEYS"]
 
@@ -49,6 +50,25 @@ class KeySchema(Stored, frozen=True, kw_only=True):
     def names(self) -> tuple[str, ...]:
         """The key attributes, partition key first."""
         return (self.hash_name,) if self.range_name is None else (self.hash_name, self.range_name)
+
+
+class Projection(Stored, frozen=True, kw_only=True):
+    """Which attributes an index has beside the keys."""
+
+    kind: ProjectionKind
+    names: tuple[str, ...] = ()    # what INCLUDE includes, as it was given
+
+    def __post_init__(self) -> None:
+        assert (self.kind == "INCLUDE") == bool(self.names)
+
+
+class LocalIndex(Stored, frozen=True, kw_only=True):
+    """A local index: the table's items by its own partition key and another sort key."""
+
+    name: str
+    range_name: str
+    range_kind: ScalarKind
+    projection: Projection
 
 
 class Provisioned(Stored, frozen=True, kw_only=True):
@@ -127,6 +147,7 @@ class Table(Stored, frozen=True, kw_only=True):
     created_at: float
     attribute_definitions: tuple[AttributeDefinition, ...]    # of the keys, as they were given
     key_schema: KeySchema
+    local_indexes: tuple[LocalIndex, ...] = ()    # never changes; the place of an index here names its row space
     billing_mode: BillingMode
     warm: WarmThroughput    # at least `provisioned`; at least ON_DEMAND_WARM once the table was on demand
     on_demand_since: float | None = None    # the last change to PAY_PER_REQUEST; kept when it changes back
@@ -145,7 +166,9 @@ class Table(Stored, frozen=True, kw_only=True):
     contributor_insights: dict[str, ContributorInsights] = {}    # noqa: RUF012 - by index; "" is the table itself
 
     def __post_init__(self) -> None:
-        assert {each.name for each in self.attribute_definitions} == set(self.key_schema.names)
+        keys = {*self.key_schema.names, *(index.range_name for index in self.local_indexes)}
+        assert {each.name for each in self.attribute_definitions} == keys
+        assert not self.local_indexes or self.key_schema.range_name is not None
         assert (self.billing_mode == "PAY_PER_REQUEST") == (self.provisioned.read_units == 0)
         assert self.on_demand is None or self.billing_mode == "PAY_PER_REQUEST"
         assert self.warm.read_units >= self.provisioned.read_units

@@ -1,0 +1,230 @@
+"""What follows from an item: the rows that change in the same log entry as the item does.
+
+For each table that has anything of the kind there is one `Consequences`, made from the table's definition. It is pure:
+from the item as it was and as it becomes, to rows. A table of which nothing follows has none, so that a write there
+pays for no more than one look. What follows now is local indexes (local_index.py), and two kinds of tallies:
+
+    06                        how many rows each local index has in this partition, and how many bytes
+    06, hash (16 bytes)       how many bytes the items of one partition key have, with all of their index rows
+
+    {"by-x":{"S":"2 154"},"by-y":{"S":"0 0"}}
+    {"bytes":{"N":"310"}}
+
+Tallies exist because both numbers must be true at any moment: the first is what DescribeTable shows, and the second
+must not pass 10 GB. A tally is a row as it becomes, not a difference, like everything in the log; so replaying an
+entry twice leaves it right. It is evaluated against its newest value, which may be undecided: that is sound because
+both are rows of one group, whose slots are chosen in order or not at all.
+
+Rejected: counting index rows where items are counted, in the tree (it would have to know about spaces, and every
+format with counts would have to hold five more), and counting when asked (10 GB take half a minute to read).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from varley.errors import ItemCollectionSizeLimitExceeded, ValidationError
+from varley.item import stored
+from varley.item.key_bytes import ITEM_SPACE, PARTITION_HASH_BYTES, TALLY_SPACE
+from varley.item.size import item_size
+from varley.item.value import Item
+from varley.limits import ITEM_BYTES_MAX, ITEM_COLLECTION_BYTES_MAX
+from varley.table.keys import KeyCodec
+from varley.table.local_index import Image, LocalIndexCodec
+from varley.table.schema import Table
+
+Newest = Callable[[bytes], bytes | None]    # row key -> the stored value that the next write would find there
+
+_COLLECTION_BYTES: Final = len(ITEM_SPACE) + PARTITION_HASH_BYTES   # what all row keys of one partition key begin with
+
+_encode = msgspec.json.encode
+_decode = msgspec.json.decode
+
+
+class Following(NamedTuple):
+    """What follows from one write to one item."""
+
+    rows: list[tuple[bytes, bytes | None]]      # beside the item's own row; None: the row goes away
+    index_units: dict[str, float]               # write units by index, of those that the write changes
+    collection_bytes: int                       # of the item's collection, afterwards
+
+
+class Consequences:
+    """Of one table."""
+
+    __slots__ = ("_by_name", "_collection_bytes_max", "index_names", "local_indexes")
+
+    def __init__(
+        self, table: Table, keys: KeyCodec, *, collection_bytes_max: int = ITEM_COLLECTION_BYTES_MAX
+    ) -> None:
+        self.local_indexes = tuple(
+            LocalIndexCodec(index, position, keys) for position, index in enumerate(table.local_indexes)
+        )
+        self.index_names = frozenset(index.range_name for index in self.local_indexes)      # attributes
+        # The service names the first index by name where a value is wrong for several.
+        self._by_name = sorted(self.local_indexes, key=lambda index: index.name)
+        self._collection_bytes_max = collection_bytes_max
+
+    def check_item(self, item: Item) -> None:
+        """Raise ValidationError, the client's fault, if an item that is put does not fit the indexes."""
+        for index in self._by_name:
+            index.check_item(item)
+
+    def check_updated(self, item: Item) -> None:
+        """The same for what an update expression has made of an item."""
+        for index in self._by_name:
+            index.check_updated(item)
+
+    def of(
+        self, key: bytes, old: bytes | None, new: bytes | None, newest: Newest, timestamp_us: int, *, too_large: str
+    ) -> Following:
+        """What follows when the row of the item at `key` becomes `new` from `old`: stored values; None: no item.
+
+        Raises, and both are the client's fault: ValidationError with the text `too_large` if the item and its row in
+        an index come to more than 400 KB; ItemCollectionSizeLimitExceeded if the collection grows beyond its limit.
+        """
+        old_image = None if old is None else _image(old)
+        new_image = None if new is None else _image(new)
+        new_size = 0 if new_image is None else new_image.size
+        grown = new_size - (0 if old_image is None else old_image.size)
+        rows: list[tuple[bytes, bytes | None]] = []
+        index_units: dict[str, float] = {}
+        counts: dict[str, tuple[int, int]] = {}
+        for index in self.local_indexes:
+            change = index.change(key, old_image, new_image, timestamp_us)
+            if new_size + change.new_size > ITEM_BYTES_MAX:
+                raise ValidationError(too_large)
+            if change.rows:
+                rows += change.rows
+                index_units[index.name] = change.units
+                if change.entries or change.size:
+                    counts[index.name] = (change.entries, change.size)
+                    grown += change.size
+        if counts:
+            rows.append((TALLY_SPACE, self._index_tally(newest(TALLY_SPACE), counts, timestamp_us)))
+        collection = collection_key(key)
+        before = collection_size(newest(collection))
+        after = before + grown
+        if grown:
+            if grown > 0 and after > self._collection_bytes_max:
+                raise ItemCollectionSizeLimitExceeded("Collection size exceeded.")
+            assert after >= 0
+            rows.append((collection, _collection_tally(after, timestamp_us) if after else None))
+        return Following(rows, index_units, after)
+
+    def _index_tally(self, old: bytes | None, counts: dict[str, tuple[int, int]], timestamp_us: int) -> bytes:
+        sizes = self.index_sizes(old)
+        for name, (entries, size) in counts.items():
+            sizes[name] = (sizes[name][0] + entries, sizes[name][1] + size)
+            assert min(sizes[name]) >= 0
+        tally = {name: {"S": f"{entries} {size}"} for name, (entries, size) in sizes.items()}
+        return stored.pack(_encode(tally), item_size(tally), timestamp_us)
+
+    def index_sizes(self, tally: bytes | None) -> dict[str, tuple[int, int]]:
+        """(rows, DynamoDB bytes) by index, from the tally of one partition: the stored value at TALLY_SPACE."""
+        item: dict[str, Any] = {} if tally is None else _decode(tally[stored.HEADER_BYTES:])
+        sizes = {}
+        for index in self.local_indexes:
+            entries, size = item[index.name]["S"].split() if item else (0, 0)
+            sizes[index.name] = (int(entries), int(size))
+        return sizes
+
+    # Finding what does not follow
+
+    def problems(
+        self, get: Callable[[bytes], bytes | None], scan: Callable[[bytes, bytes], Iterator[tuple[bytes, bytes]]]
+    ) -> Iterator[tuple[bytes, str]]:
+        """(row key, what is wrong) for every row of one partition that is not as its items would have it.
+
+        `get` and `scan`, of [low, high), read the partition's rows at one moment. Reads each row and looks up each
+        row that should follow from it, and the other way round.
+        """
+        sizes = {index.name: (0, 0) for index in self.local_indexes}
+        collection, size = b"", 0
+        for key, value in scan(ITEM_SPACE, _end_of_space(ITEM_SPACE)):
+            if collection_key(key) != collection:
+                yield from _wrong_collection_size(get, collection, size)
+                collection, size = collection_key(key), 0
+            item = _decode(value[stored.HEADER_BYTES:])
+            size += stored.item_size(value)
+            for index in self.local_indexes:
+                entry = index.entry(key, item, stored.item_size(value))
+                if entry is not None:
+                    size += entry.size
+                    sizes[index.name] = (sizes[index.name][0] + 1, sizes[index.name][1] + entry.size)
+                    row = get(entry.key)
+                    if row is None:
+                        yield entry.key, f"the index {index.name} lacks this row of the item {key.hex()}"
+                    elif _decode(row[stored.HEADER_BYTES:]) != entry.item:
+                        yield entry.key, f"the row in the index {index.name} is not that of the item {key.hex()}"
+        yield from _wrong_collection_size(get, collection, size)
+        for index in self.local_indexes:
+            yield from _left_over(index, get, scan)
+        yield from self._wrong_tallies(get, scan, sizes)
+
+    def _wrong_tallies(
+        self,
+        get: Callable[[bytes], bytes | None],
+        scan: Callable[[bytes, bytes], Iterator[tuple[bytes, bytes]]],
+        sizes: dict[str, tuple[int, int]],
+    ) -> Iterator[tuple[bytes, str]]:
+        found = self.index_sizes(get(TALLY_SPACE))
+        for name, expected in sizes.items():
+            if found[name] != expected:
+                yield TALLY_SPACE, f"the index {name} has {expected} rows and bytes, its tally says {found[name]}"
+        for key, _ in scan(TALLY_SPACE + b"\0", _end_of_space(TALLY_SPACE)):
+            low = ITEM_SPACE + key[1:]
+            high = low + b"\xff" * 1025     # above every sort key
+            if next(scan(low, high), None) is None:
+                yield key, "the tally of an item collection that does not exist"
+
+
+def collection_key(key: bytes) -> bytes:
+    """Where the tally is of the collection that the row at `key`, of an item or of an index, belongs to."""
+    return TALLY_SPACE + key[1:_COLLECTION_BYTES]
+
+
+def collection_size(tally: bytes | None) -> int:
+    """What the stored value of a collection's tally says; 0 without one."""
+    return 0 if tally is None else int(_decode(tally[stored.HEADER_BYTES:])["bytes"]["N"])
+
+
+def _collection_tally(size: int, timestamp_us: int) -> bytes:
+    tally = {"bytes": {"N": str(size)}}
+    return stored.pack(_encode(tally), item_size(tally), timestamp_us)
+
+
+def _image(value: bytes) -> Image:
+    return Image(_decode(value[stored.HEADER_BYTES:]), stored.item_size(value), value)
+
+
+def _wrong_collection_size(
+    get: Callable[[bytes], bytes | None], collection: bytes, size: int
+) -> Iterator[tuple[bytes, str]]:
+    if collection and collection_size(get(collection)) != size:
+        yield collection, f"the item collection has {size} bytes, its tally says {collection_size(get(collection))}"
+
+
+def _left_over(
+    index: LocalIndexCodec,
+    get: Callable[[bytes], bytes | None],
+    scan: Callable[[bytes, bytes], Iterator[tuple[bytes, bytes]]],
+) -> Iterator[tuple[bytes, str]]:
+    """The rows of an index that follow from no item."""
+    for key, _ in scan(index.space, _end_of_space(index.space)):
+        try:
+            item_key = index.item_key(key)
+        except ValueError:
+            yield key, f"not the key of a row of the index {index.name}"
+            continue
+        item = get(item_key)
+        entry = None if item is None else index.entry(item_key, _decode(item[stored.HEADER_BYTES:]), 0)
+        if entry is None or entry.key != key:
+            yield key, f"a row of the index {index.name} that no item has"
+
+
+def _end_of_space(space: bytes) -> bytes:
+    return bytes((space[0] + 1,))
