@@ -102,7 +102,10 @@ class Target:
         return self.process.pid
 
     def start(self, seconds_max: float = 60) -> float:
-        """Start it, on its folder of before if it had one; give the seconds until it answered a request."""
+        """Start it, on its folder of before if it had one; give the seconds until it answered a request.
+
+        What it says goes to a file beside its folder.
+        """
         self.port = self.port or free_port()
         if not self.folder:
             DATA.mkdir(exist_ok=True)
@@ -111,10 +114,10 @@ class Target:
         environment = dict(os.environ)
         environment.pop("PYTHONDONTWRITEBYTECODE", None)    # installed programs have their bytecode
         began = time.perf_counter()
-        self.process = subprocess.Popen(
-            command, cwd=self.cwd, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )  # fmt: skip
+        with open(f"{self.folder}.log", "ab") as log:
+            self.process = subprocess.Popen(
+                command, cwd=self.cwd, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
         wait_until_it_answers(self.port, self.process, seconds_max)
         return time.perf_counter() - began
 
@@ -136,6 +139,7 @@ class Target:
         self.stop()
         if self.folder:
             shutil.rmtree(self.folder, ignore_errors=True)
+            Path(f"{self.folder}.log").unlink(missing_ok=True)
             self.folder = ""
 
 

@@ -1,8 +1,9 @@
 """One run of the benchmarks: its progress on the terminal, its samples, and what it says at the end.
 
 Every figure is a median over rounds, and in each round every server has its turn, so that a noisy minute hits all of
-them. A measurement during which other programs took more than `OTHERS_MAX` cores is repeated, twice at most, and the
-least disturbed one counts; how many stayed disturbed is told with the results.
+them. A measurement during which other programs took more than `OTHERS_MAX` cores is repeated when they have become
+quiet, twice at most, and the least disturbed one counts; how many stayed disturbed is told with the results. A run
+waits for others no longer than its patience, in total.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import statistics
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,14 +25,16 @@ from wrk import Sample
 
 OTHERS_MAX = 0.15       # the kernel's own work for a busy server comes to about half of it
 _ATTEMPTS = 3
+_QUIET_SECONDS = 1.0    # so long nobody else must have been at work before a measurement is tried again
 
 
 class Session:
     """What the sections share. `rounds` and `seconds` are those of a load run."""
 
-    def __init__(self, rounds: int, seconds: float) -> None:
+    def __init__(self, rounds: int, seconds: float, patience_seconds: float) -> None:
         self.rounds = rounds
         self.seconds = seconds
+        self._patience_seconds = patience_seconds
         self.samples: list[dict[str, Any]] = []
         self.disturbed = 0      # measurements that stay in although others were at work
         self.repeated = 0
@@ -90,7 +94,9 @@ class Session:
         self.step(" ".join(str(value) for value in about.values()))
         best: Sample | None = None
         for attempt in range(_ATTEMPTS):
-            self.repeated += attempt > 0
+            if attempt:
+                self.repeated += 1
+                self._wait_until_quiet()
             if prepare is not None:
                 prepare()
             watch = Watch(pids)
@@ -108,6 +114,15 @@ class Session:
         self.record(**about, **dataclasses.asdict(best))
         self.stepped()
         return best
+
+    def _wait_until_quiet(self) -> None:
+        """Until others do nothing, or patience ends."""
+        while self._patience_seconds > 0:
+            self._patience_seconds -= _QUIET_SECONDS
+            watch = Watch([])
+            time.sleep(_QUIET_SECONDS)
+            if watch.others() <= OTHERS_MAX:
+                return
 
     def record(self, **sample: Any) -> None:
         """Keep a sample for the file of raw results."""
