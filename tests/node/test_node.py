@@ -62,7 +62,9 @@ def test_stopping_makes_the_next_start_replay_nothing(tmp_path: Path) -> None:
     disk = ForgetfulDisk()
     node = RunningNode(tmp_path, disk)
     fill(node, 50)
+    before = len(disk.list("log"))
     node.stop()
+    assert len(disk.list("log")) <= 2 < before, "the next start would read segments that no tree needs"
     again = RunningNode(tmp_path, disk)
     tree = again.partitions[1].tree
     assert tree.applied_slot == tree.checkpointed_slot == 50

@@ -311,6 +311,10 @@ class Node:
             self._begin_checkpoint(replica)
         while self._frozen:
             await self._next_checkpoint()
+        if self._releasing is not None:
+            await asyncio.wait([self._releasing])
+        if not self._is_read_only:
+            self._release_log()    # or the next start would read all of it, and find nothing to apply
         await self._let_go()
 
     async def halt(self) -> None:
