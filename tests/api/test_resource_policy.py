@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.table.tables import on_demand_table
@@ -183,6 +183,8 @@ nested = st.recursive(
 )
 
 
+@example({"Action": [[]]})
+@example({"Condition": [{"a": ["x"]}]})
 @given(st.dictionaries(st.sampled_from(["Sid", "Effect", "Principal", "Action", "Resource", "Condition"]), nested))
 def test_anything_is_either_refused_or_has_a_form_that_stays(members: dict[str, Any]) -> None:
     try:

@@ -198,9 +198,11 @@ def _written(given: Any) -> Statement:
 
 
 def _shortest(value: Any) -> Any:
-    """A list of one is its element; so too inside a condition."""
-    if isinstance(value, list) and len(value) == 1:
-        return value[0]
+    """A list of one is its element; so too inside a condition. Raises ValidationError: lists do not hold lists."""
+    if isinstance(value, list):
+        if any(isinstance(each, list) for each in value):
+            raise _malformed("This policy contains invalid Json")
+        return _shortest(value[0]) if len(value) == 1 else [_shortest(each) for each in value]
     if isinstance(value, dict):
         return {name: _shortest(member) for name, member in value.items()}
     return value
