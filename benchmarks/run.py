@@ -48,7 +48,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3, help="of each measurement (3)")
-    parser.add_argument("--seconds", type=float, default=3, help="of one run of the load (3)")
+    parser.add_argument("--seconds", type=int, default=3, help="of one run of the load, whole seconds (3)")
     parser.add_argument("--patience", type=float, default=60, help="seconds to wait for other programs in all (60)")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, help="these sections")
     parser.add_argument("--growth", type=int, metavar="ITEMS", help="instead: one table that grows to ITEMS items")

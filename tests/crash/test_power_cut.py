@@ -420,8 +420,8 @@ class AcknowledgesBeforeSync(LogWriter):
         super().__init__(*arguments, on_durable=lambda waiters: None, **options)
         self._promise = on_durable
 
-    def append_row(self, group: int, ballot: int, slot: int, row: Any, waiter: Any) -> None:
-        super().append_row(group, ballot, slot, row, waiter)
+    def append_row(self, group: int, ballot: int, slot: int, timestamp_us: int, row: Any, waiter: Any) -> None:
+        super().append_row(group, ballot, slot, timestamp_us, row, waiter)
         self._promise([waiter])
 
 
@@ -433,9 +433,9 @@ class SkipsTheSync(WatchedDisk):
 
 
 class RepliesBeforeChosen(Replica):
-    def propose(self, rows: Any, waiter: Any, answer: bytes) -> None:
+    def propose(self, timestamp_us: int, rows: Any, waiter: Any, answer: bytes) -> None:
         waiter.reply(answer)
-        super().propose(rows, _Nobody(), answer)
+        super().propose(timestamp_us, rows, _Nobody(), answer)
 
 
 class _Nobody:

@@ -132,8 +132,8 @@ def test_a_read_of_several_partitions_waits_for_the_last_of_them(node: RunningNo
 
 
 def test_timestamps_rise_though_the_clock_stands(node: RunningNode, partition: Partition) -> None:
-    before = partition.last_timestamp_us
+    before = partition.tree.last_timestamp_us
     for number in range(3):
         propose(partition, Write("a", number))
-        assert partition.last_timestamp_us > before
-        before = partition.last_timestamp_us
+        assert partition.tree.last_timestamp_us > before
+        before = partition.tree.last_timestamp_us

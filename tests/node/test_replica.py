@@ -25,13 +25,15 @@ class Group:
         self.appended: list[Proposal] = []
         self.replica = Replica(1, Tree(MemoryEngine()), self._append, ballot=3)
 
-    def _append(self, group: int, ballot: int, slot: int, rows: Sequence[Row], proposal: Proposal) -> None:
+    def _append(
+        self, group: int, ballot: int, slot: int, timestamp_us: int, rows: Sequence[Row], proposal: Proposal
+    ) -> None:
         assert (group, ballot, slot) == (1, 3, proposal.slot)
         self.appended.append(proposal)
 
     def propose(self, key: bytes, answer: bytes = b"done") -> tuple[Proposal, Waiter]:
         waiter = Waiter()
-        self.replica.propose([(PUT, key, stored.pack(b"{}", 7, 1), ABSENT)], waiter, answer)
+        self.replica.propose(1, [(PUT, key, stored.pack(b"{}", 7, 1), ABSENT)], waiter, answer)
         return self.appended[-1], waiter
 
 

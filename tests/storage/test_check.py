@@ -66,7 +66,7 @@ class Folder:
     def append(self, *slots: tuple[int, Row]) -> None:
         driver = LogDriver(RealDisk(), folder=self.log_path, segment_bytes=16 * 1024)
         for slot, row in slots:
-            driver.write((GROUP, 1, slot, encode_rows([row])))
+            driver.write((GROUP, 1, slot, encode_rows([row], slot)))
         driver.writer.close()
 
     def check(self) -> list[Finding]:

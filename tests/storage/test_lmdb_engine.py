@@ -29,7 +29,8 @@ def some_rows(count: int, size: int = 60) -> Rows:
 
 
 def applied_of(rows: Rows, slot: int) -> Applied:
-    return Applied(slot, len(rows), sum(map(stored.item_size, rows.values())))
+    times = map(stored.timestamp, rows.values())
+    return Applied(slot, len(rows), sum(map(stored.item_size, rows.values())), max(times, default=0))
 
 
 def engine_with(folder: Path, rows: Rows) -> LmdbEngine:
@@ -227,10 +228,10 @@ def test_the_example_in_the_documentation(tmp_path: Path) -> None:
     with engine._env.begin() as txn:
         ((key, raw), (meta_key, meta)) = list(txn.cursor())
     assert (key.hex(), raw[-CRC_BYTES:].hex()) == ("00" + "11" * 16 + "78", "0a2b1eed")
-    numbers = (GROUP, 1, 1, 3)
+    numbers = (GROUP, 1, 1, 3, 1735689600000000)
     assert (meta_key.hex(), meta[:-CRC_BYTES].hex()) == (
         "ffff", "0100" "0000" "00000000" + "".join(number.to_bytes(8, "little").hex() for number in numbers)
     )  # fmt: skip
-    assert meta[-CRC_BYTES:].hex() == "7c7064f3"
+    assert meta[-CRC_BYTES:].hex() == "dc4582ae"
     assert long_keys.subtree_prefix(LONG).hex() == "ff01" "b31221208190431381117f37fe5ad5f9"
     engine.close()

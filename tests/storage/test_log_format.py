@@ -32,6 +32,7 @@ from varley.storage.log_format import (
     encode_rows,
     encode_segment_head,
     entry_of_record,
+    entry_timestamp,
     find_frame_magic,
     frame_bytes,
     is_whole,
@@ -50,12 +51,16 @@ rows = st.one_of(
 
 @given(st.lists(rows, max_size=5))
 def test_rows_come_back_as_they_were(some: list[Row]) -> None:
-    assert decode_rows(encode_rows(some)) == some
+    assert decode_rows(encode_rows(some, 7)) == some
+    assert entry_timestamp(encode_rows(some, 7)) == 7
 
 
-@given(numbers, numbers, numbers, rows)
-def test_the_fast_way_to_encode_one_row_gives_the_same_bytes(group: int, ballot: int, slot: int, row: Row) -> None:
-    assert encode_row_record(group, ballot, slot, row) == encode_record(group, ballot, slot, encode_rows([row]))
+@given(numbers, numbers, numbers, numbers, rows)
+def test_the_fast_way_to_encode_one_row_gives_the_same_bytes(
+    group: int, ballot: int, slot: int, time: int, row: Row
+) -> None:
+    record = encode_record(group, ballot, slot, encode_rows([row], time))
+    assert encode_row_record(group, ballot, slot, time, row) == record
 
 
 @given(numbers, numbers, numbers, st.binary(max_size=300))
@@ -129,12 +134,12 @@ def test_a_segment_of_a_newer_format_is_refused_by_name() -> None:
     ("entry", "why"),
     [
         (b"\x01", "an entry of 1 bytes"),
-        (b"\x02\x01\x00\x00", "version 2 and kind 1"),
-        (b"\x01\x07\x00\x00", "version 1 and kind 7"),
-        (b"\x01\x01\x01\x00", "ends inside a row"),
-        (b"\x01\x01\x00\x00more", "rows end at byte 4"),
-        (b"\x01\x01\x01\x00\x09" + bytes(10), "operation 9"),
-        (b"\x01\x01\x01\x00\x02" + bytes(6) + b"\x01\x00\x00\x00v", "operation 2 and a value of 1"),
+        (b"\x02\x01\x00\x00" + bytes(8), "version 2 and kind 1"),
+        (b"\x01\x07\x00\x00" + bytes(8), "version 1 and kind 7"),
+        (b"\x01\x01\x01\x00" + bytes(8), "ends inside a row"),
+        (b"\x01\x01\x00\x00" + bytes(8) + b"more", "rows end at byte 12"),
+        (b"\x01\x01\x01\x00" + bytes(8) + b"\x09" + bytes(10), "operation 9"),
+        (b"\x01\x01\x01\x00" + bytes(8) + b"\x02" + bytes(6) + b"\x01\x00\x00\x00v", "operation 2 and a value of 1"),
     ],
 )
 def test_an_entry_of_another_format_is_refused_by_name(entry: bytes, why: str) -> None:
@@ -152,12 +157,12 @@ def test_names_of_segments_sort_by_number() -> None:
 
 def test_the_example_in_the_documentation_is_what_is_written() -> None:
     """docs/formats.md, section Log, shows these bytes."""
-    record = encode_row_record(7, 1, 42, (PUT, b"key", b"value", ABSENT))
+    record = encode_row_record(7, 1, 42, 1_735_689_600_000_000, (PUT, b"key", b"value", ABSENT))
     assert record.hex(" ") == EXAMPLE_RECORD
     head, body = encode_frame(0x0123456789ABCDEF, 1000, [record])
     assert head.hex(" ") == EXAMPLE_FRAME_HEAD
     assert body == record + bytes(512 - FRAME_HEAD_BYTES - len(record))
-    assert len(record) == RECORD_HEAD_BYTES + 4 + 11 + 3 + 5
+    assert len(record) == RECORD_HEAD_BYTES + 12 + 11 + 3 + 5
     segment = encode_segment_head(SegmentHead(3, 0x0123456789ABCDEF, 1000, 66560))
     assert segment[:52].hex(" ") == EXAMPLE_SEGMENT_HEAD
     documentation = "".join((Path(__file__).parents[2] / "docs" / "formats.md").read_text().split())
@@ -166,12 +171,12 @@ def test_the_example_in_the_documentation_is_what_is_written() -> None:
 
 
 EXAMPLE_RECORD = (
-    "84 fb ab f6 17 00 00 00 07 00 00 00 00 00 00 00 01 00 00 00 00 00 00 00 2a 00 00 00 00 00 00 00 "
-    "01 01 01 00 01 ff ff ff ff 03 00 05 00 00 00 6b 65 79 76 61 6c 75 65"
+    "2e 30 1e 0b 1f 00 00 00 07 00 00 00 00 00 00 00 01 00 00 00 00 00 00 00 2a 00 00 00 00 00 00 00 "
+    "01 01 01 00 00 60 0c ba 99 2a 06 00 01 ff ff ff ff 03 00 05 00 00 00 6b 65 79 76 61 6c 75 65"
 )
 EXAMPLE_FRAME_HEAD = (
-    "56 46 52 4d 73 d9 0e 54 ef cd ab 89 67 45 23 01 e8 03 00 00 00 00 00 00 "
-    "37 00 00 00 01 00 00 00 00 00 00 00 8a b0 a4 3d"
+    "56 46 52 4d 7f 2b 5d a8 ef cd ab 89 67 45 23 01 e8 03 00 00 00 00 00 00 "
+    "3f 00 00 00 01 00 00 00 00 00 00 00 85 86 49 5d"
 )
 EXAMPLE_SEGMENT_HEAD = (
     "56 41 52 4c 45 59 4c 47 dd cf 37 eb 01 00 00 00 00 00 00 00 03 00 00 00 00 00 00 00 "

@@ -110,7 +110,7 @@ def test_segments_begin_small_and_grow() -> None:
 def test_appending_a_row_is_appending_its_entry() -> None:
     disk = ForgetfulDisk()
     log = LogDriver(disk)
-    log.writer.append_row(4, 1, 1, (PUT, b"key", b"value", ABSENT), "waiter")
+    log.writer.append_row(4, 1, 1, 99, (PUT, b"key", b"value", ABSENT), "waiter")
     log.writer.flush()
     assert log.durable == ["waiter"]
     ((group, ballot, slot, data),) = read_log(disk)

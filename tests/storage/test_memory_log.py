@@ -13,7 +13,7 @@ def test_waiters_are_told_when_the_log_is_flushed_and_in_order() -> None:
     told: list[list[Any]] = []
     log = MemoryLog(on_durable=told.append)
     log.append(1, 1, 1, b"entry", "first")
-    log.append_row(1, 1, 2, (PUT, b"key", b"value", ABSENT), "second")
+    log.append_row(1, 1, 2, 99, (PUT, b"key", b"value", ABSENT), "second")
     assert told == []
     log.flush()
     assert told == [["first", "second"]]

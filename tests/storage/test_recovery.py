@@ -30,7 +30,7 @@ def put(key: bytes, number: int, *, over: int = ABSENT) -> Row:
 
 
 def entry(group: int, slot: int, rows: Sequence[Row], *, ballot: int = 1) -> LogEntry:
-    return LogEntry(group, ballot, slot, encode_rows(rows), 1, 512 * slot)
+    return LogEntry(group, ballot, slot, encode_rows(rows, slot), 1, 512 * slot)
 
 
 def keys_log(group: int, slots: range) -> list[LogEntry]:

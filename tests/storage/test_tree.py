@@ -90,7 +90,7 @@ class TreeMachine(RuleBasedStateMachine):
 
     def apply(self, rows: list[Row]) -> None:
         slot = self.tree.applied_slot + 1
-        self.log.append(LogEntry(GROUP, 1, slot, encode_rows(rows), 1, 512))
+        self.log.append(LogEntry(GROUP, 1, slot, encode_rows(rows, slot), 1, 512))
         self.tree.apply(slot, rows)
         for _, key, value, _ in rows:
             if value is None:

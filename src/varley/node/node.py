@@ -51,7 +51,9 @@ class Log(Protocol):
     def bytes_in_log(self) -> int: ...
 
     def append(self, group: int, ballot: int, slot: int, entry: bytes, waiter: Any) -> None: ...
-    def append_row(self, group: int, ballot: int, slot: int, row: Row, waiter: Any) -> None: ...
+    def append_row(
+        self, group: int, ballot: int, slot: int, timestamp_us: int, row: Row, waiter: Any
+    ) -> None: ...
     def flush(self) -> None: ...
     def release(self, checkpointed: Mapping[int, int], live_groups: Container[int]) -> Any: ...
     def close(self) -> None: ...
@@ -89,7 +91,7 @@ class Node:
         self._log_bytes_max = log_bytes_max
         self._on_fatal = on_fatal
         self._log: Log
-        self._append_row: Callable[[int, int, int, Row, Proposal], None]
+        self._append_row: Callable[[int, int, int, int, Row, Proposal], None]
         self._is_flush_scheduled = False
         self._pressure = Pressure()
         self._replicas: dict[int, Replica] = {}
@@ -150,11 +152,13 @@ class Node:
 
     # The log
 
-    def _append(self, group: int, ballot: int, slot: int, rows: Sequence[Row], proposal: Proposal) -> None:
+    def _append(
+        self, group: int, ballot: int, slot: int, timestamp_us: int, rows: Sequence[Row], proposal: Proposal
+    ) -> None:
         if len(rows) == 1:
-            self._append_row(group, ballot, slot, rows[0], proposal)
+            self._append_row(group, ballot, slot, timestamp_us, rows[0], proposal)
         else:
-            self._log.append(group, ballot, slot, encode_rows(rows), proposal)
+            self._log.append(group, ballot, slot, encode_rows(rows, timestamp_us), proposal)
         if not self._is_flush_scheduled:
             self._is_flush_scheduled = True
             self._loop.call_soon(self._flush)

@@ -63,7 +63,7 @@ class Pressure:
 class Partition:
     """The leader of one group. Used from the event loop only."""
 
-    __slots__ = ("_now_us", "_pressure", "_replica", "_speculative", "_tree", "get", "last_timestamp_us", "tree")
+    __slots__ = ("_now_us", "_pressure", "_replica", "_speculative", "_tree", "get", "tree")
 
     def __init__(self, replica: Replica, now_us: Callable[[], int], pressure: Pressure) -> None:
         self._replica = replica
@@ -71,7 +71,6 @@ class Partition:
         self._speculative = replica.speculative
         self._now_us = now_us
         self._pressure = pressure
-        self.last_timestamp_us = 0    # of the newest write since the start; never decreases
         self.tree = replica.tree
         self.get = replica.tree.get    # the applied state of one row: (key) -> stored value | None
 
@@ -87,9 +86,10 @@ class Partition:
         observed = self._speculative.get(key)
         old = self._tree.get(key) if observed is None else observed.row(key)
         timestamp_us = self._now_us()
-        if timestamp_us <= self.last_timestamp_us:
-            timestamp_us = self.last_timestamp_us + 1
-        self.last_timestamp_us = timestamp_us
+        tree = self._tree
+        if timestamp_us <= tree.last_timestamp_us:
+            timestamp_us = tree.last_timestamp_us + 1
+        tree.last_timestamp_us = timestamp_us
         try:
             new, answer, derived = write.evaluate(old, timestamp_us)
         except ApiError as refusal:
@@ -114,10 +114,10 @@ class Partition:
                 observed.hold(reply_when_settled(waiter, lambda: answer))
                 return None
         if not derived:
-            self._replica.propose((row,), waiter, answer)
+            self._replica.propose(timestamp_us, (row,), waiter, answer)
         else:
             followers = [(DELETE if value is None else PUT, key, value, DERIVED) for key, value in derived]
-            self._replica.propose((row, *followers), waiter, answer)
+            self._replica.propose(timestamp_us, (row, *followers), waiter, answer)
         return None
 
     def newest(self, key: bytes) -> bytes | None:

@@ -37,6 +37,9 @@ class Waiter(Protocol):
 
 Release = Callable[[BaseException | None], None]
 
+# To the log: group, ballot, slot, time in microseconds since the epoch, rows, and who is to hear of it.
+Append = Callable[[int, int, int, int, Sequence[Row], "Proposal"], None]
+
 
 class Proposal:
     """A slot whose outcome is not decided yet, and who waits for it."""
@@ -72,7 +75,7 @@ class Replica:
     __slots__ = ("_append", "ballot", "epoch", "group", "newest", "proposed_slot", "speculative", "tree")
 
     def __init__(
-        self, group: int, tree: Tree, append: Callable[[int, int, int, Sequence[Row], Proposal], None], *, ballot: int
+        self, group: int, tree: Tree, append: Append, *, ballot: int
     ) -> None:
         self.group = group
         self.tree = tree
@@ -83,9 +86,10 @@ class Replica:
         self.speculative: dict[bytes, Proposal] = {}    # key -> newest proposal for it; slots > applied_slot
         self.newest: Proposal | None = None    # the proposal of proposed_slot, while it is not chosen
 
-    def propose(self, rows: Sequence[Row], waiter: Waiter, answer: bytes) -> None:
+    def propose(self, timestamp_us: int, rows: Sequence[Row], waiter: Waiter, answer: bytes) -> None:
         """Give `rows` the next slot, all of them together: they will all be there, or none.
 
+        `timestamp_us`: when they were evaluated, in microseconds since the epoch; not before that of the slot before.
         `waiter` gets `answer` when the slot is chosen, `fail` if nobody can know.
         """
         slot = self.proposed_slot = self.proposed_slot + 1
@@ -94,7 +98,7 @@ class Replica:
         for row in rows:
             speculative[row[1]] = proposal
         self.newest = proposal
-        self._append(self.group, self.ballot, slot, rows, proposal)
+        self._append(self.group, self.ballot, slot, timestamp_us, rows, proposal)
 
     def newest_row(self, key: bytes) -> bytes | None:
         """The row as the next write would find it: through the speculative layer."""

@@ -425,7 +425,7 @@ class _TreeWalk:
             self._find(str(error))
             return None
         # While a checkpoint is incomplete, the rows are not those of any one slot; recovery makes them so.
-        if not is_partial and (self._rows, self._size_bytes) != applied[1:]:
+        if not is_partial and (self._rows, self._size_bytes) != (applied.item_count, applied.size_bytes):
             self._find(
                 f"the tree has {self._rows} rows of {self._size_bytes} bytes, "
                 f"its own row says {applied.item_count} of {applied.size_bytes}"

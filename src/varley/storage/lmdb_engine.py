@@ -78,10 +78,10 @@ LOCK_FILE: Final = "lock.mdb"
 CRC_BYTES: Final = 4
 PAGE_BYTES_MAX: Final = 65536   # LMDB's; its page is the operating system's, 4096 nearly everywhere
 
-# The tree's own row: format version, is a checkpoint under way, group, applied slot, item count, size in bytes.
+# The tree's own row: format version, is a checkpoint under way, group, applied slot, item count, size in bytes, time.
 META_KEY: Final = b"\xff\xff"   # above all others: there is always something behind a row
 META_VERSION: Final = 1
-_META: Final = struct.Struct("<HH4xQQQQ")
+_META: Final = struct.Struct("<HH4xQQQQQ")
 
 _MAP_BYTES_MIN: Final = 1 << 30
 _MAP_PAGES_PER_ROW: Final = 12  # a row copies its path and may split each page of it: 2 * depth + 1, depth <= 5

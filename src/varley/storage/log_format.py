@@ -53,7 +53,7 @@ _KIND_ROWS: Final = 1         # other kinds are reserved: membership changes, tr
 # parts.
 _CRC = "I"              # CRC32C of all that follows it in the same structure
 _RECORD = "IQQQ"        # bytes of the entry, group, ballot, slot
-_ENTRY = "BBH"          # version, kind, rows
+_ENTRY = "BBHQ"         # version, kind, rows, time of the write in microseconds since the epoch
 _ROW = "BIHI"           # op, old_size, bytes of the key, bytes of the value; then key, value
 _FRAME = "QQIIII"       # salt, number, bytes of the records, records, zero sectors, CRC32C of the body
 _SEGMENT = "HHIQQQQ"    # format version, reserved, reserved, segment, salt, first frame, end of the previous
@@ -86,8 +86,8 @@ class NotThisFormat(ValueError):
 # Records and entries
 
 
-def encode_row_record(group: int, ballot: int, slot: int, row: Row) -> bytes:
-    """The record of an entry of one row: what `encode_record(…, encode_rows([row]))` gives, in one step. HOT PATH."""
+def encode_row_record(group: int, ballot: int, slot: int, timestamp_us: int, row: Row) -> bytes:
+    """The record of an entry of one row: `encode_record(…, encode_rows([row], …))` in one step. HOT PATH."""
     op, key, value, old_size = row
     if value is None:
         value = b""
@@ -96,7 +96,7 @@ def encode_row_record(group: int, ballot: int, slot: int, row: Row) -> bytes:
     covered = (
         _row_record_pack(
             _ONE_ROW_BYTES + key_bytes + value_bytes, group, ballot, slot,
-            _ENTRY_VERSION, _KIND_ROWS, 1,
+            _ENTRY_VERSION, _KIND_ROWS, 1, timestamp_us,
             op, old_size, key_bytes, value_bytes,
         ) + key + value
     )  # fmt: skip
@@ -132,9 +132,12 @@ def entry_of_record(data: bytes, at: int, head: RecordHead) -> bytes | None:
     return data[at + RECORD_HEAD_BYTES : end]
 
 
-def encode_rows(rows: Sequence[Row]) -> bytes:
-    """The entry that leaves these rows behind, at most 65,535 of them."""
-    parts = [_entry.pack(_ENTRY_VERSION, _KIND_ROWS, len(rows))]
+def encode_rows(rows: Sequence[Row], timestamp_us: int) -> bytes:
+    """The entry that leaves these rows behind, at most 65,535 of them.
+
+    `timestamp_us`: when that was, in microseconds since the epoch; it never decreases from slot to slot of a group.
+    """
+    parts = [_entry.pack(_ENTRY_VERSION, _KIND_ROWS, len(rows), timestamp_us)]
     for op, key, value, old_size in rows:
         assert (value is None) == (op == DELETE)
         parts += (_row.pack(op, old_size, len(key), len(value or b"")), key, value or b"")
@@ -148,7 +151,7 @@ def decode_rows(entry: bytes) -> list[Row]:
     """
     if len(entry) < _entry.size:
         raise NotThisFormat(f"an entry of {len(entry)} bytes")
-    version, kind, count = _entry.unpack_from(entry)
+    version, kind, count, _ = _entry.unpack_from(entry)
     if version != _ENTRY_VERSION or kind != _KIND_ROWS:
         raise NotThisFormat(f"an entry of version {version} and kind {kind}")
     rows: list[Row] = []
@@ -166,6 +169,13 @@ def decode_rows(entry: bytes) -> list[Row]:
     if at != len(entry):
         raise NotThisFormat(f"an entry of {len(entry)} bytes whose {count} rows end at byte {at}")
     return rows
+
+
+
+def entry_timestamp(entry: bytes) -> int:
+    """When the write was, in microseconds since the epoch, of an entry that `decode_rows` can read."""
+    timestamp_us: int = _entry.unpack_from(entry)[3]
+    return timestamp_us
 
 
 # Frames

@@ -144,9 +144,9 @@ class LogWriter:
         """
         self._push((encode_record(group, ballot, slot, entry), group, slot, waiter))
 
-    def append_row(self, group: int, ballot: int, slot: int, row: Row, waiter: Any) -> None:
+    def append_row(self, group: int, ballot: int, slot: int, timestamp_us: int, row: Row, waiter: Any) -> None:
         """`append` for an entry of one row. HOT PATH: 0.7 µs for 1 KB."""
-        self._push((encode_row_record(group, ballot, slot, row), group, slot, waiter))
+        self._push((encode_row_record(group, ballot, slot, timestamp_us, row), group, slot, waiter))
 
     def flush(self) -> None:
         """Wake the log thread if it sleeps. To be called when a turn of the loop has appended something."""

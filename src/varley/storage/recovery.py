@@ -33,7 +33,7 @@ from typing import Final, NamedTuple
 from varley.errors import Damaged
 from varley.item.key_bytes import DERIVED_SPACES
 from varley.storage.lmdb_engine import DATA_FILE, LmdbEngine, verify_structure
-from varley.storage.log_format import decode_rows, segment_name
+from varley.storage.log_format import decode_rows, entry_timestamp, segment_name
 from varley.storage.log_reader import LogEntry
 from varley.storage.tree import Tree
 from varley.storage.tree_folder import TreeFolder
@@ -146,6 +146,7 @@ def _replay(
         last[entry.group] = entry
         if entry.slot > tree.applied_slot:
             tree.apply(entry.slot, decode_rows(entry.entry))
+            tree.last_timestamp_us = max(tree.last_timestamp_us, entry_timestamp(entry.entry))
             recovered.entries += 1
     for group, tree in trees.items():
         end = last.get(group)

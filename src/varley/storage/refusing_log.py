@@ -33,7 +33,7 @@ class RefusingLog:
     def append(self, group: int, ballot: int, slot: int, entry: bytes, waiter: Any) -> None:
         self._waiters.append(waiter)
 
-    def append_row(self, group: int, ballot: int, slot: int, row: Row, waiter: Any) -> None:
+    def append_row(self, group: int, ballot: int, slot: int, timestamp_us: int, row: Row, waiter: Any) -> None:
         self._waiters.append(waiter)
 
     def flush(self) -> None:

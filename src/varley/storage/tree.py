@@ -40,6 +40,7 @@ class Applied(NamedTuple):
     slot: int           # 0: nothing was ever applied; the first entry of a group has slot 1
     item_count: int     # rows that are items; those that follow from items are not counted
     size_bytes: int     # DynamoDB bytes of the items, as their headers give them
+    timestamp_us: int = 0    # no entry up to `slot` has a later time; microseconds since the epoch
 
 
 NOTHING: Final = Applied(0, 0, 0)
@@ -98,14 +99,15 @@ class Tree:
 
     __slots__ = (
         "_engine", "_engine_get", "_frozen", "_frozen_rows", "_overlay", "_put", "_rows",
-        "applied_slot", "item_count", "size_bytes",
+        "applied_slot", "item_count", "last_timestamp_us", "size_bytes",
     )  # fmt: skip
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._engine_get = engine.get
-        # Of the last complete checkpoint, then of every entry applied since: never behind the engine's.
-        self.applied_slot, self.item_count, self.size_bytes = engine.applied
+        # Of the last complete checkpoint, then of every entry applied since: never behind the engine's. The time is
+        # also moved by the leader of the group, before it proposes: no slot to come has an earlier one.
+        self.applied_slot, self.item_count, self.size_bytes, self.last_timestamp_us = engine.applied
         self._frozen: Frozen | None = None
         self._frozen_rows: dict[bytes, bytes | None] = {}   # the frozen overlay's rows; {} without one
         self._begin_overlay()
@@ -178,8 +180,8 @@ class Tree:
     def freeze(self) -> Frozen | None:
         """Begin a checkpoint: what the Checkpointer has to write. None: the engine has everything already."""
         assert self._frozen is None, "one checkpoint at a time"
-        applied = Applied(self.applied_slot, self.item_count, self.size_bytes)
-        if applied == self._engine.applied:
+        applied = Applied(self.applied_slot, self.item_count, self.size_bytes, self.last_timestamp_us)
+        if applied.slot == self._engine.applied.slot:
             return None
         self._engine.reserve(len(self._rows), self._overlay.bytes)
         self._frozen = Frozen(self._overlay, applied, self._engine)

@@ -2,7 +2,12 @@
 
 For each table that has anything of the kind there is one `Consequences`, made from the table's definition. It is pure:
 from the item as it was and as it becomes, to rows. A table of which nothing follows has none, so that a write there
-pays for no more than one look. What follows now is local indexes (local_index.py), and two kinds of tallies:
+pays for no more than one look. What follows is
+
+    local indexes (local_index.py), with the two kinds of tallies below
+    whatever each Follower adds, one file each: global indexes, streams, expiries
+
+Tallies:
 
     06                        how many rows each local index has in this partition, and how many bytes
     06, hash (16 bytes)       how many bytes the items of one partition key have, with all of their index rows
@@ -22,7 +27,7 @@ format with counts would have to hold five more), and counting when asked (10 GB
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -38,24 +43,62 @@ from varley.table.schema import Table
 
 Newest = Callable[[bytes], bytes | None]    # row key -> the stored value that the next write would find there
 
+# The rows of one partition at one moment: of a key, and of a range [low, high).
+Get = Callable[[bytes], bytes | None]
+Scan = Callable[[bytes, bytes], Iterator[tuple[bytes, bytes]]]
+
 _COLLECTION_BYTES: Final = len(ITEM_SPACE) + PARTITION_HASH_BYTES   # what all row keys of one partition key begin with
 
 _encode = msgspec.json.encode
 _decode = msgspec.json.decode
 
 
-class Following(NamedTuple):
+class ItemWrite(NamedTuple):
+    """One write to one item, as those need to see it who add what follows."""
+
+    key: bytes              # row key of the item
+    old: Image | None       # None: there was no item
+    new: Image | None       # None: there is none now
+    timestamp_us: int       # no other write to an item of this partition has the same; ascends from slot to slot
+    too_large: str          # the text for who makes an item too large for an index: operations differ
+    is_expiry: bool         # it is time to live that deletes the item, not a client
+
+
+class Following:
     """What follows from one write to one item."""
 
-    rows: list[tuple[bytes, bytes | None]]      # beside the item's own row; None: the row goes away
-    index_units: dict[str, float]               # write units by index, of those that the write changes
-    collection_bytes: int                       # of the item's collection, afterwards
+    __slots__ = ("collection_bytes", "index_units", "rows")
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[bytes, bytes | None]] = []    # beside the item's own row; None: the row goes away
+        self.index_units: dict[str, float] = {}     # write units by index, of those that the write changes
+        self.collection_bytes = 0       # of the item's collection, afterwards; 0 in a table without local indexes
+
+
+class Follower(Protocol):
+    """Something that follows from the items of a table. Pure."""
+
+    def check_item(self, item: Item) -> None:
+        """Raise ValidationError, the client's fault, if an item that is put does not fit."""
+        ...
+
+    def check_updated(self, item: Item) -> None:
+        """The same for what an update expression has made of an item."""
+        ...
+
+    def follow(self, write: ItemWrite, following: Following) -> None:
+        """Add what follows from `write`. Raises ApiError if the write cannot be."""
+        ...
+
+    def problems(self, get: Get, scan: Scan) -> Iterator[tuple[bytes, str]]:
+        """(row key, what is wrong) for every row of one partition that is not as its items would have it."""
+        ...
 
 
 class Consequences:
     """Of one table."""
 
-    __slots__ = ("_by_name", "_collection_bytes_max", "index_names", "local_indexes")
+    __slots__ = ("_by_name", "_collection_bytes_max", "followers", "index_names", "local_indexes")
 
     def __init__(
         self, table: Table, keys: KeyCodec, *, collection_bytes_max: int = ITEM_COLLECTION_BYTES_MAX
@@ -63,6 +106,7 @@ class Consequences:
         self.local_indexes = tuple(
             LocalIndexCodec(index, position, keys) for position, index in enumerate(table.local_indexes)
         )
+        self.followers: tuple[Follower, ...] = ()
         self.index_names = frozenset(index.range_name for index in self.local_indexes)      # attributes
         # The service names the first index by name where a value is wrong for several.
         self._by_name = sorted(self.local_indexes, key=lambda index: index.name)
@@ -72,14 +116,26 @@ class Consequences:
         """Raise ValidationError, the client's fault, if an item that is put does not fit the indexes."""
         for index in self._by_name:
             index.check_item(item)
+        for follower in self.followers:
+            follower.check_item(item)
 
     def check_updated(self, item: Item) -> None:
         """The same for what an update expression has made of an item."""
         for index in self._by_name:
             index.check_updated(item)
+        for follower in self.followers:
+            follower.check_updated(item)
 
     def of(
-        self, key: bytes, old: bytes | None, new: bytes | None, newest: Newest, timestamp_us: int, *, too_large: str
+        self,
+        key: bytes,
+        old: bytes | None,
+        new: bytes | None,
+        newest: Newest,
+        timestamp_us: int,
+        *,
+        too_large: str,
+        is_expiry: bool = False,
     ) -> Following:
         """What follows when the row of the item at `key` becomes `new` from `old`: stored values; None: no item.
 
@@ -88,18 +144,27 @@ class Consequences:
         """
         old_image = None if old is None else _image(old)
         new_image = None if new is None else _image(new)
-        new_size = 0 if new_image is None else new_image.size
-        grown = new_size - (0 if old_image is None else old_image.size)
-        rows: list[tuple[bytes, bytes | None]] = []
-        index_units: dict[str, float] = {}
+        write = ItemWrite(key, old_image, new_image, timestamp_us, too_large, is_expiry)
+        following = Following()
+        if self.local_indexes:
+            self._follow_locally(write, newest, following)
+        for follower in self.followers:
+            follower.follow(write, following)
+        return following
+
+    def _follow_locally(self, write: ItemWrite, newest: Newest, following: Following) -> None:
+        """The rows of local indexes, and the tallies."""
+        key, timestamp_us, rows = write.key, write.timestamp_us, following.rows
+        new_size = 0 if write.new is None else write.new.size
+        grown = new_size - (0 if write.old is None else write.old.size)
         counts: dict[str, tuple[int, int]] = {}
         for index in self.local_indexes:
-            change = index.change(key, old_image, new_image, timestamp_us)
+            change = index.change(key, write.old, write.new, timestamp_us)
             if new_size + change.new_size > ITEM_BYTES_MAX:
-                raise ValidationError(too_large)
+                raise ValidationError(write.too_large)
             if change.rows:
                 rows += change.rows
-                index_units[index.name] = change.units
+                following.index_units[index.name] = change.units
                 if change.entries or change.size:
                     counts[index.name] = (change.entries, change.size)
                     grown += change.size
@@ -113,7 +178,7 @@ class Consequences:
                 raise ItemCollectionSizeLimitExceeded("Collection size exceeded.")
             assert after >= 0
             rows.append((collection, _collection_tally(after, timestamp_us) if after else None))
-        return Following(rows, index_units, after)
+        following.collection_bytes = after
 
     def _index_tally(self, old: bytes | None, counts: dict[str, tuple[int, int]], timestamp_us: int) -> bytes:
         sizes = self.index_sizes(old)
@@ -134,14 +199,18 @@ class Consequences:
 
     # Finding what does not follow
 
-    def problems(
-        self, get: Callable[[bytes], bytes | None], scan: Callable[[bytes, bytes], Iterator[tuple[bytes, bytes]]]
-    ) -> Iterator[tuple[bytes, str]]:
+    def problems(self, get: Get, scan: Scan) -> Iterator[tuple[bytes, str]]:
         """(row key, what is wrong) for every row of one partition that is not as its items would have it.
 
         `get` and `scan`, of [low, high), read the partition's rows at one moment. Reads each row and looks up each
         row that should follow from it, and the other way round.
         """
+        if self.local_indexes:
+            yield from self._local_problems(get, scan)
+        for follower in self.followers:
+            yield from follower.problems(get, scan)
+
+    def _local_problems(self, get: Get, scan: Scan) -> Iterator[tuple[bytes, str]]:
         sizes = {index.name: (0, 0) for index in self.local_indexes}
         collection, size = b"", 0
         for key, value in scan(ITEM_SPACE, _end_of_space(ITEM_SPACE)):
@@ -167,8 +236,8 @@ class Consequences:
 
     def _wrong_tallies(
         self,
-        get: Callable[[bytes], bytes | None],
-        scan: Callable[[bytes, bytes], Iterator[tuple[bytes, bytes]]],
+        get: Get,
+        scan: Scan,
         sizes: dict[str, tuple[int, int]],
     ) -> Iterator[tuple[bytes, str]]:
         found = self.index_sizes(get(TALLY_SPACE))
@@ -201,17 +270,15 @@ def _image(value: bytes) -> Image:
     return Image(_decode(value[stored.HEADER_BYTES:]), stored.item_size(value), value)
 
 
-def _wrong_collection_size(
-    get: Callable[[bytes], bytes | None], collection: bytes, size: int
-) -> Iterator[tuple[bytes, str]]:
+def _wrong_collection_size(get: Get, collection: bytes, size: int) -> Iterator[tuple[bytes, str]]:
     if collection and collection_size(get(collection)) != size:
         yield collection, f"the item collection has {size} bytes, its tally says {collection_size(get(collection))}"
 
 
 def _left_over(
     index: LocalIndexCodec,
-    get: Callable[[bytes], bytes | None],
-    scan: Callable[[bytes, bytes], Iterator[tuple[bytes, bytes]]],
+    get: Get,
+    scan: Scan,
 ) -> Iterator[tuple[bytes, str]]:
     """The rows of an index that follow from no item."""
     for key, _ in scan(index.space, _end_of_space(index.space)):

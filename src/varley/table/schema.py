@@ -22,6 +22,8 @@ BillingMode = Literal["PROVISIONED", "PAY_PER_REQUEST"]
 TableClass = Literal["STANDARD", "STANDARD_INFREQUENT_ACCESS"]
 ProjectionKind = Literal["ALL", "INCLUDE", "KEYS_ONLY"]
 TableStatus = Literal["CREATING", "ACTIVE", "UPDATING", "DELETING"]
+IndexStatus = Literal["CREATING", "ACTIVE", "UPDATING", "DELETING"]
+StreamView = Literal["KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES"]
 ContributorInsightsMode = Literal["ACCESSED_AND_THROTTLED_KEYS", "THROTTLED_KEYS"]
 
 _DAY_SECONDS: Final = 86_400
@@ -123,6 +125,40 @@ class WarmThroughput(Stored, frozen=True, kw_only=True):
 ON_DEMAND_WARM: Final = WarmThroughput(read_units=12_000, write_units=4_000)
 
 
+class GlobalIndex(Stored, frozen=True, kw_only=True):
+    """A global index: the table's items by other keys, in partitions of its own."""
+
+    name: str
+    id: str    # a UUID: its partitions are kept under it; an index that is created again has another
+    hash_keys: tuple[AttributeDefinition, ...]    # 1 to 4: hashed together
+    range_keys: tuple[AttributeDefinition, ...] = ()    # up to 4: the order is by the first, then the next
+    projection: Projection
+    status: IndexStatus = "ACTIVE"
+    is_backfilling: bool = False    # only while CREATING: items written before it was defined are being added
+    provisioned: Provisioned = Provisioned()    # 0 and 0 while the table is on demand
+    on_demand: OnDemandThroughput | None = None
+    warm: WarmThroughput
+
+    def __post_init__(self) -> None:
+        assert 1 <= len(self.hash_keys) <= 4
+        assert len(self.range_keys) <= 4
+        assert not self.is_backfilling or self.status == "CREATING"
+
+    @property
+    def key_names(self) -> tuple[str, ...]:
+        """The key attributes, those that are hashed first."""
+        return tuple(each.name for each in (*self.hash_keys, *self.range_keys))
+
+
+class Stream(Stored, frozen=True, kw_only=True):
+    """A stream of a table's changes, enabled or not any more. Times are epoch seconds."""
+
+    label: str    # "2026-11-21T14:03:05.123": when it was enabled; the last part of its ARN
+    view: StreamView
+    enabled_at: float
+    disabled_at: float | None = None    # None: it still takes changes; else it can be read for 24 hours
+
+
 class Encryption(Stored, frozen=True, kw_only=True):
     """The key that was asked for in place of the service's own."""
 
@@ -148,6 +184,8 @@ class Table(Stored, frozen=True, kw_only=True):
     attribute_definitions: tuple[AttributeDefinition, ...]    # of the keys, as they were given
     key_schema: KeySchema
     local_indexes: tuple[LocalIndex, ...] = ()    # never changes; the place of an index here names its row space
+    global_indexes: tuple[GlobalIndex, ...] = ()
+    streams: tuple[Stream, ...] = ()    # oldest first; all but the last are disabled
     billing_mode: BillingMode
     warm: WarmThroughput    # at least `provisioned`; at least ON_DEMAND_WARM once the table was on demand
     on_demand_since: float | None = None    # the last change to PAY_PER_REQUEST; kept when it changes back
@@ -167,7 +205,9 @@ class Table(Stored, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         keys = {*self.key_schema.names, *(index.range_name for index in self.local_indexes)}
+        keys.update(name for index in self.global_indexes for name in index.key_names)
         assert {each.name for each in self.attribute_definitions} == keys
+        assert all(stream.disabled_at is not None for stream in self.streams[:-1])
         assert not self.local_indexes or self.key_schema.range_name is not None
         assert (self.billing_mode == "PAY_PER_REQUEST") == (self.provisioned.read_units == 0)
         assert self.on_demand is None or self.billing_mode == "PAY_PER_REQUEST"
@@ -175,6 +215,11 @@ class Table(Stored, frozen=True, kw_only=True):
         assert self.warm.write_units >= self.provisioned.write_units
         assert self.time_to_live_attribute is None or self.time_to_live_changed_at is not None
         assert self.resource_policy is None or self.resource_policy_revision > 0
+
+    @property
+    def stream(self) -> Stream | None:
+        """The stream that takes changes now; None: the table has none."""
+        return self.streams[-1] if self.streams and self.streams[-1].disabled_at is None else None
 
 
 def to_json(table: Table) -> bytes:
