@@ -47,6 +47,8 @@ from varley.storage.recovery import recover
 from varley.storage.refusing_log import RefusingLog
 from varley.storage.tree import Tree
 from varley.storage.tree_folder import NoFolder, TreeFolder
+from varley.streams.streams import Streams
+from varley.streams.upkeep import Upkeep
 
 logger = logging.getLogger("varley.server")
 
@@ -60,6 +62,7 @@ class Server:
         self._clock = clock
         self._stopped: asyncio.Future[None]
         self._tasks_of_calls: set[asyncio.Task[None]] = set()    # held: a task that nobody holds may vanish
+        self._background_tasks: set[asyncio.Task[None]] = set()    # held likewise
         self._last_task: asyncio.Task[None]    # stopping; held likewise
         self._is_stopping = False
         self._does_node_run = False    # between node.start and node.stop or node.halt
@@ -69,6 +72,8 @@ class Server:
         self._log: LogWriter | MemoryLog | RefusingLog
         self._catalog: Catalog
         self._router: Router
+        self._streams: Streams
+        self._upkeep: Upkeep | None = None    # of streams; None if nothing can be written
         self._services: Services
         self._door: FrontDoor | None = None    # not None once the storage is open
         self._admin: AdminPort | None = None
@@ -121,18 +126,34 @@ class Server:
         else:
             assert isinstance(engines, TreeFolder)
             trees = await loop.run_in_executor(None, self._recover, folder, engines)
+        self._streams = Streams(self._clock)
         for described in self._catalog:
             partitions = [self._node.open_group(each.group, trees.pop(each.group)) for each in described.partitions]
             self._router.add(described, partitions)
+            self._streams.open(described, partitions)
+        for described in self._catalog.deleted.values():
+            partitions = [self._node.open_group(each.group, trees.pop(each.group)) for each in described.partitions]
+            self._streams.open(described, partitions)
         assert not trees
         self._node.start(self._log, is_read_only=is_read_only)
         self._does_node_run = True
         if is_read_only:
             logger.warning("%s is read-only: reads are answered, writes are refused", settings.data_dir)
+            return
+        self._upkeep = Upkeep(
+            loop,
+            self._clock,
+            self._streams,
+            self._catalog,
+            shard_seconds=self._cluster.stream_shard_seconds,
+            remove_group=self._node.remove_group,
+            spawn=self._run_in_background,
+        )
+        self._upkeep.start()
 
     def _recover(self, folder: DataFolder, engines: TreeFolder) -> dict[int, Tree]:
         """Open trees and log; on a disk thread."""
-        groups = [each.group for described in self._catalog for each in described.partitions]
+        groups = [each.group for described in self._catalog.described() for each in described.partitions]
         disk = ReadOnlyDisk() if folder.is_read_only else RealDisk()
         strays = sorted(set(engines.groups()).difference(groups))
         if strays and strays[-1] > self._catalog.groups_given:
@@ -177,6 +198,7 @@ class Server:
             random=random.Random(random.SystemRandom().getrandbits(128)),
             catalog=self._catalog,
             router=self._router,
+            streams=self._streams,
             spawn=self._spawn,
         )
         self._door = FrontDoor(
@@ -238,7 +260,13 @@ class Server:
         async with self._catalog.changes:
             for described in list(self._catalog):
                 await self._catalog.delete(described.table.name)
+                self._streams.drop(described.table)
                 await self._router.close_partitions(described)
+            for described in list(self._catalog.deleted.values()):
+                self._streams.drop(described.table)
+                await self._catalog.forget(described)
+                for each in described.partitions:
+                    await self._node.remove_group(each.group)
 
     def _begin_to_stop(self) -> None:
         if not self._is_stopping:
@@ -259,6 +287,9 @@ class Server:
             await self._door.drain(self._settings.drain_seconds if reason is None else 0.5)
             if self._tasks_of_calls:
                 await asyncio.wait(self._tasks_of_calls)
+            self._stop_upkeep()
+            if self._background_tasks:
+                await asyncio.wait(self._background_tasks)
             if reason is None:
                 self._does_node_run = False
                 await self._node.stop()
@@ -277,6 +308,7 @@ class Server:
             self._door.close_now()
         if self._admin is not None:
             await self._admin.stop()
+        self._stop_upkeep()
         if self._does_node_run:
             self._does_node_run = False
             await self._node.halt()
@@ -284,6 +316,10 @@ class Server:
             await self._store.close()
         if self._folder is not None:
             self._folder.close()
+
+    def _stop_upkeep(self) -> None:
+        if self._upkeep is not None:
+            self._upkeep.stop()
 
     def _readings(self) -> Iterator[Reading]:
         """What the parts have to tell when metrics are read."""
@@ -309,12 +345,26 @@ class Server:
         self._tasks_of_calls.add(task)
         task.add_done_callback(self._tasks_of_calls.discard)
 
+    def _run_in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(_logged(work))
+        self._background_tasks.add(task)
+        task.add_done_callback(self._background_tasks.discard)
+
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         self._last_task = asyncio.get_running_loop().create_task(work)
 
 
 def _log_replay(entry: LogEntry) -> None:
     logger.info("replaying the log: segment %d, byte %d", entry.segment, entry.offset)
+
+
+async def _logged(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except WorldError as error:
+        logger.warning("work in the background is tried again later: %s", error)
+    except Exception:
+        logger.exception("work in the background failed")
 
 
 async def _answer(work: Coroutine[Any, Any, bytes], call: Call) -> None:

@@ -29,12 +29,8 @@ def assert_refused_by_name(caught: pytest.ExceptionInfo[ClientError], name: str)
     ("parameters", "name"),
     [
         ({"GlobalSecondaryIndexes": [INDEX]}, "GlobalSecondaryIndexes"),
-        (
-            {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}},
-            "StreamSpecification",
-        ),
     ],
-    ids=["global index", "stream"],
+    ids=["global index"],
 )
 def test_a_table_with_this_is_not_made(dynamodb: Any, parameters: dict[str, Any], name: str) -> None:
     table = unique("varley-test")
@@ -59,13 +55,9 @@ def test_a_stream_that_is_turned_off_is_no_request_for_one(make_table: Any) -> N
             {"AttributeDefinitions": [X], "GlobalSecondaryIndexUpdates": [{"Create": INDEX}]},
             "GlobalSecondaryIndexUpdates",
         ),
-        (
-            {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}},
-            "StreamSpecification",
-        ),
         ({"ReplicaUpdates": [{"Create": {"RegionName": "eu-west-1"}}]}, "ReplicaUpdates"),
     ],
-    ids=["global index", "stream", "replica"],
+    ids=["global index", "replica"],
 )
 def test_a_table_is_not_changed_to_this(make_table: Any, dynamodb: Any, parameters: dict[str, Any], name: str) -> None:
     table = make_table()

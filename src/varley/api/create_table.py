@@ -48,6 +48,7 @@ from varley.limits import LOCAL_INDEXES_MAX, PARTITION_READ_UNITS_MAX, PARTITION
 from varley.table import schema
 from varley.table.description import View, description_when_created
 from varley.table.schema import FORMAT_VERSION, ON_DEMAND_WARM, KeySchema, Provisioned, Table
+from varley.table.stream_record import new_stream
 from varley.table.table_name import table_name
 
 _ON_DEMAND_WARM_PAGE: Final = (
@@ -167,6 +168,8 @@ async def _create(services: Services, table: Table, view: View, warm_was_asked_f
             others=[each.table.provisioned for each in catalog],
             region=view.region,
         )
+        if table.stream is not None:
+            table = services.streams.distinguished(table)
         described = await catalog.create(
             table, partitions=partition_count(table, services.cluster.initial_partitions)
         )
@@ -176,6 +179,7 @@ async def _create(services: Services, table: Table, view: View, warm_was_asked_f
             # The client is told that it failed, so it must not be there after the next start.
             await catalog.delete(table.name)
             raise
+        services.streams.open(described, services.router.route(table.name).partitions)
     shown = description_when_created(table, view, warm_was_asked_for=warm_was_asked_for)
     return msgspec.json.encode({"TableDescription": shown})
 
@@ -208,7 +212,7 @@ def table_of(request: CreateTableRequest, *, now: float, random: Random, region:
     on_demand = _on_demand_of(request, billing_mode, region)
     warm = _warm_of(request, provisioned, region)
     encryption = encryption_of(request.sse_specification)
-    _check_stream(request.stream_specification)
+    streams = _streams_of(request.stream_specification, now)
     check_table_class(request.table_class)
     tags = tags_of(request.tags)
     _refuse_unsupported(request)
@@ -222,6 +226,7 @@ def table_of(request: CreateTableRequest, *, now: float, random: Random, region:
         ),
         key_schema=key_schema,
         local_indexes=local_indexes,
+        streams=streams,
         billing_mode=billing_mode,
         on_demand_since=now if billing_mode == "PAY_PER_REQUEST" else None,
         provisioned=provisioned,
@@ -426,17 +431,19 @@ def _warm_of(request: CreateTableRequest, provisioned: Provisioned, region: str)
     return warm
 
 
-def _check_stream(specification: StreamSpecification | None) -> None:
+def _streams_of(specification: StreamSpecification | None, now: float) -> tuple[schema.Stream, ...]:
     if specification is None:
-        return
-    if specification.stream_enabled and specification.stream_view_type is None:
+        return ()
+    view = specification.stream_view_type
+    if specification.stream_enabled and view is None:
         raise ValidationError(
             f"{INVALID}Table is being created with a stream enabled, UpdateViewType is required"
         )
-    if not specification.stream_enabled and specification.stream_view_type is not None:
+    if not specification.stream_enabled and view is not None:
         raise ValidationError(
             f"{INVALID}Table is being created with a stream disabled, UpdateViewType should not be specified"
         )
+    return (new_stream(round(now * 1000), cast("schema.StreamView", view)),) if specification.stream_enabled else ()
 
 
 def _refuse_unsupported(request: CreateTableRequest) -> None:
@@ -444,8 +451,6 @@ def _refuse_unsupported(request: CreateTableRequest) -> None:
         if not request.global_secondary_indexes:
             raise ValidationError(f"{INVALID}List of GlobalSecondaryIndexes is empty")
         raise not_supported("GlobalSecondaryIndexes")
-    if request.stream_specification is not None and request.stream_specification.stream_enabled:
-        raise not_supported("StreamSpecification")
     for member, value in (
         ("ResourcePolicy", request.resource_policy),
         ("GlobalTableSourceArn", request.global_table_source_arn),

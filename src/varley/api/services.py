@@ -12,6 +12,7 @@ from varley.http.call import Call
 from varley.metadata.catalog import Catalog
 from varley.router.routes import Router
 from varley.settings import ClusterSettings, NodeSettings
+from varley.streams.streams import Streams
 from varley.table.description import View
 
 
@@ -23,6 +24,7 @@ class Services:
     random: random.Random    # table ids; seeded in tests
     catalog: Catalog
     router: Router
+    streams: Streams
     spawn: Callable[[Coroutine[Any, Any, bytes], Call], None]    # run, then answer the call with what it returns
 
 

@@ -1,4 +1,4 @@
-"""UpdateTable: change a table's capacity, class, protection or encryption.
+"""UpdateTable: change a table's capacity, class, stream, protection or encryption.
 
 Most kinds of change must be alone in their request; what goes together is billing mode with the capacity
 that it needs. A change is done, and durable, before it is answered, so the table is ACTIVE for whoever
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -44,6 +44,7 @@ from varley.http.call import Call
 from varley.table import schema
 from varley.table.description import Description, View, description_when_updated
 from varley.table.schema import ON_DEMAND_WARM, Provisioned, Table, changed
+from varley.table.stream_record import new_stream
 from varley.table.table_name import table_name
 
 _REMOVED: Final = -1    # as a cap of OnDemandThroughput
@@ -134,15 +135,17 @@ def run(services: Services, call: Call) -> bytes | None:
 async def _update(services: Services, request: UpdateTableRequest, name: str, view: View) -> bytes:
     catalog = services.catalog
     async with catalog.changes:
-        before, after = await catalog.change(
-            name,
-            lambda table: updated_table(
-                table,
-                request,
-                view,
-                others=[each.table.provisioned for each in catalog if each.table is not table],
-            ),
-        )
+
+        def new(table: Table) -> Table:
+            others = [each.table.provisioned for each in catalog if each.table is not table]
+            updated = updated_table(table, request, view, others=others)
+            is_stream_new = updated.stream is not None and updated.stream is not table.stream
+            return services.streams.distinguished(updated) if is_stream_new else updated
+
+        before, after = await catalog.change(name, new)
+        if after.table.streams != before.table.streams:
+            services.router.follow(after.table)
+            services.streams.redefine(after, services.router.route(name).partitions)
         item_count, size_bytes = services.router.statistics(name)
         index_sizes = services.router.index_statistics(name)
     shown = description_when_updated(
@@ -153,6 +156,7 @@ async def _update(services: Services, request: UpdateTableRequest, name: str, vi
         size_bytes=size_bytes,
         index_sizes=index_sizes,
         updating=request.provisioned_throughput is not None
+        or request.stream_specification is not None
         or request.billing_mode is not None
         or request.table_class is not None,
     )
@@ -187,7 +191,7 @@ def updated_table(
     if request.deletion_protection_enabled is not None:
         table = changed(table, deletion_protection=request.deletion_protection_enabled)
     if request.stream_specification is not None:
-        raise ValidationError(f"Table has no stream to disable: TableName: {table.name}")
+        table = _with_stream(table, request.stream_specification, view.now)
     if request.billing_mode is not None or request.provisioned_throughput is not None:
         table = _with_capacity(table, request, view, others)
     if request.on_demand_throughput is not None:
@@ -263,8 +267,7 @@ def _refuse_unsupported(request: UpdateTableRequest) -> None:
     if stream is not None and stream.stream_enabled:
         if stream.stream_view_type is None:
             raise ValidationError(f"{INVALID}If stream is being enabled then UpdateViewType is required")
-        raise not_supported("StreamSpecification")
-    if stream is not None and stream.stream_view_type is not None:
+    elif stream is not None and stream.stream_view_type is not None:
         raise ValidationError(
             f"{INVALID}If stream is being disabled, then UpdateViewType must not be specified"
         )
@@ -294,6 +297,18 @@ def _with_encryption(table: Table, specification: SSESpecification) -> Table:
             "you want to change Master Key"
         )
     return changed(table, encryption=encryption)
+
+
+def _with_stream(table: Table, specification: StreamSpecification, now: float) -> Table:
+    if specification.stream_enabled:
+        if table.stream is not None:
+            raise ValidationError(f"Table already has an enabled stream: TableName: {table.name}")
+        stream = new_stream(round(now * 1000), cast("schema.StreamView", specification.stream_view_type))
+        return changed(table, streams=(*table.streams, stream))
+    if table.stream is None:
+        raise ValidationError(f"Table has no stream to disable: TableName: {table.name}")
+    disabled = msgspec.structs.replace(table.stream, disabled_at=now)
+    return changed(table, streams=(*table.streams[:-1], disabled))
 
 
 def _with_capacity(

@@ -27,6 +27,7 @@ from varley.storage.check import Finding, Schema, check
 from varley.storage.data_folder import DataFolder
 from varley.storage.lmdb_engine import DATA_FILE
 from varley.table.consequences import Consequences
+from varley.table.followers import consequences_of
 from varley.table.keys import KeyCodec
 from varley.table.partition_map import PartitionRange
 
@@ -68,9 +69,9 @@ def examine(data_dir: str, progress: Callable[[str], None]) -> list[Finding]:
             for partition in described.partitions
         }
         followers = {
-            partition.group: Consequences(described.table, KeyCodec(described.table.key_schema)).problems
+            partition.group: consequences.problems
             for described in tables
-            if described.table.local_indexes
+            if (consequences := consequences_of(described.table, KeyCodec(described.table.key_schema))) is not None
             for partition in described.partitions
         }
         return findings + check(
@@ -86,12 +87,12 @@ def _locked(data_dir: str) -> contextlib.AbstractContextManager[Any]:
 
 
 async def _tables(metadata: str) -> list[Described]:
-    """All tables. Nothing is written. Raises Damaged."""
+    """All tables, and deleted ones whose partitions are there. Nothing is written. Raises Damaged."""
     store = await LocalStore.open(metadata, is_read_only=True)
     try:
         catalog = Catalog(store)
         await catalog.load()
-        return list(catalog)
+        return catalog.described()
     finally:
         await store.close()
 

@@ -120,6 +120,23 @@ class Partition:
             self._replica.propose(timestamp_us, (row, *followers), waiter, answer)
         return None
 
+    def change_rows(
+        self, rows: Callable[[int], Sequence[DerivedRow]], waiter: Waiter, *, after_us: int = 0
+    ) -> None:
+        """Propose, in one slot, rows that follow from no write: `rows` says which, given the time of their entry.
+
+        That time is later than that of any slot before it, and later than `after_us`. `waiter` gets an empty answer
+        once they are applied. Raises Throttling: nothing was proposed, try again later.
+        """
+        if self._pressure.is_high:
+            raise Throttling("Writes arrive faster than they can be moved to disk. Try again in a moment.")
+        tree = self._tree
+        timestamp_us = tree.last_timestamp_us = max(self._now_us(), tree.last_timestamp_us + 1, after_us + 1)
+        changes = rows(timestamp_us)
+        assert changes
+        followers = [(DELETE if value is None else PUT, key, value, DERIVED) for key, value in changes]
+        self._replica.propose(timestamp_us, followers, waiter, b"")
+
     def newest(self, key: bytes) -> bytes | None:
         """The row as the next write would find it; not to be shown to anybody."""
         observed = self._speculative.get(key)

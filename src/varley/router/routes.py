@@ -20,8 +20,10 @@ from varley.metadata.catalog import Described
 from varley.node.node import Node
 from varley.node.partition import Partition
 from varley.table.consequences import Consequences
+from varley.table.followers import consequences_of
 from varley.table.keys import KeyCodec
 from varley.table.local_index import LocalIndexCodec
+from varley.table.schema import Table
 from varley.table.table_name import table_name
 
 
@@ -138,16 +140,22 @@ class Router:
         lows = [each.low for each in described.partitions]
         table = described.table
         keys = KeyCodec(table.key_schema)
-        consequences = Consequences(table, keys) if table.local_indexes else None
+        consequences = consequences_of(table, keys)
         self._routes[table.name] = Route(table.name, keys, lows, partitions, self.counters, consequences)
+
+    def follow(self, table: Table) -> None:
+        """From the next write on, what follows from items is what this definition of the table has."""
+        route = self._routes[table.name]
+        route.consequences = consequences_of(table, route.keys)
 
     async def open_partitions(self, described: Described) -> None:
         """Begin to serve a new table."""
         self.add(described, [self._node.create_group(each.group) for each in described.partitions])
 
-    async def close_partitions(self, described: Described) -> None:
-        """Serve a deleted table no more, and remove what its partitions held."""
+    async def close_partitions(self, described: Described, *, keep_groups: bool = False) -> None:
+        """Serve a deleted table no more, and remove what its partitions held, unless that is still read."""
         self._routes.pop(described.table.name).is_closed = True
         self.counters.forget_table(described.table.name)
-        for each in described.partitions:
-            await self._node.remove_group(each.group)
+        if not keep_groups:
+            for each in described.partitions:
+                await self._node.remove_group(each.group)

@@ -13,6 +13,8 @@ The rules, and what finds a breach:
              items and their sizes come to what the tree's own row says
              between the tree and the log there is no hole, and the log does not end before the tree
     indexes  every row that follows from an item is there and is right, and none is there that follows from nothing
+    streams  every record is as docs/formats.md says, its time is that of its log entry, and each item is as its newest
+             record left it
     folder   nothing is in it that is not Varley's
 
 A row's key must also be that of its item, and only the table's definition can tell that, and what follows from an item:
@@ -41,6 +43,7 @@ from varley.item.key_bytes import (
     LOCAL_INDEX_SPACES,
     OUTGOING_SPACE,
     PARTITION_HASH_BYTES,
+    STREAM_SPACE,
     TALLY_SPACE,
 )
 from varley.item.value import check_item
@@ -57,13 +60,21 @@ from varley.storage.lmdb_engine import (
     decode_meta,
     structure_problems,
 )
-from varley.storage.log_format import NotThisFormat, Row, decode_rows, segment_name, segment_of_name
+from varley.storage.log_format import (
+    NotThisFormat,
+    Row,
+    decode_rows,
+    entry_timestamp,
+    segment_name,
+    segment_of_name,
+)
 from varley.storage.log_reader import LogEntry, LogReader
 from varley.storage.long_keys import LMDB_KEY_BYTES_MAX, ROWS_END, SUBTREE, SUBTREE_PREFIX_BYTES, subtree_prefix
 from varley.storage.overlay import Overlay
 from varley.storage.recovery import order_problem
 from varley.storage.tree import Applied, merge
 from varley.storage.tree_folder import TreeFolder
+from varley.table import stream_record
 
 LOG: Final = "log"
 TREES: Final = "trees"
@@ -76,6 +87,7 @@ _KEY_BYTES: Final = {
     ITEM_SPACE: (_KEY_BYTES_MIN, _KEY_BYTES_MIN + SORT_KEY_BYTES_MAX),
     **dict.fromkeys(LOCAL_INDEX_SPACES, (_KEY_BYTES_MIN + 3, _KEY_BYTES_MIN + 3 * SORT_KEY_BYTES_MAX + 2)),
     TALLY_SPACE: (len(TALLY_SPACE), _KEY_BYTES_MIN),
+    STREAM_SPACE: (stream_record.HORIZON_KEY_BYTES, stream_record.RECORD_KEY_BYTES),
 }
 _STEPS_PER_PROGRESS: Final = 1000
 
@@ -213,16 +225,16 @@ class _Walk:
             self._find(path, f"the entry is of another format: {error}", group=group, offset=offset)
             return
         for row in rows:
-            self._log_row(row, path, group, offset)
+            self._log_row(row, entry_timestamp(entry.entry), path, group, offset)
         logged = self._logged.get(group)
         if logged is not None:
             for _, key, value, _ in rows:
                 if not key.startswith(OUTGOING_SPACE):
                     logged.put(key, value)
 
-    def _log_row(self, row: Row, path: str, group: int, offset: int) -> None:
+    def _log_row(self, row: Row, time_us: int, path: str, group: int, offset: int) -> None:
         _, key, value, _ = row
-        problems = [_key_problem(key), None if value is None else self._value_problem(group, key, value)]
+        problems = [_key_problem(key), None if value is None else self._value_problem(group, key, value, time_us)]
         for problem in filter(None, problems):
             self._find(path, problem, group=group, offset=offset, key=key)
 
@@ -306,7 +318,10 @@ class _Walk:
 
     # Rows
 
-    def _value_problem(self, group: int, key: bytes, value: bytes) -> str | None:
+    def _value_problem(self, group: int, key: bytes, value: bytes, entry_us: int | None = None) -> str | None:
+        """`entry_us`: the time of the log entry that it stands in."""
+        if key.startswith(STREAM_SPACE):
+            return stream_record.row_problem(key, value, entry_us)
         if not stored.verify(value):
             return "the stored value's checksum is wrong"
         text = value[stored.HEADER_BYTES :]

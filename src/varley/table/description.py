@@ -51,7 +51,7 @@ def description(
             {"AttributeName": each.name, "AttributeType": each.kind} for each in table.attribute_definitions
         ],
         "TableName": table.name,
-        "KeySchema": _key_schema(table.key_schema.names),
+        "KeySchema": key_schema(table.key_schema.names),
         "TableStatus": table.status,
         "CreationDateTime": _time(table.created_at),
         "ProvisionedThroughput": _provisioned(table.provisioned, view.now),
@@ -70,6 +70,11 @@ def description(
             "BillingMode": table.billing_mode,
             "LastUpdateToPayPerRequestDateTime": _time(table.on_demand_since),
         }
+    if table.stream is not None:
+        shown["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": table.stream.view}
+    if table.streams:    # the last one, also when it is disabled
+        shown["LatestStreamLabel"] = table.streams[-1].label
+        shown["LatestStreamArn"] = f"{shown['TableArn']}/stream/{table.streams[-1].label}"
     if table.encryption is not None:
         shown["SSEDescription"] = _encryption(table.encryption, view)
     if table.table_class is not None:
@@ -134,7 +139,7 @@ def description_when_deleted(table: Table, view: View, *, item_count: int, size_
     return {name: shown[name] for name in kept if name in shown}
 
 
-def _key_schema(names: tuple[str, ...]) -> list[dict[str, str]]:
+def key_schema(names: tuple[str, ...]) -> list[dict[str, str]]:
     kinds = ("HASH", "RANGE")
     return [{"AttributeName": name, "KeyType": kind} for name, kind in zip(names, kinds, strict=False)]
 
@@ -145,7 +150,7 @@ def _local_index(table: Table, index: LocalIndex, view: View, rows: int, size_by
         projection["NonKeyAttributes"] = list(index.projection.names)
     return {
         "IndexName": index.name,
-        "KeySchema": _key_schema((table.key_schema.hash_name, index.range_name)),
+        "KeySchema": key_schema((table.key_schema.hash_name, index.range_name)),
         "Projection": projection,
         "IndexSizeBytes": size_bytes,
         "ItemCount": rows,
