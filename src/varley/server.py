@@ -225,6 +225,7 @@ class Server:
                 if settings.clock_is_movable and isinstance(self._clock, MovableClock)
                 else None,
                 why_not_ready=lambda: "stopping" if self._is_stopping else None,
+                rotate_shards=self._streams.rotate,
             )
             self._admin = AdminPort(pages, settings.admin_host, settings.admin_port)
             await self._admin.start()
@@ -267,6 +268,15 @@ class Server:
                 await self._catalog.forget(described)
                 for each in described.partitions:
                     await self._node.remove_group(each.group)
+
+    async def rotate_shards(self, table_name: str) -> None:
+        """End the open shards of the table's stream, if it has one, and begin new ones."""
+        self._streams.rotate(table_name)
+        for stream in self._streams.readable(table_name):
+            for partition in stream.partitions:
+                decided = asyncio.Event()
+                if partition.settle(decided.set):
+                    await decided.wait()
 
     def _begin_to_stop(self) -> None:
         if not self._is_stopping:

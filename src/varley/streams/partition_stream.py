@@ -114,13 +114,13 @@ class PartitionStream:
         is_trimmed = shard.start_us < self._trimmed_us and (shard.end_us is None or self._trimmed_us < shard.end_us)
         return sequence_number(self._trimmed_us if is_trimmed else shard.start_us, self.group)
 
-    def rotate_if_older(self, born_before_us: int) -> None:
-        """End the last shard and begin another, if it began before this time (microseconds since the epoch).
+    def rotate_if_older(self, born_until_us: int) -> None:
+        """End the last shard and begin another, if it began no later than this (microseconds since the epoch).
 
         Raises Throttling.
         """
         start_us = self._starts[-1][0] if self._starts else 0
-        if self._is_rotating or self._born_ms(start_us) * 1000 >= born_before_us:
+        if self._is_rotating or self._born_ms(start_us) * 1000 > born_until_us:
             return
         parent = self._id(start_us)
         began_us = 0

@@ -98,10 +98,10 @@ class OpenStream:
         """The partition of this group, which is one of the stream's. Raises KeyError."""
         return self._by_group[group]
 
-    def rotate(self, born_before_us: int) -> None:
-        """In each partition end the last shard and begin another, if it began before this. Raises Throttling."""
+    def rotate(self, born_until_us: int) -> None:
+        """In each partition end the last shard and begin another, if it began no later. Raises Throttling."""
         for partition in self.partitions:
-            partition.rotate_if_older(born_before_us)
+            partition.rotate_if_older(born_until_us)
 
 
 class Streams:
