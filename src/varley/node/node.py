@@ -188,9 +188,9 @@ class Node:
             return
         # The live groups are looked up as they are then, not as they are now: a table that is made while segments are
         # being deleted has entries in the newer ones, and a copy of today's groups would call them nobody's.
-        checkpointed = {group: replica.tree.checkpointed_slot for group, replica in self._replicas.items()}
+        releasable = {group: replica.releasable_slot for group, replica in self._replicas.items()}
         self._is_release_due = False
-        self._releasing = self._loop.run_in_executor(None, self._log.release, checkpointed, self._replicas)
+        self._releasing = self._loop.run_in_executor(None, self._log.release, releasable, self._replicas)
         self._releasing.add_done_callback(self._log_is_released)
 
     def _log_is_released(self, released: asyncio.Future[Any]) -> None:
