@@ -231,6 +231,33 @@ def test_release_after_a_restart_knows_what_the_old_segments_hold() -> None:
     assert read_log(disk) == [(1, 1, slot + 1, entry(slot + 1))]
 
 
+def test_closing_leaves_nothing_to_read_of_what_is_checkpointed_and_the_frames_go_on() -> None:
+    disk = ForgetfulDisk()
+    log = LogDriver(disk)
+    places = [(7, 1, slot, entry(slot, 1200)) for slot in range(1, 7)]
+    for place in places:
+        log.write(place)
+    frames = log.writer.last_frame
+    log.writer.close({7: 6}, {7})
+    again = LogDriver(disk)
+    assert again.places == []
+    assert again.end.frame == frames + 1
+    assert len(disk.paths) == 1
+    again.writer.close({7: 6}, {7})    # an empty segment is not followed by another
+    assert len(disk.paths) == 1
+    assert LogDriver(disk).end.frame == frames + 1
+
+
+def test_closing_leaves_what_a_checkpoint_lacks() -> None:
+    disk = ForgetfulDisk()
+    log = LogDriver(disk)
+    places = [(7, 1, 1, entry(1)), (8, 1, 1, entry(1))]
+    for place in places:
+        log.write(place)
+    log.writer.close({7: 1, 8: 0}, {7, 8})
+    assert read_log(disk) == places
+
+
 def test_release_reports_a_disk_that_cannot_delete() -> None:
     disk = ForgetfulDisk()
     log = LogDriver(disk)

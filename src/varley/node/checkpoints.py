@@ -110,10 +110,12 @@ class Checkpoints:
         """After `begin_to_stop`: write what every replica has; what the disk refuses stays in the log."""
         for group in list(self._retries):
             self._submit_again(group)
-        for replica in self._replicas.values():
-            self._begin(replica)
-        while self._frozen:
-            await self._next()
+        for _ in range(2):    # one that is under way already does not have what was written since it began
+            for replica in self._replicas.values():
+                if not replica.tree.is_frozen:
+                    self._begin(replica)
+            while self._frozen:
+                await self._next()
 
     async def close(self) -> None:
         """After `begin_to_stop`: end the thread, when it has written what was begun."""

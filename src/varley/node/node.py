@@ -49,7 +49,7 @@ class Log(Protocol):
     ) -> None: ...
     def flush(self) -> None: ...
     def release(self, checkpointed: Mapping[int, int], live_groups: Container[int]) -> Any: ...
-    def close(self) -> None: ...
+    def close(self, checkpointed: Mapping[int, int] | None = None, live_groups: Container[int] = ()) -> None: ...
 
 
 class Engines(Protocol):
@@ -188,10 +188,13 @@ class Node:
             return
         # The live groups are looked up as they are then, not as they are now: a table that is made while segments are
         # being deleted has entries in the newer ones, and a copy of today's groups would call them nobody's.
-        releasable = {group: replica.releasable_slot for group, replica in self._replicas.items()}
         self._is_release_due = False
-        self._releasing = self._loop.run_in_executor(None, self._log.release, releasable, self._replicas)
+        self._releasing = self._loop.run_in_executor(None, self._log.release, self._releasable(), self._replicas)
         self._releasing.add_done_callback(self._log_is_released)
+
+    def _releasable(self) -> dict[int, int]:
+        """group -> the log entries up to this slot are of no more use to it."""
+        return {group: replica.releasable_slot for group, replica in self._replicas.items()}
 
     def _log_is_released(self, released: asyncio.Future[Any]) -> None:
         self._releasing = None
@@ -224,25 +227,21 @@ class Node:
         for replica in self._replicas.values():
             await self._decided(replica)
         await self._checkpoints.finish_all()
-        if self._releasing is not None:
-            await asyncio.wait([self._releasing])
-        if not self._is_read_only:
-            self._release_log()    # or the next start would read all of it, and find nothing to apply
-        await self._let_go()
+        await self._let_go(self._releasable())
 
     async def halt(self) -> None:
         """Let go of everything as it is: after a failure that ends this node. The next start recovers from the log."""
         self._begin_to_stop()
-        await self._let_go()
+        await self._let_go(None)
 
     def _begin_to_stop(self) -> None:
         self._is_stopping = True
         self._checkpoints.begin_to_stop()
 
-    async def _let_go(self) -> None:
+    async def _let_go(self, releasable: dict[int, int] | None) -> None:
         await self._checkpoints.close()
         if self._releasing is not None:
             await asyncio.wait([self._releasing])
-        await self._loop.run_in_executor(None, self._log.close)
+        await self._loop.run_in_executor(None, self._log.close, releasable, self._replicas)
         for replica in self._replicas.values():
             replica.tree.close()
