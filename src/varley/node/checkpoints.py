@@ -89,6 +89,11 @@ class Checkpoints:
         if not is_read_only:
             self._consider()
 
+    @property
+    def seconds(self) -> float:
+        """How long all that were finished took, pauses included."""
+        return 0.0 if self._checkpointer is None else self._checkpointer.seconds
+
     async def leave(self, group: int) -> None:
         """The group is about to be removed: return when no checkpoint of it is under way."""
         self._leaving.add(group)
