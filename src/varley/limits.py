@@ -51,6 +51,9 @@ ACCOUNT_CAPACITY_UNITS_MAX = 80_000     # [DG] default per account and Region
 LOCAL_INDEXES_MAX = 5                   # [DG] per table
 ITEM_COLLECTION_BYTES_MAX = 10 * 1024**3    # [DG] items and index rows of one partition key, with local indexes
 
+# Global indexes
+INDEX_RANGE_KEYS_MAX = 4                # [API] sort key attributes of a global index
+
 # Partitions
 PARTITION_READ_UNITS_MAX = 3000         # [DG]
 PARTITION_WRITE_UNITS_MAX = 1000        # [DG]

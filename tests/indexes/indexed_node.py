@@ -34,7 +34,7 @@ from varley.storage.recovery import recover
 from varley.storage.tree_folder import TreeFolder
 from varley.storage.undelivered import IndexGroups
 from varley.table.outgoing import id_bytes
-from varley.table.schema import ON_DEMAND_WARM, AttributeDefinition, GlobalIndex, ProjectionKind, Projection, Table
+from varley.table.schema import ON_DEMAND_WARM, AttributeDefinition, GlobalIndex, Projection, ProjectionKind, Table
 
 NAME = "Things"
 
@@ -229,9 +229,8 @@ class IndexedNode:
     def expected_rows(self, name: str) -> dict[bytes, Item]:
         """What the index makes of the items."""
         codec = self.index(name).codec
-        entries = [
-            codec.entry(key, item, 0) for partition in self.route.partitions for key, item in rows_of(partition, b"\x00")
-        ]
+        items = [each for partition in self.route.partitions for each in rows_of(partition, b"\x00")]
+        entries = [codec.entry(key, item, 0) for key, item in items]
         return {entry.key: entry.item for entry in entries if entry is not None}
 
     def assert_indexes_equal_table(self) -> None:

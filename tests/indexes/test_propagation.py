@@ -1,8 +1,8 @@
 """Changes reach each target in the order of their slots, each exactly once, whatever is lost on the way.
 
 The world here is a list: a target applies what it is sent by the rule that delivery.py follows, and remembers in which
-order. Hypothesis decides what is chosen, sent, acknowledged and lost, and when the node of the sources starts again with
-no more than its log.
+order. Hypothesis decides what is chosen, sent, acknowledged and lost, and when the node of the sources starts again
+with no more than its log.
 """
 
 from __future__ import annotations
