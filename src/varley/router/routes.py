@@ -113,9 +113,9 @@ class Route(Ranges):
         self.global_indexes = tuple(global_indexes)
         self.global_names = frozenset(index.name for index in global_indexes)
         local_indexes = () if consequences is None else consequences.local_indexes
-        self._indexes: dict[str, LocalIndexCodec | GlobalIndexRoute] = {
-            index.name: index for index in (*local_indexes, *global_indexes)
-        }
+        self._indexes: dict[str, LocalIndexCodec | GlobalIndexRoute] = {}
+        self._indexes.update((index.name, index) for index in local_indexes)
+        self._indexes.update((index.name, index) for index in global_indexes)
         self.index_counts = {index.name: _Counts(counters, name, index.name) for index in local_indexes}
         self.index_counts.update((index.name, index.counts) for index in global_indexes)
 
