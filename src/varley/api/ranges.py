@@ -1,8 +1,8 @@
 """What Query and Scan have in common once they know their range of rows: read a page of it, and answer.
 
 The rows are items, or those of an index. A local index has its rows in the table's partitions, and may be asked for
-what it does not project: then each row's item is read too. A global index has partitions of its own, which may be behind
-their table, so it is never read strongly, and it has no more to give than it projects.
+what it does not project: then each row's item is read too. A global index has partitions of its own, which may be
+behind their table, so it is never read strongly, and it has no more to give than it projects.
 """
 
 from __future__ import annotations

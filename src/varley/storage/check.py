@@ -48,7 +48,7 @@ from varley.item.key_bytes import (
     TALLY_SPACE,
 )
 from varley.item.value import check_item
-from varley.limits import INDEX_RANGE_KEYS_MAX, SORT_KEY_BYTES_MAX
+from varley.limits import INDEX_KEY_PARTS_MAX, SORT_KEY_BYTES_MAX
 from varley.storage import long_keys
 from varley.storage.disk import RealDisk
 from varley.storage.lmdb_engine import (
@@ -80,7 +80,7 @@ _KEY_BYTES_MIN: Final = len(ITEM_SPACE) + PARTITION_HASH_BYTES
 # By space: how long row keys are. An index's key is twice as long as the client's, and 2 bytes, if it is all zeros.
 # Rows of a global index are items of its groups; which groups those are is not known here.
 _ITEM_KEY_BYTES_MAX: Final = (
-    _KEY_BYTES_MIN + INDEX_RANGE_KEYS_MAX * (2 * SORT_KEY_BYTES_MAX + 2) + PARTITION_HASH_BYTES + SORT_KEY_BYTES_MAX
+    _KEY_BYTES_MIN + INDEX_KEY_PARTS_MAX * (2 * SORT_KEY_BYTES_MAX + 2) + PARTITION_HASH_BYTES + SORT_KEY_BYTES_MAX
 )
 _KEY_BYTES: Final = {
     ITEM_SPACE: (_KEY_BYTES_MIN, _ITEM_KEY_BYTES_MAX),
