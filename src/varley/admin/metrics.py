@@ -78,6 +78,16 @@ METRICS: Final = (
         "Write capacity units provisioned per second.", _BY_TABLE,
         "ProvisionedWriteCapacityUnits (Average)",
     ),
+    Described(
+        "varley_index_undelivered_changes", "gauge",
+        "Rows that a global index will have changed, and has not yet.", _BY_TABLE,
+    ),
+    Described("varley_index_undelivered_bytes", "gauge", "Memory that they take, about.", _BY_TABLE),
+    Described(
+        "varley_index_backfill_ratio", "gauge",
+        "How much of its table a new global index has, 0 to 1; only while it is being filled.", _BY_TABLE,
+        "OnlineIndexPercentageProgress (Average; 0 to 100)",
+    ),
     Described("varley_connections", "gauge", "Open client connections."),
     Described(
         "varley_log_syncs_total", "counter", "Times the log was made durable; each serves all that wait."
