@@ -96,7 +96,7 @@ def run(services: Services, call: Call) -> bytes | None:
     index = None if request.index_name is None else route.index(request.index_name)
     low, high = key_condition.bounds(route.keys if index is None else index)
     if passes is not None:
-        passes.check_no_keys(route.keys.names if index is None else index.names)
+        passes.check_no_keys(route.keys.names if index is None else index.key_names)
         if index is not None:
             index.check_filter(passes.names)
     reverse = request.scan_index_forward is False

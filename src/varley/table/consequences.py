@@ -37,8 +37,9 @@ from varley.item.key_bytes import ITEM_SPACE, PARTITION_HASH_BYTES, TALLY_SPACE
 from varley.item.size import item_size
 from varley.item.value import Item
 from varley.limits import ITEM_BYTES_MAX, ITEM_COLLECTION_BYTES_MAX
+from varley.table.index_rows import Image
 from varley.table.keys import KeyCodec
-from varley.table.local_index import Image, LocalIndexCodec
+from varley.table.local_index import LocalIndexCodec
 from varley.table.schema import Table
 
 Newest = Callable[[bytes], bytes | None]    # row key -> the stored value that the next write would find there
