@@ -12,8 +12,25 @@ pytestmark = [pytest.mark.slow, pytest.mark.node]
 
 PROGRAMS = sorted(path.name for path in Path(__file__).parent.glob("*.mjs"))
 
+# Programs that need what the server does not offer yet. Strict: one that runs must leave this list.
+NOT_YET = {
+    "dynamodb_toolbox.mjs": "global indexes, transactions",
+    "dynamoose.mjs": "global indexes, transactions, time to live",
+    "electrodb.mjs": "global indexes, transactions",
+    "onetable.mjs": "global indexes, transactions",
+    "sdk_indexes.mjs": "global indexes",
+    "sdk_streams.mjs": "streams",
+    "sdk_transactions.mjs": "transactions",
+}
 
-@pytest.mark.parametrize("program", PROGRAMS)
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param(name, marks=pytest.mark.xfail(reason=NOT_YET[name], strict=True) if name in NOT_YET else ())
+        for name in PROGRAMS
+    ],
+)
 def test_this_program_runs(program: str, node: Run, environment: dict[str, str]) -> None:
     told = node("--test-reporter=tap", program, environment=environment)
     counts = {name: int(count) for name, count in re.findall(r"^# (\w+) (\d+)$", told, re.MULTILINE)}
