@@ -14,9 +14,10 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -27,6 +28,7 @@ NODE_MAJOR_MIN = 18     # the oldest on which these versions of the packages wer
 REGION = "us-east-1"
 
 Run = Callable[..., str]
+Eventually = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +52,34 @@ def environment(endpoint: str, endpoint_kind: str, tmp_path_factory: pytest.Temp
         "AWS_DEFAULT_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",
     }
+
+
+@pytest.fixture(scope="module")
+def in_environment(environment: dict[str, str]) -> Iterator[None]:
+    """Clients that are made in this process find the server under test as programs of their own do."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        for name in [name for name in environment if name.startswith("AWS_")]:
+            patch.setenv(name, environment[name])
+        yield
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Eventually:
+    """For answers that DynamoDB may give late: reads of global indexes, a table's status.
+
+    eventually(ask, is_right, seconds_max=30) asks until an answer is right, and returns it. The request itself is the
+    pause between two looks.
+    """
+
+    def ask_until_right(ask: Callable[[], Any], is_right: Callable[[Any], bool], seconds_max: float = 30) -> Any:
+        deadline = time.monotonic() + seconds_max
+        while not is_right(answer := ask()):
+            assert time.monotonic() < deadline, f"still not after {seconds_max} s: {answer!r}"
+        return answer
+
+    return ask_until_right
 
 
 def streams_endpoint(endpoint: str) -> str:
