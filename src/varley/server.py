@@ -7,7 +7,7 @@
                   indexes: from the log of a table's partitions to those of its global indexes
 
 Start: lock the data folder, load the catalog, open the trees and replay the log over them, open the partitions, and
-only then listen; so whoever is answered is answered from complete data, and `/ready` needs no more than "it listens".
+only then listen; so whoever is answered is answered from complete data. `/ready` adds whether writes are taken.
 Stop: let requests end, make everything durable in the trees, unlock.
 """
 
@@ -224,6 +224,7 @@ class Server:
         )
         self._door = FrontDoor(
             self._handle,
+            is_ready=lambda: self._why_not_ready() is None,
             operations=[*operations.OPERATIONS, *operations.NOT_OFFERED],
             settings=FrontDoorSettings(
                 connections_max=settings.max_connections,
@@ -245,11 +246,20 @@ class Server:
                 movable_clock=self._clock
                 if settings.clock_is_movable and isinstance(self._clock, MovableClock)
                 else None,
-                why_not_ready=lambda: "stopping" if self._is_stopping else None,
+                why_not_ready=self._why_not_ready,
             )
             self._admin = AdminPort(pages, settings.admin_host, settings.admin_port)
             await self._admin.start()
             self.admin_port = self._admin.port
+
+    def _why_not_ready(self) -> str | None:
+        """For `/ready`: in a few words why other servers should be asked, or None."""
+        if self._is_stopping:
+            return "stopping"
+        refusal = self._node.refusal
+        if refusal is None or (self._folder is not None and self._folder.is_read_only):
+            return None    # whoever serves a folder that cannot be written wants it to be read
+        return f"writes are refused: {refusal.problem}"
 
     def _tls(self) -> ssl.SSLContext | None:
         settings = self._settings
@@ -337,13 +347,23 @@ class Server:
         assert self._door is not None
         yield Reading("varley_connections", self._door.connections)
         yield Reading("varley_log_syncs_total", self._log.statistics.frames)
+        yield Reading("varley_log_sync_seconds_total", self._log.statistics.sync_seconds)
+        yield Reading("varley_log_records_total", self._log.statistics.records)
         yield Reading("varley_log_bytes_total", self._log.statistics.bytes)
+        yield Reading("varley_log_size_bytes", self._log.bytes_in_log)
+        for error, count in self._node.refused_writes.items():
+            yield Reading("varley_refused_writes_total", count, (error,))
+        yield Reading("varley_overlay_bytes", self._node.overlay_bytes)
         yield Reading("varley_checkpoints_total", self._node.checkpoints)
+        yield Reading("varley_checkpoint_seconds_total", self._node.checkpoint_seconds)
         for described in self._catalog:
             table = described.table
             items, size_bytes = self._router.statistics(table.name)
             yield Reading("varley_table_items", items, (table.name, ""))
             yield Reading("varley_table_bytes", size_bytes, (table.name, ""))
+            for index, (rows, index_bytes) in self._router.index_statistics(table.name).items():
+                yield Reading("varley_table_items", rows, (table.name, index))
+                yield Reading("varley_table_bytes", index_bytes, (table.name, index))
             yield Reading("varley_provisioned_read_units", table.provisioned.read_units, (table.name, ""))
             yield Reading("varley_provisioned_write_units", table.provisioned.write_units, (table.name, ""))
             for name, (rows, row_bytes) in self._router.index_statistics(table.name).items():
