@@ -58,6 +58,12 @@ STREAM_RECORDS_MAX = 1000               # [API] GetRecords, one page
 STREAM_PAGE_BYTES_MAX = 1024 * 1024     # [API] GetRecords, one page
 STREAM_SHARDS_MAX = 100                 # [API] DescribeStream, one page
 STREAM_LIST_MAX = 100                   # [API] ListStreams, one page
+# Global indexes
+GLOBAL_INDEXES_MAX = 20                 # [DG] default per table
+INDEX_KEY_PARTS_MAX = 4                 # [DG] attributes of a partition key, and as many of a sort key
+
+# All indexes of a table
+PROJECTED_NAMES_MAX = 100               # [API] names in NonKeyAttributes, over all indexes
 
 # Partitions
 PARTITION_READ_UNITS_MAX = 3000         # [DG]

@@ -99,7 +99,7 @@ class RunningStreams:
             self.catalog,
             shard_seconds=shard_seconds,
             remove_group=self._remove_group,
-            spawn=lambda work: self._tasks.append(self.loop.create_task(work)),
+            keep=lambda work: self._tasks.append(self.loop.create_task(work)),
         )
         self._tasks: list[asyncio.Task[None]] = []
         self.loop.run(self._create(view, partitions))
@@ -148,7 +148,7 @@ class RunningStreams:
         async def change() -> None:
             async with self.catalog.changes:
                 _, after = await self.catalog.change("Music", lambda table: changed(table, **members))
-                self.router.follow(after.table)
+                await self.router.update(after)
                 self.streams.redefine(after, self.route.partitions)
 
         self.loop.run(change())

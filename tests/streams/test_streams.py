@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import pytest
@@ -47,7 +48,7 @@ def test_a_disabled_stream_has_ended_when_its_last_records_are_decided(running: 
     running.put("a", 1, wait=False)
     over = running.streams.outliving(running.described.table)
     assert over is not None
-    running.router.follow(over)
+    running.router.add(dataclasses.replace(running.described, table=over), running.route.partitions)
     stream.disable(over.streams[-1])
     [shard] = stream.shards(running.clock.time())
     assert stream.status == "DISABLING"

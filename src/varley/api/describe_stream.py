@@ -81,7 +81,7 @@ def _shown(stream: OpenStream, view: View) -> dict[str, Any]:
         "StreamViewType": stream.stream.view,
         "CreationRequestDateTime": stream.stream.enabled_at,
         "TableName": stream.table.name,
-        "KeySchema": key_schema(stream.table.key_schema.names),
+        "KeySchema": key_schema(stream.table.key_schema.names[:1], stream.table.key_schema.names[1:]),
     }
 
 

@@ -16,14 +16,15 @@ row is what says where the shard before it ended.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import islice, pairwise
 from typing import Final, NamedTuple
 
-from varley.errors import ApiError
+from varley.errors import ApiError, Throttling
 from varley.item.stored import item_size
 from varley.limits import STREAM_PAGE_BYTES_MAX, STREAM_RETENTION_SECONDS
-from varley.node.partition import DerivedRow, Partition
+from varley.node.partition import Partition
+from varley.storage.log_format import DELETE, DERIVED, PUT
 from varley.streams.shard import Shard, sequence_number, shard_id
 from varley.table.schema import Stream
 from varley.table.stream_record import (
@@ -122,23 +123,26 @@ class PartitionStream:
         start_us = self._starts[-1][0] if self._starts else 0
         if self._is_rotating or self._born_ms(start_us) * 1000 > born_until_us:
             return
+        # Ids have milliseconds: the new shard must not begin in the one in which its parent did.
+        time_us = self._next_timestamp((self._born_ms(start_us) + 1) * 1000 - 1)
         parent = self._id(start_us)
-        began_us = 0
-
-        def rows(time_us: int) -> list[DerivedRow]:
-            nonlocal began_us
-            began_us = time_us
-            return [(shard_key(self._prefix, time_us), shard_value(parent, time_us))]
 
         def decided(is_applied: bool) -> None:
             self._is_rotating = False
             if is_applied:
-                self._starts.append((began_us, parent))
+                self._starts.append((time_us, parent))
 
-        # Ids have milliseconds: the new shard must not begin in the one in which its parent did.
-        after_us = (self._born_ms(start_us) + 1) * 1000 - 1
-        self._partition.change_rows(rows, _Change(decided), after_us=after_us)
+        self._propose({shard_key(self._prefix, time_us): shard_value(parent, time_us)}, time_us, decided)
         self._is_rotating = True
+
+    def _next_timestamp(self, after_us: int = 0) -> int:
+        if self._partition.is_under_pressure:
+            raise Throttling("Writes arrive faster than they can be moved to disk. Try again in a moment.")
+        return self._partition.next_timestamp(after_us)
+
+    def _propose(self, changes: Mapping[bytes, bytes | None], time_us: int, decided: Callable[[bool], None]) -> None:
+        rows = [(DELETE if value is None else PUT, key, value, DERIVED) for key, value in changes.items()]
+        self._partition.propose(rows, time_us, _Change(decided))
 
     # Reading
 
@@ -228,13 +232,11 @@ class PartitionStream:
         if not removed:
             self._due_us = self._next_due_us(now_us)
             return False
+        time_us = self._next_timestamp()
+        changes: dict[bytes, bytes | None] = dict.fromkeys(removed)
         new_trimmed_us = time_of(records[-1]) if records else self._trimmed_us
-
-        def changes(time_us: int) -> list[DerivedRow]:
-            changed: list[DerivedRow] = [(key, None) for key in removed]
-            if records and removed[-1] != horizon:
-                changed.append((horizon, horizon_value(new_trimmed_us, time_us)))
-            return changed
+        if records and horizon not in changes:
+            changes[horizon] = horizon_value(new_trimmed_us, time_us)
 
         def decided(is_applied: bool) -> None:
             self._is_trimming = False
@@ -243,7 +245,7 @@ class PartitionStream:
                 self._starts = [each for each in self._starts if each[0] not in shards]
                 then()
 
-        self._partition.change_rows(changes, _Change(decided))
+        self._propose(changes, time_us, decided)
         self._is_trimming = True
         return True
 

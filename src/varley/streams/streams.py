@@ -178,7 +178,13 @@ class Streams:
         disabled = (
             msgspec.structs.replace(each, disabled_at=now) if each.disabled_at is None else each for each in streams
         )
-        return changed(table, streams=tuple(disabled))
+        names = {*table.key_schema.names, *(index.range_name for index in table.local_indexes)}
+        return changed(
+            table,
+            streams=tuple(disabled),
+            global_indexes=(),    # they go at once
+            attribute_definitions=tuple(each for each in table.attribute_definitions if each.name in names),
+        )
 
     def drop(self, table: Table) -> None:
         """The table was deleted, and nothing of it is kept."""

@@ -16,22 +16,25 @@ What is refused, because the disk is full or too much waits for it, is tried aga
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 from varley.clock import Clock
-from varley.errors import Throttling
+from varley.errors import Throttling, WorldError
 from varley.metadata.catalog import Catalog, Described
 from varley.streams.partition_stream import PartitionStream
 from varley.streams.streams import OpenStream, Streams
+
+logger = logging.getLogger("varley.streams")
 
 _LOOK_SECONDS: Final = 1.0
 _ROWS_AT_ONCE: Final = 200    # removed by one entry: half a millisecond of the loop's time
 
 
 class Upkeep:
-    """From start() to stop(). `spawn` runs a coroutine to its end; `remove_group` is that of the node."""
+    """From start() to stop(). `keep` runs a coroutine to its end; `remove_group` is that of the node."""
 
     def __init__(
         self,
@@ -42,7 +45,7 @@ class Upkeep:
         *,
         shard_seconds: float,
         remove_group: Callable[[int], Awaitable[None]],
-        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        keep: Callable[[Coroutine[Any, Any, None]], None],
     ) -> None:
         self._loop = loop
         self._clock = clock
@@ -50,7 +53,7 @@ class Upkeep:
         self._catalog = catalog
         self._shard_seconds = shard_seconds
         self._remove_group = remove_group
-        self._spawn = spawn
+        self._keep = keep
         self._timer: asyncio.TimerHandle | None = None    # not None exactly while it runs
         self._queue: deque[tuple[OpenStream, PartitionStream]] = deque()    # of which something may be removed
         self._is_step_scheduled = False
@@ -124,7 +127,7 @@ class Upkeep:
                 self._dropping.add(table.id)
                 for stream in streams:
                     self._streams.forget(stream)
-                self._spawn(self._drop(described))
+                self._keep(self._drop(described))
 
     async def _drop(self, described: Described) -> None:
         """A deleted table whose streams are over: nothing of it is needed any more."""
@@ -134,5 +137,7 @@ class Upkeep:
                     await self._catalog.forget(described)
                     for each in described.partitions:
                         await self._remove_group(each.group)
+        except WorldError as error:
+            logger.warning("a deleted table's partitions are removed later: %s", error)
         finally:
             self._dropping.discard(described.table.id)
