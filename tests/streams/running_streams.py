@@ -92,17 +92,21 @@ class RunningStreams:
         self.router = Router(self.node)
         self.streams = Streams(self.clock)
         self.removed: list[int] = []    # groups
-        self.upkeep = Upkeep(
+        self._shard_seconds = shard_seconds
+        self.upkeep = self._new_upkeep()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.loop.run(self._create(view, partitions))
+
+    def _new_upkeep(self) -> Upkeep:
+        return Upkeep(
             self.loop,
             self.clock,
             self.streams,
             self.catalog,
-            shard_seconds=shard_seconds,
+            shard_seconds=self._shard_seconds,
             remove_group=self._remove_group,
             keep=lambda work: self._tasks.append(self.loop.create_task(work)),
         )
-        self._tasks: list[asyncio.Task[None]] = []
-        self.loop.run(self._create(view, partitions))
 
     async def _create(self, view: StreamView, partitions: int) -> None:
         table = on_demand_table(streams=(new_stream(round(self.clock.time() * 1000), view),))
@@ -217,11 +221,16 @@ class RunningStreams:
         self.loop.turns(50)
         self.upkeep.stop()
 
-    def restarted(self) -> Streams:
-        """The streams as a server would find them that has just recovered the same trees."""
-        streams = Streams(self.clock)
-        streams.open(self.described, self.route.partitions)
-        return streams
+    def restart(self) -> None:
+        """From now on the streams are as a server would find them that has just recovered the same trees."""
+        self.upkeep.stop()
+        self.streams = Streams(self.clock)
+        self.streams.open(self.described, self.route.partitions)
+        self.upkeep = self._new_upkeep()
+
+    def checkpoints_lag(self, is_so: bool) -> None:
+        """The node takes no writes for the moment, or again: what 16 overlays in memory would bring about."""
+        self.node._pressure.is_high = is_so
 
 
 def number_of(record: bytes) -> int:

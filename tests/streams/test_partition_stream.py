@@ -128,7 +128,7 @@ def test_shards_are_the_same_after_a_restart(running: RunningStreams) -> None:
         running.put("a", number)
         rotate(running)
     before = running.stream.shards(running.clock.time())
-    running.streams = running.restarted()
+    running.restart()
     assert running.stream.shards(running.clock.time()) == before
     running.put("a", 3)
     assert [running.numbers(number) for number in range(4)] == [[0], [1], [2], [3]]
@@ -213,7 +213,7 @@ def test_what_is_trimmed_stays_so_when_the_clock_is_set_back(running: RunningStr
     running.look()
     running.clock.set(running.clock.time() - 2 * DAY)
     running.put("a", 2)
-    running.streams = running.restarted()
+    running.restart()
     assert running.numbers() == [2]
     with pytest.raises(TrimmedDataAccess):
         running.read(position_us=0)
@@ -250,7 +250,7 @@ def test_a_shard_goes_a_day_after_it_ended(running: RunningStreams) -> None:
     for _ in range(2):
         assert len(running.partition().shards(running.now_us)) == 1
         running.look()
-        running.streams = running.restarted()
+        running.restart()
     assert running.rows() == 2, "the open shard, and how far the records are gone"
 
 

@@ -99,9 +99,8 @@ def test_rows_of_a_stream_that_ended_while_nobody_looked_go(running: RunningStre
         running.loop.turns()
     running.disable()
     running.clock.advance(3 * DAY)
-    running.streams = running.restarted()
+    running.restart()
     assert running.streams.readable(None) == []
-    running.upkeep._streams = running.streams
     running.look()
     running.look()
     assert running.rows() == 0

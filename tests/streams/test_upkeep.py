@@ -82,10 +82,10 @@ def test_it_waits_while_checkpoints_do_not_keep_up() -> None:
     running = RunningStreams(shard_seconds=HOUR)
     running.put("a", 1)
     running.clock.advance(2 * DAY)
-    running.node._pressure.is_high = True
+    running.checkpoints_lag(True)
     running.look()
     assert running.rows() == 1
-    running.node._pressure.is_high = False
+    running.checkpoints_lag(False)
     running.look()
     running.look()
     assert running.rows() == 2, "how far it is trimmed, and a shard"
