@@ -18,8 +18,7 @@ NOT_YET = {
     "dynamoose.mjs": "transactions, time to live",
     "electrodb.mjs": "transactions",
     "onetable.mjs": "transactions",
-    "sdk_expiry.mjs": "streams, time to live",
-    "sdk_streams.mjs": "streams",
+    "sdk_expiry.mjs": "time to live",
     "sdk_transactions.mjs": "transactions",
 }
 
