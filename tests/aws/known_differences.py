@@ -28,6 +28,9 @@ _LOCAL_WORDS = [
         r"Names of key attributes and attributes projected into an index must be .*",
     ),
     (r"Requested resource not found: Stream: .* not found", r"Stream does not exist"),
+    (r"Requested resource not found: Shard does not exist", r"Shard does not exist"),
+    (r"Table already has an enabled stream: .*", r"Table already has an enabled stream"),
+    (r"Table has no stream to disable: .*", r"Table has no stream to disable"),
     # Tables
     (r"Requested resource not found.*", r"Cannot do operations on a non-existent table"),
     (r"Table already exists: .*", r"Cannot create preexisting table"),
