@@ -15,7 +15,7 @@ _SECONDS_MAX = 60.0
 
 
 def eventually(ask: Callable[[], T], is_right: Callable[[T], bool] = bool, *, seconds: float = _SECONDS_MAX) -> T:
-    """The first right answer; the last answer, whatever it is, when the time is up: the test then says what is wrong."""
+    """The first right answer; when the time is up the last one, for the test to say what is wrong with it."""
     end = time.monotonic() + seconds
     answer = ask()
     while not is_right(answer) and time.monotonic() < end:

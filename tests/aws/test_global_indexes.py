@@ -1,6 +1,6 @@
 # Why: a global index is a second way to a table's items, made with the table or later. What is asked of it must be kept
-# to the letter, and what cannot be must be refused before anything is made.
-# (Developer guide, "Global secondary indexes"; API Reference, CreateTable; texts as users of the service have reported.)
+# to the letter, and what cannot be must be refused before anything is made. (Developer guide, "Global secondary
+# indexes"; API Reference, CreateTable; texts as users of the service have reported them.)
 
 from typing import Any
 
