@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from varley.api import constraints
-from varley.api.expressions import BoundKeyCondition, Expressions, check_parameters, old_condition, shape_of
+from varley.api.expressions import (
+    BoundKeyCondition,
+    Expressions,
+    check_key_paths,
+    check_parameters,
+    old_condition,
+    shape_of,
+)
 from varley.api.ranges import COLLECTION_BYTES, RangeRead, after, check_select, check_start_key, needs_items, start_row
 from varley.api.requests import Attributes, Condition, OldStyle, Request, decoder, old_style
 from varley.api.services import Services
@@ -99,6 +106,9 @@ def run(services: Services, call: Call) -> bytes | None:
         passes.check_no_keys(route.keys.names if index is None else index.names)
         if index is not None:
             index.check_filter(passes.names)
+        check_key_paths(passes.nested_names, route)
+    if projection is not None:
+        check_key_paths(projection.nested_names, route)
     reverse = request.scan_index_forward is False
     if start_key is not None:
         start = start_row(route, index, start_key)

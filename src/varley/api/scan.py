@@ -7,7 +7,7 @@ hold every item once.
 from __future__ import annotations
 
 from varley.api import constraints
-from varley.api.expressions import Expressions, check_parameters, old_condition, shape_of
+from varley.api.expressions import Expressions, check_key_paths, check_parameters, old_condition, shape_of
 from varley.api.ranges import RangeRead, after, check_select, check_start_key, needs_items, space_end, start_row
 from varley.api.requests import Attributes, Condition, OldStyle, Request, decoder, old_style
 from varley.api.services import Services
@@ -82,6 +82,10 @@ def run(services: Services, call: Call) -> bytes | None:
     expressions.check_unused()
     route = services.router.route(request.table_name)
     index = None if request.index_name is None else route.index(request.index_name)
+    if passes is not None:
+        check_key_paths(passes.nested_names, route)
+    if projection is not None:
+        check_key_paths(projection.nested_names, route)
     space = ITEM_SPACE if index is None else index.space
     low, high = space, space_end(space)
     if request.segment is not None and request.total_segments is not None:
