@@ -67,10 +67,17 @@ def item(draw: Draw, table: WorldTable) -> Item:
 def filled(draw: Draw, table: WorldTable, low: int, high: int) -> Case:
     """Items to begin with: valid ones."""
     careful = Draw(draw.random, 0.0)
-    return [
-        ("PutItem", {"TableName": table.name, "Item": item(careful, table)})
-        for _ in range(draw.random.randint(low, high))
-    ]
+    items = [item(careful, table) for _ in range(draw.random.randint(low, high))]
+    for index in table.indexes:
+        # Nobody says how rows with equal index keys are ordered.
+        seen: set[str] = set()
+        for each in items:
+            if index.range_name in each:
+                text = str(_plain(each[index.range_name]))
+                if text in seen:
+                    del each[index.range_name]
+                seen.add(text)
+    return [("PutItem", {"TableName": table.name, "Item": each}) for each in items]
 
 
 def table_name(draw: Draw, table: WorldTable) -> str:

@@ -31,6 +31,11 @@ class Difference:
         return (self.operation, "answers", *self.members)
 
     @property
+    def is_one_sided(self) -> bool:
+        """Whether only one of them did what it was asked."""
+        return self.ours.is_refusal != self.theirs.is_refusal
+
+    @property
     def members(self) -> list[str]:
         """What differs in the bodies."""
         return unlike(plain(self.operation, self.ours), plain(self.operation, self.theirs, is_local=True))

@@ -21,6 +21,9 @@ _PARTS = (
 
 def mended(body: Body) -> Iterator[Body]:
     """The request with every choice of its parts mended: taken out, or put in as they should be."""
+    if isinstance(body.get("RequestItems"), dict):
+        yield from _mended_batch(body)
+        return
     table = BY_NAME.get(str(body.get("TableName")))
     for count in range(len(_PARTS)):
         for parts in combinations(_PARTS, count):
@@ -31,6 +34,23 @@ def mended(body: Body) -> Iterator[Body]:
                 if "KeyConditionExpression" in body and "KeyConditionExpression" in names:
                     kept["KeyConditions"] = _collection(table)
             yield kept
+
+
+def _mended_batch(body: Body) -> Iterator[Body]:
+    for name, wanted in body["RequestItems"].items():
+        for part in _smaller(wanted, BY_NAME.get(name)):
+            yield {**body, "RequestItems": {name: part}}
+
+
+def _smaller(wanted: Any, table: WorldTable | None) -> Iterator[Any]:
+    """What is wanted of one table, with parts of it mended."""
+    if isinstance(wanted, list):
+        yield from ([one] for one in wanted)
+        return
+    key = {} if table is None else {"Keys": [_key(table)]}
+    bare = {name: member for name, member in wanted.items() if name in ("Keys", "ConsistentRead")}
+    yield from (wanted, {**wanted, **key}, bare, {**bare, **key})
+    yield from ({**bare, "Keys": [one]} for one in wanted.get("Keys", ()))
 
 
 def _key(table: WorldTable) -> dict[str, Any]:

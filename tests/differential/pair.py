@@ -40,8 +40,8 @@ class Pair:
         try:
             for operation, body in case:
                 found += self._step(operation, body)
-                if not all(map(is_accepted, found)):
-                    return found
+                if not all(map(is_accepted, found)) or any(one.is_one_sided for one in found):
+                    return found    # they are not as each other any more
             for name in sorted(_touched(case)):
                 found += self._step("Scan", {"TableName": name, "ConsistentRead": True})
             return found

@@ -102,13 +102,13 @@ def run(services: Services, call: Call) -> bytes | None:
     route = services.router.route(name)
     index = None if request.index_name is None else route.index(request.index_name)
     low, high = key_condition.bounds(route.keys if index is None else index)
+    if projection is not None:
+        check_key_paths(projection.nested_names, route)
     if passes is not None:
+        check_key_paths(passes.nested_names, route)
         passes.check_no_keys(route.keys.names if index is None else index.names)
         if index is not None:
             index.check_filter(passes.names)
-        check_key_paths(passes.nested_names, route)
-    if projection is not None:
-        check_key_paths(projection.nested_names, route)
     reverse = request.scan_index_forward is False
     if start_key is not None:
         start = start_row(route, index, start_key)

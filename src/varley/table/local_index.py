@@ -183,17 +183,22 @@ class LocalIndexCodec:
                 f"Actual: {next(iter(value))} IndexName: {self.name}"
             )
         if not text:
-            raise ValidationError(
-                "One or more parameter values are not valid. A value specified for a secondary index key is not "
-                f"supported. The AttributeValue for a key attribute cannot contain an empty {self._noun} value. "
-                f"IndexName: {self.name}, IndexKey: {self.range_name}"
-            )
+            raise self._empty(self.range_name)
         size = self._size(text)
         if size > SORT_KEY_BYTES_MAX:
             raise ValidationError(
                 f"{_INVALID}Size limit exceeded for Index Key {self.range_name} Actual Size: {size} bytes "
                 f"Max Size: {SORT_KEY_BYTES_MAX} bytes IndexName: {self.name}"
             )
+
+    def _empty(self, name: str) -> ValidationError:
+        """What is said of an empty value of the key attribute `name` of the index."""
+        noun = "binary" if name == self._keys.hash_name and self._keys.hash_kind == "B" else self._noun
+        return ValidationError(
+            "One or more parameter values are not valid. A value specified for a secondary index key is not "
+            f"supported. The AttributeValue for a key attribute cannot contain an empty {noun} value. "
+            f"IndexName: {self.name}, IndexKey: {name}"
+        )
 
     def check_updated(self, item: Item) -> None:
         """The same for what an update expression has made of an item, in the words that are kept for that."""
@@ -232,6 +237,8 @@ class LocalIndexCodec:
 
         Raises ValidationError, the client's fault, if `hash_value` cannot be a partition key here.
         """
+        if hash_value.get(self._keys.hash_kind) == "":
+            raise self._empty(self._keys.hash_name)
         return self.space + self._keys.item_collection(hash_value)[1:]
 
     def range_bounds(self, key_range: KeyRange) -> tuple[bytes, bytes | None]:
