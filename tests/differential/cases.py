@@ -11,6 +11,8 @@ from random import Random
 from typing import Any
 
 from .draw import Draw, Grammar, Item, Placeholders, Value
+from .statements import batch_execute_statement, execute_statement
+from .tables import tables
 from .talk import Body
 from .world import INDEXED, PLAIN, SORTED, TABLES, LocalIndex, WorldTable
 
@@ -401,5 +403,8 @@ KINDS: dict[str, tuple[int, Callable[[Draw], Case]]] = {
     "scan": (4, scan),
     "batch_get": (2, batch_get_item),
     "batch_write": (2, batch_write_item),
+    "statement": (3, execute_statement),
+    "batch_statement": (1, batch_execute_statement),
+    "tables": (2, tables),
 }
 __all__ = ["INDEXED", "KINDS", "PLAIN", "Case", "Step", "case_of"]

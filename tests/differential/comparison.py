@@ -38,7 +38,7 @@ class Difference:
     @property
     def members(self) -> list[str]:
         """What differs in the bodies."""
-        return unlike(plain(self.operation, self.ours), plain(self.operation, self.theirs, is_local=True))
+        return unlike(plain(self.operation, self.body, self.ours), plain(self.operation, self.body, self.theirs, is_local=True))
 
     def __str__(self) -> str:
         return f"{self.operation} {self.body}\n    Varley          {_shown(self.ours)}\n    DynamoDB Local  {_shown(self.theirs)}"
@@ -59,7 +59,7 @@ def outline(answer: Answer) -> str:
 def difference(operation: str, body: Body, ours: Answer, theirs: Answer) -> Difference | None:
     if ours.status != theirs.status or (ours.code, ours.message) != (theirs.code, theirs.message):
         return Difference(operation, body, ours, theirs)
-    if plain(operation, ours) != plain(operation, theirs, is_local=True):
+    if plain(operation, body, ours) != plain(operation, body, theirs, is_local=True):
         return Difference(operation, body, ours, theirs)
     return None
 
@@ -68,10 +68,13 @@ _ABSENT = object()
 _NOT_COMPARED = {"message", "Message", "__type"}    # of refusals: compared by themselves
 
 
-def plain(operation: str, answer: Answer, *, is_local: bool = False) -> Any:
+def plain(operation: str, request: Body, answer: Answer, *, is_local: bool = False) -> Any:
     """What is compared of a body; `is_local` if DynamoDB Local gave it, which does not normalise every number."""
     body = {name: value for name, value in answer.body.items() if name not in _NOT_COMPARED}
-    if operation == "Scan" and "LastEvaluatedKey" not in body and "Items" in body:
+    if is_local:
+        body = _with_plain_numbers(body)
+    is_scan = operation == "Scan" or (operation == "ExecuteStatement" and " = " not in request.get("Statement", ""))
+    if is_scan and "LastEvaluatedKey" not in body and "Items" in body:
         body["Items"] = sorted(body["Items"], key=_text)
     if operation == "BatchGetItem":
         body["Responses"] = {
@@ -79,7 +82,33 @@ def plain(operation: str, answer: Answer, *, is_local: bool = False) -> Any:
         }
     if isinstance(body.get("ConsumedCapacity"), list):
         body["ConsumedCapacity"] = sorted(body["ConsumedCapacity"], key=lambda each: str(each["TableName"]))
-    return _normal(_with_plain_numbers(body) if is_local else body)
+    # What changes a table answers with it on its way, which takes no time at one of the two: DescribeTable tells.
+    body.pop("TableDescription", None)
+    if isinstance(body.get("Table"), dict):
+        body["Table"] = _description(body["Table"])
+    return _normal(body)
+
+
+def _description(table: Body) -> Body:
+    """A table's description without times, identifiers, and what only one of the two knows."""
+    kept = {name: member for name, member in table.items() if name not in _OF_ITS_OWN}
+    for kind in ("LocalSecondaryIndexes", "GlobalSecondaryIndexes"):
+        if kind in kept:
+            kept[kind] = sorted((_description(index) for index in kept[kind]), key=lambda index: str(index["IndexName"]))
+    for name, member in kept.items():
+        if name == "ProvisionedThroughput":
+            kept[name] = {unit: count for unit, count in member.items() if not unit.endswith("DateTime")}
+        if name == "BillingModeSummary":
+            kept[name] = {"BillingMode": member["BillingMode"]}
+        if name == "AttributeDefinitions":
+            kept[name] = sorted(member, key=lambda each: str(each["AttributeName"]))
+    return kept
+
+
+_OF_ITS_OWN = frozenset(
+    ("TableId", "TableArn", "IndexArn", "CreationDateTime", "TableStatus", "IndexStatus", "Backfilling",
+     "LatestStreamLabel", "LatestStreamArn", "WarmThroughput")
+)  # fmt: skip
 
 
 def _with_plain_numbers(value: Any) -> Any:
