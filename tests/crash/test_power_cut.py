@@ -122,7 +122,7 @@ class HeardLoop(SteppedLoop):
 
     def call_soon_threadsafe(self, callback: Any, *args: Any, context: Any = None) -> Any:
         handle = super().call_soon_threadsafe(callback, *args, context=context)
-        if callback.__name__ in ("_finish_checkpoint", "_retry_checkpoint"):
+        if callback.__qualname__ in ("Checkpoints._finish", "Checkpoints._retry"):
             self.heard.release()
         return handle
 
