@@ -376,15 +376,12 @@ class Server:
             yield Reading("varley_table_bytes", size_bytes, (table.name, ""))
             yield Reading("varley_provisioned_read_units", table.provisioned.read_units, (table.name, ""))
             yield Reading("varley_provisioned_write_units", table.provisioned.write_units, (table.name, ""))
-            for name, (rows, row_bytes) in self._router.index_statistics(table.name).items():
-                yield Reading("varley_table_items", rows, (table.name, name))
-                yield Reading("varley_table_bytes", row_bytes, (table.name, name))
-        for index in self._indexes.readings():
-            labels = (index.table, index.name)
-            yield Reading("varley_index_undelivered_changes", index.changes, labels)
-            yield Reading("varley_index_undelivered_bytes", index.bytes, labels)
-            if index.backfill_ratio is not None:
-                yield Reading("varley_index_backfill_ratio", index.backfill_ratio, labels)
+        for each in self._indexes.readings():
+            labels = (each.table, each.name)
+            yield Reading("varley_index_undelivered_changes", each.changes, labels)
+            yield Reading("varley_index_undelivered_bytes", each.bytes, labels)
+            if each.backfill_ratio is not None:
+                yield Reading("varley_index_backfill_ratio", each.backfill_ratio, labels)
 
     def _handle(self, call: Call) -> bytes | None:
         return operations.run(self._services, call)
