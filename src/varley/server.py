@@ -43,6 +43,7 @@ from varley.router.routes import Router
 from varley.settings import ClusterSettings, NodeSettings
 from varley.storage.data_folder import DataFolder
 from varley.storage.disk import ReadOnlyDisk, RealDisk
+from varley.storage.inventory import Inventory
 from varley.storage.log_reader import LogEntry, LogReader
 from varley.storage.log_writer import LogWriter
 from varley.storage.memory_log import MemoryLog
@@ -112,7 +113,9 @@ class Server:
         self._store = store
         self._catalog = Catalog(store)
         await self._catalog.load()
-        engines = NoFolder() if folder is None else TreeFolder(folder.trees, is_read_only=is_read_only)
+        engines: TreeFolder | NoFolder = NoFolder()
+        if folder is not None:
+            engines = TreeFolder(folder.trees, Inventory.read(folder.path), is_read_only=is_read_only)
         self._node = Node(
             loop,
             self._clock,
@@ -180,7 +183,8 @@ class Server:
             for group in strays:    # its table was deleted, and the server killed before the tree was removed
                 logger.info("removing the tree of group %d, whose table was deleted", group)
                 engines.remove(group)
-        reader = LogReader(disk, folder.log)
+        inventory = engines.inventory
+        reader = LogReader(disk, folder.log, newest_segment=inventory.newest_segment)
         recovered = recover(
             engines,
             groups,
@@ -207,7 +211,16 @@ class Server:
             new_salt=functools.partial(random.SystemRandom().getrandbits, 64),
             on_durable=self._node.log_is_durable,
             on_failure=self._node.log_has_failed,
+            on_first_segment=lambda segment: inventory.add(newest_segment=segment),
         )
+        inventory.keep_only(groups)
+        try:
+            inventory.add(
+                trees=[group for group, tree in recovered.trees.items() if tree.checkpointed_slot > 0],
+                newest_segment=reader.end.segment - 1,
+            )
+        except WorldError as error:    # a full disk can still be read
+            logger.warning("that trees and log are there is not remembered: %s", error)
         return recovered.trees
 
     async def _open_ports(self) -> None:
@@ -361,9 +374,6 @@ class Server:
             items, size_bytes = self._router.statistics(table.name)
             yield Reading("varley_table_items", items, (table.name, ""))
             yield Reading("varley_table_bytes", size_bytes, (table.name, ""))
-            for index, (rows, index_bytes) in self._router.index_statistics(table.name).items():
-                yield Reading("varley_table_items", rows, (table.name, index))
-                yield Reading("varley_table_bytes", index_bytes, (table.name, index))
             yield Reading("varley_provisioned_read_units", table.provisioned.read_units, (table.name, ""))
             yield Reading("varley_provisioned_write_units", table.provisioned.write_units, (table.name, ""))
             for name, (rows, row_bytes) in self._router.index_statistics(table.name).items():

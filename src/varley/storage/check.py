@@ -14,7 +14,7 @@ The rules, and what finds a breach:
              between the tree and the log there is no hole, and the log does not end before the tree
     indexes  every row that follows from an item is there and is right, and none is there that follows from nothing,
              in its own group (local indexes) or in those of a global index
-    folder   nothing is in it that is not Varley's
+    folder   nothing is in it that is not Varley's, and of what inventory.json remembers nothing is missing
 
 A row's key must also be that of its item, and only the table's definition can tell that, and what follows from an item:
 whoever has definitions passes two callables per group, and one for each global index. What follows is compared in the
@@ -36,7 +36,7 @@ import lmdb
 import msgspec
 from google_crc32c import value as _crc32c
 
-from varley.errors import ApiError, Damaged
+from varley.errors import ApiError, Damaged, WorldError
 from varley.item import stored
 from varley.item.key_bytes import (
     DERIVED_SPACES,
@@ -51,6 +51,7 @@ from varley.item.value import check_item
 from varley.limits import INDEX_KEY_PARTS_MAX, SORT_KEY_BYTES_MAX
 from varley.storage import long_keys
 from varley.storage.disk import RealDisk
+from varley.storage.inventory import INVENTORY_FILE, NEW_INVENTORY_FILE, Inventory
 from varley.storage.lmdb_engine import (
     CRC_BYTES,
     DATA_FILE,
@@ -75,7 +76,9 @@ LOG: Final = "log"
 TREES: Final = "trees"
 
 _IDENTITY: Final = "identity.json"
-_TOP: Final = frozenset((_IDENTITY, "identity.json.new", "lock", LOG, TREES, "metadata"))
+_TOP: Final = frozenset(
+    (_IDENTITY, "identity.json.new", INVENTORY_FILE, NEW_INVENTORY_FILE, "lock", LOG, TREES, "metadata")
+)
 _KEY_BYTES_MIN: Final = len(ITEM_SPACE) + PARTITION_HASH_BYTES
 # By space: how long row keys are. An index's key is twice as long as the client's, and 2 bytes, if it is all zeros.
 # Rows of a global index are items of its groups; which groups those are is not known here.
@@ -173,6 +176,7 @@ class _Walk:
     ) -> None:
         self.findings: list[Finding] = []
         self._data_dir = data_dir
+        self._inventory = Inventory(data_dir)    # nothing is known, until `folder`
         self._progress = progress
         self._schemas = schemas
         self._followers = followers
@@ -205,6 +209,10 @@ class _Walk:
                 self._find(name, "not a file of Varley's")
         if _IDENTITY not in names:
             self._find(_IDENTITY, "the file that says what this folder is is missing")
+        try:
+            self._inventory = Inventory.read(self._data_dir)
+        except WorldError as error:
+            self._find(INVENTORY_FILE, error.problem)
 
     # The log
 
@@ -213,9 +221,12 @@ class _Walk:
         for name in names:
             if segment_of_name(name) is None:
                 self._find(os.path.join(LOG, name), "not a file of Varley's")
-        if not names:
+        newest = self._inventory.newest_segment
+        if not names and (not newest or not os.path.isdir(os.path.join(self._data_dir, LOG))):
             return
-        reader = LogReader(RealDisk(), os.path.join(self._data_dir, LOG), on_damage=self._log_damage)
+        reader = LogReader(
+            RealDisk(), os.path.join(self._data_dir, LOG), newest_segment=newest, on_damage=self._log_damage
+        )
         try:
             for number, entry in enumerate(reader):
                 if number % _STEPS_PER_PROGRESS == 0:
@@ -276,6 +287,10 @@ class _Walk:
             else:
                 self._tree(path, folder.folder_of(group), group)
         checked = {_group_of_name(name) for name in self._names(TREES)}
+        for group in sorted(self._inventory.trees.intersection(groups or ())):
+            if not _bytes_of(os.path.join(folder.folder_of(group), DATA_FILE)):
+                path = os.path.relpath(folder.folder_of(group), self._data_dir)
+                self._find(path, "the tree is missing, or empty: it has had a checkpoint", group=group)
         for group, span in self._spans.items():
             if group not in checked and (groups is None or group in groups):
                 self._log_meets_tree(group, span, 0)
