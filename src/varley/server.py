@@ -17,6 +17,7 @@ import logging
 import random
 import signal
 import ssl
+import uuid
 from collections.abc import Coroutine, Iterator
 from typing import Any
 
@@ -47,6 +48,8 @@ from varley.storage.recovery import recover
 from varley.storage.refusing_log import RefusingLog
 from varley.storage.tree import Tree
 from varley.storage.tree_folder import NoFolder, TreeFolder
+from varley.transactions.record import ledger_table
+from varley.transactions.transactions import Transactions
 
 logger = logging.getLogger("varley.server")
 
@@ -69,6 +72,8 @@ class Server:
         self._log: LogWriter | MemoryLog | RefusingLog
         self._catalog: Catalog
         self._router: Router
+        self._transactions: Transactions
+        self._random = random.Random(random.SystemRandom().getrandbits(128))    # ids of tables and transactions
         self._services: Services
         self._door: FrontDoor | None = None    # not None once the storage is open
         self._admin: AdminPort | None = None
@@ -115,6 +120,7 @@ class Server:
             on_fatal=self._fail,
         )
         self._router = Router(self._node)
+        self._transactions = Transactions(loop, self._clock, self._random, self._router)
         if folder is None:
             self._log = MemoryLog(on_durable=self._node.log_is_durable)
             trees: dict[int, Tree] = {}
@@ -124,15 +130,28 @@ class Server:
         for described in self._catalog:
             partitions = [self._node.open_group(each.group, trees.pop(each.group)) for each in described.partitions]
             self._router.add(described, partitions)
+        if self._catalog.ledger is not None:
+            [group] = self._catalog.ledger.groups
+            self._transactions.open_ledger(self._node.open_group(group, trees.pop(group)))
         assert not trees
         self._node.start(self._log, is_read_only=is_read_only)
         self._does_node_run = True
+        if not is_read_only:
+            await self._start_transactions()
         if is_read_only:
             logger.warning("%s is read-only: reads are answered, writes are refused", settings.data_dir)
 
+    async def _start_transactions(self) -> None:
+        if self._catalog.ledger is None:
+            async with self._catalog.changes:
+                table = ledger_table(str(uuid.UUID(int=self._random.getrandbits(128), version=4)), self._clock.time())
+                [group] = (await self._catalog.create_ledger(table)).groups
+            self._transactions.open_ledger(self._node.create_group(group))
+        self._transactions.start()
+
     def _recover(self, folder: DataFolder, engines: TreeFolder) -> dict[int, Tree]:
         """Open trees and log; on a disk thread."""
-        groups = [each.group for described in self._catalog for each in described.partitions]
+        groups = [group for described in self._catalog.with_ledger() for group in described.groups]
         disk = ReadOnlyDisk() if folder.is_read_only else RealDisk()
         strays = sorted(set(engines.groups()).difference(groups))
         if strays and strays[-1] > self._catalog.groups_given:
@@ -174,9 +193,10 @@ class Server:
             settings=settings,
             cluster=self._cluster,
             clock=self._clock,
-            random=random.Random(random.SystemRandom().getrandbits(128)),
+            random=self._random,
             catalog=self._catalog,
             router=self._router,
+            transactions=self._transactions,
             spawn=self._spawn,
         )
         self._door = FrontDoor(
@@ -239,6 +259,7 @@ class Server:
             for described in list(self._catalog):
                 await self._catalog.delete(described.table.name)
                 await self._router.close_partitions(described)
+            await self._transactions.forget()
 
     def _begin_to_stop(self) -> None:
         if not self._is_stopping:
@@ -260,6 +281,7 @@ class Server:
             if self._tasks_of_calls:
                 await asyncio.wait(self._tasks_of_calls)
             if reason is None:
+                await self._transactions.stop()
                 self._does_node_run = False
                 await self._node.stop()
             await self._close()
@@ -278,6 +300,7 @@ class Server:
         if self._admin is not None:
             await self._admin.stop()
         if self._does_node_run:
+            self._transactions.halt()
             self._does_node_run = False
             await self._node.halt()
         if self._store is not None:

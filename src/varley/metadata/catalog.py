@@ -3,6 +3,7 @@
     table/Music                 definition of the table "Music"                   table.schema
     partitions/<table's id>     which group owns which part of its keyspace       table.partition_map
     partitions/<index's id>     the same of a global index, which has partitions of its own
+    table/varley:transactions   the ledger of transactions: kept as a table is, and not one that clients have
     groups                      the last replica group id that was given out
 
 A request never waits for metadata: it reads the view, which is loaded at start and replaced, entry by
@@ -40,6 +41,7 @@ from varley.table import partition_map, schema
 from varley.table.partition_map import PartitionMap
 from varley.table.schema import Table
 from varley.table.stored_format import Stored, UnknownFormat, stored_decoder
+from varley.table.table_name import LEDGER_NAME
 
 _TABLES: Final = "table/"
 _PARTITIONS: Final = "partitions/"
@@ -78,6 +80,7 @@ class Catalog:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._tables: dict[str, Described] = {}
+        self.ledger: Described | None = None    # of transactions: not one of the tables, see create_ledger
         self.groups_given = 0    # as of `load`: no replica group has a higher id than this
         self.changes = asyncio.Lock()    # held by whoever changes tables; readers of the view need not
 
@@ -107,6 +110,7 @@ class Catalog:
             )  # fmt: skip
         for key in maps:
             raise _damaged(key, "there is no table for it")
+        self.ledger = self._tables.pop(LEDGER_NAME, None)
 
     def get(self, name: str) -> Described | None:
         return self._tables.get(name)
@@ -116,6 +120,10 @@ class Catalog:
 
     def __iter__(self) -> Iterator[Described]:
         return iter(self._tables.values())
+
+    def with_ledger(self) -> list[Described]:
+        """All tables, and the ledger if there is one: everything that has partitions."""
+        return [*self._tables.values(), *([] if self.ledger is None else [self.ledger])]
 
     def names(self) -> list[str]:
         """In the order in which tables are listed: that of their names' bytes."""
@@ -154,6 +162,17 @@ class Catalog:
         described = Described(table, new_map, version, version, index_maps, dict.fromkeys(index_maps, version))
         self._tables[table.name] = described
         return described
+
+    async def create_ledger(self, table: Table) -> Described:
+        """Add the ledger of transactions, which has none yet: `table`, which is named LEDGER_NAME.
+
+        No client can name it, and it is not among the tables: neither listed nor counted nor deleted.
+        The caller holds `changes`. Raises what Store raises.
+        """
+        assert self.ledger is None and table.name == LEDGER_NAME
+        await self.create(table, partitions=1)
+        self.ledger = self._tables.pop(LEDGER_NAME)
+        return self.ledger
 
     async def change(
         self, name: str, new: Callable[[Table], Table], *, index_partitions: Mapping[str, int] | None = None

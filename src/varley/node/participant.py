@@ -187,7 +187,7 @@ class Participant:
             return replica.newest_row(key) if row is None else row[2]
 
         for number, (key, follow) in enumerate(prepared, start=1):
-            made = markers.pop(key)
+            made = markers[key]
             if made.kind == marker.CHECK:
                 self.checked_us = max(self.checked_us, name.timestamp_us)
             else:
@@ -198,6 +198,8 @@ class Participant:
                 if made.value is None:
                     self.gone_us = last_us
             rows[marker_key(key)] = (DELETE, marker_key(key), None, DERIVED)
+        for key, _ in prepared:
+            del markers[key]
         replica.propose(last_us, list(rows.values()), waiter, b"")
         return True
 
