@@ -41,7 +41,7 @@ class Drive:
         now_us: Callable[[], int],
         then: Callable[[State | BaseException], None],
     ) -> None:
-        """`record`: of the transaction, in whatever state.
+        """`record`: of the transaction; its state does not matter.
 
         `then` is called once: with COMMITTED or CANCELLED when that is so everywhere, or with why nobody can know yet;
         then somebody has to finish it later.
@@ -65,8 +65,7 @@ class Drive:
             for partition in effects.prepare:
                 self._prepare(partition)
             if effects.record is not None:
-                over_us = self._now_us() if effects.record.is_over else 0
-                self._ledger.ask(self._record._replace(state=effects.record, over_us=over_us), self._recorded)
+                self._ledger.ask(self._record_of(effects.record), self._recorded)
             for partition in effects.commit:
                 self._commit(partition)
             for partition in effects.cancel:
@@ -75,6 +74,10 @@ class Drive:
             self._leave(error)
         if effects.outcome is not None and not self._is_left:
             self._then(effects.outcome)
+
+    def _record_of(self, state: State) -> Record:
+        name, _, request, rows, _ = self._record
+        return Record(name, state, request, (), self._now_us()) if state.is_over else Record(name, state, request, rows)
 
     def _prepare(self, partition: Partition) -> None:
         part = self._parts[partition]
@@ -109,7 +112,7 @@ class Drive:
 
     def _recorded(self, held: State | BaseException) -> None:
         if isinstance(held, BaseException):
-            if not self._coordinator.state.is_over:
+            if not self._coordinator.is_over:
                 self._leave(held)
             # Otherwise all is done, and whoever asks again finds that out: only the ledger does not know it yet.
         elif not self._is_left:

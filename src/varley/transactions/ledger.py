@@ -43,11 +43,13 @@ class Ledger:
 
     def __init__(self, partition: Partition) -> None:
         self.partition = partition
+        # By id, of the transactions that are being committed: the record's bytes, and what they say. So that it need
+        # not be decoded when it is over; whether these are still the bytes of the row is looked at.
+        self._decided: dict[bytes, tuple[bytes, Record]] = {}
 
     def find(self, transaction: bytes) -> Record | None:
         """The newest record of this id, decided or not."""
-        value = self.partition.newest(record.record_key(transaction))
-        return None if value is None else record.unpack(value)
+        return self._unpacked(transaction, self.partition.newest(record.record_key(transaction)))
 
     def ask(self, wanted: Record, then: Then) -> None:
         """Record `wanted` if it may follow what is there; `then` hears what is held afterwards, once that is decided.
@@ -55,9 +57,10 @@ class Ledger:
         Not refused while the node is under pressure: what was begun has to end.
         """
         partition = self.partition
-        key = record.record_key(wanted.name.id)
+        transaction = wanted.name.id
+        key = record.record_key(transaction)
         old = partition.newest(key)
-        found = None if old is None else record.unpack(old)
+        found = self._unpacked(transaction, old)
         held = record.holds_after(found, wanted)
         # Another transaction with the same token is there only if ours was over, and not done, before.
         state = held.state if held is not None and held.name == wanted.name else State.CANCELLED
@@ -73,11 +76,21 @@ class Ledger:
                 observed.hold(settled)
             return
         timestamp_us = partition.next_timestamp()
-        size = ABSENT if old is None else stored.item_size(old)
-        rows: list[Row] = [(PUT, key, record.pack(wanted, timestamp_us), size)]
+        value = record.pack(wanted, timestamp_us)
+        rows: list[Row] = [(PUT, key, value, ABSENT if old is None else stored.item_size(old))]
         if found is None or found.name != wanted.name:
-            rows.append((PUT, record.purge_key(wanted.due, wanted.name.id), _EMPTY, DERIVED))
+            rows.append((PUT, record.purge_key(wanted.due, transaction), _EMPTY, DERIVED))
+        if wanted.state.is_over:
+            self._decided.pop(transaction, None)
+        else:
+            self._decided[transaction] = (value, wanted)
         partition.propose(rows, timestamp_us, Told(settled))
+
+    def _unpacked(self, transaction: bytes, value: bytes | None) -> Record | None:
+        if value is None:
+            return None
+        known = self._decided.get(transaction)
+        return known[1] if known is not None and known[0] is value else record.unpack(value)
 
     def purge(self, now: float, waiter: Waiter) -> Purged:
         """Look at records that are due (`now`: epoch seconds), some of them, and remove those that can go."""

@@ -5,9 +5,10 @@ repeated request finds what became of the first. The item:
 
     {"id":{"B":"KioqKioqKioqKioqKioqKg=="},     the id
      "time":{"N":"1735689600000000"},           the transaction's timestamp, in microseconds since the epoch
-     "state":{"S":"COMMITTING"},                see coordinator.py
      "request":{"B":"…"},                       BLAKE2b-128 of what was asked, to know the same request again
-     "rows":{"L":[{"S":"Music"},{"B":"…"},…]},  table, row key, table, row key, …: the items
+     "rows":{"L":[{"S":"Music"},{"B":"…"},…]},  table, row key, table, row key, …: the items, until it is over; then
+                                                the first, if all were in one partition
+     "state":{"S":"COMMITTED"},                 see coordinator.py
      "over":{"N":"1735689600012345"}}           when it was over; not before it is
 
 A token may be used again after `KEPT_SECONDS`, or once a first attempt was cancelled. Then the id is the same and the
@@ -24,21 +25,20 @@ from __future__ import annotations
 
 from binascii import a2b_base64, b2a_base64
 from hashlib import blake2b
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
-from varley.item import stored
+from varley.item import number, stored
 from varley.item.key_bytes import ITEM_SPACE, PURGE_SPACE, partition_hash
 from varley.item.marker import ID_BYTES, Name
-from varley.item.size import item_size
+from varley.item.size import DOCUMENT_BYTES, ELEMENT_BYTES
 from varley.table.schema import FORMAT_VERSION, ON_DEMAND_WARM, AttributeDefinition, KeySchema, Table
 from varley.table.table_name import LEDGER_NAME
 from varley.transactions.coordinator import FOLLOWS, State
 
 KEPT_SECONDS: Final = 600       # [API]
 
-_encode = msgspec.json.encode
 _decode = msgspec.json.decode
 
 
@@ -92,20 +92,30 @@ def parse_purge_key(key: bytes) -> tuple[int, bytes]:
 
 
 def pack(record: Record, timestamp_us: int) -> bytes:
-    """The stored value of a record that is written now."""
-    rows: list[dict[str, str]] = []
-    for table, key in record.rows:
-        rows += ({"S": table}, {"B": _text(key)})
-    item: dict[str, dict[str, Any]] = {
-        "id": {"B": _text(record.name.id)},
-        "time": {"N": str(record.name.timestamp_us)},
-        "state": {"S": record.state.value},
-        "request": {"B": _text(record.request)},
-        "rows": {"L": rows},
-    }
-    if record.over_us:
-        item["over"] = {"N": str(record.over_us)}
-    return stored.pack(_encode(item), item_size(item), timestamp_us)
+    """The stored value of a record that is written now.
+
+    Written out, and not encoded from a dict that was measured: each transaction does this, and it takes a fifth.
+    """
+    name, state, request, rows, over_us = record
+    time = str(name.timestamp_us)
+    size = _SIZE + number.size(time) + len(state.value)
+    row_texts = []
+    for table, key in rows:
+        row_texts.append(f'{{"S":"{table}"}},{{"B":"{_text(key)}"}}')
+        size += 2 * ELEMENT_BYTES + len(table) + len(key)
+    over = ""
+    if over_us:
+        over = f',"over":{{"N":"{over_us}"}}'
+        size += len("over") + number.size(str(over_us))
+    text = (
+        f'{{"id":{{"B":"{_text(name.id)}"}},"time":{{"N":"{time}"}},"request":{{"B":"{_text(request)}"}},'
+        f'"rows":{{"L":[{",".join(row_texts)}]}},"state":{{"S":"{state.value}"}}{over}}}'
+    )
+    return stored.pack(text.encode(), size, timestamp_us)
+
+
+# Of what every record has, but for the time and the state.
+_SIZE: Final = len("idtimerequestrowsstate") + 2 * ID_BYTES + DOCUMENT_BYTES
 
 
 def unpack(value: bytes) -> Record:
@@ -122,8 +132,10 @@ def unpack(value: bytes) -> Record:
 
 def pack_token(name: Name, request: bytes) -> bytes:
     """The stored value of a row that says that a transaction of one partition was done; see node/participant.py."""
-    item = {"time": {"N": str(name.timestamp_us)}, "request": {"B": _text(request)}}
-    return stored.pack(_encode(item), item_size(item), name.timestamp_us)
+    time = str(name.timestamp_us)
+    text = f'{{"time":{{"N":"{time}"}},"request":{{"B":"{_text(request)}"}}}}'
+    size = len("timerequest") + number.size(time) + ID_BYTES
+    return stored.pack(text.encode(), size, name.timestamp_us)
 
 
 def unpack_token(value: bytes) -> tuple[int, bytes]:

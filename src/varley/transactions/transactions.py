@@ -2,8 +2,8 @@
 
     write    all items in one partition     evaluated together and logged as one entry; beside it the ledger gets its
                                             record, which a repeat of the request is answered from
-             in several                     (ledger: PREPARING | prepares), ledger: COMMITTING, commits: three group
-                                            commits until the client is answered; ledger: COMMITTED needs no waiting
+             in several                     prepares; ledger: COMMITTING; commits: three group commits until the client
+                                            is answered; ledger: COMMITTED, which nobody waits for
     read     two rounds, nothing is logged
 
 Before anything of a transaction is written, every partition evaluates its part, since all are on this node: so a
@@ -187,7 +187,7 @@ class Transactions:
                 partition: Part(actions[own[0]].route, [actions[number].key for number in own], evaluations[partition])
                 for partition, own in numbers.items()
             }
-            self._begin(Record(name, State.PREPARING, request, rows), parts, waiter, answer)
+            self._begin(Record(name, State.COMMITTING, request, rows), parts, waiter, answer)
             return None
         [(partition, evaluation)] = evaluations.items()
         if token is not None:
@@ -335,7 +335,7 @@ class Transactions:
             if isinstance(outcome, BaseException):
                 self._left.add(name)
 
-        begun = found or Record(name, State.PREPARING, bytes(ID_BYTES), tuple(items))
+        begun = found or Record(name, State.CANCELLED, bytes(ID_BYTES), tuple(items))
         parts = {partition: Part(routes[partition], own, None) for partition, own in keys.items()}
         Drive(self._ledger, begun, parts, self._now_us, then).resume(state)
 
