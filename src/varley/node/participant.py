@@ -63,19 +63,19 @@ class Action(Protocol):
         ...
 
 
-class Evaluation(NamedTuple):
+class Evaluation:
     """What the actions on one partition come to, as of this moment. Good until something else happens there."""
 
-    actions: Sequence[Action]
-    news: list[bytes | None]            # by action: what its item becomes
-    refusals: list[ApiError | None]     # by action: why it cannot be
-    rows: dict[bytes, Row]              # what the partition's rows become if all is done at once
-    last_us: int                        # the latest timestamp in those
-    observed: list[Proposal]            # undecided slots that this rests on
+    __slots__ = ("actions", "is_refused", "last_us", "news", "observed", "refusals", "rows")
 
-    @property
-    def is_refused(self) -> bool:
-        return any(self.refusals)
+    def __init__(self, actions: Sequence[Action], last_us: int) -> None:
+        self.actions = actions
+        self.last_us = last_us                      # the latest timestamp in `rows`
+        self.news: list[bytes | None] = []          # by action: what its item becomes
+        self.refusals: list[ApiError | None] = []   # by action: why it cannot be
+        self.is_refused = False                     # some action is
+        self.rows: dict[bytes, Row] = {}            # what the partition's rows become if all is done at once
+        self.observed: list[Proposal] = []          # undecided slots that this rests on
 
 
 class Version(NamedTuple):
@@ -119,7 +119,7 @@ class Participant:
         """What `actions` come to, each on an item of its own, in a transaction of this time."""
         replica = self._replica
         speculative = replica.speculative
-        evaluation = Evaluation(actions, [], [], {}, timestamp_us + len(actions) - 1, [])
+        evaluation = Evaluation(actions, timestamp_us + len(actions) - 1)
         rows = evaluation.rows
 
         def newest(key: bytes) -> bytes | None:
@@ -142,6 +142,7 @@ class Participant:
                     _add(rows, key, old, new, derived)
             except ApiError as error:
                 refusal = error
+                evaluation.is_refused = True
                 if isinstance(error, ItemCollectionSizeLimitExceeded) and replica.newest is not None:
                     evaluation.observed.append(replica.newest)    # it is about other rows too
             evaluation.news.append(new)

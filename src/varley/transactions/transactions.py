@@ -479,7 +479,10 @@ def _refusal(
     numbers: Numbers, evaluations: Mapping[Partition, Evaluation], count: int
 ) -> TransactionCanceled | None:
     """Why the transaction cannot be, with a reason for each of its `count` actions; None: it can."""
-    if not any(evaluation.is_refused for evaluation in evaluations.values()):
+    for evaluation in evaluations.values():
+        if evaluation.is_refused:
+            break
+    else:
         return None
     refusals: list[ApiError | None] = [None] * count
     for partition, own in numbers.items():
