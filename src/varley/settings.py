@@ -79,6 +79,15 @@ class NodeSettings:
         None, "Let the admin port move the clock. By default only a server on loopback does."
     )
 
+    # Global indexes
+    index_delay_seconds: float = _setting(
+        0.0, "Time for which global indexes do not show a change, to see what eventually consistent reads may miss.",
+        low=0,
+    )
+    index_backlog_bytes: int = _setting(
+        64 * 1024**2, "Changes that one global index may be behind; writes that add to more are throttled.", low=4096
+    )
+
     # Log and checkpoints
     segment_bytes: int = _setting(64 * 1024**2, "Size of one log file.", low=64 * 1024, high=4 * 1024**3)
     checkpoint_overlay_bytes: int = _setting(

@@ -166,8 +166,12 @@ _LOCAL_WORDS = [
         r".*A value provided cannot be converted into a number.*",
     ),
     (
-        r"Attempting to store more than 38 significant digits in a Number",
-        r"DynamoDB only supports precision up to 38 digits",
+        r"(.*)Attempting to store more than 38 significant digits in a Number(.*)",
+        r".*DynamoDB only supports precision up to 38 digits.*",
+    ),
+    (
+        r"One or more parameter values were invalid: (ADD action|DELETE action with value) is not supported for the type .*",
+        r"One or more parameter values were invalid: (ADD action|DELETE action with value) is not supported for the type .*",
     ),
     (r"Query condition missed key schema element: .*", r"Query condition missed key schema element"),
     # One text for an unknown ReturnConsumedCapacity in every operation, whatever it is about

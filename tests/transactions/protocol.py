@@ -75,7 +75,7 @@ class SureCoordinator(Coordinator[int]):
 
 @dataclass
 class World:
-    """`messages` are on their way: calling one delivers it. Whoever runs the world decides which, when and how often."""
+    """`messages` are on their way: calling one delivers it. Whoever runs the world decides which, and how often."""
 
     refusing: list[bool]
     make: Callable[[range], Coordinator[int]] = Coordinator

@@ -69,7 +69,7 @@ class _Terms(Terms):
         body = b'{"Items":[' + attributes + b"]"
         if self.capacity_mode is not None:
             units = write_units(0 if old is None else item_size(old), 0 if new is None else item_size(new))
-            body += member(self.route.name, units, self.capacity_mode, index_units)
+            body += member(self.route.name, units, self.capacity_mode, index_units, self.route.global_names)
         return body + b"}"
 
 
@@ -96,7 +96,7 @@ def run(services: Services, call: Call) -> bytes | None:
             ),
         )
         return route.partition_of(write.key).write(write, call)
-    selection = read_of(statement, values, route)
+    selection = read_of(statement, values, route, consistent=bool(request.consistent_read))
     place = Place(0, None)
     if request.next_token is not None:
         place = next_token.read(request.next_token, text, parameters)

@@ -173,7 +173,7 @@ def _read(
     for each, route in zip(wanted, routes, strict=True):
         assert isinstance(each.statement, partiql.Read)
         try:
-            selection = read_of(each.statement, each.values, route)
+            selection = read_of(each.statement, each.values, route, consistent=True)
         except ValidationError as refusal:
             refusals.refuse(each.number, refusal)
             continue

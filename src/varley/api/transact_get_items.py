@@ -10,11 +10,12 @@ import msgspec
 from varley.api import constraints
 from varley.api.constraints import DATA_TABLE_NAME, NOT_NULL, Each, Length, Members, OneOf
 from varley.api.expressions import Shape
-from varley.api.item_projection import projection_expressions, projection_of
+from varley.api.item_projection import projection_expressions, projection_of, shape_for
 from varley.api.requests import Attributes, Request, Structure, decoder
 from varley.api.services import Services
 from varley.api.transactions import Refusals, read_costs
 from varley.errors import ValidationError
+from varley.expression.projection import Projection
 from varley.http.call import Call
 from varley.item.stored import HEADER_BYTES, item_size
 from varley.item.value import Item, check_item
@@ -61,8 +62,9 @@ def run(services: Services, call: Call) -> bytes | None:
     constraints.check(_MEMBERS, request)
     assert request.transact_items is not None
     gets = [item.get for item in request.transact_items if item.get is not None]
-    shapes = [_shape(get) for get in gets]
+    projections = [_projection(get) for get in gets]
     routes = [services.router.route(get.table_name or "") for get in gets]
+    shapes = [shape_for(projection, route) for projection, route in zip(projections, routes, strict=True)]
     refusals = Refusals(len(gets))
     rows: list[tuple[Route, bytes]] = []
     for number, (get, route) in enumerate(zip(gets, routes, strict=True)):
@@ -79,7 +81,7 @@ def run(services: Services, call: Call) -> bytes | None:
     return services.transactions.read(rows, call, answer)
 
 
-def _shape(get: Get) -> Shape | None:
+def _projection(get: Get) -> Projection | None:
     """Raises ValidationError for what is wrong whatever the table."""
     expressions = projection_expressions(get)
     assert get.key is not None

@@ -15,7 +15,7 @@ import msgspec
 from varley.api import constraints
 from varley.api.constraints import DATA_TABLE_NAME, NOT_NULL, Each, Length, Members, OneOf
 from varley.api.delete_item import Delete as DeleteWrite
-from varley.api.expressions import BoundCondition, BoundUpdate, refuse
+from varley.api.expressions import BoundCondition, BoundUpdate, check_key_paths, refuse
 from varley.api.put_item import Put as PutWrite
 from varley.api.requests import Attributes, Request, Structure, decoder
 from varley.api.services import Services
@@ -276,6 +276,8 @@ def _check_size(wanted: Sequence[_Wanted]) -> None:
 def _action(number: int, wanted: _Wanted, route: Route, refusals: Refusals) -> Action | None:
     """None if it is refused. Raises ValidationError if the whole transaction is."""
     request, key = wanted.request, wanted.key
+    if wanted.condition is not None:
+        check_key_paths(wanted.condition.nested_names, route)
     row = refusals.row_of(number, route, key, _row_key(wanted, route))
     if row is None:
         return None

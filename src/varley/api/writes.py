@@ -96,7 +96,7 @@ class Terms:
             return b'{"Attributes":' + attributes + b"}" if attributes else b"{}"
         members = b',"Attributes":' + attributes if attributes else b""
         units = write_units(0 if old is None else item_size(old), 0 if new is None else item_size(new))
-        members += capacity.member(self.route.name, units, self.capacity_mode, index_units)
+        members += capacity.member(self.route.name, units, self.capacity_mode, index_units, self.route.global_names)
         if metrics is not None:
             members += b',"ItemCollectionMetrics":' + _encode(metrics)
         return capacity.answer(members)

@@ -89,6 +89,11 @@ class Checkpoints:
         if not is_read_only:
             self._consider()
 
+    @property
+    def seconds(self) -> float:
+        """How long all that were finished took, pauses included."""
+        return 0.0 if self._checkpointer is None else self._checkpointer.seconds
+
     async def leave(self, group: int) -> None:
         """The group is about to be removed: return when no checkpoint of it is under way."""
         self._leaving.add(group)
@@ -110,10 +115,12 @@ class Checkpoints:
         """After `begin_to_stop`: write what every replica has; what the disk refuses stays in the log."""
         for group in list(self._retries):
             self._submit_again(group)
-        for replica in self._replicas.values():
-            self._begin(replica)
-        while self._frozen:
-            await self._next()
+        for _ in range(2):    # one that is under way already does not have what was written since it began
+            for replica in self._replicas.values():
+                if not replica.tree.is_frozen:
+                    self._begin(replica)
+            while self._frozen:
+                await self._next()
 
     async def close(self) -> None:
         """After `begin_to_stop`: end the thread, when it has written what was begun."""

@@ -14,7 +14,9 @@ synced share the next: that is the group commit. Nothing here waits; the loop ne
 
 When the log refuses (disk full, folder read-only) nothing that was proposed since is chosen: the replicas drop
 what they speculated on, each waiter is told that the outcome is unknown, reads go on, and later writes are tried
-again. When a sync fails, nobody can say what the disk holds: the node stops (see storage.log_writer).
+again. Until one succeeds the node is not ready (`refusal`); and since whoever looks at that may send it no more
+writes, it tries by itself, once a second. When a sync fails, nobody can say what the disk holds: the node stops (see
+storage.log_writer).
 
 When a replica is written into its tree is in checkpoints.py.
 """
@@ -23,7 +25,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from varley.clock import Clock
@@ -36,6 +39,8 @@ from varley.storage.tree import Engine, Tree
 
 logger = logging.getLogger("varley.node")
 
+_PROBE_SECONDS = 1.0    # between two attempts to write to a disk that has refused
+
 
 class Log(Protocol):
     """What a node needs of its log: storage.log_writer.LogWriter or storage.memory_log.MemoryLog."""
@@ -47,9 +52,10 @@ class Log(Protocol):
     def append_row(
         self, group: int, ballot: int, slot: int, timestamp_us: int, row: Row, waiter: Any
     ) -> None: ...
+    def probe(self) -> None: ...
     def flush(self) -> None: ...
     def release(self, checkpointed: Mapping[int, int], live_groups: Container[int]) -> Any: ...
-    def close(self) -> None: ...
+    def close(self, checkpointed: Mapping[int, int] | None = None, live_groups: Container[int] = ()) -> None: ...
 
 
 class Engines(Protocol):
@@ -61,6 +67,10 @@ class Engines(Protocol):
 
     def remove(self, group: int) -> None:
         """Remove what the engine of a group kept; it is closed. Blocks: called on a disk thread."""
+        ...
+
+    def remember(self, groups: Iterable[int]) -> None:
+        """Remember, durably, that these engines hold something. Blocks: called on a disk thread. Raises WorldError."""
         ...
 
 
@@ -99,7 +109,9 @@ class Node:
         self._is_release_due = False    # a checkpoint finished meanwhile
         self._is_read_only = False
         self._is_stopping = False
+        self._probe_timer: asyncio.TimerHandle | None = None    # set while `refusal` may pass
         self.refusal: WorldError | None = None    # why the last write was refused by the disk; None if it was not
+        self.refused_writes: Counter[str] = Counter()    # by the name of the error
 
     def start(self, log: Log, *, is_read_only: bool = False) -> None:
         """Take over the log, after recovery; `log` calls log_is_durable and log_has_failed.
@@ -115,6 +127,16 @@ class Node:
     def checkpoints(self) -> int:
         """How many were finished since the start."""
         return self._checkpoints.finished
+
+    @property
+    def checkpoint_seconds(self) -> float:
+        """How long all of them took, pauses included."""
+        return self._checkpoints.seconds
+
+    @property
+    def overlay_bytes(self) -> int:
+        """About how much memory the rows take that are in no checkpoint yet."""
+        return sum(replica.tree.overlay_bytes for replica in self._replicas.values())
 
     # Groups
 
@@ -167,7 +189,9 @@ class Node:
         self._loop.call_soon_threadsafe(self._abandon, error, proposals)
 
     def _chosen(self, proposals: list[Proposal]) -> None:
-        self.refusal = None
+        if self.refusal is not None:
+            logger.warning("writes are taken again")
+            self.refusal = None
         for proposal in proposals:
             proposal.replica.chosen(proposal)
 
@@ -175,10 +199,18 @@ class Node:
         if self.refusal is None:
             logger.error("writes are refused: %s", error)
         self.refusal = error
+        self.refused_writes[type(error).__name__] += len(proposals)
         for proposal in proposals:
             proposal.replica.abandon(proposal, error)
         if isinstance(error, LogFailed):
             self._on_fatal(error)
+        elif self._probe_timer is None and not (self._is_read_only or self._is_stopping):
+            self._probe_timer = self._loop.call_later(_PROBE_SECONDS, self._probe)
+
+    def _probe(self) -> None:
+        self._probe_timer = None
+        if self.refusal is not None:
+            self._log.probe()
 
     def _release_log(self) -> None:
         # One at a time: two would delete the same segment, and each count it off the log's list of segments, so that
@@ -188,10 +220,22 @@ class Node:
             return
         # The live groups are looked up as they are then, not as they are now: a table that is made while segments are
         # being deleted has entries in the newer ones, and a copy of today's groups would call them nobody's.
-        releasable = {group: replica.releasable_slot for group, replica in self._replicas.items()}
         self._is_release_due = False
-        self._releasing = self._loop.run_in_executor(None, self._log.release, releasable, self._replicas)
+        self._releasing = self._loop.run_in_executor(None, self._release_segments, self._releasable())
         self._releasing.add_done_callback(self._log_is_released)
+
+    def _release_segments(self, releasable: dict[int, int]) -> None:
+        """On a disk thread."""
+        self._remember_trees(releasable)
+        self._log.release(releasable, self._replicas)
+
+    def _remember_trees(self, releasable: dict[int, int]) -> None:
+        """On a disk thread, before the log is shortened: nobody else could tell that these trees were there."""
+        self._engines.remember(group for group, slot in releasable.items() if slot > 0)
+
+    def _releasable(self) -> dict[int, int]:
+        """group -> the log entries up to this slot are of no more use to it."""
+        return {group: replica.releasable_slot for group, replica in self._replicas.items()}
 
     def _log_is_released(self, released: asyncio.Future[Any]) -> None:
         self._releasing = None
@@ -224,25 +268,33 @@ class Node:
         for replica in self._replicas.values():
             await self._decided(replica)
         await self._checkpoints.finish_all()
-        if self._releasing is not None:
-            await asyncio.wait([self._releasing])
-        if not self._is_read_only:
-            self._release_log()    # or the next start would read all of it, and find nothing to apply
-        await self._let_go()
+        await self._let_go(self._releasable())
 
     async def halt(self) -> None:
         """Let go of everything as it is: after a failure that ends this node. The next start recovers from the log."""
         self._begin_to_stop()
-        await self._let_go()
+        await self._let_go(None)
 
     def _begin_to_stop(self) -> None:
         self._is_stopping = True
+        if self._probe_timer is not None:
+            self._probe_timer.cancel()
         self._checkpoints.begin_to_stop()
 
-    async def _let_go(self) -> None:
+    async def _let_go(self, releasable: dict[int, int] | None) -> None:
         await self._checkpoints.close()
         if self._releasing is not None:
             await asyncio.wait([self._releasing])
-        await self._loop.run_in_executor(None, self._log.close)
+        await self._loop.run_in_executor(None, self._close_log, releasable)
         for replica in self._replicas.values():
             replica.tree.close()
+
+    def _close_log(self, releasable: dict[int, int] | None) -> None:
+        """On a disk thread."""
+        if releasable is not None:
+            try:
+                self._remember_trees(releasable)
+            except WorldError as error:
+                logger.warning("the log stays as it is: %s", error)
+                releasable = None
+        self._log.close(releasable, self._replicas)

@@ -90,7 +90,8 @@ class Route(Ranges):
     """One table, as requests see it."""
 
     __slots__ = (
-        "_indexes", "consequences", "counts", "global_indexes", "index_counts", "is_closed", "keys", "name",
+        "_indexes", "consequences", "counts", "global_indexes", "global_names", "index_counts", "is_closed", "keys",
+        "name",
     )  # fmt: skip
 
     def __init__(
@@ -110,10 +111,11 @@ class Route(Ranges):
         self.counts = _Counts(counters, name)    # operation -> its counters on this table
         self.consequences = consequences    # of each write; None: nothing follows from an item here
         self.global_indexes = tuple(global_indexes)
+        self.global_names = frozenset(index.name for index in global_indexes)
         local_indexes = () if consequences is None else consequences.local_indexes
-        self._indexes: dict[str, LocalIndexCodec | GlobalIndexRoute] = {
-            index.name: index for index in (*local_indexes, *global_indexes)
-        }
+        self._indexes: dict[str, LocalIndexCodec | GlobalIndexRoute] = {}
+        self._indexes.update((index.name, index) for index in local_indexes)
+        self._indexes.update((index.name, index) for index in global_indexes)
         self.index_counts = {index.name: _Counts(counters, name, index.name) for index in local_indexes}
         self.index_counts.update((index.name, index.counts) for index in global_indexes)
 
@@ -125,6 +127,7 @@ class Route(Ranges):
         if isinstance(index, GlobalIndexRoute) and index.is_backfilling:
             raise ValidationError(f"Cannot read from backfilling global secondary index: {name}")
         return index
+
 
 class _Counts(dict[str, TableCounters]):
     """The counters of one table, or of one index of it, by operation; made when they are first asked for."""

@@ -109,7 +109,12 @@ class Consequences:
             LocalIndexCodec(index, position, keys) for position, index in enumerate(table.local_indexes)
         )
         self.followers: tuple[Follower, ...] = ()
-        self.index_names = frozenset(index.range_name for index in self.local_indexes)      # attributes
+        self.index_names = frozenset(    # attributes
+            (
+                *(index.range_name for index in self.local_indexes),
+                *(name for index in table.global_indexes for name in index.key_names),
+            )
+        )
         # The service names the first index by name where a value is wrong for several.
         self._by_name = sorted(self.local_indexes, key=lambda index: index.name)
         self._collection_bytes_max = collection_bytes_max

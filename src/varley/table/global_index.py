@@ -55,7 +55,10 @@ _RANGE_AT: Final = len(ITEM_SPACE) + PARTITION_HASH_BYTES     # where, in a row 
 class GlobalIndexCodec(IndexRows):
     """The rows of one global index of a table with these `keys`."""
 
-    __slots__ = ("_attributes", "_keys", "hash_attributes", "hash_names", "range_attributes", "range_names", "space")
+    __slots__ = (
+        "_attributes", "_keys", "hash_attributes", "hash_names", "hash_parts", "range_attributes", "range_names",
+        "range_parts", "space",
+    )  # fmt: skip
 
     def __init__(self, index: GlobalIndex, keys: KeyCodec) -> None:
         super().__init__(index.name, index.key_names, keys.names, index.projection)
@@ -71,6 +74,8 @@ class GlobalIndexCodec(IndexRows):
         )
         self.hash_names = tuple(each.name for each in self.hash_attributes)
         self.range_names = tuple(each.name for each in self.range_attributes)
+        self.hash_parts = tuple((each.name, each.kind) for each in self.hash_attributes)
+        self.range_parts = tuple((each.name, each.kind) for each in self.range_attributes)
         self._attributes = (*self.hash_attributes, *self.range_attributes)
 
     def entry(self, item_key: bytes, item: Item, size: int) -> Entry | None:

@@ -1,7 +1,7 @@
 """What follows from an item for its table's global indexes: outgoing rows (outgoing.py), and nothing else.
 
-The rows of an index change later, in its own partitions; here is only said how they shall. An index that a write does not
-touch gets nothing, and costs the comparison of a few attributes: most updates change what no index has.
+The rows of an index change later, in its own partitions; here is only said how they shall. An index that a write does
+not touch gets nothing, and costs the comparison of a few attributes: most updates change what no index has.
 
 An index may be slower than its table: its disk is full, or its partitions are elsewhere. What it has not taken yet is
 kept in memory and in the log, so there is a bound to it, and a write that would add to it is then refused, as DynamoDB
@@ -27,13 +27,13 @@ from varley.table.outgoing import THE_ITEM, outgoing_prefix, progress_key
 from varley.table.schema import Table
 
 _TOO_SLOW_PROVISIONED: Final = (
-    "The level of configured provisioned throughput for one or more global secondary indexes of the table was exceeded. "
-    "Consider increasing your provisioning level for the under-provisioned global secondary indexes with the UpdateTable "
-    "API"
+    "The level of configured provisioned throughput for one or more global secondary indexes of the table was "
+    "exceeded. Consider increasing your provisioning level for the under-provisioned global secondary indexes with the "
+    "UpdateTable API"
 )
 _TOO_SLOW_ON_DEMAND: Final = (
-    "Throughput exceeds the current capacity for one or more global secondary indexes. DynamoDB is automatically scaling "
-    "your index so please try again shortly."
+    "Throughput exceeds the current capacity for one or more global secondary indexes. DynamoDB is automatically "
+    "scaling your index so please try again shortly."
 )
 
 
@@ -67,7 +67,7 @@ class _Index:
         before, after = old.item, new.item
         if self.watched is None:
             return before != after
-        for name in self.watched:
+        for name in self.watched:    # noqa: SIM110 - a generator would cost more than the rest of this
             if before.get(name) != after.get(name):
                 return True
         return False

@@ -23,14 +23,13 @@ that is, of one partition:
         JSON    {"key":{"B":"…"}}                       row key of the last item that has arrived in the index
 
 The id is the UUID of the index, which no other index ever has: not one of the same name that is made afterwards either.
-A short number for each index in place of it was rejected: it would save 12 bytes, and be one more thing to give out once.
+A short number for each index in place of it was rejected: it saves 12 bytes, and is one more thing to give out once.
 """
 
 from __future__ import annotations
 
 from binascii import a2b_base64, b2a_base64
 from typing import Final
-from uuid import UUID
 
 import msgspec
 
@@ -40,7 +39,7 @@ from varley.item.size import item_size
 from varley.item.value import Item
 
 ID_BYTES: Final = 16
-OUTGOING_KEY_AT: Final = len(OUTGOING_SPACE) + ID_BYTES     # where, in an outgoing row's key, the index's row key begins
+OUTGOING_KEY_AT: Final = len(OUTGOING_SPACE) + ID_BYTES     # where, in an outgoing row's key, the index's begins
 THE_ITEM: Final = b""       # the value of an outgoing row that is the item's own
 SOURCE_KEY_BYTES: Final = len(SOURCE_SPACE) + 8
 PROGRESS_KEY_BYTES: Final = len(SOURCE_SPACE) + ID_BYTES
@@ -51,7 +50,7 @@ _decode = msgspec.json.decode
 
 def id_bytes(index_id: str) -> bytes:
     """The 16 bytes of an index's UUID."""
-    return UUID(index_id).bytes
+    return bytes.fromhex(index_id.replace("-", ""))
 
 
 def outgoing_prefix(index_id: str) -> bytes:
