@@ -13,7 +13,9 @@ from varley.indexes.indexes import Indexes
 from varley.metadata.catalog import Catalog
 from varley.router.routes import Router
 from varley.settings import ClusterSettings, NodeSettings
+from varley.streams.streams import Streams
 from varley.table.description import View
+from varley.transactions.transactions import Transactions
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,9 @@ class Services:
     random: random.Random    # table ids; seeded in tests
     catalog: Catalog
     router: Router
+    transactions: Transactions
     indexes: Indexes    # global ones: they come and go, and are filled
+    streams: Streams
     spawn: Callable[[Coroutine[Any, Any, bytes], Call], None]    # run, then answer the call with what it returns
 
 
