@@ -52,6 +52,8 @@ from varley.storage.refusing_log import RefusingLog
 from varley.storage.tree import Tree
 from varley.storage.tree_folder import NoFolder, TreeFolder
 from varley.storage.undelivered import IndexGroups, Undelivered
+from varley.streams.streams import Streams
+from varley.streams.upkeep import Upkeep
 from varley.table.outgoing import id_bytes
 
 logger = logging.getLogger("varley.server")
@@ -76,6 +78,8 @@ class Server:
         self._log: LogWriter | MemoryLog | RefusingLog
         self._catalog: Catalog
         self._router: Router
+        self._streams: Streams
+        self._upkeep: Upkeep | None = None    # of streams; None if nothing can be written
         self._indexes: Indexes
         self._undelivered: list[Undelivered] = []    # from recovery to the indexes
         self._services: Services
@@ -141,6 +145,7 @@ class Server:
         else:
             assert isinstance(engines, TreeFolder)
             trees = await loop.run_in_executor(None, self._recover, folder, engines)
+        self._streams = Streams(self._clock)
         for described in self._catalog:
             partitions = {
                 group: self._node.open_group(group, trees.pop(group)) for group in described.groups
@@ -153,6 +158,10 @@ class Server:
                     for index, ranges in described.index_partitions.items()
                 },
             )
+            self._streams.open(described, [partitions[each.group] for each in described.partitions])
+        for described in self._catalog.deleted.values():
+            opened = [self._node.open_group(each.group, trees.pop(each.group)) for each in described.partitions]
+            self._streams.open(described, opened)
         assert not trees
         self._node.start(self._log, is_read_only=is_read_only)
         self._does_node_run = True
@@ -161,10 +170,21 @@ class Server:
         self._undelivered = []
         if is_read_only:
             logger.warning("%s is read-only: reads are answered, writes are refused", settings.data_dir)
+            return
+        self._upkeep = Upkeep(
+            loop,
+            self._clock,
+            self._streams,
+            self._catalog,
+            shard_seconds=self._cluster.stream_shard_seconds,
+            remove_group=self._node.remove_group,
+            keep=self._keep_in_background,
+        )
+        self._upkeep.start()
 
     def _recover(self, folder: DataFolder, engines: TreeFolder) -> dict[int, Tree]:
         """Open trees and log; on a disk thread."""
-        groups = [group for described in self._catalog for group in described.groups]
+        groups = [group for described in self._catalog.described() for group in described.groups]
         indexes = {
             id_bytes(index): IndexGroups([each.low for each in ranges], [each.group for each in ranges])
             for described in self._catalog
@@ -232,6 +252,7 @@ class Server:
             random=random.Random(random.SystemRandom().getrandbits(128)),
             catalog=self._catalog,
             router=self._router,
+            streams=self._streams,
             indexes=self._indexes,
             spawn=self._spawn,
         )
@@ -260,6 +281,7 @@ class Server:
                 if settings.clock_is_movable and isinstance(self._clock, MovableClock)
                 else None,
                 why_not_ready=self._why_not_ready,
+                rotate_shards=self._streams.rotate,
             )
             self._admin = AdminPort(pages, settings.admin_host, settings.admin_port)
             await self._admin.start()
@@ -304,7 +326,22 @@ class Server:
         async with self._catalog.changes:
             for described in list(self._catalog):
                 await self._catalog.delete(described.table.name)
+                self._streams.drop(described.table)
                 await self._router.close_partitions(described)
+            for described in list(self._catalog.deleted.values()):
+                self._streams.drop(described.table)
+                await self._catalog.forget(described)
+                for each in described.partitions:
+                    await self._node.remove_group(each.group)
+
+    async def rotate_shards(self, table_name: str) -> None:
+        """End the open shards of the table's stream, if it has one, and begin new ones."""
+        self._streams.rotate(table_name)
+        for stream in self._streams.readable(table_name):
+            for partition in stream.partitions:
+                decided = asyncio.Event()
+                if partition.settle(decided.set):
+                    await decided.wait()
 
     def _begin_to_stop(self) -> None:
         if not self._is_stopping:
@@ -325,6 +362,7 @@ class Server:
             await self._door.drain(self._settings.drain_seconds if reason is None else 0.5)
             if self._tasks_of_calls:
                 await asyncio.wait(self._tasks_of_calls)
+            self._stop_upkeep()
             if reason is None:
                 self._does_node_run = False
                 await self._indexes.stop()
@@ -346,6 +384,7 @@ class Server:
             self._door.close_now()
         if self._admin is not None:
             await self._admin.stop()
+        self._stop_upkeep()
         if self._does_node_run:
             self._does_node_run = False
             self._indexes.close()
@@ -354,6 +393,10 @@ class Server:
             await self._store.close()
         if self._folder is not None:
             self._folder.close()
+
+    def _stop_upkeep(self) -> None:
+        if self._upkeep is not None:
+            self._upkeep.stop()
 
     def _readings(self) -> Iterator[Reading]:
         """What the parts have to tell when metrics are read."""
@@ -376,15 +419,12 @@ class Server:
             yield Reading("varley_table_bytes", size_bytes, (table.name, ""))
             yield Reading("varley_provisioned_read_units", table.provisioned.read_units, (table.name, ""))
             yield Reading("varley_provisioned_write_units", table.provisioned.write_units, (table.name, ""))
-            for name, (rows, row_bytes) in self._router.index_statistics(table.name).items():
-                yield Reading("varley_table_items", rows, (table.name, name))
-                yield Reading("varley_table_bytes", row_bytes, (table.name, name))
-        for index in self._indexes.readings():
-            labels = (index.table, index.name)
-            yield Reading("varley_index_undelivered_changes", index.changes, labels)
-            yield Reading("varley_index_undelivered_bytes", index.bytes, labels)
-            if index.backfill_ratio is not None:
-                yield Reading("varley_index_backfill_ratio", index.backfill_ratio, labels)
+        for each in self._indexes.readings():
+            labels = (each.table, each.name)
+            yield Reading("varley_index_undelivered_changes", each.changes, labels)
+            yield Reading("varley_index_undelivered_bytes", each.bytes, labels)
+            if each.backfill_ratio is not None:
+                yield Reading("varley_index_backfill_ratio", each.backfill_ratio, labels)
 
     def _handle(self, call: Call) -> bytes | None:
         return operations.run(self._services, call)

@@ -129,9 +129,13 @@ class BoundKeyCondition:
         """
         if isinstance(keys, GlobalIndexCodec):
             return self._bounds_of_global(keys)
-        name = keys.name if isinstance(keys, LocalIndexCodec) else None
         bound = self._key_condition.bind(
-            keys.hash_name, keys.hash_kind, keys.range_name, keys.range_kind, self._values, index=name
+            keys.hash_name,
+            keys.hash_kind,
+            keys.range_name,
+            keys.range_kind,
+            self._values,
+            keys.name if isinstance(keys, LocalIndexCodec) else None,
         )
         prefix = keys.item_collection(bound.hash_value)
         if bound.operator is None:
@@ -140,9 +144,7 @@ class BoundKeyCondition:
         return prefix + low, end_of(prefix) if high is None else prefix + high
 
     def _bounds_of_global(self, index: GlobalIndexCodec) -> tuple[bytes, bytes]:
-        bound = self._key_condition.bind_index(
-            index.hash_parts, index.range_parts, self._values, index=index.name
-        )
+        bound = self._key_condition.bind_index(index.hash_parts, index.range_parts, self._values, index.name)
         prefix = index.item_collection(bound.hash_values)
         low, high = index.range_bounds(bound.equal, bound.operator, bound.operands)
         return prefix + low, end_of(prefix) if high is None else prefix + high

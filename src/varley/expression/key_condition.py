@@ -108,12 +108,9 @@ class KeyCondition:
         range_name: str | None,
         range_type: str | None,
         values: Values,
-        *,
         index: str | None = None,
     ) -> KeyRange:
-        """The range of keys of a table or index with this key. Types are "S", "N" or "B".
-
-        `index` is the name of the index, for what is said of values that cannot be; None if it is the table.
+        """The range of keys of a table, or of the index of this name, with this key. Types are "S", "N" or "B".
 
         Raises ValidationError if the condition does not fit the key. `check` must have passed.
         """
@@ -131,16 +128,16 @@ class KeyCondition:
         hash_parts: Sequence[tuple[str, str]],
         range_parts: Sequence[tuple[str, str]],
         values: Values,
-        *,
         index: str,
     ) -> IndexRange:
-        """The range of keys of a global index whose key has these attributes: (name, type) of each, in order.
+        """The range of keys of the global index of this name, whose key has these attributes: (name, type) of each, in
+        order.
 
         Raises ValidationError if the condition does not fit the key. `check` must have passed.
         """
         if len(hash_parts) == 1 and len(range_parts) <= 1:
             range_name, range_type = range_parts[0] if range_parts else (None, None)
-            bound = self.bind(*hash_parts[0], range_name, range_type, values, index=index)
+            bound = self.bind(*hash_parts[0], range_name, range_type, values, index)
             return IndexRange((bound.hash_value,), (), bound.operator, bound.operands)
         if self._nested_names:
             check_scalar_keys(self._nested_names, tuple(name for name, _ in (*hash_parts, *range_parts)))
@@ -343,9 +340,7 @@ def _hash_value(
     return value
 
 
-def _range_values(
-    restriction: Restriction, kind: str, values: Values, index: str | None
-) -> tuple[Scalar, ...]:
+def _range_values(restriction: Restriction, kind: str, values: Values, index: str | None) -> tuple[Scalar, ...]:
     operands = _operands(restriction, kind, values)
     _check_not_empty(restriction, operands, index)
     for operand in operands:
@@ -381,9 +376,13 @@ def _check_not_empty(restriction: Restriction, operands: tuple[Scalar, ...], ind
     for operand in operands:
         ((kind, content),) = operand.items()
         if content == "":
-            of_index = "" if index is None else "A value specified for a secondary index key is not supported. "
-            key = "Key: " if index is None else f"IndexName: {index}, IndexKey: "
+            noun = "string" if kind == "S" else "binary"
+            problem = f"The AttributeValue for a key attribute cannot contain an empty {noun} value."
+            if index is None:
+                raise ValidationError(
+                    f"One or more parameter values are not valid. {problem} Key: {restriction.name}"
+                )
             raise ValidationError(
-                f"One or more parameter values are not valid. {of_index}The AttributeValue for a key attribute "
-                f"cannot contain an empty {'string' if kind == 'S' else 'binary'} value. {key}{restriction.name}"
+                "One or more parameter values are not valid. A value specified for a secondary index key is not "
+                f"supported. {problem} IndexName: {index}, IndexKey: {restriction.name}"
             )
