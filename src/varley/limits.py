@@ -51,6 +51,13 @@ ACCOUNT_CAPACITY_UNITS_MAX = 80_000     # [DG] default per account and Region
 LOCAL_INDEXES_MAX = 5                   # [DG] per table
 ITEM_COLLECTION_BYTES_MAX = 10 * 1024**3    # [DG] items and index rows of one partition key, with local indexes
 
+# Streams
+STREAM_RETENTION_SECONDS = 24 * 3600    # [DG] of records, and of streams that were disabled
+STREAM_ITERATOR_SECONDS = 15 * 60       # [API] from GetShardIterator or GetRecords on
+STREAM_RECORDS_MAX = 1000               # [API] GetRecords, one page
+STREAM_PAGE_BYTES_MAX = 1024 * 1024     # [API] GetRecords, one page
+STREAM_SHARDS_MAX = 100                 # [API] DescribeStream, one page
+STREAM_LIST_MAX = 100                   # [API] ListStreams, one page
 # Global indexes
 GLOBAL_INDEXES_MAX = 20                 # [DG] default per table
 INDEX_KEY_PARTS_MAX = 4                 # [DG] attributes of a partition key, and as many of a sort key

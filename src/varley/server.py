@@ -43,6 +43,7 @@ from varley.router.routes import Router
 from varley.settings import ClusterSettings, NodeSettings
 from varley.storage.data_folder import DataFolder
 from varley.storage.disk import ReadOnlyDisk, RealDisk
+from varley.storage.inventory import Inventory
 from varley.storage.log_reader import LogEntry, LogReader
 from varley.storage.log_writer import LogWriter
 from varley.storage.memory_log import MemoryLog
@@ -51,6 +52,8 @@ from varley.storage.refusing_log import RefusingLog
 from varley.storage.tree import Tree
 from varley.storage.tree_folder import NoFolder, TreeFolder
 from varley.storage.undelivered import IndexGroups, Undelivered
+from varley.streams.streams import Streams
+from varley.streams.upkeep import Upkeep
 from varley.table.outgoing import id_bytes
 
 logger = logging.getLogger("varley.server")
@@ -75,6 +78,8 @@ class Server:
         self._log: LogWriter | MemoryLog | RefusingLog
         self._catalog: Catalog
         self._router: Router
+        self._streams: Streams
+        self._upkeep: Upkeep | None = None    # of streams; None if nothing can be written
         self._indexes: Indexes
         self._undelivered: list[Undelivered] = []    # from recovery to the indexes
         self._services: Services
@@ -112,7 +117,9 @@ class Server:
         self._store = store
         self._catalog = Catalog(store)
         await self._catalog.load()
-        engines = NoFolder() if folder is None else TreeFolder(folder.trees, is_read_only=is_read_only)
+        engines: TreeFolder | NoFolder = NoFolder()
+        if folder is not None:
+            engines = TreeFolder(folder.trees, Inventory.read(folder.path), is_read_only=is_read_only)
         self._node = Node(
             loop,
             self._clock,
@@ -138,6 +145,7 @@ class Server:
         else:
             assert isinstance(engines, TreeFolder)
             trees = await loop.run_in_executor(None, self._recover, folder, engines)
+        self._streams = Streams(self._clock)
         for described in self._catalog:
             partitions = {
                 group: self._node.open_group(group, trees.pop(group)) for group in described.groups
@@ -150,6 +158,10 @@ class Server:
                     for index, ranges in described.index_partitions.items()
                 },
             )
+            self._streams.open(described, [partitions[each.group] for each in described.partitions])
+        for described in self._catalog.deleted.values():
+            opened = [self._node.open_group(each.group, trees.pop(each.group)) for each in described.partitions]
+            self._streams.open(described, opened)
         assert not trees
         self._node.start(self._log, is_read_only=is_read_only)
         self._does_node_run = True
@@ -158,10 +170,21 @@ class Server:
         self._undelivered = []
         if is_read_only:
             logger.warning("%s is read-only: reads are answered, writes are refused", settings.data_dir)
+            return
+        self._upkeep = Upkeep(
+            loop,
+            self._clock,
+            self._streams,
+            self._catalog,
+            shard_seconds=self._cluster.stream_shard_seconds,
+            remove_group=self._node.remove_group,
+            keep=self._keep_in_background,
+        )
+        self._upkeep.start()
 
     def _recover(self, folder: DataFolder, engines: TreeFolder) -> dict[int, Tree]:
         """Open trees and log; on a disk thread."""
-        groups = [group for described in self._catalog for group in described.groups]
+        groups = [group for described in self._catalog.described() for group in described.groups]
         indexes = {
             id_bytes(index): IndexGroups([each.low for each in ranges], [each.group for each in ranges])
             for described in self._catalog
@@ -180,7 +203,8 @@ class Server:
             for group in strays:    # its table was deleted, and the server killed before the tree was removed
                 logger.info("removing the tree of group %d, whose table was deleted", group)
                 engines.remove(group)
-        reader = LogReader(disk, folder.log)
+        inventory = engines.inventory
+        reader = LogReader(disk, folder.log, newest_segment=inventory.newest_segment)
         recovered = recover(
             engines,
             groups,
@@ -207,7 +231,16 @@ class Server:
             new_salt=functools.partial(random.SystemRandom().getrandbits, 64),
             on_durable=self._node.log_is_durable,
             on_failure=self._node.log_has_failed,
+            on_first_segment=lambda segment: inventory.add(newest_segment=segment),
         )
+        inventory.keep_only(groups)
+        try:
+            inventory.add(
+                trees=[group for group, tree in recovered.trees.items() if tree.checkpointed_slot > 0],
+                newest_segment=reader.end.segment - 1,
+            )
+        except WorldError as error:    # a full disk can still be read
+            logger.warning("that trees and log are there is not remembered: %s", error)
         return recovered.trees
 
     async def _open_ports(self) -> None:
@@ -219,6 +252,7 @@ class Server:
             random=random.Random(random.SystemRandom().getrandbits(128)),
             catalog=self._catalog,
             router=self._router,
+            streams=self._streams,
             indexes=self._indexes,
             spawn=self._spawn,
         )
@@ -247,6 +281,7 @@ class Server:
                 if settings.clock_is_movable and isinstance(self._clock, MovableClock)
                 else None,
                 why_not_ready=self._why_not_ready,
+                rotate_shards=self._streams.rotate,
             )
             self._admin = AdminPort(pages, settings.admin_host, settings.admin_port)
             await self._admin.start()
@@ -291,7 +326,22 @@ class Server:
         async with self._catalog.changes:
             for described in list(self._catalog):
                 await self._catalog.delete(described.table.name)
+                self._streams.drop(described.table)
                 await self._router.close_partitions(described)
+            for described in list(self._catalog.deleted.values()):
+                self._streams.drop(described.table)
+                await self._catalog.forget(described)
+                for each in described.partitions:
+                    await self._node.remove_group(each.group)
+
+    async def rotate_shards(self, table_name: str) -> None:
+        """End the open shards of the table's stream, if it has one, and begin new ones."""
+        self._streams.rotate(table_name)
+        for stream in self._streams.readable(table_name):
+            for partition in stream.partitions:
+                decided = asyncio.Event()
+                if partition.settle(decided.set):
+                    await decided.wait()
 
     def _begin_to_stop(self) -> None:
         if not self._is_stopping:
@@ -312,6 +362,7 @@ class Server:
             await self._door.drain(self._settings.drain_seconds if reason is None else 0.5)
             if self._tasks_of_calls:
                 await asyncio.wait(self._tasks_of_calls)
+            self._stop_upkeep()
             if reason is None:
                 self._does_node_run = False
                 await self._indexes.stop()
@@ -333,6 +384,7 @@ class Server:
             self._door.close_now()
         if self._admin is not None:
             await self._admin.stop()
+        self._stop_upkeep()
         if self._does_node_run:
             self._does_node_run = False
             self._indexes.close()
@@ -341,6 +393,10 @@ class Server:
             await self._store.close()
         if self._folder is not None:
             self._folder.close()
+
+    def _stop_upkeep(self) -> None:
+        if self._upkeep is not None:
+            self._upkeep.stop()
 
     def _readings(self) -> Iterator[Reading]:
         """What the parts have to tell when metrics are read."""
@@ -361,20 +417,14 @@ class Server:
             items, size_bytes = self._router.statistics(table.name)
             yield Reading("varley_table_items", items, (table.name, ""))
             yield Reading("varley_table_bytes", size_bytes, (table.name, ""))
-            for index, (rows, index_bytes) in self._router.index_statistics(table.name).items():
-                yield Reading("varley_table_items", rows, (table.name, index))
-                yield Reading("varley_table_bytes", index_bytes, (table.name, index))
             yield Reading("varley_provisioned_read_units", table.provisioned.read_units, (table.name, ""))
             yield Reading("varley_provisioned_write_units", table.provisioned.write_units, (table.name, ""))
-            for name, (rows, row_bytes) in self._router.index_statistics(table.name).items():
-                yield Reading("varley_table_items", rows, (table.name, name))
-                yield Reading("varley_table_bytes", row_bytes, (table.name, name))
-        for index in self._indexes.readings():
-            labels = (index.table, index.name)
-            yield Reading("varley_index_undelivered_changes", index.changes, labels)
-            yield Reading("varley_index_undelivered_bytes", index.bytes, labels)
-            if index.backfill_ratio is not None:
-                yield Reading("varley_index_backfill_ratio", index.backfill_ratio, labels)
+        for each in self._indexes.readings():
+            labels = (each.table, each.name)
+            yield Reading("varley_index_undelivered_changes", each.changes, labels)
+            yield Reading("varley_index_undelivered_bytes", each.bytes, labels)
+            if each.backfill_ratio is not None:
+                yield Reading("varley_index_backfill_ratio", each.backfill_ratio, labels)
 
     def _handle(self, call: Call) -> bytes | None:
         return operations.run(self._services, call)

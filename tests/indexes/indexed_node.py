@@ -264,6 +264,7 @@ class IndexedNode:
         self._end()
 
     def _end(self) -> None:
+        self.loop.set_exception_handler(lambda loop, context: None)    # of those who tell the tasks that end here
         for task in self.tasks:
             task.cancel()
         self.loop.turns(2)

@@ -117,12 +117,12 @@ def _locked(data_dir: str) -> contextlib.AbstractContextManager[Any]:
 
 
 async def _tables(metadata: str) -> list[Described]:
-    """All tables. Nothing is written. Raises Damaged."""
+    """All tables, and deleted ones whose partitions are there. Nothing is written. Raises Damaged."""
     store = await LocalStore.open(metadata, is_read_only=True)
     try:
         catalog = Catalog(store)
         await catalog.load()
-        return list(catalog)
+        return catalog.described()
     finally:
         await store.close()
 

@@ -122,10 +122,10 @@ class Partition:
             self._replica.propose(timestamp_us, (row, *followers), waiter, answer)
         return None
 
-    def next_timestamp(self) -> int:
-        """The time of the entry that is proposed next: later than any before it in this group."""
+    def next_timestamp(self, after_us: int = 0) -> int:
+        """The time of the entry that is proposed next: later than any before it in this group, and than `after_us`."""
         tree = self._tree
-        tree.last_timestamp_us = max(self._now_us(), tree.last_timestamp_us + 1)
+        tree.last_timestamp_us = max(self._now_us(), tree.last_timestamp_us + 1, after_us + 1)
         return tree.last_timestamp_us
 
     def propose(self, rows: Sequence[Row], timestamp_us: int, waiter: Waiter) -> None:

@@ -262,8 +262,11 @@ class Router:
         for index in closed:
             await self._remove(index)
 
-    async def close_partitions(self, described: Described) -> None:
-        """Serve a deleted table no more, and remove what its partitions held."""
+    async def close_partitions(self, described: Described, *, keep_groups: bool = False) -> None:
+        """Serve a deleted table no more, and remove what its partitions held.
+
+        `keep_groups`: what its own partitions held stays (something of it is still read), not that of its indexes.
+        """
         route = self._routes.pop(described.table.name)
         route.is_closed = True
         for index in route.global_indexes:
@@ -271,7 +274,7 @@ class Router:
         for watcher in self.watchers:
             watcher.closed(route)
         self.counters.forget_table(described.table.name)
-        for ranges in (*route.global_indexes, route):
+        for ranges in route.global_indexes if keep_groups else (*route.global_indexes, route):
             await self._remove(ranges)
 
     def _close_index(self, index: GlobalIndexRoute) -> None:
