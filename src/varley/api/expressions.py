@@ -166,15 +166,16 @@ class Expressions:
         self._parsed: list[Expression] = []
 
     def open(self) -> None:
-        if self._names is not None:
-            names.check_names(self._names)
+        names_size = 0 if self._names is None else names.check_names(self._names)
         if self._given_values is not None:
             names.check_value_keys(self._given_values)
+            size = 0
             for placeholder, value in self._given_values.items():
                 try:
-                    check_value(value)
+                    size += len(placeholder) + check_value(value)
                 except ValidationError as error:
                     raise names.wrap_value_error(placeholder, error) from None
+            names.check_sizes(names_size, size)
 
     def condition(self, text: str, kind: str = "ConditionExpression") -> BoundCondition:
         parsed = condition.parse(text, self._names, kind)
