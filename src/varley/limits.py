@@ -22,6 +22,7 @@ EXPRESSION_BYTES_MAX = 4096             # [DG] 4 KB for any expression
 EXPRESSION_OPERATORS_MAX = 300          # [DG] operators or functions in one expression
 EXPRESSION_IN_OPERANDS_MAX = 100        # [DG] operands of IN
 EXPRESSION_PLACEHOLDER_BYTES_MAX = 255  # [DG]
+EXPRESSION_SUBSTITUTES_BYTES_MAX = 2 * 1024 * 1024  # [DG] all names and values of a request, with their placeholders
 
 # PartiQL
 PARTIQL_STATEMENT_CHARS_MAX = 8192      # [API]
@@ -36,6 +37,9 @@ BATCH_GET_KEYS_MAX = 100                # [API]
 BATCH_GET_BYTES_MAX = 16 * 1024 * 1024  # [API]
 BATCH_WRITE_REQUESTS_MAX = 25           # [API]
 BATCH_WRITE_BYTES_MAX = 16 * 1024 * 1024       # [API]
+TRANSACTION_ACTIONS_MAX = 100           # [API]
+TRANSACTION_BYTES_MAX = 4 * 1024 * 1024 # [API]
+CLIENT_TOKEN_CHARS_MAX = 36             # [API]
 SCAN_SEGMENTS_MAX = 1_000_000           # [API]
 LIST_TABLES_MAX = 100                   # [API]
 

@@ -19,6 +19,7 @@ import logging
 import random
 import signal
 import ssl
+import uuid
 from collections.abc import Coroutine, Iterator
 from typing import Any
 
@@ -43,6 +44,7 @@ from varley.router.routes import Router
 from varley.settings import ClusterSettings, NodeSettings
 from varley.storage.data_folder import DataFolder
 from varley.storage.disk import ReadOnlyDisk, RealDisk
+from varley.storage.inventory import Inventory
 from varley.storage.log_reader import LogEntry, LogReader
 from varley.storage.log_writer import LogWriter
 from varley.storage.memory_log import MemoryLog
@@ -54,6 +56,8 @@ from varley.storage.undelivered import IndexGroups, Undelivered
 from varley.streams.streams import Streams
 from varley.streams.upkeep import Upkeep
 from varley.table.outgoing import id_bytes
+from varley.transactions.record import ledger_table
+from varley.transactions.transactions import Transactions
 
 logger = logging.getLogger("varley.server")
 
@@ -79,6 +83,8 @@ class Server:
         self._router: Router
         self._streams: Streams
         self._upkeep: Upkeep | None = None    # of streams; None if nothing can be written
+        self._transactions: Transactions
+        self._random = random.Random(random.SystemRandom().getrandbits(128))    # ids of tables and transactions
         self._indexes: Indexes
         self._undelivered: list[Undelivered] = []    # from recovery to the indexes
         self._services: Services
@@ -116,7 +122,9 @@ class Server:
         self._store = store
         self._catalog = Catalog(store)
         await self._catalog.load()
-        engines = NoFolder() if folder is None else TreeFolder(folder.trees, is_read_only=is_read_only)
+        engines: TreeFolder | NoFolder = NoFolder()
+        if folder is not None:
+            engines = TreeFolder(folder.trees, Inventory.read(folder.path), is_read_only=is_read_only)
         self._node = Node(
             loop,
             self._clock,
@@ -127,6 +135,7 @@ class Server:
             on_fatal=self._fail,
         )
         self._router = Router(self._node, index_backlog_bytes=settings.index_backlog_bytes)
+        self._transactions = Transactions(loop, self._clock, self._random, self._router)
         self._indexes = Indexes(
             loop,
             self._clock,
@@ -159,11 +168,15 @@ class Server:
         for described in self._catalog.deleted.values():
             opened = [self._node.open_group(each.group, trees.pop(each.group)) for each in described.partitions]
             self._streams.open(described, opened)
+        if self._catalog.ledger is not None:
+            [group] = self._catalog.ledger.groups
+            self._transactions.open_ledger(self._node.open_group(group, trees.pop(group)))
         assert not trees
         self._node.start(self._log, is_read_only=is_read_only)
         self._does_node_run = True
         if not is_read_only:
             self._indexes.start(self._undelivered)
+            await self._start_transactions()    # what was left is committed now, and indexes take what follows
         self._undelivered = []
         if is_read_only:
             logger.warning("%s is read-only: reads are answered, writes are refused", settings.data_dir)
@@ -178,6 +191,14 @@ class Server:
             keep=self._keep_in_background,
         )
         self._upkeep.start()
+
+    async def _start_transactions(self) -> None:
+        if self._catalog.ledger is None:
+            async with self._catalog.changes:
+                table = ledger_table(str(uuid.UUID(int=self._random.getrandbits(128), version=4)), self._clock.time())
+                [group] = (await self._catalog.create_ledger(table)).groups
+            self._transactions.open_ledger(self._node.create_group(group))
+        self._transactions.start()
 
     def _recover(self, folder: DataFolder, engines: TreeFolder) -> dict[int, Tree]:
         """Open trees and log; on a disk thread."""
@@ -200,7 +221,8 @@ class Server:
             for group in strays:    # its table was deleted, and the server killed before the tree was removed
                 logger.info("removing the tree of group %d, whose table was deleted", group)
                 engines.remove(group)
-        reader = LogReader(disk, folder.log)
+        inventory = engines.inventory
+        reader = LogReader(disk, folder.log, newest_segment=inventory.newest_segment)
         recovered = recover(
             engines,
             groups,
@@ -227,7 +249,16 @@ class Server:
             new_salt=functools.partial(random.SystemRandom().getrandbits, 64),
             on_durable=self._node.log_is_durable,
             on_failure=self._node.log_has_failed,
+            on_first_segment=lambda segment: inventory.add(newest_segment=segment),
         )
+        inventory.keep_only(groups)
+        try:
+            inventory.add(
+                trees=[group for group, tree in recovered.trees.items() if tree.checkpointed_slot > 0],
+                newest_segment=reader.end.segment - 1,
+            )
+        except WorldError as error:    # a full disk can still be read
+            logger.warning("that trees and log are there is not remembered: %s", error)
         return recovered.trees
 
     async def _open_ports(self) -> None:
@@ -236,10 +267,11 @@ class Server:
             settings=settings,
             cluster=self._cluster,
             clock=self._clock,
-            random=random.Random(random.SystemRandom().getrandbits(128)),
+            random=self._random,
             catalog=self._catalog,
             router=self._router,
             streams=self._streams,
+            transactions=self._transactions,
             indexes=self._indexes,
             spawn=self._spawn,
         )
@@ -320,6 +352,7 @@ class Server:
                 await self._catalog.forget(described)
                 for each in described.partitions:
                     await self._node.remove_group(each.group)
+            await self._transactions.forget()
 
     async def rotate_shards(self, table_name: str) -> None:
         """End the open shards of the table's stream, if it has one, and begin new ones."""
@@ -351,6 +384,7 @@ class Server:
                 await asyncio.wait(self._tasks_of_calls)
             self._stop_upkeep()
             if reason is None:
+                await self._transactions.stop()
                 self._does_node_run = False
                 await self._indexes.stop()
                 if self._background:
@@ -373,6 +407,7 @@ class Server:
             await self._admin.stop()
         self._stop_upkeep()
         if self._does_node_run:
+            self._transactions.halt()
             self._does_node_run = False
             self._indexes.close()
             await self._node.halt()
@@ -409,12 +444,12 @@ class Server:
             for name, (rows, row_bytes) in self._router.index_statistics(table.name).items():
                 yield Reading("varley_table_items", rows, (table.name, name))
                 yield Reading("varley_table_bytes", row_bytes, (table.name, name))
-        for index in self._indexes.readings():
-            labels = (index.table, index.name)
-            yield Reading("varley_index_undelivered_changes", index.changes, labels)
-            yield Reading("varley_index_undelivered_bytes", index.bytes, labels)
-            if index.backfill_ratio is not None:
-                yield Reading("varley_index_backfill_ratio", index.backfill_ratio, labels)
+        for each in self._indexes.readings():
+            labels = (each.table, each.name)
+            yield Reading("varley_index_undelivered_changes", each.changes, labels)
+            yield Reading("varley_index_undelivered_bytes", each.bytes, labels)
+            if each.backfill_ratio is not None:
+                yield Reading("varley_index_backfill_ratio", each.backfill_ratio, labels)
 
     def _handle(self, call: Call) -> bytes | None:
         return operations.run(self._services, call)

@@ -33,18 +33,18 @@ _OTHERS = (
     "DescribeGlobalTableSettings", "DescribeImport", "DescribeKinesisStreamingDestination", "DescribeLimits",
     "DescribeStream", "DescribeTable", "DescribeTableReplicaAutoScaling", "DescribeTimeToLive",
     "DisableKinesisStreamingDestination", "EnableKinesisStreamingDestination", "ExecuteStatement",
+    "ExecuteTransaction",
     "ExportTableToPointInTime", "GetRecords", "GetResourcePolicy", "GetShardIterator", "ImportTable",
     "ListBackups", "ListContributorInsights", "ListExports", "ListGlobalTables", "ListImports", "ListStreams",
     "ListTables", "ListTagsOfResource", "PutResourcePolicy", "RestoreTableFromBackup",
-    "RestoreTableToPointInTime", "TagResource", "UntagResource", "UpdateContinuousBackups",
-    "UpdateContributorInsights", "UpdateGlobalTable", "UpdateGlobalTableSettings",
+    "RestoreTableToPointInTime", "TagResource", "TransactGetItems", "TransactWriteItems", "UntagResource",
+    "UpdateContinuousBackups", "UpdateContributorInsights", "UpdateGlobalTable", "UpdateGlobalTableSettings",
     "UpdateKinesisStreamingDestination", "UpdateTable", "UpdateTableReplicaAutoScaling", "UpdateTimeToLive",
 )  # fmt: skip
 
 # The service has them, this version does not: they are refused by name, so that nobody looks for a misspelling.
 NOT_OFFERED = frozenset((
-    "CancelBulkOperation", "DescribeBulkOperation", "ExecuteTransaction", "ListBulkOperations", "SearchVectors",
-    "StartBulkPutItems", "TransactGetItems", "TransactWriteItems",
+    "CancelBulkOperation", "DescribeBulkOperation", "ListBulkOperations", "SearchVectors", "StartBulkPutItems",
 ))  # fmt: skip
 
 

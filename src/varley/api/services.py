@@ -15,6 +15,7 @@ from varley.router.routes import Router
 from varley.settings import ClusterSettings, NodeSettings
 from varley.streams.streams import Streams
 from varley.table.description import View
+from varley.transactions.transactions import Transactions
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Services:
     random: random.Random    # table ids; seeded in tests
     catalog: Catalog
     router: Router
+    transactions: Transactions
     indexes: Indexes    # global ones: they come and go, and are filled
     streams: Streams
     spawn: Callable[[Coroutine[Any, Any, bytes], Call], None]    # run, then answer the call with what it returns

@@ -15,6 +15,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from varley.api.constraints import INDEX_NAME, NOT_NULL, TABLE_NAME, Each, Length, Members, OneOf, check
+from varley.api.contributor_insights import without_insights
 from varley.api.index_updates import (
     REMOVED,
     Creation,
@@ -145,7 +146,7 @@ async def _update(services: Services, request: UpdateTableRequest, name: str, vi
                 described = (await services.indexes.create(name, index, lambda _: after))[1]
                 after = _with_status(described.table, index.name, "CREATING")
             case Deletion(name=index_name):
-                await services.indexes.delete(name, index_name, lambda _: after)
+                await services.indexes.delete(name, index_name, lambda _: without_insights(after, index_name))
                 after = _with_status(after, index_name, "DELETING")
             case None:
                 described = (await catalog.change(name, lambda _: after))[1]

@@ -15,7 +15,7 @@ Source: Amazon DynamoDB (ATC 2022), sections 3 and 6.6.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from varley.counters import Counters, TableCounters
@@ -181,6 +181,9 @@ class Router:
             if route is None:
                 raise ResourceNotFound("Requested resource not found")
         return route
+
+    def routes(self) -> Iterable[Route]:
+        return self._routes.values()
 
     def statistics(self, name: str) -> tuple[int, int]:
         """(items, DynamoDB bytes) of a table, exact and now; (0, 0) if there is no such table."""

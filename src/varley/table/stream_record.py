@@ -45,6 +45,7 @@ from varley.item.equality import equal
 from varley.item.key_bytes import STREAM_SPACE
 from varley.item.size import item_size
 from varley.item.value import Item, check_item
+from varley.limits import TRANSACTION_ACTIONS_MAX
 from varley.table.consequences import Following, Get, ItemWrite, Scan
 from varley.table.keys import KeyCodec
 from varley.table.schema import Stream, StreamView
@@ -242,7 +243,8 @@ def row_problem(key: bytes, value: bytes, entry_us: int | None = None) -> str | 
     text = value[stored.HEADER_BYTES :]
     if kind != _HORIZON and stored.timestamp(value) != time_of(key):
         return f"the row's key says {time_of(key)}, its value {stored.timestamp(value)}"
-    if entry_us is not None and stored.timestamp(value) != entry_us:
+    # The records of a transaction's entry have a time of their own each, up to that of the entry.
+    if entry_us is not None and not entry_us - TRANSACTION_ACTIONS_MAX < stored.timestamp(value) <= entry_us:
         return f"the row's time is {stored.timestamp(value)}, its log entry's {entry_us}"
     try:
         size = _CHECKS[kind](text)
