@@ -297,7 +297,8 @@ def test_what_surrounds_a_record_is_checked() -> None:
     key, value = record_key(PREFIX, TIME), packed(RECORD)
     assert "12 bytes, its header says 13" in str(row_problem(key, packed(RECORD, SIZE + 1)))
     assert "its value" in str(row_problem(record_key(PREFIX, TIME + 1), value))
-    assert "its log entry's" in str(row_problem(key, value, TIME + 1))
+    for entry_us in (TIME - 1, TIME + 100):    # a transaction's entry has up to 100 items, a microsecond apart
+        assert "its log entry's" in str(row_problem(key, value, entry_us))
     assert "checksum" in str(row_problem(key, value[:-1] + b"!"))
     for wrong in (key + b"\0", key[:-1], PREFIX, STREAM_SPACE, PREFIX + b"\x03" + b"\0" * 8, key[:10]):
         assert "not the key" in str(row_problem(wrong, value)), wrong.hex()
