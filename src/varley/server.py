@@ -441,6 +441,9 @@ class Server:
             yield Reading("varley_table_bytes", size_bytes, (table.name, ""))
             yield Reading("varley_provisioned_read_units", table.provisioned.read_units, (table.name, ""))
             yield Reading("varley_provisioned_write_units", table.provisioned.write_units, (table.name, ""))
+            for name, (rows, row_bytes) in self._router.index_statistics(table.name).items():
+                yield Reading("varley_table_items", rows, (table.name, name))
+                yield Reading("varley_table_bytes", row_bytes, (table.name, name))
         for each in self._indexes.readings():
             labels = (each.table, each.name)
             yield Reading("varley_index_undelivered_changes", each.changes, labels)

@@ -174,7 +174,7 @@ _LOCAL_WORDS = [
         r"(.*)Attempting to store more than 38 significant digits in a Number(.*)",
         r".*DynamoDB only supports precision up to 38 digits.*",
     ),
-    (r".* (ADD action|DELETE action with value) is not supported for the type .*", r".* is not supported for the type .*"),
+    (r".* (ADD|DELETE) action.* is not supported for the type .*", r".* is not supported for the type .*"),
     (r"Query condition missed key schema element: .*", r"Query condition missed key schema element"),
     # One text for an unknown ReturnConsumedCapacity in every operation, whatever it is about
     (
