@@ -199,6 +199,7 @@ class Server:
                 [group] = (await self._catalog.create_ledger(table)).groups
             self._transactions.open_ledger(self._node.create_group(group))
         self._transactions.start()
+        await self._transactions.wait_idle()    # so that nobody meets what a crash has left
 
     def _recover(self, folder: DataFolder, engines: TreeFolder) -> dict[int, Tree]:
         """Open trees and log; on a disk thread."""

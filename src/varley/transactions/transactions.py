@@ -87,7 +87,7 @@ class Transactions:
         self._ledger = Ledger(partition)
 
     def start(self) -> None:
-        """Finish what the last run left, and look after the ledger from now on. The log is open, tables are served."""
+        """Begin to finish what the last run left, and look after the ledger from now on. The log is open."""
         for route in self._router.routes():
             for partition in route.partitions:
                 self._left.update(marker.name for marker in partition.participant.markers.values())
@@ -96,8 +96,12 @@ class Transactions:
     async def stop(self) -> None:
         """Begin nothing by itself any more, and return when what is under way is over or has failed."""
         self.halt()
+        await self.wait_idle()
+
+    async def wait_idle(self) -> None:
+        """Return when nothing is under way."""
         if self._live:
-            self._is_idle = self._loop.create_future()
+            self._is_idle = self._is_idle or self._loop.create_future()
             await self._is_idle
 
     def halt(self) -> None:
