@@ -27,6 +27,7 @@ from varley.api import operations
 from varley.api.services import Services
 from varley.clock import Clock, MovableClock
 from varley.errors import BadSettings, Damaged, WorldError
+from varley.expiry.sweeper import Sweeper
 from varley.http.call import Call
 from varley.http.reception import FrontDoorSettings
 from varley.http.server import FrontDoor
@@ -69,6 +70,7 @@ class Server:
         self._log: LogWriter | MemoryLog | RefusingLog
         self._catalog: Catalog
         self._router: Router
+        self._sweeper: Sweeper
         self._services: Services
         self._door: FrontDoor | None = None    # not None once the storage is open
         self._admin: AdminPort | None = None
@@ -127,6 +129,9 @@ class Server:
         assert not trees
         self._node.start(self._log, is_read_only=is_read_only)
         self._does_node_run = True
+        self._sweeper = Sweeper(loop, self._clock, self._router, delay_seconds=settings.ttl_delay)
+        if not is_read_only:
+            self._sweeper.start(self._catalog)
         if is_read_only:
             logger.warning("%s is read-only: reads are answered, writes are refused", settings.data_dir)
 
@@ -177,6 +182,7 @@ class Server:
             random=random.Random(random.SystemRandom().getrandbits(128)),
             catalog=self._catalog,
             router=self._router,
+            sweeper=self._sweeper,
             spawn=self._spawn,
         )
         self._door = FrontDoor(
@@ -259,6 +265,7 @@ class Server:
             await self._door.drain(self._settings.drain_seconds if reason is None else 0.5)
             if self._tasks_of_calls:
                 await asyncio.wait(self._tasks_of_calls)
+            self._sweeper.stop()
             if reason is None:
                 self._does_node_run = False
                 await self._node.stop()
@@ -279,6 +286,7 @@ class Server:
             await self._admin.stop()
         if self._does_node_run:
             self._does_node_run = False
+            self._sweeper.stop()
             await self._node.halt()
         if self._store is not None:
             await self._store.close()
@@ -297,6 +305,8 @@ class Server:
             items, size_bytes = self._router.statistics(table.name)
             yield Reading("varley_table_items", items, (table.name, ""))
             yield Reading("varley_table_bytes", size_bytes, (table.name, ""))
+            if table.name in self._sweeper.expired:
+                yield Reading("varley_expired_items_total", self._sweeper.expired[table.name], (table.name,))
             yield Reading("varley_provisioned_read_units", table.provisioned.read_units, (table.name, ""))
             yield Reading("varley_provisioned_write_units", table.provisioned.write_units, (table.name, ""))
 

@@ -79,6 +79,10 @@ class NodeSettings:
         None, "Let the admin port move the clock. By default only a server on loopback does."
     )
 
+    ttl_delay: float = _setting(
+        0.0, "Seconds that items stay after their time to live has ended; AWS takes up to two days.", low=0
+    )
+
     # Log and checkpoints
     segment_bytes: int = _setting(64 * 1024**2, "Size of one log file.", low=64 * 1024, high=4 * 1024**3)
     checkpoint_overlay_bytes: int = _setting(

@@ -1,6 +1,7 @@
 # Why: Terraform turns off what is off already and expects one refusal for it, word for word. Which change follows on
 # which is in tests/api/test_update_time_to_live.py.
 
+import time
 from typing import Any
 
 import pytest
@@ -18,12 +19,51 @@ def test_what_is_off_cannot_be_turned_off(table: Table, dynamodb: Any) -> None:
         update(dynamodb, table.name, Enabled=False, AttributeName="expires")
 
 
+def test_what_is_asked_for_is_answered_and_described(make_table: Any, dynamodb: Any) -> None:
+    table = make_table()
+    answer = update(dynamodb, table.name, Enabled=True, AttributeName="expires")
+    assert answer["TimeToLiveSpecification"] == {"Enabled": True, "AttributeName": "expires"}
+    shown = dynamodb.describe_time_to_live(TableName=table.name)["TimeToLiveDescription"]
+    assert shown["AttributeName"] == "expires"
+    assert shown["TimeToLiveStatus"] in ("ENABLING", "ENABLED")
+
+
 @pytest.mark.varley_only
-def test_it_cannot_be_turned_on(table: Table, dynamodb: Any) -> None:
-    with invalid("TimeToLiveSpecification is not supported by this version of Varley"):
+def test_it_is_turned_on_and_off_at_once(make_table: Any, dynamodb: Any) -> None:
+    table = make_table()
+    update(dynamodb, table.name, Enabled=True, AttributeName="expires")
+    shown = dynamodb.describe_time_to_live(TableName=table.name)["TimeToLiveDescription"]
+    assert shown == {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires"}
+    with invalid("TimeToLive is already enabled"):
         update(dynamodb, table.name, Enabled=True, AttributeName="expires")
-    answer = dynamodb.describe_time_to_live(TableName=table.name)
-    assert answer["TimeToLiveDescription"] == {"TimeToLiveStatus": "DISABLED"}
+    with invalid("TimeToLive is active on a different AttributeName: current AttributeName is expires"):
+        update(dynamodb, table.name, Enabled=True, AttributeName="until")
+    answer = update(dynamodb, table.name, Enabled=False, AttributeName="expires")
+    assert answer["TimeToLiveSpecification"] == {"Enabled": False, "AttributeName": "expires"}
+    shown = dynamodb.describe_time_to_live(TableName=table.name)["TimeToLiveDescription"]
+    assert shown == {"TimeToLiveStatus": "DISABLED"}
+
+
+@pytest.mark.varley_only
+def test_what_has_expired_goes_within_seconds_and_the_rest_stays(make_table: Any, dynamodb: Any) -> None:
+    table = make_table()
+    past = str(int(time.time()) - 60)
+    stay = [{"S": past}, {"N": str(int(time.time()) + 3600)}, {"N": "1"}, {"L": [{"N": past}]}, {"N": past + "000"}]
+    items = [{"pk": {"S": f"stays-{number}"}, "expires": value} for number, value in enumerate(stay)]
+    table.fill([*items, {"pk": {"S": "goes"}, "expires": {"N": past}}])
+    update(dynamodb, table.name, Enabled=True, AttributeName="expires")
+    table.put({"pk": {"S": "goes, too"}, "expires": {"N": past + ".5"}})
+    assert seen_within_seconds(table, items)
+
+
+def seen_within_seconds(table: Table, items: list[dict[str, Any]]) -> bool:
+    """Whether the table comes to hold just these; each look is a request, so this waits without sleeping."""
+    wanted = sorted(item["pk"]["S"] for item in items)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if sorted(item["pk"]["S"] for item in table.scan(ConsistentRead=True)["Items"]) == wanted:
+            return True
+    return False
 
 
 @pytest.mark.parametrize("enabled", [True, False])

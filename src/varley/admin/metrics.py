@@ -78,6 +78,10 @@ METRICS: Final = (
         "Write capacity units provisioned per second.", _BY_TABLE,
         "ProvisionedWriteCapacityUnits (Average)",
     ),
+    Described(
+        "varley_expired_items_total", "counter",
+        "Items deleted because their time to live had ended.", ("table",), "TimeToLiveDeletedItemCount (Sum)",
+    ),
     Described("varley_connections", "gauge", "Open client connections."),
     Described(
         "varley_log_syncs_total", "counter", "Times the log was made durable; each serves all that wait."

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from varley.clock import Clock
+from varley.expiry.sweeper import Sweeper
 from varley.http.call import Call
 from varley.metadata.catalog import Catalog
 from varley.router.routes import Router
@@ -23,6 +24,7 @@ class Services:
     random: random.Random    # table ids; seeded in tests
     catalog: Catalog
     router: Router
+    sweeper: Sweeper
     spawn: Callable[[Coroutine[Any, Any, bytes], Call], None]    # run, then answer the call with what it returns
 
 

@@ -29,7 +29,7 @@ class Terms:
     """What the answer to a write holds beyond its being done, and where its units are counted."""
 
     __slots__ = (
-        "capacity_mode", "collection", "consequences", "counts", "operation", "return_old_on_failure",
+        "capacity_mode", "collection", "counts", "operation", "return_old_on_failure",
         "return_values", "route",
     )  # fmt: skip
 
@@ -47,12 +47,11 @@ class Terms:
         self.route = route
         self.operation = operation
         self.counts = route.counts[operation]
-        self.consequences = route.consequences
         self.return_values = None if return_values == "NONE" else return_values
         self.return_old_on_failure = on_failure == "ALL_OLD"
         self.capacity_mode = None if capacity_mode == "NONE" else capacity_mode
         self.collection: Item | None = None    # what ItemCollectionMetrics are wanted of
-        if metrics_mode == "SIZE" and self.consequences is not None:
+        if metrics_mode == "SIZE" and route.consequences is not None and route.consequences.local_indexes:
             assert key is not None
             self.collection = {route.keys.hash_name: key[route.keys.hash_name]}
 
@@ -64,9 +63,10 @@ class Terms:
         `attributes` is the JSON of the answer's Attributes, b"" if it has none. Raises ApiError if what would
         follow from the write cannot be.
         """
-        if self.consequences is None:
+        consequences = self.route.consequences
+        if consequences is None:
             return new, self.answer(attributes, old, new), ()
-        following = self.consequences.of(
+        following = consequences.of(
             key,
             old,
             new,

@@ -18,7 +18,7 @@ from typing import Any, Final
 import click
 
 from varley.errors import ApiError, BadSettings, Damaged
-from varley.item.key_bytes import ITEM_SPACE, TALLY_SPACE
+from varley.item.key_bytes import EXPIRY_SPACE, ITEM_SPACE, TALLY_SPACE
 from varley.item.value import Item
 from varley.metadata.catalog import Catalog, Described
 from varley.metadata.local import LocalStore
@@ -27,6 +27,7 @@ from varley.storage.check import Finding, Schema, check
 from varley.storage.data_folder import DataFolder
 from varley.storage.lmdb_engine import DATA_FILE
 from varley.table.consequences import Consequences
+from varley.table.followers import consequences_of
 from varley.table.keys import KeyCodec
 from varley.table.partition_map import PartitionRange
 
@@ -68,9 +69,9 @@ def examine(data_dir: str, progress: Callable[[str], None]) -> list[Finding]:
             for partition in described.partitions
         }
         followers = {
-            partition.group: Consequences(described.table, KeyCodec(described.table.key_schema)).problems
+            partition.group: consequences.problems
             for described in tables
-            if described.table.local_indexes
+            if (consequences := consequences_of(described.table, KeyCodec(described.table.key_schema))) is not None
             for partition in described.partitions
         }
         return findings + check(
@@ -105,6 +106,8 @@ def _schema(described: Described, partition: PartitionRange) -> Schema:
         space = row_key[:1]
         if space == TALLY_SPACE and indexes:
             return None    # Consequences.problems compares it with what it counts
+        if space == EXPIRY_SPACE and described.table.time_to_live_revision:
+            return None    # likewise; while items expire no more, the rows are being removed
         index = indexes.get(space)
         if index is None and space != ITEM_SPACE:
             return f"the table {described.table.name} has no rows in the space {space.hex()}"

@@ -81,7 +81,7 @@ class Partition:
         client is refused and the refusal is final already.
         """
         if self._pressure.is_high:
-            raise Throttling("Writes arrive faster than they can be moved to disk. Try again in a moment.")
+            raise _throttled()
         key = write.key
         observed = self._speculative.get(key)
         old = self._tree.get(key) if observed is None else observed.row(key)
@@ -120,6 +120,18 @@ class Partition:
             self._replica.propose(timestamp_us, (row, *followers), waiter, answer)
         return None
 
+    def write_derived(self, derived: Sequence[DerivedRow], waiter: Waiter) -> None:
+        """Propose rows that follow from items as they are now, while no item changes: all of them in one slot.
+
+        At least one; `waiter` is told when they are chosen. Raises Throttling as `write` does.
+        """
+        if self._pressure.is_high:
+            raise _throttled()
+        tree = self._tree
+        tree.last_timestamp_us = max(self._now_us(), tree.last_timestamp_us + 1)
+        rows = [(DELETE if value is None else PUT, key, value, DERIVED) for key, value in derived]
+        self._replica.propose(tree.last_timestamp_us, rows, waiter, b"")
+
     def newest(self, key: bytes) -> bytes | None:
         """The row as the next write would find it; not to be shown to anybody."""
         observed = self._speculative.get(key)
@@ -132,6 +144,10 @@ class Partition:
     def undecided_range(self) -> Proposal | None:
         """What a strong read of many rows has to wait for: the newest proposal, whatever its row."""
         return self._replica.newest
+
+
+def _throttled() -> Throttling:
+    return Throttling("Writes arrive faster than they can be moved to disk. Try again in a moment.")
 
 
 def _fail_when_chosen(observed: Proposal, waiter: Waiter, refusal: ApiError) -> None:

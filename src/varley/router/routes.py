@@ -20,6 +20,7 @@ from varley.metadata.catalog import Described
 from varley.node.node import Node
 from varley.node.partition import Partition
 from varley.table.consequences import Consequences
+from varley.table.followers import consequences_of
 from varley.table.keys import KeyCodec
 from varley.table.local_index import LocalIndexCodec
 from varley.table.table_name import table_name
@@ -48,7 +49,9 @@ class Route:
         self.is_closed = False    # the table was deleted
         self.keys = keys
         self.counts = _Counts(counters, name)    # operation -> its counters on this table
-        self.consequences = consequences    # of each write; None: nothing follows from an item here
+        # Of each write; None: nothing follows from an item here. Changes with the table's definition, so it is looked
+        # at when a write is evaluated, and not kept before.
+        self.consequences = consequences
         indexes = () if consequences is None else consequences.local_indexes
         self._indexes = {index.name: index for index in indexes}
         self.index_counts = {index.name: _Counts(counters, name, index.name) for index in indexes}
@@ -138,8 +141,13 @@ class Router:
         lows = [each.low for each in described.partitions]
         table = described.table
         keys = KeyCodec(table.key_schema)
-        consequences = Consequences(table, keys) if table.local_indexes else None
+        consequences = consequences_of(table, keys)
         self._routes[table.name] = Route(table.name, keys, lows, partitions, self.counters, consequences)
+
+    def redefine(self, described: Described) -> None:
+        """The definition of a table has changed: what is evaluated from now on is followed by what it says."""
+        route = self._routes[described.table.name]
+        route.consequences = consequences_of(described.table, route.keys)
 
     async def open_partitions(self, described: Described) -> None:
         """Begin to serve a new table."""

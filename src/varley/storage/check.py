@@ -37,6 +37,7 @@ from varley.errors import ApiError, Damaged
 from varley.item import stored
 from varley.item.key_bytes import (
     DERIVED_SPACES,
+    EXPIRY_SPACE,
     ITEM_SPACE,
     LOCAL_INDEX_SPACES,
     OUTGOING_SPACE,
@@ -76,6 +77,7 @@ _KEY_BYTES: Final = {
     ITEM_SPACE: (_KEY_BYTES_MIN, _KEY_BYTES_MIN + SORT_KEY_BYTES_MAX),
     **dict.fromkeys(LOCAL_INDEX_SPACES, (_KEY_BYTES_MIN + 3, _KEY_BYTES_MIN + 3 * SORT_KEY_BYTES_MAX + 2)),
     TALLY_SPACE: (len(TALLY_SPACE), _KEY_BYTES_MIN),
+    EXPIRY_SPACE: (len(EXPIRY_SPACE), _KEY_BYTES_MIN + 8 + SORT_KEY_BYTES_MAX),
 }
 _STEPS_PER_PROGRESS: Final = 1000
 

@@ -199,6 +199,7 @@ class Table(Stored, frozen=True, kw_only=True):
     tags: dict[str, str] = {}    # noqa: RUF012 - a Struct copies its defaults
     time_to_live_attribute: str | None = None    # None: items do not expire
     time_to_live_changed_at: float | None = None    # the last time they began or ceased to; None: never
+    time_to_live_revision: int = 0    # how often that was; partitions say for which one their rows are (expiry.py)
     resource_policy: str | None = None    # JSON, as api/resource_policy.py writes it
     resource_policy_revision: int = 0    # of the last change of the policy, its removal too; only ever grows
     contributor_insights: dict[str, ContributorInsights] = {}    # noqa: RUF012 - by index; "" is the table itself
