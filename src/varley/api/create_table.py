@@ -15,6 +15,7 @@ import msgspec
 
 from varley.api.constraints import INDEX_NAME, NOT_NULL, TABLE_NAME, Each, Length, Members, OneOf, Range, check
 from varley.api.requests import LONG, Request, Structure, decoder
+from varley.api.resource_policy import document_of, with_policy
 from varley.api.services import Services, view_of
 from varley.api.table_structures import (
     ATTRIBUTE_DEFINITIONS,
@@ -148,6 +149,8 @@ def run(services: Services, call: Call) -> bytes | None:
     request = _decode(call.body)
     view = view_of(services, call)
     table = table_of(request, now=view.now, random=services.random, region=view.region)
+    if request.resource_policy is not None:
+        table = with_policy(table, document_of(request.resource_policy), expected_revision=None, now=view.now)
     services.spawn(_create(services, table, view, request.warm_throughput is not None), call)
     return None
 
@@ -447,7 +450,6 @@ def _refuse_unsupported(request: CreateTableRequest) -> None:
     if request.stream_specification is not None and request.stream_specification.stream_enabled:
         raise not_supported("StreamSpecification")
     for member, value in (
-        ("ResourcePolicy", request.resource_policy),
         ("GlobalTableSourceArn", request.global_table_source_arn),
         ("GlobalTableSettingsReplicationMode", request.global_table_settings_replication_mode),
         ("VectorIndexes", request.vector_indexes),
