@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import bulk
 import checkpoints
+import features
 import footprint
 import growth
 import load
@@ -26,7 +27,7 @@ import peers
 import side_by_side
 from session import OTHERS_MAX, Session
 
-SECTIONS = ("start", "everyday", "bulk", "checkpoints")
+SECTIONS = ("start", "everyday", "bulk", "features", "checkpoints")
 
 
 def main() -> None:
@@ -67,7 +68,7 @@ def _measure(session: Session, options: argparse.Namespace) -> None:
         session.write(f"{missing}.\n")
     if "start" in options.only:
         footprint.measure(session, [peers.varley(), peers.varley_in_memory(), *peers.others()])
-    if "everyday" in options.only or "bulk" in options.only:
+    if {"everyday", "bulk", "features"}.intersection(options.only):
         _measure_filled(session, options)
     if "checkpoints" in options.only:
         checkpoints.measure(session)
@@ -86,6 +87,8 @@ def _measure_filled(session: Session, options: argparse.Namespace) -> None:
             side_by_side.measure(session, targets)
         if "bulk" in options.only:
             bulk.measure(session, targets)
+        if "features" in options.only:
+            features.measure(session, targets)
     finally:
         for target in targets:
             target.remove()

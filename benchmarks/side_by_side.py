@@ -26,11 +26,11 @@ def measure(session: Session, targets: list[peers.Target]) -> None:
     for _ in range(session.rounds):
         for workload, by_server in samples.items():
             for target in targets:
-                by_server[target.name].append(_run(session, targets, workload, target))
-    _write(session, samples)
+                by_server[target.name].append(run(session, targets, workload, target))
+    write(session, "Everyday requests", samples, NAMES, GOALS)
 
 
-def _run(session: Session, targets: list[peers.Target], workload: str, target: peers.Target) -> wrk.Sample:
+def run(session: Session, targets: list[peers.Target], workload: str, target: peers.Target) -> wrk.Sample:
     return session.undisturbed(
         targets,
         lambda: wrk.run(
@@ -41,8 +41,11 @@ def _run(session: Session, targets: list[peers.Target], workload: str, target: p
     )
 
 
-def _write(session: Session, samples: Samples) -> None:
-    session.write("## Everyday requests")
+def write(
+    session: Session, title: str, samples: Samples, names: dict[str, str], goals: dict[str, float]
+) -> None:
+    """Two tables: every server, and Varley beside the fastest peer."""
+    session.write(f"## {title}")
     session.write()
     session.write(
         f"{wrk.CONNECTIONS} connections; {ITEMS:,} items of 1 KB in each of two tables, keys at random; medians of "
@@ -50,7 +53,7 @@ def _write(session: Session, samples: Samples) -> None:
     )
     session.write()
     rows = [
-        [NAMES[workload], server, f"{median(s.per_second for s in runs):,.0f}"]
+        [names[workload], server, f"{median(s.per_second for s in runs):,.0f}"]
         + [f"{median(getattr(s, figure) for s in runs):.2f}" for figure in ("p50_ms", "p99_ms", "p999_ms")]
         for workload, by_server in samples.items()
         for server, runs in by_server.items()
@@ -58,11 +61,15 @@ def _write(session: Session, samples: Samples) -> None:
     session.write_table(["Request", "Server", "Requests/s", "p50 ms", "p99 ms", "p99.9 ms"], rows)
     session.write_table(
         ["Request", "Fastest peer", "Varley / peer", "Goal", "p99 ms, Varley", "p99 ms, peer"],
-        [_verdict(workload, by_server) for workload, by_server in samples.items()],
+        [
+            [names[workload], *_verdict(by_server, goals[workload])]
+            for workload, by_server in samples.items()
+            if set(by_server) - {peers.VARLEY, peers.IN_MEMORY}
+        ],
     )
 
 
-def _verdict(workload: str, by_server: dict[str, list[wrk.Sample]]) -> list[str]:
+def _verdict(by_server: dict[str, list[wrk.Sample]], goal: float) -> list[str]:
     def per_second(server: str) -> float:
         return median(sample.per_second for sample in by_server[server])
 
@@ -72,6 +79,6 @@ def _verdict(workload: str, by_server: dict[str, list[wrk.Sample]]) -> list[str]
     fastest = max((name for name in by_server if name not in (peers.VARLEY, peers.IN_MEMORY)), key=per_second)
     ratio = per_second(peers.VARLEY) / per_second(fastest)
     return [
-        NAMES[workload], fastest, f"{ratio:.2f}", f"{GOALS[workload]:.1f}",
+        fastest, f"{ratio:.2f}", f"{goal:.1f}",
         f"{p99_ms(peers.VARLEY):.2f}", f"{p99_ms(fastest):.2f}",
     ]  # fmt: skip

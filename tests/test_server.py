@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import shutil
 import socket
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
 from varley.clock import SystemClock
 from varley.errors import Damaged, WorldError
 from varley.server import Server
 from varley.settings import ClusterSettings, NodeSettings
+from varley.storage.disk import RealDisk
 from varley.testing import Server as EmbeddedServer
 
 MUSIC = {
@@ -40,6 +46,78 @@ def test_lost_metadata_does_not_cost_the_data(tmp_path: Path, is_checkpointed: b
     shutil.move(tmp_path / "kept", lost / "metadata/data.mdb")
     with EmbeddedServer(data_dir=str(lost)) as server:
         assert server.client().get_item(TableName="Music", Key={"pk": {"S": "a"}})["Item"] == {"pk": {"S": "a"}}
+
+
+def test_readiness_and_metrics_of_a_disk_that_refuses_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_full = [False]
+    write = RealDisk.write_synced
+
+    def write_synced(disk: RealDisk, file: int, offset: int, parts: Sequence[bytes]) -> None:
+        if is_full[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(disk, file, offset, parts)
+
+    monkeypatch.setattr(RealDisk, "write_synced", write_synced)
+    with EmbeddedServer(data_dir=str(tmp_path / "data"), admin_port=0) as server:
+        client = server.client()
+        client.create_table(**MUSIC)
+        client.put_item(TableName="Music", Item={"pk": {"S": "a"}})
+        for port in (server.port, server.admin_port):
+            assert fetch(port, "/ready")[0] == 200
+        is_full[0] = True
+        with pytest.raises(ClientError, match="InternalServerError"):
+            client.put_item(TableName="Music", Item={"pk": {"S": "b"}})
+        assert fetch(server.port, "/ready")[0] == 503
+        assert fetch(server.admin_port, "/ready") == (503, "writes are refused: no space left for the log\n")
+        assert client.get_item(TableName="Music", Key={"pk": {"S": "a"}})["Item"] == {"pk": {"S": "a"}}
+        is_full[0] = False
+        client.put_item(TableName="Music", Item={"pk": {"S": "b"}})
+        assert fetch(server.admin_port, "/ready") == (200, "ready\n")
+        page = fetch(server.admin_port, "/metrics")[1]
+        values = dict(line.rsplit(" ", 1) for line in page.splitlines() if line.startswith("varley_"))
+        assert float(values['varley_refused_writes_total{error="DiskFull"}']) >= 1
+        assert float(values["varley_overlay_bytes"]) > 0
+        assert float(values["varley_log_size_bytes"]) > 0
+        assert float(values["varley_log_records_total"]) == 2
+        assert float(values["varley_log_sync_seconds_total"]) > 0
+
+
+def test_metrics_of_an_index(tmp_path: Path) -> None:
+    with EmbeddedServer(admin_port=0) as server:
+        client = server.client()
+        client.create_table(
+            TableName="Music",
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk", "x")],
+            LocalSecondaryIndexes=[
+                {
+                    "IndexName": "by-x",
+                    "KeySchema": [
+                        {"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "x", "KeyType": "RANGE"},
+                    ],
+                    "Projection": {"ProjectionType": "KEYS_ONLY"},
+                }
+            ],
+            BillingMode="PAY_PER_REQUEST",
+        )  # fmt: skip
+        client.put_item(TableName="Music", Item={"pk": {"S": "a"}, "sk": {"S": "b"}, "x": {"S": "c"}})
+        client.put_item(TableName="Music", Item={"pk": {"S": "a"}, "sk": {"S": "c"}})
+        page = fetch(server.admin_port, "/metrics")[1]
+        assert 'varley_table_items{index="",table="Music"} 2.0' in page
+        assert 'varley_table_items{index="by-x",table="Music"} 1.0' in page
+        assert 'varley_table_bytes{index="by-x",table="Music"} ' in page
+
+
+def fetch(port: int | None, path: str) -> tuple[int, str]:
+    """(status, body)."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
 
 
 def test_a_start_that_fails_lets_go_of_everything(tmp_path: Path) -> None:

@@ -40,6 +40,34 @@ function M.requests(operation, body, keys)
   end
 end
 
+-- The same for transactions: `body` has KEY once, and TOKEN once, for a token that no other request has, as SDKs send it.
+function M.transactions(operation, body, keys)
+  local whole = M.request(operation, (body:gsub("KEY", "99999999"):gsub("TOKEN", ("t"):rep(24), 1)))
+  local parts = {}
+  local at = 1
+  while true do
+    local key_from, key_to = whole:find("99999999", at, true)
+    local token_from, token_to = whole:find(("t"):rep(24), at, true)
+    if not key_from and not token_from then
+      break
+    end
+    local is_key = key_from and (not token_from or key_from < token_from)
+    parts[#parts + 1] = { whole:sub(at, (is_key and key_from or token_from) - 1), is_key }
+    at = (is_key and key_to or token_to) + 1
+  end
+  local rest, random, format, number = whole:sub(at), math.random, string.format, 0
+  local run = random(0, 99999999)
+  return function()
+    number = number + 1
+    local key, token = format("%08d", random(0, keys - 1)), format("%08d-%015d", run, number)
+    local made = ""
+    for _, part in ipairs(parts) do
+      made = made .. part[1] .. (part[2] and key or token)
+    end
+    return made .. rest
+  end
+end
+
 -- With BENCH_DELAY_MS each connection thinks between two requests, for so long on average: a load below saturation.
 local delay_ms = tonumber(os.getenv("BENCH_DELAY_MS") or "0")
 if delay_ms > 0 then

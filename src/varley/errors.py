@@ -11,6 +11,7 @@ Three kinds, never mixed:
     ├── ResourceInUse                        it is there, and not in the right state
     ├── LimitExceeded, ItemCollectionSizeLimitExceeded, DuplicateItem
     ├── Throttling                           more than this server can take now; a retry may work
+    ├── ProvisionedThroughputExceeded        more than was provisioned; a retry may work
     ├── UnknownOperation, MissingAuthenticationToken, IncompleteSignature, AccessDenied, …
     └── InternalServerError                  the one ApiError that is not the client's fault: what a client is
                                              told when the world failed (HTTP 500: the outcome may be unknown)
@@ -149,6 +150,10 @@ class ItemCollectionSizeLimitExceeded(ApiError):
 
 class Throttling(ApiError):
     code = "ThrottlingException"
+
+
+class ProvisionedThroughputExceeded(ApiError):
+    code = "ProvisionedThroughputExceededException"
 
 
 class InternalServerError(ApiError):

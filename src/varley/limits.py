@@ -51,6 +51,13 @@ ACCOUNT_CAPACITY_UNITS_MAX = 80_000     # [DG] default per account and Region
 LOCAL_INDEXES_MAX = 5                   # [DG] per table
 ITEM_COLLECTION_BYTES_MAX = 10 * 1024**3    # [DG] items and index rows of one partition key, with local indexes
 
+# Global indexes
+GLOBAL_INDEXES_MAX = 20                 # [DG] default per table
+INDEX_KEY_PARTS_MAX = 4                 # [DG] attributes of a partition key, and as many of a sort key
+
+# All indexes of a table
+PROJECTED_NAMES_MAX = 100               # [API] names in NonKeyAttributes, over all indexes
+
 # Partitions
 PARTITION_READ_UNITS_MAX = 3000         # [DG]
 PARTITION_WRITE_UNITS_MAX = 1000        # [DG]

@@ -3,9 +3,11 @@
     front door ---> api ---> router ---> node ---> log, trees
         |            |                    |
       clock       catalog (metadata)   checkpoints
+                     |
+                  indexes: from the log of a table's partitions to those of its global indexes
 
 Start: lock the data folder, load the catalog, open the trees and replay the log over them, open the partitions, and
-only then listen; so whoever is answered is answered from complete data, and `/ready` needs no more than "it listens".
+only then listen; so whoever is answered is answered from complete data. `/ready` adds whether writes are taken.
 Stop: let requests end, make everything durable in the trees, unlock.
 """
 
@@ -31,6 +33,7 @@ from varley.expiry.sweeper import Sweeper
 from varley.http.call import Call
 from varley.http.reception import FrontDoorSettings
 from varley.http.server import FrontDoor
+from varley.indexes.indexes import Indexes
 from varley.listening import cannot_listen
 from varley.metadata.catalog import Catalog
 from varley.metadata.local import LocalStore
@@ -48,6 +51,8 @@ from varley.storage.recovery import recover
 from varley.storage.refusing_log import RefusingLog
 from varley.storage.tree import Tree
 from varley.storage.tree_folder import NoFolder, TreeFolder
+from varley.storage.undelivered import IndexGroups, Undelivered
+from varley.table.outgoing import id_bytes
 
 logger = logging.getLogger("varley.server")
 
@@ -61,6 +66,7 @@ class Server:
         self._clock = clock
         self._stopped: asyncio.Future[None]
         self._tasks_of_calls: set[asyncio.Task[None]] = set()    # held: a task that nobody holds may vanish
+        self._background: set[asyncio.Task[None]] = set()    # what the parts do by themselves; held likewise
         self._last_task: asyncio.Task[None]    # stopping; held likewise
         self._is_stopping = False
         self._does_node_run = False    # between node.start and node.stop or node.halt
@@ -71,6 +77,8 @@ class Server:
         self._catalog: Catalog
         self._router: Router
         self._sweeper: Sweeper
+        self._indexes: Indexes
+        self._undelivered: list[Undelivered] = []    # from recovery to the indexes
         self._services: Services
         self._door: FrontDoor | None = None    # not None once the storage is open
         self._admin: AdminPort | None = None
@@ -116,7 +124,16 @@ class Server:
             log_bytes_max=settings.checkpoint_log_bytes + settings.segment_bytes,
             on_fatal=self._fail,
         )
-        self._router = Router(self._node)
+        self._router = Router(self._node, index_backlog_bytes=settings.index_backlog_bytes)
+        self._indexes = Indexes(
+            loop,
+            self._clock,
+            self._catalog,
+            self._router,
+            partitions=self._cluster.initial_partitions,
+            delay_seconds=settings.index_delay_seconds,
+            keep=self._keep_in_background,
+        )
         if folder is None:
             self._log = MemoryLog(on_durable=self._node.log_is_durable)
             trees: dict[int, Tree] = {}
@@ -124,20 +141,36 @@ class Server:
             assert isinstance(engines, TreeFolder)
             trees = await loop.run_in_executor(None, self._recover, folder, engines)
         for described in self._catalog:
-            partitions = [self._node.open_group(each.group, trees.pop(each.group)) for each in described.partitions]
-            self._router.add(described, partitions)
+            partitions = {
+                group: self._node.open_group(group, trees.pop(group)) for group in described.groups
+            }
+            self._router.add(
+                described,
+                [partitions[each.group] for each in described.partitions],
+                {
+                    index: [partitions[each.group] for each in ranges]
+                    for index, ranges in described.index_partitions.items()
+                },
+            )
         assert not trees
         self._node.start(self._log, is_read_only=is_read_only)
         self._does_node_run = True
         self._sweeper = Sweeper(loop, self._clock, self._router, delay_seconds=settings.ttl_delay)
         if not is_read_only:
             self._sweeper.start(self._catalog)
+            self._indexes.start(self._undelivered)
+        self._undelivered = []
         if is_read_only:
             logger.warning("%s is read-only: reads are answered, writes are refused", settings.data_dir)
 
     def _recover(self, folder: DataFolder, engines: TreeFolder) -> dict[int, Tree]:
         """Open trees and log; on a disk thread."""
-        groups = [each.group for described in self._catalog for each in described.partitions]
+        groups = [group for described in self._catalog for group in described.groups]
+        indexes = {
+            id_bytes(index): IndexGroups([each.low for each in ranges], [each.group for each in ranges])
+            for described in self._catalog
+            for index, ranges in described.index_partitions.items()
+        }
         disk = ReadOnlyDisk() if folder.is_read_only else RealDisk()
         strays = sorted(set(engines.groups()).difference(groups))
         if strays and strays[-1] > self._catalog.groups_given:
@@ -152,7 +185,15 @@ class Server:
                 logger.info("removing the tree of group %d, whose table was deleted", group)
                 engines.remove(group)
         reader = LogReader(disk, folder.log)
-        recovered = recover(engines, groups, reader, groups_given=self._catalog.groups_given, progress=_log_replay)
+        recovered = recover(
+            engines,
+            groups,
+            reader,
+            groups_given=self._catalog.groups_given,
+            progress=_log_replay,
+            indexes=indexes,
+        )
+        self._undelivered = recovered.undelivered
         if recovered.entries:
             logger.info("replayed %d log entries that were in no checkpoint", recovered.entries)
         if recovered.unverified:
@@ -183,10 +224,12 @@ class Server:
             catalog=self._catalog,
             router=self._router,
             sweeper=self._sweeper,
+            indexes=self._indexes,
             spawn=self._spawn,
         )
         self._door = FrontDoor(
             self._handle,
+            is_ready=lambda: self._why_not_ready() is None,
             operations=[*operations.OPERATIONS, *operations.NOT_OFFERED],
             settings=FrontDoorSettings(
                 connections_max=settings.max_connections,
@@ -208,11 +251,20 @@ class Server:
                 movable_clock=self._clock
                 if settings.clock_is_movable and isinstance(self._clock, MovableClock)
                 else None,
-                why_not_ready=lambda: "stopping" if self._is_stopping else None,
+                why_not_ready=self._why_not_ready,
             )
             self._admin = AdminPort(pages, settings.admin_host, settings.admin_port)
             await self._admin.start()
             self.admin_port = self._admin.port
+
+    def _why_not_ready(self) -> str | None:
+        """For `/ready`: in a few words why other servers should be asked, or None."""
+        if self._is_stopping:
+            return "stopping"
+        refusal = self._node.refusal
+        if refusal is None or (self._folder is not None and self._folder.is_read_only):
+            return None    # whoever serves a folder that cannot be written wants it to be read
+        return f"writes are refused: {refusal.problem}"
 
     def _tls(self) -> ssl.SSLContext | None:
         settings = self._settings
@@ -268,6 +320,9 @@ class Server:
             self._sweeper.stop()
             if reason is None:
                 self._does_node_run = False
+                await self._indexes.stop()
+                if self._background:
+                    await asyncio.wait(self._background)
                 await self._node.stop()
             await self._close()
         except Exception as error:
@@ -287,6 +342,7 @@ class Server:
         if self._does_node_run:
             self._does_node_run = False
             self._sweeper.stop()
+            self._indexes.close()
             await self._node.halt()
         if self._store is not None:
             await self._store.close()
@@ -298,8 +354,15 @@ class Server:
         assert self._door is not None
         yield Reading("varley_connections", self._door.connections)
         yield Reading("varley_log_syncs_total", self._log.statistics.frames)
+        yield Reading("varley_log_sync_seconds_total", self._log.statistics.sync_seconds)
+        yield Reading("varley_log_records_total", self._log.statistics.records)
         yield Reading("varley_log_bytes_total", self._log.statistics.bytes)
+        yield Reading("varley_log_size_bytes", self._log.bytes_in_log)
+        for error, count in self._node.refused_writes.items():
+            yield Reading("varley_refused_writes_total", count, (error,))
+        yield Reading("varley_overlay_bytes", self._node.overlay_bytes)
         yield Reading("varley_checkpoints_total", self._node.checkpoints)
+        yield Reading("varley_checkpoint_seconds_total", self._node.checkpoint_seconds)
         for described in self._catalog:
             table = described.table
             items, size_bytes = self._router.statistics(table.name)
@@ -309,6 +372,15 @@ class Server:
                 yield Reading("varley_expired_items_total", self._sweeper.expired[table.name], (table.name,))
             yield Reading("varley_provisioned_read_units", table.provisioned.read_units, (table.name, ""))
             yield Reading("varley_provisioned_write_units", table.provisioned.write_units, (table.name, ""))
+            for name, (rows, row_bytes) in self._router.index_statistics(table.name).items():
+                yield Reading("varley_table_items", rows, (table.name, name))
+                yield Reading("varley_table_bytes", row_bytes, (table.name, name))
+        for index in self._indexes.readings():
+            labels = (index.table, index.name)
+            yield Reading("varley_index_undelivered_changes", index.changes, labels)
+            yield Reading("varley_index_undelivered_bytes", index.bytes, labels)
+            if index.backfill_ratio is not None:
+                yield Reading("varley_index_backfill_ratio", index.backfill_ratio, labels)
 
     def _handle(self, call: Call) -> bytes | None:
         return operations.run(self._services, call)
@@ -318,6 +390,15 @@ class Server:
         task = asyncio.get_running_loop().create_task(_answer(work, call))
         self._tasks_of_calls.add(task)
         task.add_done_callback(self._tasks_of_calls.discard)
+
+    def _keep_in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background_has_ended)
+
+    def _background_has_ended(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        task.result()    # what it raises goes to the loop, which says it aloud
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         self._last_task = asyncio.get_running_loop().create_task(work)

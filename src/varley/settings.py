@@ -78,9 +78,17 @@ class NodeSettings:
     development_clock: bool | None = _setting(
         None, "Let the admin port move the clock. By default only a server on loopback does."
     )
-
     ttl_delay: float = _setting(
         0.0, "Seconds that items stay after their time to live has ended; AWS takes up to two days.", low=0
+    )
+
+    # Global indexes
+    index_delay_seconds: float = _setting(
+        0.0, "Time for which global indexes do not show a change, to see what eventually consistent reads may miss.",
+        low=0,
+    )
+    index_backlog_bytes: int = _setting(
+        64 * 1024**2, "Changes that one global index may be behind; writes that add to more are throttled.", low=4096
     )
 
     # Log and checkpoints

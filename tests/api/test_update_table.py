@@ -221,7 +221,6 @@ def test_protection_and_encryption() -> None:
     ("member", "value"),
     [
         ("StreamSpecification", {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}),
-        ("GlobalSecondaryIndexUpdates", [{"Delete": {"IndexName": "by-year"}}]),
         ("ReplicaUpdates", [{"Create": {"RegionName": "eu-west-1"}}]),
         ("MultiRegionConsistency", "STRONG"),
         ("GlobalTableWitnessUpdates", [{"Create": {"RegionName": "eu-west-1"}}]),

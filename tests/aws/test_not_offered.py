@@ -10,13 +10,6 @@ from .table import Table, schema, unique
 
 pytestmark = pytest.mark.varley_only
 
-INDEX = {
-    "IndexName": "by-x",
-    "KeySchema": [{"AttributeName": "x", "KeyType": "HASH"}],
-    "Projection": {"ProjectionType": "ALL"},
-}
-X = {"AttributeName": "x", "AttributeType": "S"}
-
 
 def assert_refused_by_name(caught: pytest.ExceptionInfo[ClientError], name: str) -> None:
     error = caught.value.response["Error"]
@@ -28,21 +21,17 @@ def assert_refused_by_name(caught: pytest.ExceptionInfo[ClientError], name: str)
 @pytest.mark.parametrize(
     ("parameters", "name"),
     [
-        ({"GlobalSecondaryIndexes": [INDEX]}, "GlobalSecondaryIndexes"),
         (
             {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}},
             "StreamSpecification",
         ),
     ],
-    ids=["global index", "stream"],
+    ids=["stream"],
 )
 def test_a_table_with_this_is_not_made(dynamodb: Any, parameters: dict[str, Any], name: str) -> None:
     table = unique("varley-test")
-    definition = schema("S", "S")
-    if "Indexes" in name:
-        definition["AttributeDefinitions"] = [*definition["AttributeDefinitions"], X]
     with pytest.raises(ClientError) as caught:
-        dynamodb.create_table(TableName=table, **definition, **parameters)
+        dynamodb.create_table(TableName=table, **schema("S", "S"), **parameters)
     assert_refused_by_name(caught, name)
     with pytest.raises(dynamodb.exceptions.ResourceNotFoundException):
         dynamodb.describe_table(TableName=table)
@@ -56,16 +45,12 @@ def test_a_stream_that_is_turned_off_is_no_request_for_one(make_table: Any) -> N
     ("parameters", "name"),
     [
         (
-            {"AttributeDefinitions": [X], "GlobalSecondaryIndexUpdates": [{"Create": INDEX}]},
-            "GlobalSecondaryIndexUpdates",
-        ),
-        (
             {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}},
             "StreamSpecification",
         ),
         ({"ReplicaUpdates": [{"Create": {"RegionName": "eu-west-1"}}]}, "ReplicaUpdates"),
     ],
-    ids=["global index", "stream", "replica"],
+    ids=["stream", "replica"],
 )
 def test_a_table_is_not_changed_to_this(make_table: Any, dynamodb: Any, parameters: dict[str, Any], name: str) -> None:
     table = make_table()

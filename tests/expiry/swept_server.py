@@ -19,7 +19,7 @@ from varley.expiry.sweeper import Sweeper
 from varley.item.size import item_size
 from varley.metadata.catalog import Described
 from varley.node.node import Node
-from varley.router.routes import Router
+from varley.router.routes import Route, Router
 from varley.storage.memory_log import MemoryLog
 from varley.storage.tree_folder import NoFolder
 from varley.table import partition_map
@@ -71,8 +71,11 @@ class SweptServer:
             on_demand_table(**definition), partition_map.initial(partitions, count(1).__next__), 1, 1
         )
         self.loop.run(self.router.open_partitions(self.described))
-        self.route = self.router.route("Music")
         self.sweeper = self.new_sweeper(delay_seconds)
+
+    @property
+    def route(self) -> Route:
+        return self.router.route("Music")
 
     def new_sweeper(self, delay_seconds: float = 0.0) -> Sweeper:
         """A sweeper that knows nothing yet: as after a restart."""
@@ -89,7 +92,7 @@ class SweptServer:
             time_to_live_revision=self.described.table.time_to_live_revision + 1,
         )
         self.described = Described(table, self.described.partitions, 1, 1)
-        self.router.redefine(self.described)
+        self.loop.run(self.router.update(self.described))
         self.settled = self.sweeper.redefine(self.described)
 
     def put(self, name: str, **attributes: Any) -> None:

@@ -7,6 +7,8 @@ import random
 import pytest
 
 from tests.expiry.swept_server import NOW, SweptServer
+from tests.node.writes import Waiter
+from varley.expiry.derived_entry import propose_derived
 from varley.table.expiry import ROW_VALUE, TOO_OLD_SECONDS, row_key
 from varley.table.followers import consequences_of
 
@@ -149,9 +151,8 @@ def test_a_row_that_no_item_asks_for_is_removed_and_nothing_else(server: SweptSe
     key = server.route.keys.row_key({"pk": {"S": "a"}})
     nobody = server.route.keys.row_key({"pk": {"S": "nobody"}})
     [partition] = server.route.partitions
-    from tests.node.writes import Waiter
-
-    partition.write_derived([(row_key(key, NOW + 1), ROW_VALUE), (row_key(nobody, NOW + 1), ROW_VALUE)], Waiter())
+    wrong = [(row_key(key, NOW + 1), ROW_VALUE), (row_key(nobody, NOW + 1), ROW_VALUE)]
+    propose_derived(partition, wrong, Waiter())
     server.settle()
     server.clock.advance(5)
     server.settle()
@@ -200,7 +201,7 @@ def test_after_it_stopped_nothing_expires(server: SweptServer) -> None:
     server.put("a", expires=NOW + 1)
     server.settle()
     server.sweeper.stop()
-    server.sweeper.stop()
+    server.sweeper.stop()    # does no harm
     server.clock.advance(10)
     server.pass_seconds(10)
     assert server.names() == {"a"}

@@ -196,7 +196,7 @@ def test_parts_that_do_not_fit_together_are_damage(key: str, change: Any) -> Non
 
 def test_what_a_newer_varley_wrote_is_not_damage() -> None:
     async def scenario() -> None:
-        store = await with_entry("table/", lambda members: {**members, "streams": {}})
+        store = await with_entry("table/", lambda members: {**members, "replicas": {}})
         with pytest.raises(WorldError, match="newer Varley") as refusal:
             await loaded(store)
         assert not isinstance(refusal.value, Damaged)

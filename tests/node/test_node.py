@@ -58,6 +58,33 @@ def test_a_full_disk_refuses_what_was_proposed_and_later_writes_work_again(tmp_p
     again.stop()
 
 
+def test_after_a_refusal_the_node_finds_out_by_itself_when_the_disk_takes_writes_again(tmp_path: Path) -> None:
+    """1. The disk is full, a write is refused, the node is not ready. 2. Whoever looks at that sends no more writes.
+    3. There is space again: without an attempt of its own the node would never be ready again."""
+    disk = ForgetfulDisk()
+    node = RunningNode(tmp_path, disk)
+    fill(node, 3)
+    disk.fail("write_synced", errno.ENOSPC, times=3)    # the frame, and the next segment's head twice
+    assert isinstance(node.write(1, Write("row 0", 1)).answer, DiskFull)
+    assert node.node.refused_writes == {"DiskFull": 1}
+    node.loop.advance(1.1)
+    node.loop.turns()
+    assert isinstance(node.node.refusal, DiskFull), "it has tried, and was refused"
+    node.loop.advance(1.1)
+    node.loop.turns()
+    assert isinstance(node.node.refusal, DiskFull)
+    disk.heal()
+    node.loop.advance(1.1)
+    node.loop.turns()
+    assert node.node.refusal is None
+    frames = node.log.statistics.frames
+    node.loop.advance(5.0)
+    node.loop.turns()
+    assert node.log.statistics.frames == frames, "it tries no more"
+    assert node.node.refused_writes == {"DiskFull": 1}
+    node.stop()
+
+
 def test_stopping_makes_the_next_start_replay_nothing(tmp_path: Path) -> None:
     disk = ForgetfulDisk()
     node = RunningNode(tmp_path, disk)
@@ -116,6 +143,7 @@ def test_a_checkpoint_that_did_not_fit_is_tried_again(tmp_path: Path, monkeypatc
     node.loop.advance(1.1)
     node.loop.wait_for_call()
     assert node.node.checkpoints == 1
+    assert node.node.checkpoint_seconds > 0
     assert node.fatal == []
     node.stop()
 

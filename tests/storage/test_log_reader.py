@@ -136,7 +136,7 @@ def log_with_last_frame(records: list[Place]) -> tuple[ForgetfulDisk, int, int]:
     log.write((1, 1, 1, b"durable"))
     start = log.writer.bytes_in_log
     log.write(*records)
-    assert log.writer.last_frame == 2
+    assert log.writer.statistics.frames == 2
     return disk, start, log.writer.bytes_in_log
 
 

@@ -133,7 +133,6 @@ def test_statistics_count_what_is_on_the_disk() -> None:
     statistics = log.writer.statistics
     assert (statistics.frames, statistics.records, statistics.bytes) == (2, 3, 512 + 1536)
     assert log.writer.bytes_in_log == 512 + statistics.bytes
-    assert log.writer.last_frame == 2
 
 
 # Segments
@@ -231,6 +230,33 @@ def test_release_after_a_restart_knows_what_the_old_segments_hold() -> None:
     assert read_log(disk) == [(1, 1, slot + 1, entry(slot + 1))]
 
 
+def test_closing_leaves_nothing_to_read_of_what_is_checkpointed_and_the_frames_go_on() -> None:
+    disk = ForgetfulDisk()
+    log = LogDriver(disk)
+    places = [(7, 1, slot, entry(slot, 1200)) for slot in range(1, 7)]
+    for place in places:
+        log.write(place)
+    frames = log.writer.last_frame
+    log.writer.close({7: 6}, {7})
+    again = LogDriver(disk)
+    assert again.places == []
+    assert again.end.frame == frames + 1
+    assert len(disk.paths) == 1
+    again.writer.close({7: 6}, {7})    # an empty segment is not followed by another
+    assert len(disk.paths) == 1
+    assert LogDriver(disk).end.frame == frames + 1
+
+
+def test_closing_leaves_what_a_checkpoint_lacks() -> None:
+    disk = ForgetfulDisk()
+    log = LogDriver(disk)
+    places = [(7, 1, 1, entry(1)), (8, 1, 1, entry(1))]
+    for place in places:
+        log.write(place)
+    log.writer.close({7: 1, 8: 0}, {7, 8})
+    assert read_log(disk) == places
+
+
 def test_release_reports_a_disk_that_cannot_delete() -> None:
     disk = ForgetfulDisk()
     log = LogDriver(disk)
@@ -280,10 +306,30 @@ def test_a_frame_that_could_not_be_written_is_cut_off_and_the_next_goes_to_a_new
     disk.fail("write_synced", error_number)
     log.write((1, 1, 2, entry(2, 1000)))
     assert [type(error) for error, _ in log.failed] == [kind]
-    assert log.writer.failure is None
     log.write((1, 1, 2, b"again"))
     assert len(disk.paths) == 2
     assert read_log(disk) == [(1, 1, 1, entry(1)), (1, 1, 2, b"again")]
+
+
+def test_a_probe_tells_whether_the_disk_takes_writes_when_nobody_appends() -> None:
+    disk = ForgetfulDisk()
+    log = LogDriver(disk)
+    told: list[str] = []
+    writer = LogWriter(
+        disk, "log", log.end, segment_bytes=SEGMENT_BYTES, new_salt=lambda: 1, background=False,
+        on_durable=lambda waiters: told.append(f"durable {waiters}"),
+        on_failure=lambda error, waiters: told.append(f"{type(error).__name__} {waiters}"),
+    )  # fmt: skip
+    disk.fail("write_synced", errno.ENOSPC, times=2)    # the frame, and the head of the next segment
+    writer.append(1, 1, 1, entry(1), "write")
+    writer.flush()
+    writer.probe()
+    writer.probe()
+    writer.append(1, 1, 1, entry(1), "write")
+    writer.flush()
+    assert told == ["DiskFull ['write']", "DiskFull []", "durable []", "durable ['write']"]
+    assert read_log(disk) == [(1, 1, 1, entry(1))], "a frame without records is skipped"
+    writer.close()
 
 
 def test_nothing_goes_into_a_segment_whose_end_may_have_been_named_already() -> None:
@@ -355,7 +401,6 @@ def test_after_any_other_failure_the_log_takes_nothing_more(call: str) -> None:
     log.writer.close()
     assert log.durable == []
     assert [type(error) for error, _ in log.failed] == [LogFailed] * 3
-    assert isinstance(log.writer.failure, LogFailed)
     assert len(disk.calls) == calls    # the disk is left alone
 
 

@@ -19,7 +19,7 @@ def test_waiters_are_told_when_the_log_is_flushed_and_in_order() -> None:
     assert told == [["first", "second"]]
     log.flush()
     assert len(told) == 1
-    assert (log.last_frame, log.statistics.records, log.bytes_in_log) == (1, 2, 0)
+    assert (log.statistics.frames, log.statistics.records, log.bytes_in_log) == (1, 2, 0)
     assert log.release({1: 2}, {1}) == []
 
 
@@ -39,6 +39,6 @@ def test_a_waiter_may_append_while_it_is_told() -> None:
 
 
 def test_it_has_what_the_log_on_disk_has() -> None:
-    public = {name for name in vars(LogWriter) if not name.startswith("_")} | {"statistics", "failure"}
+    public = {name for name in vars(LogWriter) if not name.startswith("_")} | {"statistics"}
     log = MemoryLog(on_durable=lambda waiters: None)
     assert not [name for name in public if not hasattr(log, name)]

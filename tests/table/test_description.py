@@ -142,7 +142,7 @@ def test_local_indexes_are_shown_with_what_they_hold() -> None:
         {
             "IndexName": "by-x-too",
             "KeySchema": keys,
-            "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["b", "a"]},
+            "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["a", "b"]},
             "IndexSizeBytes": 0,
             "ItemCount": 0,
             "IndexArn": arn + "by-x-too",

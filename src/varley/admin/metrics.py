@@ -82,12 +82,33 @@ METRICS: Final = (
         "varley_expired_items_total", "counter",
         "Items deleted because their time to live had ended.", ("table",), "TimeToLiveDeletedItemCount (Sum)",
     ),
+    Described(
+        "varley_index_undelivered_changes", "gauge",
+        "Rows that a global index will have changed, and has not yet.", _BY_TABLE,
+    ),
+    Described("varley_index_undelivered_bytes", "gauge", "Memory that they take, about.", _BY_TABLE),
+    Described(
+        "varley_index_backfill_ratio", "gauge",
+        "How much of its table a new global index has, 0 to 1; only while it is being filled.", _BY_TABLE,
+        "OnlineIndexPercentageProgress (Average; 0 to 100)",
+    ),
     Described("varley_connections", "gauge", "Open client connections."),
     Described(
         "varley_log_syncs_total", "counter", "Times the log was made durable; each serves all that wait."
     ),
+    Described(
+        "varley_log_sync_seconds_total", "counter", "Time spent in making the log durable: what writes wait for."
+    ),
+    Described("varley_log_records_total", "counter", "Entries written to the log, one for each write."),
     Described("varley_log_bytes_total", "counter", "Bytes written to the log."),
+    Described("varley_log_size_bytes", "gauge", "Bytes that the log has now: what a start would read."),
+    Described(
+        "varley_refused_writes_total", "counter",
+        "Writes that the disk refused, by error: DiskFull, ReadOnly, LogFailed.", ("error",),
+    ),
+    Described("varley_overlay_bytes", "gauge", "Memory of rows that are in no checkpoint yet, about."),
     Described("varley_checkpoints_total", "counter", "Checkpoints finished."),
+    Described("varley_checkpoint_seconds_total", "counter", "Time that they took, pauses included."),
     Described("varley_clock_offset_seconds", "gauge", "How far the clock was moved by hand."),
     Described("varley_build_info", "gauge", "Always 1; the label says which version runs.", ("version",)),
 )  # fmt: skip

@@ -6,7 +6,7 @@ last of them, and since all are in one group commit more often than not, that co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -60,22 +60,25 @@ _decode = decoder(BatchWriteItemRequest)
 class Tally:
     """What the writes of a batch come to together: the answer's ConsumedCapacity and ItemCollectionMetrics."""
 
-    __slots__ = ("collections", "index_units", "units")
+    __slots__ = ("collections", "global_names", "index_units", "units")
 
     def __init__(self) -> None:
         self.units: dict[str, float] = {}    # by table
         self.index_units: dict[str, dict[str, float]] = {}    # by table and index
+        self.global_names: dict[str, Collection[str]] = {}    # by table: which of those indexes are global
         self.collections: dict[str, dict[bytes, dict[str, Any]]] = {}    # by table and partition key; the newest
 
     def add(
         self,
-        table: str,
+        route: Route,
         units: float,
         index_units: Mapping[str, float] | None,
         metrics: dict[str, Any] | None,
     ) -> None:
+        table = route.name
         self.units[table] = self.units.get(table, 0.0) + units
         if index_units:
+            self.global_names[table] = route.global_names
             indexes = self.index_units.setdefault(table, {})
             for index, each in index_units.items():
                 indexes[index] = indexes.get(index, 0.0) + each
@@ -90,7 +93,9 @@ class Tally:
             }
         if capacity_mode is not None and capacity_mode != "NONE":
             members["ConsumedCapacity"] = [
-                capacity.consumed(table, units, capacity_mode, self.index_units.get(table))
+                capacity.consumed(
+                    table, units, capacity_mode, self.index_units.get(table), self.global_names.get(table, ())
+                )
                 for table, units in self.units.items()
             ]
         return _encode(members)
@@ -114,7 +119,7 @@ class BatchTerms(Terms):
         metrics: dict[str, Any] | None = None,
     ) -> bytes:
         units = write_units(0 if old is None else item_size(old), 0 if new is None else item_size(new))
-        self._tally.add(self.route.name, units, index_units, metrics)
+        self._tally.add(self.route, units, index_units, metrics)
         return b""
 
 

@@ -1,19 +1,27 @@
 """CreateTable: define a table, make it durable, open its partitions, and only then answer.
 
-Order of checks, as the service has it: constraints of the model; keys against attribute definitions;
-capacity against billing mode; the rest; whether the name is taken comes last. A table is ACTIVE for whoever
-looks after the answer, although the answer itself says CREATING, as clients expect.
+Order of checks, as the service has it: constraints of the model; keys against attribute definitions; local indexes;
+capacity against billing mode; global indexes; the rest; whether the name is taken comes last. A table and its indexes
+are ACTIVE for whoever looks after the answer, although the answer itself says CREATING, as clients expect.
 """
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from random import Random
 from typing import Annotated, Final, cast
 
 import msgspec
 
 from varley.api.constraints import INDEX_NAME, NOT_NULL, TABLE_NAME, Each, Length, Members, OneOf, Range, check
+from varley.api.global_indexes import (
+    WordsOfCreateTable,
+    check_projected_total,
+    global_index_of,
+    projection_of,
+    warm_of,
+)
 from varley.api.requests import LONG, Request, Structure, decoder
 from varley.api.resource_policy import document_of, with_policy
 from varley.api.services import Services, view_of
@@ -22,6 +30,7 @@ from varley.api.table_structures import (
     INDEX,
     INVALID,
     KEY_SCHEMA,
+    LOCAL_INDEX,
     PROJECTION,
     PROVISIONED_THROUGHPUT,
     SSE_SPECIFICATION,
@@ -40,21 +49,23 @@ from varley.api.table_structures import (
     check_table_class,
     encryption_of,
     not_supported,
+    provisioned_of,
     units_of,
 )
 from varley.api.tags import Tag, tags_of
 from varley.errors import LimitExceeded, ResourceInUse, ValidationError
 from varley.http.call import Call
-from varley.limits import LOCAL_INDEXES_MAX, PARTITION_READ_UNITS_MAX, PARTITION_WRITE_UNITS_MAX, TABLES_MAX
+from varley.limits import (
+    GLOBAL_INDEXES_MAX,
+    LOCAL_INDEXES_MAX,
+    PARTITION_READ_UNITS_MAX,
+    PARTITION_WRITE_UNITS_MAX,
+    TABLES_MAX,
+)
 from varley.table import schema
 from varley.table.description import View, description_when_created
 from varley.table.schema import FORMAT_VERSION, ON_DEMAND_WARM, KeySchema, Provisioned, Table
 from varley.table.table_name import table_name
-
-_ON_DEMAND_WARM_PAGE: Final = (
-    "https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/"
-    "on-demand-capacity-mode.html#on-demand-capacity-mode-initial"
-)
 
 
 class LocalSecondaryIndex(Structure):
@@ -135,7 +146,7 @@ _CREATE_TABLE: Final = Members(
     billing_mode=(OneOf("PROVISIONED", "PAY_PER_REQUEST"),),
     provisioned_throughput=(PROVISIONED_THROUGHPUT,),
     key_schema=KEY_SCHEMA,
-    local_secondary_indexes=(Each(Members(**INDEX)),),
+    local_secondary_indexes=(Each(Members(**LOCAL_INDEX)),),
     global_secondary_indexes=(Each(Members(**INDEX, provisioned_throughput=(PROVISIONED_THROUGHPUT,))),),
     stream_specification=(STREAM_SPECIFICATION,),
     sse_specification=(SSE_SPECIFICATION,),
@@ -164,14 +175,14 @@ async def _create(services: Services, table: Table, view: View, warm_was_asked_f
             raise LimitExceeded(
                 f"Subscriber limit exceeded: There is a limit of {TABLES_MAX} tables per subscriber"
             )
-        check_quotas(
-            table.provisioned.read_units,
-            table.provisioned.write_units,
-            others=[each.table.provisioned for each in catalog],
-            region=view.region,
-        )
+        _check_quotas(table, provisioned_of(each.table for each in catalog), view.region)
+        initial = services.cluster.initial_partitions
         described = await catalog.create(
-            table, partitions=partition_count(table, services.cluster.initial_partitions)
+            table,
+            partitions=partition_count(table.billing_mode, table.warm, initial),
+            index_partitions={
+                index.id: partition_count(table.billing_mode, index.warm, initial) for index in table.global_indexes
+            },
         )
         try:
             await services.router.open_partitions(described)
@@ -183,17 +194,27 @@ async def _create(services: Services, table: Table, view: View, warm_was_asked_f
     return msgspec.json.encode({"TableDescription": shown})
 
 
-def partition_count(table: Table, initial_partitions: int) -> int:
-    """How many partitions a new table gets: enough for the throughput that it was promised.
+def _check_quotas(table: Table, others: list[Provisioned], region: str) -> None:
+    """Raises LimitExceeded if the table and its global indexes are beyond DescribeLimits beside the `others`."""
+    check_quotas(table.provisioned.read_units, table.provisioned.write_units, others=others, region=region)
+    others = [*others, table.provisioned]
+    for index in table.global_indexes:
+        read, write = index.provisioned.read_units, index.provisioned.write_units
+        check_quotas(read, write, others=others, region=region, index=index.name)
+        others.append(index.provisioned)
+
+
+def partition_count(billing_mode: schema.BillingMode, warm: schema.WarmThroughput, initial_partitions: int) -> int:
+    """How many partitions a new table or global index gets: enough for the throughput that it was promised.
 
     A partition serves 3000 reads or 1000 writes a second, or a part of both. What every table on demand can
     take from its first second is not a promise that was asked for: on a laptop it would be four partitions
     for each.
     """
-    if table.billing_mode == "PAY_PER_REQUEST" and table.warm == ON_DEMAND_WARM:
+    if billing_mode == "PAY_PER_REQUEST" and warm == ON_DEMAND_WARM:
         return initial_partitions
     # The sum of both parts, over their common denominator.
-    parts = table.warm.read_units * PARTITION_WRITE_UNITS_MAX + table.warm.write_units * PARTITION_READ_UNITS_MAX
+    parts = warm.read_units * PARTITION_WRITE_UNITS_MAX + warm.write_units * PARTITION_READ_UNITS_MAX
     needed = -(-parts // (PARTITION_READ_UNITS_MAX * PARTITION_WRITE_UNITS_MAX))
     return max(initial_partitions, needed)
 
@@ -208,8 +229,9 @@ def table_of(request: CreateTableRequest, *, now: float, random: Random, region:
     key_schema = _key_schema_of(request)
     local_indexes = _local_indexes_of(request, key_schema)
     billing_mode, provisioned = _capacity_of(request)
+    global_indexes = _global_indexes_of(request, local_indexes, billing_mode, random, region)
     on_demand = _on_demand_of(request, billing_mode, region)
-    warm = _warm_of(request, provisioned, region)
+    warm = warm_of(request.warm_throughput, provisioned, region=region)
     encryption = encryption_of(request.sse_specification)
     _check_stream(request.stream_specification)
     check_table_class(request.table_class)
@@ -225,6 +247,7 @@ def table_of(request: CreateTableRequest, *, now: float, random: Random, region:
         ),
         key_schema=key_schema,
         local_indexes=local_indexes,
+        global_indexes=global_indexes,
         billing_mode=billing_mode,
         on_demand_since=now if billing_mode == "PAY_PER_REQUEST" else None,
         provisioned=provisioned,
@@ -291,6 +314,35 @@ def _local_indexes_of(request: CreateTableRequest, table: KeySchema) -> tuple[sc
     return tuple(indexes.values())
 
 
+def _global_indexes_of(
+    request: CreateTableRequest,
+    local_indexes: Sequence[schema.LocalIndex],
+    billing_mode: schema.BillingMode,
+    random: Random,
+    region: str,
+) -> tuple[schema.GlobalIndex, ...]:
+    asked = request.global_secondary_indexes
+    if asked is None:
+        return ()
+    if not asked:
+        raise ValidationError(f"{INVALID}List of GlobalSecondaryIndexes is empty")
+    kinds = dict(_definitions_of(request))
+    taken = {index.name for index in local_indexes}
+    indexes = []
+    for each in asked:
+        index = global_index_of(each, kinds, billing_mode, WordsOfCreateTable(), random=random, region=region)
+        if index.name in taken:
+            raise ValidationError(f"{INVALID}Duplicate index name: {index.name}")
+        taken.add(index.name)
+        indexes.append(index)
+    if len(indexes) > GLOBAL_INDEXES_MAX:
+        raise ValidationError(
+            f"{INVALID}GlobalSecondaryIndex count exceeds the per-table limit of {GLOBAL_INDEXES_MAX}"
+        )
+    check_projected_total([*(each.projection for each in local_indexes), *(each.projection for each in indexes)])
+    return tuple(indexes)
+
+
 def _local_index_of(
     asked: LocalSecondaryIndex, table: KeySchema, kinds: dict[str, schema.ScalarKind]
 ) -> schema.LocalIndex:
@@ -298,10 +350,6 @@ def _local_index_of(
     names = _key_names(asked.key_schema)
     if len(names) < 2:
         raise ValidationError(f"{INVALID}Index KeySchema does not have a range key for index: {asked.index_name}")
-    if len(names) > 2:
-        raise ValidationError(
-            f"{INVALID}Index KeySchema has more than one range key for local index: {asked.index_name}"
-        )
     if names[0] != table.hash_name:
         raise ValidationError(
             f"{INVALID}Index KeySchema does not have the same leading hash key as table KeySchema for index: "
@@ -311,23 +359,8 @@ def _local_index_of(
         name=asked.index_name,
         range_name=names[1],
         range_kind=kinds[names[1]],
-        projection=_projection_of(asked.projection),
+        projection=projection_of(asked.projection),
     )
-
-
-def _projection_of(asked: Projection | None) -> schema.Projection:
-    assert asked is not None
-    kind, names = asked.projection_type, asked.non_key_attributes
-    if kind is None:
-        raise ValidationError(f"{INVALID}Unknown ProjectionType: null")
-    if kind != "INCLUDE" and names is not None:
-        raise ValidationError(f"{INVALID}ProjectionType is {kind}, but NonKeyAttributes is specified")
-    if kind == "INCLUDE" and names is None:
-        raise ValidationError(f"{INVALID}ProjectionType is INCLUDE, but NonKeyAttributes is not specified")
-    for number, name in enumerate(names or ()):
-        if name in (names or ())[:number]:
-            raise ValidationError(f"{INVALID}Duplicate element in NonKeyAttributes: {name}")
-    return schema.Projection(kind=cast("schema.ProjectionKind", kind), names=tuple(names or ()))
 
 
 def _key_names(elements: list[KeySchemaElement] | None) -> list[str]:
@@ -401,34 +434,6 @@ def _on_demand_of(
     return schema.OnDemandThroughput(max_read_units=read, max_write_units=write)
 
 
-def _warm_of(request: CreateTableRequest, provisioned: Provisioned, region: str) -> schema.WarmThroughput:
-    if provisioned.read_units:
-        least = schema.WarmThroughput(
-            read_units=provisioned.read_units, write_units=provisioned.write_units
-        )
-    else:
-        least = ON_DEMAND_WARM
-    asked = request.warm_throughput
-    if asked is None:
-        return least
-    warm = schema.WarmThroughput(
-        read_units=least.read_units if asked.read_units_per_second is None else asked.read_units_per_second,
-        write_units=least.write_units if asked.write_units_per_second is None else asked.write_units_per_second,
-    )
-    for member, capacity, units, floor in (
-        ("ReadUnitsPerSecond", "ReadCapacityUnits", warm.read_units, least.read_units),
-        ("WriteUnitsPerSecond", "WriteCapacityUnits", warm.write_units, least.write_units),
-    ):
-        if units < floor:
-            what = (
-                f"{capacity} of ProvisionedThroughput" if provisioned.read_units
-                else f"initial throughput for OnDemand. See: {_ON_DEMAND_WARM_PAGE}"
-            )  # fmt: skip
-            raise ValidationError(f"{INVALID}Requested {member} for WarmThroughput for table is lower than {what}")
-    check_per_second_quotas("WarmThroughput", warm.read_units, warm.write_units, region=region)
-    return warm
-
-
 def _check_stream(specification: StreamSpecification | None) -> None:
     if specification is None:
         return
@@ -443,10 +448,6 @@ def _check_stream(specification: StreamSpecification | None) -> None:
 
 
 def _refuse_unsupported(request: CreateTableRequest) -> None:
-    if request.global_secondary_indexes is not None:
-        if not request.global_secondary_indexes:
-            raise ValidationError(f"{INVALID}List of GlobalSecondaryIndexes is empty")
-        raise not_supported("GlobalSecondaryIndexes")
     if request.stream_specification is not None and request.stream_specification.stream_enabled:
         raise not_supported("StreamSpecification")
     for member, value in (

@@ -11,7 +11,7 @@ import msgspec
 from varley.api.constraints import TABLE_NAME, Members, check
 from varley.api.requests import Request, decoder
 from varley.api.services import Services, view_of
-from varley.errors import ResourceNotFound, ValidationError
+from varley.errors import ResourceInUse, ResourceNotFound, ValidationError
 from varley.http.call import Call
 from varley.table.description import View, description_when_deleted
 from varley.table.table_name import table_name
@@ -43,6 +43,11 @@ async def _delete(services: Services, name: str, view: View) -> bytes:
             raise ValidationError(
                 "Resource cannot be deleted as it is currently protected against deletion. "
                 "Disable deletion protection first."
+            )
+        if any(index.status != "ACTIVE" for index in described.table.global_indexes):
+            raise ResourceInUse(
+                "Attempt to change a resource which is still in use: Cannot delete table while indexes are being "
+                "created, updated, or deleted."
             )
         item_count, size_bytes = services.router.statistics(name)
         await services.catalog.delete(name)

@@ -19,6 +19,7 @@ from varley.expression import condition, key_condition, legacy, names, projectio
 from varley.expression.names import Expression, check_parameters
 from varley.item.stored import HEADER_BYTES
 from varley.item.value import Item, check_value
+from varley.table.global_index import GlobalIndexCodec
 from varley.table.keys import KeyCodec
 from varley.table.local_index import LocalIndexCodec
 
@@ -117,11 +118,13 @@ class BoundKeyCondition:
         self._key_condition = parsed
         self._values = values
 
-    def bounds(self, keys: KeyCodec | LocalIndexCodec) -> tuple[bytes, bytes]:
+    def bounds(self, keys: KeyCodec | LocalIndexCodec | GlobalIndexCodec) -> tuple[bytes, bytes]:
         """[low, high) of the row keys that it selects, all of one item collection, in a table or an index.
 
         Raises ValidationError if it does not fit the key of that.
         """
+        if isinstance(keys, GlobalIndexCodec):
+            return self._bounds_of_global(keys)
         bound = self._key_condition.bind(
             keys.hash_name, keys.hash_kind, keys.range_name, keys.range_kind, self._values
         )
@@ -129,6 +132,12 @@ class BoundKeyCondition:
         if bound.operator is None:
             return prefix, end_of(prefix)
         low, high = keys.range_bounds(bound)
+        return prefix + low, end_of(prefix) if high is None else prefix + high
+
+    def _bounds_of_global(self, index: GlobalIndexCodec) -> tuple[bytes, bytes]:
+        bound = self._key_condition.bind_index(index.hash_parts, index.range_parts, self._values)
+        prefix = index.item_collection(bound.hash_values)
+        low, high = index.range_bounds(bound.equal, bound.operator, bound.operands)
         return prefix + low, end_of(prefix) if high is None else prefix + high
 
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from varley.api import constraints
 from varley.api.expressions import BoundKeyCondition, Expressions, check_parameters, old_condition, shape_of
-from varley.api.ranges import COLLECTION_BYTES, RangeRead, after, check_select, check_start_key, needs_items, start_row
+from varley.api.ranges import (
+    COLLECTION_BYTES,
+    RangeRead,
+    after,
+    check_select,
+    check_start_key,
+    index_of,
+    needs_items,
+    start_row,
+)
 from varley.api.requests import Attributes, Condition, OldStyle, Request, decoder, old_style
 from varley.api.services import Services
 from varley.errors import ValidationError
@@ -93,12 +102,18 @@ def run(services: Services, call: Call) -> bytes | None:
         key_condition = BoundKeyCondition(*legacy.key_conditions(request.key_conditions))
     expressions.check_unused()
     route = services.router.route(name)
-    index = None if request.index_name is None else route.index(request.index_name)
-    low, high = key_condition.bounds(route.keys if index is None else index)
-    if passes is not None:
-        passes.check_no_keys(route.keys.names if index is None else index.names)
-        if index is not None:
-            index.check_filter(passes.names)
+    index, is_fetching = None, False
+    if request.index_name is None:
+        low, high = key_condition.bounds(route.keys)
+        if passes is not None:
+            passes.check_no_keys(route.keys.names)
+    else:
+        index = index_of(route, request.index_name, consistent=bool(request.consistent_read))
+        low, high = key_condition.bounds(index.codec)
+        if passes is not None:
+            passes.check_no_keys(index.codec.key_names)
+            index.codec.check_filter(passes.names)
+        is_fetching = needs_items(index, request.select, projection)
     reverse = request.scan_index_forward is False
     if start_key is not None:
         start = start_row(route, index, start_key)
@@ -122,7 +137,7 @@ def run(services: Services, call: Call) -> bytes | None:
         count_only=count_only,
         capacity_mode=request.return_consumed_capacity,
         index=index,
-        is_fetching=index is not None and needs_items(index, request.select, projection),
+        is_fetching=is_fetching,
     ).run(call)
 
 

@@ -1,15 +1,21 @@
-"""What Query and Scan have in common once they know their range of rows: read a page of it, and answer."""
+"""What Query and Scan have in common once they know their range of rows: read a page of it, and answer.
+
+The rows are items, or those of an index. A local index has its rows in the table's partitions, and may be asked for
+what it does not project: then each row's item is read too. A global index has partitions of its own, which may be
+behind their table, so it is never read strongly, and it has no more to give than it projects.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import msgspec
 
 from varley.api import capacity
 from varley.api.expressions import Shape
+from varley.counters import TableCounters
 from varley.errors import ResourceNotFound, ValidationError
 from varley.expression.projection import Projection
 from varley.http.call import Call
@@ -18,8 +24,11 @@ from varley.item.units import read_units
 from varley.item.value import Item, check_item
 from varley.node.page import Page
 from varley.node.settled import when_settled
-from varley.router.routes import Route
+from varley.router.routes import GlobalIndexRoute, Route
+from varley.table.global_index import GlobalIndexCodec
 from varley.table.local_index import LocalIndexCodec
+
+_INVALID = "One or more parameter values were invalid: "
 
 _encode = msgspec.json.encode
 _decode_item = msgspec.json.decode
@@ -27,6 +36,19 @@ _decode_item = msgspec.json.decode
 _SLICE_ROWS = 400    # looked at before others are served: 0.3 ms, or 1 ms with a filter
 ITEMS_END = b"\x01"    # the first key after the item space
 COLLECTION_BYTES = len(ITEM_SPACE) + PARTITION_HASH_BYTES    # what all row keys of one partition key begin with
+
+
+@dataclass(frozen=True, slots=True)
+class ReadIndex:
+    """An index that is read."""
+
+    codec: LocalIndexCodec | GlobalIndexCodec
+    ranges: Route | GlobalIndexRoute    # where its rows lie: in its table's partitions, or in its own
+    counts: Mapping[str, TableCounters]    # by operation
+
+    @property
+    def is_global(self) -> bool:
+        return isinstance(self.codec, GlobalIndexCodec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +66,7 @@ class RangeRead:
     shape: Shape | None
     count_only: bool
     capacity_mode: str | None
-    index: LocalIndexCodec | None = None    # None: the rows are items
+    index: ReadIndex | None = None    # None: the rows are items
     is_fetching: bool = False    # what is asked for is not projected: items are read too
 
     def run(self, call: Call) -> bytes | None:
@@ -52,7 +74,7 @@ class RangeRead:
         if self.consistent:
             undecided = [
                 proposal
-                for partition in self.route.partitions_over(self.low, self.high)
+                for partition in self._ranges.partitions_over(self.low, self.high)
                 if (proposal := partition.undecided_range()) is not None
             ]
             if undecided:
@@ -68,14 +90,25 @@ class RangeRead:
         return Page(
             [
                 (partition.tree, self.low, self.high)
-                for partition in self.route.partitions_over(self.low, self.high, reverse=self.reverse)
+                for partition in self._ranges.partitions_over(self.low, self.high, reverse=self.reverse)
             ],
             reverse=self.reverse,
             limit=self.limit,
             passes=self.passes,
             shape=self.shape,
-            item_key=self.index.item_key if self.index is not None and self.is_fetching else None,
+            item_key=self._item_key(),
         )
+
+    @property
+    def _ranges(self) -> Route | GlobalIndexRoute:
+        return self.route if self.index is None else self.index.ranges
+
+    def _item_key(self) -> Callable[[bytes], bytes] | None:
+        if not self.is_fetching:
+            return None
+        assert self.index is not None
+        assert isinstance(self.index.codec, LocalIndexCodec)
+        return self.index.codec.item_key
 
     def _read_then_reply(self, call: Call, error: BaseException | None) -> None:
         if error is None:
@@ -86,7 +119,7 @@ class RangeRead:
     def _read_on(self, call: Call, page: Page) -> None:
         """Another slice of the page; then the answer, or, after others were served, the next slice."""
         try:
-            if self.route.is_closed:    # the table was deleted since the slice before
+            if self.route.is_closed or self._ranges.is_closed:    # table or index were deleted since the slice before
                 raise ResourceNotFound("Requested resource not found")
             body = self._body(page) if page.read(_SLICE_ROWS) else None
         except Exception as failure:    # it has no caller: the client is its caller
@@ -106,17 +139,19 @@ class RangeRead:
             parts += (b',"Items":[', b",".join(page.rows), b"]")
         parts.append(b',"ScannedCount":%d' % page.scanned)
         if page.last is not None:
-            last_key = (self.index or self.route.keys).key_of(_decode_item(page.last))
+            codec = self.route.keys if self.index is None else self.index.codec
+            last_key = codec.key_of(_decode_item(page.last))
             parts += (b',"LastEvaluatedKey":', _encode(last_key))
         units = read_units(page.size, self.consistent)
-        counts = (self.route.counts if self.index is None else self.route.index_counts[self.index.name])[self.operation]
+        counts = (self.route if self.index is None else self.index).counts[self.operation]
         counts.consumed_read_units += units
         counts.returned_items += len(page.rows)
         if self.index is not None:
             fetch_units = float(page.fetched) if self.consistent else page.fetched * 0.5
             self.route.counts[self.operation].consumed_read_units += fetch_units
+            indexes = {self.index.codec.name: units}
             parts.append(
-                capacity.member(self.route.name, fetch_units, self.capacity_mode, {self.index.name: units})
+                capacity.member(self.route.name, fetch_units, self.capacity_mode, indexes, self.route.global_names)
             )
         elif self.capacity_mode is not None:
             parts.append(capacity.member(self.route.name, units, self.capacity_mode))
@@ -142,10 +177,20 @@ def check_start_key(start_key: Item) -> None:
         raise ValidationError(f"The provided starting key is invalid: {error.message}") from None
 
 
-def start_row(route: Route, index: LocalIndexCodec | None, start_key: Item) -> bytes:
+def index_of(route: Route, name: str, *, consistent: bool) -> ReadIndex:
+    """Raises ValidationError, the client's fault, if there is no such index to be read, or not in this way."""
+    index = route.index(name)
+    if isinstance(index, LocalIndexCodec):
+        return ReadIndex(index, route, route.index_counts[name])
+    if consistent:
+        raise ValidationError("Consistent reads are not supported on global secondary indexes")
+    return ReadIndex(index.codec, index, index.counts)
+
+
+def start_row(route: Route, index: ReadIndex | None, start_key: Item) -> bytes:
     """The row key of an ExclusiveStartKey. Raises ValidationError if it cannot be a key of the table or index."""
     if index is not None:
-        return index.row_key(start_key)
+        return index.codec.row_key(start_key)
     try:
         return route.keys.row_key(start_key)
     except ValidationError as error:
@@ -177,8 +222,25 @@ def check_select(
     return select == "COUNT"
 
 
-def needs_items(index: LocalIndexCodec, select: str | None, projection: Projection | None) -> bool:
-    """Whether the client asks for more than the index projects; then each row's item is fetched from the table."""
+def needs_items(index: ReadIndex, select: str | None, projection: Projection | None) -> bool:
+    """Whether the client asks for more than the index projects; then each row's item is fetched from the table.
+
+    Raises ValidationError if it is a global index, whose items are not fetched.
+    """
+    codec = index.codec
     if projection is not None:
-        return not index.projects(projection.top_names)
-    return select == "ALL_ATTRIBUTES" and index.projected is not None
+        if codec.projects(projection.top_names):
+            return False
+        if index.is_global:
+            assert codec.projected is not None
+            missing = ", ".join(name for name in projection.top_names if name not in codec.projected)
+            raise ValidationError(f"{_INVALID}Global secondary index {codec.name} does not project [{missing}]")
+        return True
+    if select != "ALL_ATTRIBUTES" or codec.projected is None:
+        return False
+    if index.is_global:
+        raise ValidationError(
+            f"{_INVALID}Select type ALL_ATTRIBUTES is not supported for global secondary index {codec.name} because "
+            "its projection type is not ALL"
+        )
+    return True

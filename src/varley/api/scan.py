@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from varley.api import constraints
 from varley.api.expressions import Expressions, check_parameters, old_condition, shape_of
-from varley.api.ranges import RangeRead, after, check_select, check_start_key, needs_items, space_end, start_row
+from varley.api.ranges import (
+    RangeRead,
+    after,
+    check_select,
+    check_start_key,
+    index_of,
+    needs_items,
+    space_end,
+    start_row,
+)
 from varley.api.requests import Attributes, Condition, OldStyle, Request, decoder, old_style
 from varley.api.services import Services
 from varley.errors import ValidationError
@@ -81,8 +90,11 @@ def run(services: Services, call: Call) -> bytes | None:
         projection = legacy.attributes_to_get(request.attributes_to_get)
     expressions.check_unused()
     route = services.router.route(request.table_name)
-    index = None if request.index_name is None else route.index(request.index_name)
-    space = ITEM_SPACE if index is None else index.space
+    index, is_fetching, space = None, False, ITEM_SPACE
+    if request.index_name is not None:
+        index = index_of(route, request.index_name, consistent=bool(request.consistent_read))
+        is_fetching = needs_items(index, request.select, projection)
+        space = index.codec.space
     low, high = space, space_end(space)
     if request.segment is not None and request.total_segments is not None:
         hash_low, hash_high = segment_range(request.segment, request.total_segments)
@@ -96,11 +108,13 @@ def run(services: Services, call: Call) -> bytes | None:
             )
         low = after(start)
     shape = None if projection is None else shape_of(projection)
-    is_fetching = index is not None and needs_items(index, request.select, projection)
-    if index is not None and not is_fetching and passes is not None and not index.projects(passes.names):
+    if (
+        index is not None and not index.is_global
+        and not is_fetching and passes is not None and not index.codec.projects(passes.names)
+    ):  # fmt: skip
         # The filter alone needs the items; what the client gets of them is what the index has.
         is_fetching = True
-        shape = shape or index.projected_json
+        shape = shape or index.codec.projected_json
     return RangeRead(
         route=route,
         operation="Scan",

@@ -10,6 +10,7 @@ from typing import Any
 from varley.clock import Clock
 from varley.expiry.sweeper import Sweeper
 from varley.http.call import Call
+from varley.indexes.indexes import Indexes
 from varley.metadata.catalog import Catalog
 from varley.router.routes import Router
 from varley.settings import ClusterSettings, NodeSettings
@@ -25,6 +26,7 @@ class Services:
     catalog: Catalog
     router: Router
     sweeper: Sweeper
+    indexes: Indexes    # global ones: they come and go, and are filled
     spawn: Callable[[Coroutine[Any, Any, bytes], Call], None]    # run, then answer the call with what it returns
 
 

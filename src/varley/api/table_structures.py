@@ -15,7 +15,7 @@ from varley.api.constraints import INDEX_NAME, NOT_NULL, Each, Length, Members, 
 from varley.api.requests import LONG, Structure
 from varley.errors import LimitExceeded, ValidationError
 from varley.limits import ACCOUNT_CAPACITY_UNITS_MAX, KEY_ATTRIBUTE_NAME_BYTES_MAX, TABLE_CAPACITY_UNITS_MAX
-from varley.table.schema import Encryption, Provisioned
+from varley.table.schema import Encryption, Provisioned, Table
 
 INVALID: Final = "One or more parameter values were invalid: "
 _UNITS_OUT_OF_BOUNDS: Final = 1_000_000_000_000
@@ -80,7 +80,7 @@ _KEY_SCHEMA_ELEMENTS: Final = Each(
     )
 )
 KEY_SCHEMA: Final[tuple[Rule, ...]] = (NOT_NULL, Length(1, 2), _KEY_SCHEMA_ELEMENTS)
-# An index may have several hash and range attributes.
+# A global index may have several hash and range attributes.
 _INDEX_KEY_SCHEMA: Final[tuple[Rule, ...]] = (NOT_NULL, Length(1), _KEY_SCHEMA_ELEMENTS)
 PROJECTION: Final = (
     NOT_NULL,
@@ -97,6 +97,7 @@ INDEX: Final[dict[str, tuple[Rule, ...]]] = {
     "key_schema": _INDEX_KEY_SCHEMA,
     "projection": PROJECTION,
 }
+LOCAL_INDEX: Final[dict[str, tuple[Rule, ...]]] = {**INDEX, "key_schema": KEY_SCHEMA}
 STREAM_SPECIFICATION: Final = Members(
     stream_enabled=(NOT_NULL,),
     stream_view_type=(OneOf("OLD_IMAGE", "KEYS_ONLY", "NEW_AND_OLD_IMAGES", "NEW_IMAGE"),),
@@ -151,8 +152,22 @@ def units_of(throughput: ProvisionedThroughput) -> tuple[int, int]:
     return read, write
 
 
-def check_quotas(read: int, write: int, *, others: Iterable[Provisioned], region: str) -> None:
-    """Raises LimitExceeded if a table with these units, beside the `others`, is beyond DescribeLimits."""
+def provisioned_of(tables: Iterable[Table]) -> list[Provisioned]:
+    """What tables and their global indexes have reserved."""
+    return [
+        provisioned
+        for table in tables
+        for provisioned in (table.provisioned, *(index.provisioned for index in table.global_indexes))
+    ]
+
+
+def check_quotas(
+    read: int, write: int, *, others: Iterable[Provisioned], region: str, index: str | None = None
+) -> None:
+    """Raises LimitExceeded if a table, or an index of it, with these units, beside the `others`, is beyond
+    DescribeLimits.
+    """
+    of, whose = ("", "table") if index is None else (f" for index {index}", "index")
     more = "Refer to the Amazon DynamoDB Developer Guide for current limits and how to request higher limits."
     others = list(others)
     for name, units, reserved in (
@@ -161,7 +176,7 @@ def check_quotas(read: int, write: int, *, others: Iterable[Provisioned], region
     ):
         if units > TABLE_CAPACITY_UNITS_MAX:
             raise LimitExceeded(
-                f"The requested {name}, {units}, is above the per table maximum for the account in {region}. "
+                f"The requested {name}{of}, {units}, is above the per {whose} maximum for the account in {region}. "
                 f"Per table maximum: {TABLE_CAPACITY_UNITS_MAX}. {more}"
             )
         if units + reserved > ACCOUNT_CAPACITY_UNITS_MAX:
@@ -172,8 +187,10 @@ def check_quotas(read: int, write: int, *, others: Iterable[Provisioned], region
             )
 
 
-def check_per_second_quotas(kind: str, read: int | None, write: int | None, *, region: str) -> None:
-    """The same for OnDemandThroughput and WarmThroughput; `kind` says which."""
+def check_per_second_quotas(
+    kind: str, read: int | None, write: int | None, *, region: str, of: str = "table"
+) -> None:
+    """The same for OnDemandThroughput and WarmThroughput; `kind` says which, `of` whose."""
     units_of_kind = {
         "OnDemandThroughput": ("MaxReadRequestUnits", "MaxWriteRequestUnits"),
         "WarmThroughput": ("ReadUnitsPerSecond", "WriteUnitsPerSecond"),
@@ -182,18 +199,18 @@ def check_per_second_quotas(kind: str, read: int | None, write: int | None, *, r
     for name, units, limit in zip(units_of_kind[kind], (read, write), limits, strict=True):
         if units is not None and units > TABLE_CAPACITY_UNITS_MAX:
             raise LimitExceeded(
-                f"Subscriber limit exceeded: Requested {name} for {kind} for table exceeds {limit} of the "
+                f"Subscriber limit exceeded: Requested {name} for {kind} for {of} exceeds {limit} of the "
                 f"account in region {region}"
             )
 
 
-def check_on_demand_range(throughput: OnDemandThroughput, *, removable: bool) -> None:
-    """`removable`: -1, which removes a cap, is allowed. Raises ValidationError."""
+def check_on_demand_range(throughput: OnDemandThroughput, *, removable: bool, of: str = "table") -> None:
+    """`removable`: -1, which removes a cap, is allowed; `of` says whose. Raises ValidationError."""
     for name, units in (
         ("MaxReadRequestUnits", throughput.max_read_request_units),
         ("MaxWriteRequestUnits", throughput.max_write_request_units),
     ):
         if units is not None and units < 1 and not (removable and units == -1):
             raise ValidationError(
-                f"{INVALID}Requested {name} for OnDemandThroughput for table is outside of valid range"
+                f"{INVALID}Requested {name} for OnDemandThroughput for {of} is outside of valid range"
             )

@@ -83,7 +83,7 @@ class Change:
             raise ValidationError("Item size to update has exceeded the maximum allowed size")
         if self.update is not None and self.update.is_nested:
             check_item(new_item)    # a change inside of a document may nest it too deep
-        consequences = self.terms.route.consequences
+        consequences = self.terms.consequences
         if consequences is not None and self.update is not None:
             if self.update.is_old_style:
                 consequences.check_item(new_item)

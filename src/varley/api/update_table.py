@@ -1,8 +1,9 @@
-"""UpdateTable: change a table's capacity, class, protection or encryption.
+"""UpdateTable: change a table's capacity, class, protection, encryption or global indexes.
 
-Most kinds of change must be alone in their request; what goes together is billing mode with the capacity
-that it needs. A change is done, and durable, before it is answered, so the table is ACTIVE for whoever
-looks next, although the answer speaks of a change under way, as clients expect.
+Most kinds of change must be alone in their request; what goes together is billing mode with the capacity that it needs,
+of the table and of its indexes, and with an index that comes. A change is done, and durable, before it is answered, so
+the table is ACTIVE for whoever looks next, although the answer speaks of a change under way, as clients expect. Only an
+index that comes is filled afterwards.
 """
 
 from __future__ import annotations
@@ -14,7 +15,22 @@ from typing import Any, Final
 import msgspec
 
 from varley.api.constraints import INDEX_NAME, NOT_NULL, TABLE_NAME, Each, Length, Members, OneOf, check
-from varley.api.requests import Request, Structure, decoder
+from varley.api.index_updates import (
+    REMOVED,
+    Creation,
+    Deletion,
+    GlobalSecondaryIndexUpdate,
+    action_of,
+    changed_caps,
+    check_no_index_goes,
+    check_switch_to_provisioned,
+    check_updates,
+    creates_or_deletes,
+    raised_warm,
+    switched_to_on_demand,
+    with_updates,
+)
+from varley.api.requests import Request, decoder
 from varley.api.services import Services, view_of
 from varley.api.table_structures import (
     ATTRIBUTE_DEFINITIONS,
@@ -24,9 +40,7 @@ from varley.api.table_structures import (
     SSE_SPECIFICATION,
     STREAM_SPECIFICATION,
     AttributeDefinition,
-    KeySchemaElement,
     OnDemandThroughput,
-    Projection,
     ProvisionedThroughput,
     SSESpecification,
     StreamSpecification,
@@ -37,45 +51,19 @@ from varley.api.table_structures import (
     check_table_class,
     encryption_of,
     not_supported,
+    provisioned_of,
     units_of,
 )
-from varley.errors import LimitExceeded, ValidationError
+from varley.errors import LimitExceeded, ResourceNotFound, ValidationError
 from varley.http.call import Call
 from varley.table import schema
 from varley.table.description import Description, View, description_when_updated
 from varley.table.schema import ON_DEMAND_WARM, Provisioned, Table, changed
 from varley.table.table_name import table_name
 
-_REMOVED: Final = -1    # as a cap of OnDemandThroughput
 _FREE_DECREASES: Final = 4    # a day; [DG] "Decreasing provisioned throughput"
 _SECONDS_BETWEEN_DECREASES: Final = 3600    # after those
 _DAY_SECONDS: Final = 86_400
-
-
-class UpdateGlobalSecondaryIndexAction(Structure):
-    index_name: str | None = None
-    provisioned_throughput: ProvisionedThroughput | None = None
-    on_demand_throughput: OnDemandThroughput | None = None
-    warm_throughput: WarmThroughput | None = None
-
-
-class CreateGlobalSecondaryIndexAction(Structure):
-    index_name: str | None = None
-    key_schema: list[KeySchemaElement] | None = None
-    projection: Projection | None = None
-    provisioned_throughput: ProvisionedThroughput | None = None
-    on_demand_throughput: OnDemandThroughput | None = None
-    warm_throughput: WarmThroughput | None = None
-
-
-class DeleteGlobalSecondaryIndexAction(Structure):
-    index_name: str | None = None
-
-
-class GlobalSecondaryIndexUpdate(Structure):
-    update: UpdateGlobalSecondaryIndexAction | None = None
-    create: CreateGlobalSecondaryIndexAction | None = None
-    delete: DeleteGlobalSecondaryIndexAction | None = None
 
 
 class UpdateTableRequest(Request):
@@ -134,30 +122,58 @@ def run(services: Services, call: Call) -> bytes | None:
 async def _update(services: Services, request: UpdateTableRequest, name: str, view: View) -> bytes:
     catalog = services.catalog
     async with catalog.changes:
-        before, after = await catalog.change(
-            name,
-            lambda table: updated_table(
-                table,
-                request,
-                view,
-                others=[each.table.provisioned for each in catalog if each.table is not table],
-            ),
+        described = catalog.get(name)
+        if described is None:
+            raise ResourceNotFound(f"Requested resource not found: Table: {name} not found")
+        before = described.table
+        others = provisioned_of(each.table for each in catalog if each is not described)
+        after = updated_table(before, request, view, others=others)
+        action = action_of(
+            after,
+            request.global_secondary_index_updates or (),
+            request.attribute_definitions,
+            view,
+            others=[*others, *provisioned_of([after])],
+            random=services.random,
         )
+        match action:
+            case Creation(index=index):
+                described = (await services.indexes.create(name, index, lambda _: after))[1]
+                after = _with_status(described.table, index.name, "CREATING")
+            case Deletion(name=index_name):
+                await services.indexes.delete(name, index_name, lambda _: after)
+                after = _with_status(after, index_name, "DELETING")
+            case None:
+                described = (await catalog.change(name, lambda _: after))[1]
+                if after.global_indexes and after.billing_mode != before.billing_mode:
+                    await services.router.update(described)
         item_count, size_bytes = services.router.statistics(name)
         index_sizes = services.router.index_statistics(name)
     shown = description_when_updated(
-        before.table,
-        after.table,
+        before,
+        after,
         view,
         item_count=item_count,
         size_bytes=size_bytes,
         index_sizes=index_sizes,
         updating=request.provisioned_throughput is not None
         or request.billing_mode is not None
-        or request.table_class is not None,
+        or request.table_class is not None
+        or action is not None,
     )
     _show_removed_caps(shown, request.on_demand_throughput)
     return msgspec.json.encode({"TableDescription": shown})
+
+
+def _with_status(table: Table, name: str, status: schema.IndexStatus) -> Table:
+    """`table` as the answer shows it: one of its indexes is about to come or to go."""
+    return changed(
+        table,
+        global_indexes=tuple(
+            msgspec.structs.replace(index, status=status, is_backfilling=False) if index.name == name else index
+            for index in table.global_indexes
+        ),
+    )
 
 
 def check_request(request: UpdateTableRequest) -> None:
@@ -166,6 +182,8 @@ def check_request(request: UpdateTableRequest) -> None:
     check_table_class(request.table_class)
     _check_that_something_changes(request)
     _check_what_goes_together(request)
+    if request.global_secondary_index_updates is not None:
+        check_updates(request.global_secondary_index_updates)
     _refuse_unsupported(request)
 
 
@@ -176,10 +194,13 @@ def updated_table(
     *,
     others: Iterable[Provisioned],
 ) -> Table:
-    """`table` as `request` wants it; `others` is the provisioned throughput of all other tables.
+    """`table` as `request` wants it, but for an index that comes or goes; `others` is what all other tables, and their
+    indexes, have reserved.
 
-    Raises ValidationError or LimitExceeded, the client's fault.
+    Raises ValidationError, LimitExceeded, ResourceNotFound or ResourceInUse, the client's fault.
     """
+    others = list(others)
+    updates = request.global_secondary_index_updates or ()
     if request.sse_specification is not None:
         table = _with_encryption(table, request.sse_specification)
     if request.table_class is not None and request.table_class != (table.table_class or "STANDARD"):
@@ -189,7 +210,18 @@ def updated_table(
     if request.stream_specification is not None:
         raise ValidationError(f"Table has no stream to disable: TableName: {table.name}")
     if request.billing_mode is not None or request.provisioned_throughput is not None:
-        table = _with_capacity(table, request, view, others)
+        if request.billing_mode == "PROVISIONED" and table.billing_mode == "PAY_PER_REQUEST":
+            check_switch_to_provisioned(table, updates)
+        of_indexes = [index.provisioned for index in table.global_indexes]
+        table = _with_capacity(table, request, view, [*others, *of_indexes])
+    table = with_updates(
+        table,
+        updates,
+        view,
+        others=[*others, table.provisioned],
+        is_switching=request.billing_mode is not None,
+        check_decreases=_check_decreases,
+    )
     if request.on_demand_throughput is not None:
         table = _with_caps(table, request.on_demand_throughput, view)
     if request.warm_throughput is not None:
@@ -202,7 +234,7 @@ def _check_that_something_changes(request: UpdateTableRequest) -> None:
         "ProvisionedThroughput": request.provisioned_throughput,
         "BillingMode": request.billing_mode,
         "UpdateStreamEnabled": request.stream_specification,
-        "GlobalSecondaryIndexUpdates": request.global_secondary_index_updates,
+        "GlobalSecondaryIndexUpdates": request.global_secondary_index_updates or None,    # [] is as good as none here
         "SSESpecification": request.sse_specification,
         "ReplicaUpdates": request.replica_updates,
         # The service names these two, which its public model does not have.
@@ -230,8 +262,13 @@ def _check_what_goes_together(request: UpdateTableRequest) -> None:
     present = {
         field
         for field in request.__struct_fields__
-        if field not in ("table_name", "attribute_definitions") and getattr(request, field) is not None
+        if field not in ("table_name", "attribute_definitions") and getattr(request, field) not in (None, [])
     }
+    has_new_index = any(each.create is not None for each in request.global_secondary_index_updates or ())
+    if "warm_throughput" in present and has_new_index:
+        raise ValidationError(
+            f"{INVALID}Create global secondary index cannot be specified when updating WarmThroughput"
+        )
     for field, name in (
         ("sse_specification", "Server-Side Encryption modification"),
         ("table_class", "TableClass modification"),
@@ -244,6 +281,13 @@ def _check_what_goes_together(request: UpdateTableRequest) -> None:
         raise ValidationError(
             f"{INVALID}OnDemandThroughput can only be combined with BillingMode in an UpdateTable request"
         )
+    if creates_or_deletes(request.global_secondary_index_updates):
+        for field, activity in (
+            ("provisioned_throughput", "updating table IOPS"),
+            ("stream_specification", "changing stream status"),
+        ):
+            if field in present:
+                raise ValidationError(f"{INVALID}You cannot create or delete index while {activity}")
     if {"stream_specification", "provisioned_throughput"} <= present:
         raise ValidationError(f"{INVALID}You cannot modify stream status while updating table IOPS")
     if request.billing_mode == "PROVISIONED" and request.provisioned_throughput is None:
@@ -257,8 +301,6 @@ def _check_what_goes_together(request: UpdateTableRequest) -> None:
 
 
 def _refuse_unsupported(request: UpdateTableRequest) -> None:
-    if request.global_secondary_index_updates is not None and not request.global_secondary_index_updates:
-        raise ValidationError(f"{INVALID}List of GlobalSecondaryIndexUpdates is empty")
     stream = request.stream_specification
     if stream is not None and stream.stream_enabled:
         if stream.stream_view_type is None:
@@ -269,7 +311,6 @@ def _refuse_unsupported(request: UpdateTableRequest) -> None:
             f"{INVALID}If stream is being disabled, then UpdateViewType must not be specified"
         )
     for member, value in (
-        ("GlobalSecondaryIndexUpdates", request.global_secondary_index_updates),
         ("ReplicaUpdates", request.replica_updates),
         ("MultiRegionConsistency", request.multi_region_consistency),
         ("GlobalTableWitnessUpdates", request.global_table_witness_updates),
@@ -303,13 +344,17 @@ def _with_capacity(
     others: Iterable[Provisioned],
 ) -> Table:
     if request.billing_mode == "PAY_PER_REQUEST":
-        return table if table.billing_mode == "PAY_PER_REQUEST" else _on_demand(table, view.now)
+        if table.billing_mode == "PAY_PER_REQUEST":
+            return table
+        check_no_index_goes(table)
+        return _on_demand(table, view.now)
     assert request.provisioned_throughput is not None
     if request.billing_mode is None and table.billing_mode == "PAY_PER_REQUEST":
         raise ValidationError(
             f"{INVALID}Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is "
             "PAY_PER_REQUEST"
         )
+    check_no_index_goes(table)
     read, write = units_of(request.provisioned_throughput)
     now = table.provisioned
     if (read, write) == (now.read_units, now.write_units):
@@ -332,6 +377,7 @@ def _with_capacity(
         billing_mode="PROVISIONED",
         provisioned=provisioned,
         on_demand=None,
+        global_indexes=tuple(msgspec.structs.replace(index, on_demand=None) for index in table.global_indexes),
         warm=table.warm.raised_to(schema.WarmThroughput(read_units=read, write_units=write)),
     )
 
@@ -342,6 +388,7 @@ def _on_demand(table: Table, now: float) -> Table:
         billing_mode="PAY_PER_REQUEST",
         on_demand_since=now,
         provisioned=msgspec.structs.replace(table.provisioned, read_units=0, write_units=0),
+        global_indexes=switched_to_on_demand(table, now),
         warm=table.warm.raised_to(ON_DEMAND_WARM),
     )
 
@@ -387,14 +434,7 @@ def _with_caps(table: Table, asked: OnDemandThroughput, view: View) -> Table:
         )
     check_on_demand_range(asked, removable=True)
     check_per_second_quotas("OnDemandThroughput", read, write, region=view.region)
-    caps = table.on_demand or schema.OnDemandThroughput()
-    max_read = caps.max_read_units if read is None else None if read == _REMOVED else read
-    max_write = caps.max_write_units if write is None else None if write == _REMOVED else write
-    if max_read is None and max_write is None:
-        return changed(table, on_demand=None)
-    return changed(
-        table, on_demand=schema.OnDemandThroughput(max_read_units=max_read, max_write_units=max_write)
-    )
+    return changed(table, on_demand=changed_caps(table.on_demand, asked))
 
 
 def _with_warm(table: Table, asked: WarmThroughput, view: View) -> Table:
@@ -403,23 +443,7 @@ def _with_warm(table: Table, asked: WarmThroughput, view: View) -> Table:
             f"{INVALID}WarmThroughput must have at least one of ReadUnitsPerSecond or WriteUnitsPerSecond "
             "specified"
         )
-    for member, units, current in (
-        ("ReadUnitsPerSecond", asked.read_units_per_second, table.warm.read_units),
-        ("WriteUnitsPerSecond", asked.write_units_per_second, table.warm.write_units),
-    ):
-        if units is not None and units < current:
-            raise ValidationError(
-                f"{INVALID}Requested {member} for WarmThroughput for table is lower than current "
-                "WarmThroughput, decreasing WarmThroughput is not supported"
-            )
-    check_per_second_quotas(
-        "WarmThroughput", asked.read_units_per_second, asked.write_units_per_second, region=view.region
-    )
-    warm = schema.WarmThroughput(
-        read_units=asked.read_units_per_second or table.warm.read_units,
-        write_units=asked.write_units_per_second or table.warm.write_units,
-    )
-    return changed(table, warm=warm)
+    return changed(table, warm=raised_warm(table.warm, asked, view, of="table"))
 
 
 def _show_removed_caps(shown: Description, asked: OnDemandThroughput | None) -> None:
@@ -430,5 +454,5 @@ def _show_removed_caps(shown: Description, asked: OnDemandThroughput | None) -> 
         ("MaxReadRequestUnits", asked.max_read_request_units),
         ("MaxWriteRequestUnits", asked.max_write_request_units),
     ):
-        if units == _REMOVED:
-            shown.setdefault("OnDemandThroughput", {})[name] = _REMOVED
+        if units == REMOVED:
+            shown.setdefault("OnDemandThroughput", {})[name] = REMOVED

@@ -72,7 +72,7 @@ async def _update(services: Services, request: UpdateTimeToLiveRequest, name: st
         _, after = await services.catalog.change(
             name, lambda table: with_time_to_live(table, request, now=services.clock.time())
         )
-        services.router.redefine(after)
+        await services.router.update(after)
         ready = services.sweeper.redefine(after)
     await asyncio.wait([ready], timeout=_READY_SECONDS_MAX)
     asked = request.time_to_live_specification

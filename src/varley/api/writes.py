@@ -29,7 +29,7 @@ class Terms:
     """What the answer to a write holds beyond its being done, and where its units are counted."""
 
     __slots__ = (
-        "capacity_mode", "collection", "counts", "operation", "return_old_on_failure",
+        "capacity_mode", "collection", "consequences", "counts", "operation", "return_old_on_failure",
         "return_values", "route",
     )  # fmt: skip
 
@@ -47,11 +47,12 @@ class Terms:
         self.route = route
         self.operation = operation
         self.counts = route.counts[operation]
+        self.consequences = route.consequences
         self.return_values = None if return_values == "NONE" else return_values
         self.return_old_on_failure = on_failure == "ALL_OLD"
         self.capacity_mode = None if capacity_mode == "NONE" else capacity_mode
         self.collection: Item | None = None    # what ItemCollectionMetrics are wanted of
-        if metrics_mode == "SIZE" and route.consequences is not None and route.consequences.local_indexes:
+        if metrics_mode == "SIZE" and self.consequences is not None and self.consequences.local_indexes:
             assert key is not None
             self.collection = {route.keys.hash_name: key[route.keys.hash_name]}
 
@@ -63,10 +64,9 @@ class Terms:
         `attributes` is the JSON of the answer's Attributes, b"" if it has none. Raises ApiError if what would
         follow from the write cannot be.
         """
-        consequences = self.route.consequences
-        if consequences is None:
+        if self.consequences is None:
             return new, self.answer(attributes, old, new), ()
-        following = consequences.of(
+        following = self.consequences.of(
             key,
             old,
             new,
@@ -91,12 +91,12 @@ class Terms:
         index_units: Mapping[str, float] | None = None,
         metrics: dict[str, Any] | None = None,
     ) -> bytes:
-        """The body of the answer. `index_units`: write units by local index; `metrics`: ItemCollectionMetrics."""
+        """The body of the answer. `index_units`: write units by index; `metrics`: ItemCollectionMetrics."""
         if self.capacity_mode is None and metrics is None:
             return b'{"Attributes":' + attributes + b"}" if attributes else b"{}"
         members = b',"Attributes":' + attributes if attributes else b""
         units = write_units(0 if old is None else item_size(old), 0 if new is None else item_size(new))
-        members += capacity.member(self.route.name, units, self.capacity_mode, index_units)
+        members += capacity.member(self.route.name, units, self.capacity_mode, index_units, self.route.global_names)
         if metrics is not None:
             members += b',"ItemCollectionMetrics":' + _encode(metrics)
         return capacity.answer(members)

@@ -18,18 +18,23 @@ from typing import Any, Final
 import click
 
 from varley.errors import ApiError, BadSettings, Damaged
-from varley.item.key_bytes import EXPIRY_SPACE, ITEM_SPACE, TALLY_SPACE
+from varley.item.key_bytes import EXPIRY_SPACE, ITEM_SPACE, OUTGOING_SPACE, SOURCE_SPACE, TALLY_SPACE
 from varley.item.value import Item
 from varley.metadata.catalog import Catalog, Described
 from varley.metadata.local import LocalStore
 from varley.settings import load
-from varley.storage.check import Finding, Schema, check
+from varley.storage.check import Finding, GlobalIndexCheck, Schema, State, check
 from varley.storage.data_folder import DataFolder
 from varley.storage.lmdb_engine import DATA_FILE
+from varley.storage.undelivered import IndexGroups
 from varley.table.consequences import Consequences
 from varley.table.followers import consequences_of
+from varley.table.global_index import GlobalIndexCodec
+from varley.table.global_index_comparison import index_problems
 from varley.table.keys import KeyCodec
+from varley.table.outgoing import PROGRESS_KEY_BYTES, SOURCE_KEY_BYTES, id_bytes
 from varley.table.partition_map import PartitionRange
+from varley.table.schema import GlobalIndex
 
 HELP: Final = """Walk a data folder and list everything that is broken in it. Changes nothing.
 
@@ -68,15 +73,40 @@ def examine(data_dir: str, progress: Callable[[str], None]) -> list[Finding]:
             for described in tables
             for partition in described.partitions
         }
+        schemas.update(
+            (partition.group, _index_schema(described, index, partition))
+            for described in tables
+            for index in described.table.global_indexes
+            for partition in described.index_partitions[index.id]
+        )
         followers = {
             partition.group: consequences.problems
             for described in tables
             if (consequences := consequences_of(described.table, KeyCodec(described.table.key_schema))) is not None
             for partition in described.partitions
         }
+        global_indexes = [
+            _global_index(described, index) for described in tables for index in described.table.global_indexes
+        ]
         return findings + check(
-            data_dir, progress, groups=schemas.keys(), schemas=schemas, followers=followers
-        )
+            data_dir, progress, groups=schemas.keys(), schemas=schemas, followers=followers,
+            global_indexes=global_indexes,
+        )  # fmt: skip
+
+
+def _global_index(described: Described, index: GlobalIndex) -> GlobalIndexCheck:
+    keys = KeyCodec(described.table.key_schema)
+    targets = described.index_partitions[index.id]
+
+    def problems(state: State) -> Iterator[tuple[int, bytes, str]]:
+        return index_problems(index, keys, described.partitions, targets, state)
+
+    return GlobalIndexCheck(
+        id_bytes(index.id),
+        IndexGroups([each.low for each in targets], [each.group for each in targets]),
+        [each.group for each in described.partitions],
+        problems,
+    )
 
 
 def _locked(data_dir: str) -> contextlib.AbstractContextManager[Any]:
@@ -108,6 +138,10 @@ def _schema(described: Described, partition: PartitionRange) -> Schema:
             return None    # Consequences.problems compares it with what it counts
         if space == EXPIRY_SPACE and described.table.time_to_live_revision:
             return None    # likewise; while items expire no more, the rows are being removed
+        if space == OUTGOING_SPACE:
+            return None    # compared where it arrives; the index may be deleted since
+        if space == SOURCE_SPACE and len(row_key) == PROGRESS_KEY_BYTES:
+            return None    # Consequences.problems knows whether it should be there
         index = indexes.get(space)
         if index is None and space != ITEM_SPACE:
             return f"the table {described.table.name} has no rows in the space {space.hex()}"
@@ -119,14 +153,40 @@ def _schema(described: Described, partition: PartitionRange) -> Schema:
                 expected = b"" if entry is None else entry.key
         except ApiError as error:
             return f"the item is not one of the table {described.table.name}: {error.message}"
-        if row_key != expected:
-            return f"the item belongs under the key {expected.hex()}"
-        location = row_key[1:]
-        if location < partition.low or (partition.high is not None and location >= partition.high):
-            return "the row belongs to another partition"
-        return None
+        return _place_problem(row_key, expected, partition)
 
     return problem
+
+
+def _index_schema(described: Described, index: GlobalIndex, partition: PartitionRange) -> Schema:
+    """The same for a partition of a global index. A row has the keys of its item, so it says where it belongs."""
+    keys = KeyCodec(described.table.key_schema)
+    codec = GlobalIndexCodec(index, keys)
+    sources = {each.group for each in described.partitions}
+
+    def problem(row_key: bytes, item: Item) -> str | None:
+        space = row_key[:1]
+        if space == SOURCE_SPACE and len(row_key) == SOURCE_KEY_BYTES:
+            source = int.from_bytes(row_key[1:], "big")
+            return None if source in sources else f"group {source} is no partition of the table"
+        if space != ITEM_SPACE:
+            return f"a global index has no rows in the space {space.hex()}"
+        try:
+            entry = codec.entry(keys.row_key_of_item(item), item, 0)
+        except ApiError as error:
+            return f"the row is not one of the index {index.name}: {error.message}"
+        return _place_problem(row_key, b"" if entry is None else entry.key, partition)
+
+    return problem
+
+
+def _place_problem(row_key: bytes, expected: bytes, partition: PartitionRange) -> str | None:
+    if row_key != expected:
+        return f"the item belongs under the key {expected.hex()}"
+    location = row_key[1:]
+    if location < partition.low or (partition.high is not None and location >= partition.high):
+        return "the row belongs to another partition"
+    return None
 
 
 # What is shown

@@ -22,6 +22,7 @@ from typing import Final
 
 import msgspec
 
+from varley.expiry.derived_entry import propose_derived
 from varley.item.key_bytes import ITEM_SPACE
 from varley.item.stored import HEADER_BYTES
 from varley.node.partition import DerivedRow, Partition
@@ -73,7 +74,7 @@ class Amendment:
     def slice(self, done: Done) -> bool:
         """True: all is right. False: some was put right; `done` is called when that is chosen, or has failed.
 
-        Raises what Partition.write_derived and Tree.scan raise.
+        Raises Throttling and Damaged.
         """
         partition = self._partition
         undecided = partition.undecided_range()
@@ -90,7 +91,7 @@ class Amendment:
         assert progress.next is not None
         rows, position = (self._missing_rows if progress.is_adding else self._wrong_rows)(progress.next)
         after = self._after(progress._replace(next=position))
-        partition.write_derived([*rows, (PROGRESS_KEY, after)], _Told(done))
+        propose_derived(partition, [*rows, (PROGRESS_KEY, after)], _Told(done))
         return False
 
     def _progress(self) -> Progress:

@@ -43,10 +43,11 @@ from itertools import islice
 from varley.clock import Clock, MovableClock
 from varley.errors import ApiError, ConditionalCheckFailed, WorldError
 from varley.expiry.amendment import Amendment, are_rows_right
+from varley.expiry.derived_entry import propose_derived
 from varley.expiry.expiry_delete import ExpiryDelete
 from varley.metadata.catalog import Described
 from varley.node.partition import DerivedRow, Partition
-from varley.router.routes import Route, Router
+from varley.router.routes import GlobalIndexRoute, Route, Router
 from varley.table.expiry import (
     END_OF_ROWS,
     NEVER,
@@ -74,7 +75,7 @@ class Sweeper:
         self._clock = clock
         self._router = router
         self._delay_seconds = delay_seconds
-        self._tables: dict[str, _Table] = {}    # by id; those whose items expire, or did
+        self._tables: dict[str, _Table] = {}    # by name; those whose items expire, or did
         self._timer: asyncio.TimerHandle | None = None    # None while there are no such tables
         self._is_running = False
         self.sweeps = 0    # under way
@@ -83,6 +84,7 @@ class Sweeper:
     def start(self, tables: Iterable[Described]) -> None:
         """Begin. Not on a disk that takes no writes."""
         self._is_running = True
+        self._router.watchers.append(self)
         if isinstance(self._clock, MovableClock):
             self._clock.watch(self._clock_was_moved)
         for described in tables:
@@ -93,6 +95,7 @@ class Sweeper:
         if not self._is_running:
             return
         self._is_running = False
+        self._router.watchers.remove(self)
         if isinstance(self._clock, MovableClock):
             self._clock.unwatch(self._clock_was_moved)
         if self._timer is not None:
@@ -106,15 +109,31 @@ class Sweeper:
         """
         settled: asyncio.Future[None] = self._loop.create_future()
         table = described.table
-        known = self._tables.pop(table.id, None)
+        known = self._tables.pop(table.name, None)
         if known is not None:
             known.replace()
         if not self._is_running or table.time_to_live_revision == 0:
             settled.set_result(None)
             return settled
-        self._tables[table.id] = _Table(self, described, self._router.route(table.name), settled)
+        self._tables[table.name] = _Table(self, described, self._router.route(table.name), settled)
         self.tick()
         return settled
+
+    # What the router tells
+
+    def opened(self, route: Route) -> None:
+        table = self._tables.get(route.name)
+        if table is not None:
+            table.reroute(route)
+
+    def index_closed(self, index: GlobalIndexRoute) -> None:
+        """Nothing here is about indexes."""
+
+    def closed(self, route: Route) -> None:
+        table = self._tables.pop(route.name, None)
+        if table is not None:
+            table.replace()
+        self.expired.pop(route.name, None)
 
     @staticmethod
     def is_settled(described: Described, route: Route) -> bool:
@@ -150,10 +169,6 @@ class Sweeper:
             self._timer = None
         if not self._is_running:
             return
-        for table in list(self._tables.values()):
-            if table.route.is_closed:
-                del self._tables[table.id]
-                self.expired.pop(table.name, None)
         now = self.now()
         earliest = min((table.look(now) for table in self._tables.values()), default=None)
         if earliest is not None:
@@ -168,27 +183,25 @@ class _Table:
     def __init__(
         self, sweeper: Sweeper, described: Described, route: Route, settled: asyncio.Future[None]
     ) -> None:
-        self.id = described.table.id
         self.name = described.table.name
         self.route = route
         self.sweeper = sweeper
+        self.is_over = False    # there is a newer definition, or no table any more
         self._settled = settled
-        self._is_replaced = False    # there is a newer definition
-        followers = () if route.consequences is None else route.consequences.followers
-        self._expiries = next((each for each in followers if isinstance(each, Expiries)), None)
-        expiries = self._expiries    # None: items do not expire any more
+        self._expiries = expiries = _expiries_of(route)    # None: items do not expire any more
         self._sweeps = [] if expiries is None else [_Sweep(self, each, expiries) for each in route.partitions]
         # One after the other: there may be a thousand. In the order of _sweeps.
         self._amendments = [Amendment(described.table, partition) for partition in route.partitions]
         self._amend()
 
-    @property
-    def is_over(self) -> bool:
-        """There is nothing to be done for it any more."""
-        return self._is_replaced or self.route.is_closed
+    def reroute(self, route: Route) -> None:
+        """The route is another one now: of the same partitions, but what its followers know is lost."""
+        self.route = route
+        self._expiries = _expiries_of(route)
+        self.look_everywhere()
 
     def replace(self) -> None:
-        self._is_replaced = True
+        self.is_over = True
         self._settle()
 
     def _settle(self) -> None:
@@ -238,6 +251,11 @@ class _Table:
             elif self.sweeper.sweeps < _SWEEPS_MAX:
                 sweep.begin()
         return earliest
+
+
+def _expiries_of(route: Route) -> Expiries | None:
+    followers = () if route.consequences is None else route.consequences.followers
+    return next((each for each in followers if isinstance(each, Expiries)), None)
 
 
 class _Sweep:
@@ -313,7 +331,7 @@ class _Sweep:
             if delete.is_row_wrong:
                 wrong.append((key, None))
         if wrong:
-            partition.write_derived(wrong, self)
+            propose_derived(partition, wrong, self)
 
     def _when_settled(self, then: Callable[[], None]) -> None:
         """Go on when all is decided that is proposed now."""

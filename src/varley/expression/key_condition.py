@@ -9,12 +9,16 @@ The text is a condition like any other (same grammar, same checks), of which onl
 
 with the two conditions in either order, and the two sides of a comparison too (:value < sk is sk > :value).
 
+A global index may have several attributes in both parts of its key. Then a condition has = for every attribute of the
+partition key, and, of those of the sort key, = for as many as it likes from the left, and perhaps one of the other
+conditions on the next ([DG] "Global secondary indexes", "Multi-attribute keys").
+
 What is refused, and in which order, as probed on DynamoDB Local 2.x (2025):
 
     1. all that is wrong with it as a condition                      `parse` and `KeyCondition.check`
     2. a path into a key attribute
     3. condition by condition: OR, NOT and other operators; two attributes; no attribute; ...
-    4. more than one condition for an attribute; more than two conditions
+    4. more than one condition for an attribute; more than two conditions (more than the index's key has attributes)
     5. the partition key: missing, of a wrong type, not =, empty, too long
     6. the same for the sort key
 
@@ -56,6 +60,15 @@ class KeyRange(NamedTuple):
         `sort_bytes` must keep order, and for S and B give the bytes themselves, or begins_with means nothing.
         """
         return range_bounds(self.operator, [sort_bytes(operand) for operand in self.operands])
+
+
+class IndexRange(NamedTuple):
+    """The same of a global index."""
+
+    hash_values: tuple[Scalar, ...]     # of all attributes of the partition key
+    equal: tuple[Scalar, ...]           # of the leading attributes of the sort key, perhaps of none
+    operator: str | None                # what is asked of the attribute after those; None: nothing
+    operands: tuple[Scalar, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +118,26 @@ class KeyCondition:
             check_scalar_keys(self._nested_names, key_names)
         if self._problem is not None:
             raise ValidationError(self._problem)
+        if len(self._restrictions) > 2:
+            raise ValidationError("Conditions can be of length 1 or 2 only")
         return _bind(self._restrictions, hash_name, hash_type, range_name, range_type, values)
+
+    def bind_index(
+        self, hash_parts: Sequence[tuple[str, str]], range_parts: Sequence[tuple[str, str]], values: Values
+    ) -> IndexRange:
+        """The range of keys of a global index whose key has these attributes: (name, type) of each, in order.
+
+        Raises ValidationError if the condition does not fit the key. `check` must have passed.
+        """
+        if len(hash_parts) == 1 and len(range_parts) <= 1:
+            range_name, range_type = range_parts[0] if range_parts else (None, None)
+            bound = self.bind(*hash_parts[0], range_name, range_type, values)
+            return IndexRange((bound.hash_value,), (), bound.operator, bound.operands)
+        if self._nested_names:
+            check_scalar_keys(self._nested_names, tuple(name for name, _ in (*hash_parts, *range_parts)))
+        if self._problem is not None:
+            raise ValidationError(self._problem)
+        return _bind_index(self._restrictions, hash_parts, range_parts, values)
 
 
 def parse(text: str, names: Mapping[str, str] | None) -> KeyCondition:
@@ -167,15 +199,11 @@ _FLIPPED = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 def _restrictions(root: Node) -> dict[str, Restriction]:
     """The conditions by attribute. Raises ValidationError."""
     found: dict[str, Restriction] = {}
-    count = 0
     for node in _conjuncts(root):
         restriction = _restriction(node)
-        count += 1
         if restriction.name in found:
             raise ValidationError("KeyConditionExpressions must only contain one condition per key")
         found[restriction.name] = restriction
-    if count > 2:
-        raise ValidationError("Conditions can be of length 1 or 2 only")
     return found
 
 
@@ -243,36 +271,83 @@ def _bind(
     values: Values,
 ) -> KeyRange:
     if len(restrictions) > 1 and range_name is None:
-        raise ValidationError("Query key condition not supported")
-    on_hash = restrictions.get(hash_name)
-    if on_hash is None:
-        raise ValidationError(f"Query condition missed key schema element: {hash_name}")
-    operands = _operands(on_hash, hash_type, values)
-    if on_hash.operator != "=":
-        raise ValidationError("Query key condition not supported")
-    _check_not_empty(on_hash, operands)
-    (hash_value,) = operands
-    if value_size(hash_value) > PARTITION_KEY_BYTES_MAX:
-        raise ValidationError(
-            "One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit "
-            f"of{PARTITION_KEY_BYTES_MAX} bytes"  # the missing space is AWS's
-        )
+        raise _unsupported()
+    hash_value = _hash_value(restrictions, hash_name, hash_type, values)
     if len(restrictions) == 1:
         return KeyRange(hash_value)
     assert range_name is not None
     assert range_type is not None
     on_range = restrictions.get(range_name)
     if on_range is None:
-        raise ValidationError(f"Query condition missed key schema element: {range_name}")
-    operands = _operands(on_range, range_type, values)
-    _check_not_empty(on_range, operands)
+        raise _missed(range_name)
+    return KeyRange(hash_value, on_range.operator, _range_values(on_range, range_type, values))
+
+
+def _bind_index(
+    restrictions: Mapping[str, Restriction],
+    hash_parts: Sequence[tuple[str, str]],
+    range_parts: Sequence[tuple[str, str]],
+    values: Values,
+) -> IndexRange:
+    hash_values = tuple(_hash_value(restrictions, name, kind, values) for name, kind in hash_parts)
+    left = len(restrictions) - len(hash_parts)    # conditions on attributes that were not looked at yet
+    equal: list[Scalar] = []
+    operator: str | None = None
+    operands: tuple[Scalar, ...] = ()
+    for name, kind in range_parts:
+        if left == 0:
+            break
+        restriction = restrictions.get(name)
+        if restriction is None:
+            raise _missed(name)    # there is one on a later attribute, or on something else
+        if operator is not None:
+            raise _unsupported()    # only the last may be other than =
+        found = _range_values(restriction, kind, values)
+        left -= 1
+        if restriction.operator == "=":
+            equal += found
+        else:
+            operator, operands = restriction.operator, found
+    if left:
+        raise _unsupported()
+    return IndexRange(hash_values, tuple(equal), operator, operands)
+
+
+def _hash_value(restrictions: Mapping[str, Restriction], name: str, kind: str, values: Values) -> Scalar:
+    restriction = restrictions.get(name)
+    if restriction is None:
+        raise _missed(name)
+    operands = _operands(restriction, kind, values)
+    if restriction.operator != "=":
+        raise _unsupported()
+    _check_not_empty(restriction, operands)
+    (value,) = operands
+    if value_size(value) > PARTITION_KEY_BYTES_MAX:
+        raise ValidationError(
+            "One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit "
+            f"of{PARTITION_KEY_BYTES_MAX} bytes"  # the missing space is AWS's
+        )
+    return value
+
+
+def _range_values(restriction: Restriction, kind: str, values: Values) -> tuple[Scalar, ...]:
+    operands = _operands(restriction, kind, values)
+    _check_not_empty(restriction, operands)
     for operand in operands:
         if value_size(operand) > SORT_KEY_BYTES_MAX:
             raise ValidationError(
                 "One or more parameter values were invalid: Aggregated size of all range keys has exceeded "
                 f"the size limit of {SORT_KEY_BYTES_MAX} bytes"
             )
-    return KeyRange(hash_value, on_range.operator, operands)
+    return operands
+
+
+def _missed(name: str) -> ValidationError:
+    return ValidationError(f"Query condition missed key schema element: {name}")
+
+
+def _unsupported() -> ValidationError:
+    return ValidationError("Query key condition not supported")
 
 
 def _operands(restriction: Restriction, key_type: str, values: Values) -> tuple[Scalar, ...]:

@@ -102,8 +102,8 @@ def check_conditional_operator(operator: str | None, conditions: Mapping[str, An
 def key_conditions(conditions: Mapping[str, Mapping[str, Any]]) -> tuple[KeyCondition, Values]:
     """KeyConditions. Raises ValidationError; `bind` of the result raises the rest."""
     arguments = _checked_arguments(conditions)
-    if not 1 <= len(conditions) <= 2:
-        raise ValidationError("Conditions can be of length 1 or 2 only")
+    if not conditions:
+        raise ValidationError("Conditions can be of length 1 or 2 only")    # for more than 2, `bind` says so
     values: Values = {}
     restrictions = {}
     problem = None

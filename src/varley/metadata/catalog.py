@@ -2,6 +2,7 @@
 
     table/Music                 definition of the table "Music"                   table.schema
     partitions/<table's id>     which group owns which part of its keyspace       table.partition_map
+    partitions/<index's id>     the same of a global index, which has partitions of its own
     groups                      the last replica group id that was given out
 
 A request never waits for metadata: it reads the view, which is loaded at start and replaced, entry by
@@ -18,15 +19,17 @@ look at the view until partitions are opened or closed accordingly:
         described = await catalog.create(table, partitions=4)    # refuses a name that is taken
         await router.open_partitions(described)
 
+A table with its global indexes is created, and deleted, by one compare-and-set; so is an index that comes or goes
+later (`change`): there is never an index without its partitions, nor a map that no index names.
+
 Control-plane changes are few, and each waits for the disk anyway.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import count
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 import msgspec
@@ -54,6 +57,14 @@ class Described:
     partitions: PartitionMap
     table_version: int    # in the store; what the next change of the definition expects
     partitions_version: int
+    index_partitions: Mapping[str, PartitionMap] = field(default_factory=dict)    # by id, of each global index
+    index_versions: Mapping[str, int] = field(default_factory=dict)    # of those maps, in the store
+
+    @property
+    def groups(self) -> list[int]:
+        """All replica groups: of the table's partitions, then of its global indexes'."""
+        maps = (self.partitions, *self.index_partitions.values())
+        return [each.group for partitions in maps for each in partitions]
 
 
 class _GroupsGiven(Stored, frozen=True, kw_only=True):
@@ -83,11 +94,17 @@ class Catalog:
             table = _decoded(entry, schema.from_json)
             if entry.key != _TABLES + table.name:
                 raise _damaged(entry.key, f"it holds the table {table.name}")
-            map_entry = maps.pop(_PARTITIONS + table.id, None)
-            if map_entry is None:
-                raise _damaged(entry.key, f"there is no {_PARTITIONS}{table.id}")
-            partitions = _decoded(map_entry, partition_map.from_json)
-            self._tables[table.name] = Described(table, partitions, entry.version, map_entry.version)
+            taken = {}
+            for owner in (table.id, *(index.id for index in table.global_indexes)):
+                map_entry = maps.pop(_PARTITIONS + owner, None)
+                if map_entry is None:
+                    raise _damaged(entry.key, f"there is no {_PARTITIONS}{owner}")
+                taken[owner] = (_decoded(map_entry, partition_map.from_json), map_entry.version)
+            partitions, version = taken.pop(table.id)
+            self._tables[table.name] = Described(
+                table, partitions, entry.version, version,
+                {index: each[0] for index, each in taken.items()}, {index: each[1] for index, each in taken.items()},
+            )  # fmt: skip
         for key in maps:
             raise _damaged(key, "there is no table for it")
 
@@ -104,39 +121,49 @@ class Catalog:
         """In the order in which tables are listed: that of their names' bytes."""
         return sorted(self._tables)    # table names are ASCII, so code points are bytes
 
-    async def create(self, table: Table, *, partitions: int) -> Described:
+    async def create(
+        self, table: Table, *, partitions: int, index_partitions: Mapping[str, int] | None = None
+    ) -> Described:
         """Add a table of so many partitions, with new group ids. The caller holds `changes`.
 
+        `index_partitions`: how many partitions each of its global indexes gets, by the index's id.
         Raises ResourceInUse, the client's fault, if there is a table of this name; what Store raises.
         """
         assert self.changes.locked()
+        assert {index.id for index in table.global_indexes} == set(index_partitions or ())
         if table.name in self._tables:
             raise ResourceInUse(f"Table already exists: {table.name}")
         while True:
-            given = await self._store.get(_GROUPS)
-            last = 0 if given is None else _decoded(given, _decode_groups).last
-            new_map = partition_map.initial(partitions, count(last + 1).__next__)
+            given, allocate = await self._allocation()
+            new_map = partition_map.initial(partitions, allocate)
+            index_maps = {
+                index: partition_map.initial(number, allocate) for index, number in (index_partitions or {}).items()
+            }
             version = await self._store.compare_and_set(
                 [
-                    Change(_GROUPS, ABSENT if given is None else given.version, _encode_groups(last + partitions)),
+                    _groups_given(given, allocate),
                     Change(_TABLES + table.name, ABSENT, schema.to_json(table)),
                     Change(_PARTITIONS + table.id, ABSENT, partition_map.to_json(new_map)),
+                    *_new_maps(index_maps),
                 ]
             )
             if version is not None:
                 break
             if await self._store.get(_TABLES + table.name) is not None:
                 raise ResourceInUse(f"Table already exists: {table.name}")
-        described = Described(table, new_map, version, version)
+        described = Described(table, new_map, version, version, index_maps, dict.fromkeys(index_maps, version))
         self._tables[table.name] = described
         return described
 
-    async def change(self, name: str, new: Callable[[Table], Table]) -> tuple[Described, Described]:
+    async def change(
+        self, name: str, new: Callable[[Table], Table], *, index_partitions: Mapping[str, int] | None = None
+    ) -> tuple[Described, Described]:
         """Replace a table's definition by what `new` makes of it; returns (before, after).
 
-        `new` sees the newest definition and may raise; if it returns an equal one, nothing is written. The
-        caller holds `changes`. Raises ResourceNotFound or ResourceInUse, the client's fault; what Store
-        raises.
+        `new` sees the newest definition and may raise; if it returns an equal one, nothing is written. A global index
+        that it adds has its number of partitions in `index_partitions`, by id; one that it removes loses its map.
+        Whoever adds or removes one then tells the router. The caller holds `changes`. Raises ResourceNotFound or
+        ResourceInUse, the client's fault; what Store raises.
         """
         before = self._found(name)
         table = new(before.table)
@@ -144,16 +171,41 @@ class Catalog:
         assert table.id == before.table.id
         if table == before.table:
             return before, before
-        version = await self._store.compare_and_set(
-            [Change(_TABLES + name, before.table_version, schema.to_json(table))]
-        )
+        kept = {index.id for index in table.global_indexes}
+        added = kept - before.index_partitions.keys()
+        assert added <= set(index_partitions or ())
+        changes = [
+            Change(_TABLES + name, before.table_version, schema.to_json(table)),
+            *(
+                Change(_PARTITIONS + index, version, None)
+                for index, version in before.index_versions.items()
+                if index not in kept
+            ),
+        ]
+        index_maps: dict[str, PartitionMap] = {}
+        if added:
+            assert index_partitions is not None
+            given, allocate = await self._allocation()
+            index_maps = {index: partition_map.initial(index_partitions[index], allocate) for index in added}
+            changes += (_groups_given(given, allocate), *_new_maps(index_maps))
+        version = await self._store.compare_and_set(changes)
         if version is None:
             raise ResourceInUse(
                 f"Attempt to change a resource which is still in use: Table is being updated: {name}"
             )
-        after = Described(table, before.partitions, version, before.partitions_version)
+        old_maps = {index: each for index, each in before.index_partitions.items() if index in kept}
+        old_versions = {index: each for index, each in before.index_versions.items() if index in kept}
+        after = Described(
+            table, before.partitions, version, before.partitions_version,
+            {**old_maps, **index_maps}, {**old_versions, **dict.fromkeys(index_maps, version)},
+        )  # fmt: skip
         self._tables[name] = after
         return before, after
+
+    async def _allocation(self) -> tuple[Entry | None, _Allocation]:
+        """What gives out new group ids, and what was read to know where they begin."""
+        given = await self._store.get(_GROUPS)
+        return given, _Allocation(0 if given is None else _decoded(given, _decode_groups).last)
 
     async def delete(self, name: str) -> Described:
         """Forget a table; returns what it was. The caller holds `changes`, and closes its partitions afterwards.
@@ -165,6 +217,7 @@ class Catalog:
             [
                 Change(_TABLES + name, before.table_version, None),
                 Change(_PARTITIONS + before.table.id, before.partitions_version, None),
+                *(Change(_PARTITIONS + index, each, None) for index, each in before.index_versions.items()),
             ]
         )
         if version is None:
@@ -183,6 +236,26 @@ class Catalog:
 
 
 _decode_groups = stored_decoder(_GroupsGiven, _GROUPS_FORMAT_VERSION)
+
+
+class _Allocation:
+    """Calling it gives a replica group id that was never given before, if what it begins with is still so."""
+
+    def __init__(self, last: int) -> None:
+        self.last = last    # given out
+
+    def __call__(self) -> int:
+        self.last += 1
+        return self.last
+
+
+def _groups_given(given: Entry | None, allocation: _Allocation) -> Change:
+    """Say what was allocated, on the condition that nobody else did: `given` is what was there before."""
+    return Change(_GROUPS, ABSENT if given is None else given.version, _encode_groups(allocation.last))
+
+
+def _new_maps(maps: Mapping[str, PartitionMap]) -> list[Change]:
+    return [Change(_PARTITIONS + owner, ABSENT, partition_map.to_json(each)) for owner, each in maps.items()]
 
 
 def _encode_groups(last: int) -> bytes:

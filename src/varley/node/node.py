@@ -14,34 +14,32 @@ synced share the next: that is the group commit. Nothing here waits; the loop ne
 
 When the log refuses (disk full, folder read-only) nothing that was proposed since is chosen: the replicas drop
 what they speculated on, each waiter is told that the outcome is unknown, reads go on, and later writes are tried
-again. When a sync fails, nobody can say what the disk holds: the node stops (see storage.log_writer).
+again. Until one succeeds the node is not ready (`refusal`); and since whoever looks at that may send it no more
+writes, it tries by itself, once a second. When a sync fails, nobody can say what the disk holds: the node stops (see
+storage.log_writer).
 
-A checkpoint that the disk refuses is tried again, every second: until then its rows stay in memory, and the log has
-them. Where nobody can wait for the disk to get space, it is given up: when the node stops, and when the group is
-removed.
+When a replica is written into its tree is in checkpoints.py.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, Protocol
 
 from varley.clock import Clock
 from varley.errors import LogFailed, WorldError
+from varley.node.checkpoints import Checkpoints
 from varley.node.partition import Partition, Pressure
 from varley.node.replica import Proposal, Replica
-from varley.storage.checkpoint import Checkpointer
 from varley.storage.log_format import Row, encode_rows
-from varley.storage.tree import Engine, Frozen, Tree
+from varley.storage.tree import Engine, Tree
 
 logger = logging.getLogger("varley.node")
 
-_CONSIDER_SECONDS = 0.1    # how often checkpoints are considered
-_RETRY_SECONDS = 1.0       # after a checkpoint that the disk refused
-_HURRY_FACTOR = 4          # from so many times the usual overlay on, checkpoints make no pauses
-_REFUSE_FACTOR = 16        # from so many times on, writes are refused until checkpoints have caught up
+_PROBE_SECONDS = 1.0    # between two attempts to write to a disk that has refused
 
 
 class Log(Protocol):
@@ -54,9 +52,10 @@ class Log(Protocol):
     def append_row(
         self, group: int, ballot: int, slot: int, timestamp_us: int, row: Row, waiter: Any
     ) -> None: ...
+    def probe(self) -> None: ...
     def flush(self) -> None: ...
     def release(self, checkpointed: Mapping[int, int], live_groups: Container[int]) -> Any: ...
-    def close(self) -> None: ...
+    def close(self, checkpointed: Mapping[int, int] | None = None, live_groups: Container[int] = ()) -> None: ...
 
 
 class Engines(Protocol):
@@ -87,26 +86,28 @@ class Node:
         self._loop = loop
         self._clock = clock
         self._engines = engines
-        self._overlay_bytes_max = overlay_bytes_max
-        self._log_bytes_max = log_bytes_max
         self._on_fatal = on_fatal
         self._log: Log
         self._append_row: Callable[[int, int, int, int, Row, Proposal], None]
         self._is_flush_scheduled = False
         self._pressure = Pressure()
         self._replicas: dict[int, Replica] = {}
-        self._checkpointer: Checkpointer | None = None
-        self._frozen: dict[int, Frozen] = {}    # group -> the checkpoint under way, or to be tried again
-        self._retries: dict[int, asyncio.TimerHandle] = {}    # group, in _frozen -> when it is tried again
-        self._leaving: set[int] = set()    # groups that are being removed
-        self._checkpoint_waiters: list[asyncio.Future[None]] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self._checkpoints = Checkpoints(
+            loop,
+            self._replicas,
+            self._pressure,
+            overlay_bytes_max=overlay_bytes_max,
+            log_bytes_max=log_bytes_max,
+            on_finished=self._release_log,
+            on_fatal=on_fatal,
+        )
         self._releasing: asyncio.Future[Any] | None = None    # old log segments, on a disk thread
         self._is_release_due = False    # a checkpoint finished meanwhile
         self._is_read_only = False
         self._is_stopping = False
-        self.checkpoints = 0    # finished since the start
+        self._probe_timer: asyncio.TimerHandle | None = None    # set while `refusal` may pass
         self.refusal: WorldError | None = None    # why the last write was refused by the disk; None if it was not
+        self.refused_writes: Counter[str] = Counter()    # by the name of the error
 
     def start(self, log: Log, *, is_read_only: bool = False) -> None:
         """Take over the log, after recovery; `log` calls log_is_durable and log_has_failed.
@@ -116,9 +117,22 @@ class Node:
         self._log = log
         self._append_row = log.append_row
         self._is_read_only = is_read_only
-        self._checkpointer = Checkpointer(self._checkpoint_is_durable, self._checkpoint_has_failed)
-        if not is_read_only:
-            self._consider_checkpoints()
+        self._checkpoints.start(log, is_read_only=is_read_only)
+
+    @property
+    def checkpoints(self) -> int:
+        """How many were finished since the start."""
+        return self._checkpoints.finished
+
+    @property
+    def checkpoint_seconds(self) -> float:
+        """How long all of them took, pauses included."""
+        return self._checkpoints.seconds
+
+    @property
+    def overlay_bytes(self) -> int:
+        """About how much memory the rows take that are in no checkpoint yet."""
+        return sum(replica.tree.overlay_bytes for replica in self._replicas.values())
 
     # Groups
 
@@ -137,12 +151,7 @@ class Node:
         """Host it no more, and remove what it held. Returns when that is done."""
         replica = self._replicas[group]
         await self._decided(replica)
-        self._leaving.add(group)
-        if group in self._retries:
-            self._end_checkpoint(group)
-        while group in self._frozen:
-            await self._next_checkpoint()
-        self._leaving.remove(group)
+        await self._checkpoints.leave(group)
         del self._replicas[group]
         replica.tree.close()
         await self._loop.run_in_executor(None, self._engines.remove, group)
@@ -176,7 +185,9 @@ class Node:
         self._loop.call_soon_threadsafe(self._abandon, error, proposals)
 
     def _chosen(self, proposals: list[Proposal]) -> None:
-        self.refusal = None
+        if self.refusal is not None:
+            logger.warning("writes are taken again")
+            self.refusal = None
         for proposal in proposals:
             proposal.replica.chosen(proposal)
 
@@ -184,81 +195,18 @@ class Node:
         if self.refusal is None:
             logger.error("writes are refused: %s", error)
         self.refusal = error
+        self.refused_writes[type(error).__name__] += len(proposals)
         for proposal in proposals:
             proposal.replica.abandon(proposal, error)
         if isinstance(error, LogFailed):
             self._on_fatal(error)
+        elif self._probe_timer is None and not (self._is_read_only or self._is_stopping):
+            self._probe_timer = self._loop.call_later(_PROBE_SECONDS, self._probe)
 
-    # Checkpoints
-
-    def _consider_checkpoints(self) -> None:
-        self._timer = self._loop.call_later(_CONSIDER_SECONDS, self._consider_checkpoints)
-        is_log_long = self._log.bytes_in_log > self._log_bytes_max
-        sizes = {replica: replica.tree.overlay_bytes for replica in self._replicas.values()}
-        total = sum(sizes.values())
-        # Many small overlays are as much memory as one that is large.
-        is_much = total > _HURRY_FACTOR * self._overlay_bytes_max
-        overlay_bytes_max = total // (2 * len(sizes)) if is_much else self._overlay_bytes_max
-        for replica, overlay_bytes in sizes.items():
-            if overlay_bytes > overlay_bytes_max or (is_log_long and overlay_bytes):
-                self._begin_checkpoint(replica)
-        assert self._checkpointer is not None
-        self._checkpointer.hurry(is_much)
-        self._pressure.is_high = total > _REFUSE_FACTOR * self._overlay_bytes_max
-
-    def _begin_checkpoint(self, replica: Replica) -> None:
-        if self._is_read_only or replica.group in self._frozen:
-            return
-        try:
-            frozen = replica.tree.freeze()
-        except WorldError as error:
-            self._on_fatal(error)
-            return
-        if frozen is not None:
-            self._frozen[replica.group] = frozen
-            assert self._checkpointer is not None
-            self._checkpointer.submit(replica.tree, frozen)
-
-    def _checkpoint_is_durable(self, tree: Tree, frozen: Frozen) -> None:
-        self._loop.call_soon_threadsafe(self._finish_checkpoint, tree, frozen)
-
-    def _checkpoint_has_failed(self, error: WorldError, tree: Tree, frozen: Frozen) -> None:
-        self._loop.call_soon_threadsafe(self._retry_checkpoint, error, tree, frozen)
-
-    def _finish_checkpoint(self, tree: Tree, frozen: Frozen) -> None:
-        assert self._checkpointer is not None
-        self._checkpointer.finish(tree, frozen)
-        self.checkpoints += 1
-        self._end_checkpoint(self._group_of(frozen))
-        self._release_log()
-
-    def _retry_checkpoint(self, error: WorldError, tree: Tree, frozen: Frozen) -> None:
-        group = self._group_of(frozen)
-        if error.retryable and not self._is_stopping and group not in self._leaving:
-            logger.warning("a checkpoint is tried again: %s", error)
-            self._retries[group] = self._loop.call_later(_RETRY_SECONDS, self._submit_again, group)
-            return
-        logger.warning("a checkpoint is given up, the log has its rows: %s", error)
-        self._end_checkpoint(group)
-        if not error.retryable:
-            self._on_fatal(error)
-
-    def _submit_again(self, group: int) -> None:
-        self._retries.pop(group).cancel()
-        assert self._checkpointer is not None
-        self._checkpointer.submit(self._replicas[group].tree, self._frozen[group])
-
-    def _end_checkpoint(self, group: int) -> None:
-        """It is finished, or given up."""
-        del self._frozen[group]
-        if group in self._retries:
-            self._retries.pop(group).cancel()
-        waiters, self._checkpoint_waiters = self._checkpoint_waiters, []
-        for waiter in waiters:
-            waiter.set_result(None)
-
-    def _group_of(self, frozen: Frozen) -> int:
-        return next(group for group, under_way in self._frozen.items() if under_way is frozen)
+    def _probe(self) -> None:
+        self._probe_timer = None
+        if self.refusal is not None:
+            self._log.probe()
 
     def _release_log(self) -> None:
         # One at a time: two would delete the same segment, and each count it off the log's list of segments, so that
@@ -268,10 +216,13 @@ class Node:
             return
         # The live groups are looked up as they are then, not as they are now: a table that is made while segments are
         # being deleted has entries in the newer ones, and a copy of today's groups would call them nobody's.
-        checkpointed = {group: replica.tree.checkpointed_slot for group, replica in self._replicas.items()}
         self._is_release_due = False
-        self._releasing = self._loop.run_in_executor(None, self._log.release, checkpointed, self._replicas)
+        self._releasing = self._loop.run_in_executor(None, self._log.release, self._releasable(), self._replicas)
         self._releasing.add_done_callback(self._log_is_released)
+
+    def _releasable(self) -> dict[int, int]:
+        """group -> the log entries up to this slot are of no more use to it."""
+        return {group: replica.releasable_slot for group, replica in self._replicas.items()}
 
     def _log_is_released(self, released: asyncio.Future[Any]) -> None:
         self._releasing = None
@@ -284,12 +235,6 @@ class Node:
             raise error
         elif self._is_release_due and not self._is_stopping:
             self._release_log()
-
-    async def _next_checkpoint(self) -> None:
-        """Wait until one is finished."""
-        done = self._loop.create_future()
-        self._checkpoint_waiters.append(done)
-        await done
 
     async def _decided(self, replica: Replica) -> None:
         """Wait until nothing that was proposed so far is undecided."""
@@ -309,38 +254,24 @@ class Node:
         self._log.flush()
         for replica in self._replicas.values():
             await self._decided(replica)
-        for group in list(self._retries):
-            self._submit_again(group)
-        for replica in self._replicas.values():
-            self._begin_checkpoint(replica)
-        while self._frozen:
-            await self._next_checkpoint()
-        if self._releasing is not None:
-            await asyncio.wait([self._releasing])
-        if not self._is_read_only:
-            self._release_log()    # or the next start would read all of it, and find nothing to apply
-        await self._let_go()
+        await self._checkpoints.finish_all()
+        await self._let_go(self._releasable())
 
     async def halt(self) -> None:
         """Let go of everything as it is: after a failure that ends this node. The next start recovers from the log."""
         self._begin_to_stop()
-        for group in list(self._retries):
-            self._end_checkpoint(group)
-        await self._let_go()
+        await self._let_go(None)
 
     def _begin_to_stop(self) -> None:
-        assert self._checkpointer is not None, "not started, or stopped already"
         self._is_stopping = True
-        if self._timer is not None:
-            self._timer.cancel()
-        self._checkpointer.hurry(True)
+        if self._probe_timer is not None:
+            self._probe_timer.cancel()
+        self._checkpoints.begin_to_stop()
 
-    async def _let_go(self) -> None:
-        assert self._checkpointer is not None
-        await self._loop.run_in_executor(None, self._checkpointer.close)
+    async def _let_go(self, releasable: dict[int, int] | None) -> None:
+        await self._checkpoints.close()
         if self._releasing is not None:
             await asyncio.wait([self._releasing])
-        self._checkpointer = None
-        await self._loop.run_in_executor(None, self._log.close)
+        await self._loop.run_in_executor(None, self._log.close, releasable, self._replicas)
         for replica in self._replicas.values():
             replica.tree.close()

@@ -26,7 +26,7 @@ from varley.counters import TableCounters
 from varley.errors import ApiError, ItemCollectionSizeLimitExceeded, Throttling
 from varley.item.stored import item_size
 from varley.item.units import write_units
-from varley.node.replica import Proposal, Replica, Waiter
+from varley.node.replica import Outgoing, Proposal, Replica, Waiter
 from varley.node.settled import reply_when_settled
 from varley.storage.log_format import ABSENT, DELETE, DERIVED, PUT, Row
 
@@ -63,7 +63,7 @@ class Pressure:
 class Partition:
     """The leader of one group. Used from the event loop only."""
 
-    __slots__ = ("_now_us", "_pressure", "_replica", "_speculative", "_tree", "get", "tree")
+    __slots__ = ("_now_us", "_pressure", "_replica", "_speculative", "_tree", "get", "group", "tree")
 
     def __init__(self, replica: Replica, now_us: Callable[[], int], pressure: Pressure) -> None:
         self._replica = replica
@@ -71,6 +71,7 @@ class Partition:
         self._speculative = replica.speculative
         self._now_us = now_us
         self._pressure = pressure
+        self.group = replica.group
         self.tree = replica.tree
         self.get = replica.tree.get    # the applied state of one row: (key) -> stored value | None
 
@@ -81,10 +82,11 @@ class Partition:
         client is refused and the refusal is final already.
         """
         if self._pressure.is_high:
-            raise _throttled()
+            raise Throttling("Writes arrive faster than they can be moved to disk. Try again in a moment.")
         key = write.key
         observed = self._speculative.get(key)
         old = self._tree.get(key) if observed is None else observed.row(key)
+        # As next_timestamp, written out: HOT PATH.
         timestamp_us = self._now_us()
         tree = self._tree
         if timestamp_us <= tree.last_timestamp_us:
@@ -120,17 +122,24 @@ class Partition:
             self._replica.propose(timestamp_us, (row, *followers), waiter, answer)
         return None
 
-    def write_derived(self, derived: Sequence[DerivedRow], waiter: Waiter) -> None:
-        """Propose rows that follow from items as they are now, while no item changes: all of them in one slot.
-
-        At least one; `waiter` is told when they are chosen. Raises Throttling as `write` does.
-        """
-        if self._pressure.is_high:
-            raise _throttled()
+    def next_timestamp(self) -> int:
+        """The time of the entry that is proposed next: later than any before it in this group."""
         tree = self._tree
         tree.last_timestamp_us = max(self._now_us(), tree.last_timestamp_us + 1)
-        rows = [(DELETE if value is None else PUT, key, value, DERIVED) for key, value in derived]
-        self._replica.propose(tree.last_timestamp_us, rows, waiter, b"")
+        return tree.last_timestamp_us
+
+    def propose(self, rows: Sequence[Row], timestamp_us: int, waiter: Waiter) -> None:
+        """Propose what no client asked for. `timestamp_us` is from `next_timestamp`; `waiter` gets an empty answer."""
+        self._replica.propose(timestamp_us, rows, waiter, b"")
+
+    @property
+    def is_under_pressure(self) -> bool:
+        """Whether this node has so much in memory that it takes no more writes for the moment."""
+        return self._pressure.is_high
+
+    def carry_outgoing(self, outgoing: Outgoing | None) -> None:
+        """From now on `outgoing` takes what chosen entries carry to other groups; None: nobody does."""
+        self._replica.outgoing = outgoing
 
     def newest(self, key: bytes) -> bytes | None:
         """The row as the next write would find it; not to be shown to anybody."""
@@ -144,10 +153,6 @@ class Partition:
     def undecided_range(self) -> Proposal | None:
         """What a strong read of many rows has to wait for: the newest proposal, whatever its row."""
         return self._replica.newest
-
-
-def _throttled() -> Throttling:
-    return Throttling("Writes arrive faster than they can be moved to disk. Try again in a moment.")
 
 
 def _fail_when_chosen(observed: Proposal, waiter: Waiter, refusal: ApiError) -> None:

@@ -37,6 +37,19 @@ class Waiter(Protocol):
 
 Release = Callable[[BaseException | None], None]
 
+class Outgoing(Protocol):
+    """Whoever takes what the entries of a group carry to other groups: see indexes/propagation.py."""
+
+    def chosen(self, slot: int, rows: Sequence[Row]) -> None:
+        """The entry of `slot` is applied: take what it carries."""
+        ...
+
+    @property
+    def oldest(self) -> int | None:
+        """The first slot that carries what has not arrived: the log is needed from there on. None: there is none."""
+        ...
+
+
 # To the log: group, ballot, slot, time in microseconds since the epoch, rows, and who is to hear of it.
 Append = Callable[[int, int, int, int, Sequence[Row], "Proposal"], None]
 
@@ -72,7 +85,7 @@ class Proposal:
 class Replica:
     """The log position and the state of one group on this node. Used from the event loop only."""
 
-    __slots__ = ("_append", "ballot", "epoch", "group", "newest", "proposed_slot", "speculative", "tree")
+    __slots__ = ("_append", "ballot", "epoch", "group", "newest", "outgoing", "proposed_slot", "speculative", "tree")
 
     def __init__(
         self, group: int, tree: Tree, append: Append, *, ballot: int
@@ -85,6 +98,7 @@ class Replica:
         self.proposed_slot = tree.applied_slot    # tree.applied_slot <= proposed_slot
         self.speculative: dict[bytes, Proposal] = {}    # key -> newest proposal for it; slots > applied_slot
         self.newest: Proposal | None = None    # the proposal of proposed_slot, while it is not chosen
+        self.outgoing: Outgoing | None = None    # None: its entries carry nothing to other groups
 
     def propose(self, timestamp_us: int, rows: Sequence[Row], waiter: Waiter, answer: bytes) -> None:
         """Give `rows` the next slot, all of them together: they will all be there, or none.
@@ -122,6 +136,15 @@ class Replica:
             logger.exception(_ANSWER_LOST)
         if proposal.held is not None:
             _release(proposal.held, None)
+        if self.outgoing is not None:
+            self.outgoing.chosen(proposal.slot, rows)
+
+    @property
+    def releasable_slot(self) -> int:
+        """The log entries up to this slot are needed neither to recover the tree nor to carry anything elsewhere."""
+        slot = self.tree.checkpointed_slot
+        oldest = None if self.outgoing is None else self.outgoing.oldest
+        return slot if oldest is None else min(slot, oldest - 1)
 
     def abandon(self, proposal: Proposal, error: BaseException) -> None:
         """The log could not take it: drop the speculative layer, tell who waits that the outcome is unknown.

@@ -5,13 +5,18 @@ that order, so finding the owner is the floor of the key among the ranges' lower
 knows of one table: its keys and its partitions in order. Here all partitions are on this node; the
 answer of `partition_of` is the partition itself.
 
+A global index has partitions of its own, whose rows are found in the same way, so it has a route of its own within its
+table's. A table's route is replaced when its definition changes such that other things follow from its items; requests
+that have the old one finish with it.
+
 Source: Amazon DynamoDB (ATC 2022), sections 3 and 6.6.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
 
 from varley.counters import Counters, TableCounters
 from varley.errors import ResourceNotFound, ValidationError
@@ -21,50 +26,26 @@ from varley.node.node import Node
 from varley.node.partition import Partition
 from varley.table.consequences import Consequences
 from varley.table.followers import consequences_of
+from varley.table.global_index import GlobalIndexCodec
+from varley.table.global_index_follower import Backlog
 from varley.table.keys import KeyCodec
 from varley.table.local_index import LocalIndexCodec
+from varley.table.partition_map import PartitionMap
+from varley.table.schema import GlobalIndex
 from varley.table.table_name import table_name
 
 
-class Route:
-    """One table, as requests see it."""
+class Ranges:
+    """Partitions in the order of the ranges that they own."""
 
-    __slots__ = (
-        "_indexes", "_lows", "_only", "consequences", "counts", "index_counts", "is_closed", "keys", "name",
-        "partitions",
-    )  # fmt: skip
+    __slots__ = ("_lows", "_only", "partitions")
 
-    def __init__(
-        self,
-        name: str,
-        keys: KeyCodec,
-        lows: Sequence[bytes],
-        partitions: Sequence[Partition],
-        counters: Counters,
-        consequences: Consequences | None = None,
-    ) -> None:
+    def __init__(self, lows: Sequence[bytes], partitions: Sequence[Partition]) -> None:
         assert len(lows) == len(partitions) > 0
         assert lows[0] == b"" and list(lows) == sorted(lows)
-        self.name = name
-        self.is_closed = False    # the table was deleted
-        self.keys = keys
-        self.counts = _Counts(counters, name)    # operation -> its counters on this table
-        # Of each write; None: nothing follows from an item here. Changes with the table's definition, so it is looked
-        # at when a write is evaluated, and not kept before.
-        self.consequences = consequences
-        indexes = () if consequences is None else consequences.local_indexes
-        self._indexes = {index.name: index for index in indexes}
-        self.index_counts = {index.name: _Counts(counters, name, index.name) for index in indexes}
         self.partitions = list(partitions)
         self._lows = list(lows)    # partition i owns [lows[i], lows[i + 1]) of (hash + sort key)
         self._only = partitions[0] if len(partitions) == 1 else None
-
-    def index(self, name: str) -> LocalIndexCodec:
-        """Raises ValidationError, the client's fault, if the table has no such index."""
-        index = self._indexes.get(name)
-        if index is None:
-            raise ValidationError(f"The table does not have the specified index: {name}")
-        return index
 
     def partition_of(self, row_key: bytes) -> Partition:
         """The owner of a row; `row_key` begins with its space byte."""
@@ -81,6 +62,73 @@ class Route:
         return iter(reversed(owners) if reverse else owners)
 
 
+class GlobalIndexRoute(Ranges):
+    """One global index. The same object as long as the index is there, whatever becomes of its table's route."""
+
+    __slots__ = ("backlog", "codec", "counts", "id", "is_backfilling", "is_closed", "name")
+
+    def __init__(
+        self,
+        index: GlobalIndex,
+        codec: GlobalIndexCodec,
+        lows: Sequence[bytes],
+        partitions: Sequence[Partition],
+        counts: _Counts,
+        backlog: Backlog,
+    ) -> None:
+        super().__init__(lows, partitions)
+        self.id = index.id
+        self.name = index.name
+        self.codec = codec
+        self.counts = counts    # operation -> its counters on this index
+        self.backlog = backlog
+        self.is_backfilling = index.is_backfilling    # it has no more than a part of what it will have
+        self.is_closed = False    # the index, or its table, was deleted
+
+
+class Route(Ranges):
+    """One table, as requests see it."""
+
+    __slots__ = (
+        "_indexes", "consequences", "counts", "global_indexes", "global_names", "index_counts", "is_closed", "keys",
+        "name",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        keys: KeyCodec,
+        lows: Sequence[bytes],
+        partitions: Sequence[Partition],
+        counters: Counters,
+        consequences: Consequences | None = None,
+        global_indexes: Sequence[GlobalIndexRoute] = (),
+    ) -> None:
+        super().__init__(lows, partitions)
+        self.name = name
+        self.is_closed = False    # the table was deleted
+        self.keys = keys
+        self.counts = _Counts(counters, name)    # operation -> its counters on this table
+        self.consequences = consequences    # of each write; None: nothing follows from an item here
+        self.global_indexes = tuple(global_indexes)
+        self.global_names = frozenset(index.name for index in global_indexes)
+        local_indexes = () if consequences is None else consequences.local_indexes
+        self._indexes: dict[str, LocalIndexCodec | GlobalIndexRoute] = {}
+        self._indexes.update((index.name, index) for index in local_indexes)
+        self._indexes.update((index.name, index) for index in global_indexes)
+        self.index_counts = {index.name: _Counts(counters, name, index.name) for index in local_indexes}
+        self.index_counts.update((index.name, index.counts) for index in global_indexes)
+
+    def index(self, name: str) -> LocalIndexCodec | GlobalIndexRoute:
+        """Raises ValidationError, the client's fault, if the table has no such index, or one that is not filled yet."""
+        index = self._indexes.get(name)
+        if index is None:
+            raise ValidationError(f"The table does not have the specified index: {name}")
+        if isinstance(index, GlobalIndexRoute) and index.is_backfilling:
+            raise ValidationError(f"Cannot read from backfilling global secondary index: {name}")
+        return index
+
+
 class _Counts(dict[str, TableCounters]):
     """The counters of one table, or of one index of it, by operation; made when they are first asked for."""
 
@@ -95,12 +143,30 @@ class _Counts(dict[str, TableCounters]):
         return counts
 
 
+class Watcher(Protocol):
+    """Somebody who has work to do for tables. Called on the event loop, in the step that makes the change."""
+
+    def opened(self, route: Route) -> None:
+        """A table is served from now on by `route`, in place of an earlier route if it had one."""
+        ...
+
+    def index_closed(self, index: GlobalIndexRoute) -> None:
+        """An index is there no more; its partitions are removed next."""
+        ...
+
+    def closed(self, route: Route) -> None:
+        """The same of a table; of its global indexes `index_closed` was called before."""
+        ...
+
+
 class Router:
     """All routes of this server, and the partitions behind them."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, *, index_backlog_bytes: int = 2**62) -> None:
         self._node = node
+        self._index_backlog_bytes = index_backlog_bytes    # of one index: see table.global_index_follower
         self._routes: dict[str, Route] = {}
+        self.watchers: list[Watcher] = []
         self.counters = Counters()    # by operation and table; see counters.py
 
     def __contains__(self, name: str | None) -> bool:
@@ -119,43 +185,112 @@ class Router:
     def statistics(self, name: str) -> tuple[int, int]:
         """(items, DynamoDB bytes) of a table, exact and now; (0, 0) if there is no such table."""
         route = self._routes.get(name)
-        if route is None:
-            return 0, 0
-        trees = [partition.tree for partition in route.partitions]
-        return sum(tree.item_count for tree in trees), sum(tree.size_bytes for tree in trees)
+        return (0, 0) if route is None else _statistics(route)
 
     def index_statistics(self, name: str) -> dict[str, tuple[int, int]]:
-        """(rows, DynamoDB bytes) of each local index of a table, exact and now; {} if it has none."""
+        """(rows, DynamoDB bytes) of each index of a table, exact and now; {} if it has none.
+
+        Of a global index: what has arrived there.
+        """
         route = self._routes.get(name)
         if route is None or route.consequences is None:
             return {}
-        total: dict[str, tuple[int, int]] = {}
-        for partition in route.partitions:
-            for index, (rows, size) in route.consequences.index_sizes(partition.get(TALLY_SPACE)).items():
-                rows_before, size_before = total.get(index, (0, 0))
-                total[index] = (rows_before + rows, size_before + size)
+        total = {index.name: _statistics(index) for index in route.global_indexes}
+        if route.consequences.local_indexes:
+            for partition in route.partitions:
+                for index, (rows, size) in route.consequences.index_sizes(partition.get(TALLY_SPACE)).items():
+                    rows_before, size_before = total.get(index, (0, 0))
+                    total[index] = (rows_before + rows, size_before + size)
         return total
 
-    def add(self, described: Described, partitions: Sequence[Partition]) -> None:
-        """Serve a table whose partitions are open, in the order of its map."""
-        lows = [each.low for each in described.partitions]
+    def add(
+        self,
+        described: Described,
+        partitions: Sequence[Partition],
+        index_partitions: Mapping[str, Sequence[Partition]] | None = None,
+    ) -> None:
+        """Serve a table whose partitions are open, in the order of its map; those of its global indexes by index id."""
         table = described.table
         keys = KeyCodec(table.key_schema)
-        consequences = consequences_of(table, keys)
-        self._routes[table.name] = Route(table.name, keys, lows, partitions, self.counters, consequences)
+        before = self._routes.get(table.name)
+        there = {} if before is None else {index.id: index for index in before.global_indexes}
+        indexes = []
+        for index in table.global_indexes:
+            open_index = there.get(index.id)
+            if open_index is None:
+                assert index_partitions is not None
+                open_index = self._index_route(described, index, keys, index_partitions[index.id])
+            open_index.is_backfilling = index.is_backfilling
+            indexes.append(open_index)
+        consequences = consequences_of(table, keys, {index.id: index.backlog for index in indexes})
+        route = Route(table.name, keys, _lows(described.partitions), partitions, self.counters, consequences, indexes)
+        self._routes[table.name] = route
+        for watcher in self.watchers:
+            watcher.opened(route)
 
-    def redefine(self, described: Described) -> None:
-        """The definition of a table has changed: what is evaluated from now on is followed by what it says."""
-        route = self._routes[described.table.name]
-        route.consequences = consequences_of(described.table, route.keys)
+    def _index_route(
+        self, described: Described, index: GlobalIndex, keys: KeyCodec, partitions: Sequence[Partition]
+    ) -> GlobalIndexRoute:
+        return GlobalIndexRoute(
+            index,
+            GlobalIndexCodec(index, keys),
+            _lows(described.index_partitions[index.id]),
+            partitions,
+            _Counts(self.counters, described.table.name, index.name),
+            Backlog(self._index_backlog_bytes),
+        )
 
     async def open_partitions(self, described: Described) -> None:
         """Begin to serve a new table."""
-        self.add(described, [self._node.create_group(each.group) for each in described.partitions])
+        open_indexes = {index: self._open(each) for index, each in described.index_partitions.items()}
+        self.add(described, self._open(described.partitions), open_indexes)
+
+    async def update(self, described: Described) -> None:
+        """Serve a table by its definition as it has become: other things may follow from its items from now on.
+
+        Partitions of global indexes that it has now are opened, those of indexes that it has no more are removed.
+        """
+        before = self._routes[described.table.name]
+        there = {index.id for index in before.global_indexes}
+        opened = {
+            index: self._open(each) for index, each in described.index_partitions.items() if index not in there
+        }
+        self.add(described, before.partitions, opened)
+        closed = [index for index in before.global_indexes if index.id not in described.index_partitions]
+        for index in closed:
+            self._close_index(index)
+        for index in closed:
+            await self._remove(index)
 
     async def close_partitions(self, described: Described) -> None:
         """Serve a deleted table no more, and remove what its partitions held."""
-        self._routes.pop(described.table.name).is_closed = True
+        route = self._routes.pop(described.table.name)
+        route.is_closed = True
+        for index in route.global_indexes:
+            self._close_index(index)
+        for watcher in self.watchers:
+            watcher.closed(route)
         self.counters.forget_table(described.table.name)
-        for each in described.partitions:
-            await self._node.remove_group(each.group)
+        for ranges in (*route.global_indexes, route):
+            await self._remove(ranges)
+
+    def _close_index(self, index: GlobalIndexRoute) -> None:
+        index.is_closed = True
+        for watcher in self.watchers:
+            watcher.index_closed(index)
+
+    async def _remove(self, ranges: Ranges) -> None:
+        for partition in ranges.partitions:
+            await self._node.remove_group(partition.group)
+
+    def _open(self, partitions: PartitionMap) -> list[Partition]:
+        return [self._node.create_group(each.group) for each in partitions]
+
+
+def _lows(partitions: PartitionMap) -> list[bytes]:
+    return [each.low for each in partitions]
+
+
+def _statistics(ranges: Ranges) -> tuple[int, int]:
+    trees = [partition.tree for partition in ranges.partitions]
+    return sum(tree.item_count for tree in trees), sum(tree.size_bytes for tree in trees)

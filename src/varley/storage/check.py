@@ -12,20 +12,23 @@ The rules, and what finds a breach:
              that DynamoDB accepts, its size is the one in the header
              items and their sizes come to what the tree's own row says
              between the tree and the log there is no hole, and the log does not end before the tree
-    indexes  every row that follows from an item is there and is right, and none is there that follows from nothing
+    indexes  every row that follows from an item is there and is right, and none is there that follows from nothing,
+             in its own group (local indexes) or in those of a global index
     folder   nothing is in it that is not Varley's
 
 A row's key must also be that of its item, and only the table's definition can tell that, and what follows from an item:
-whoever has definitions passes two callables per group. What follows is compared in the state that a start would come
-to: the tree with the log's rows laid over it, kept in memory for the groups that have such rows.
+whoever has definitions passes two callables per group, and one for each global index. What follows is compared in the
+state that a start would come to: the tree with the log's rows laid over it, and over those of a global index what the
+log carries to it and it does not have yet; kept in memory for the groups that have such rows.
 
 The server must not run: its checkpoints would change trees under the walk. The caller holds the data folder's lock.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -42,10 +45,11 @@ from varley.item.key_bytes import (
     LOCAL_INDEX_SPACES,
     OUTGOING_SPACE,
     PARTITION_HASH_BYTES,
+    SOURCE_SPACE,
     TALLY_SPACE,
 )
 from varley.item.value import check_item
-from varley.limits import SORT_KEY_BYTES_MAX
+from varley.limits import INDEX_KEY_PARTS_MAX, SORT_KEY_BYTES_MAX
 from varley.storage import long_keys
 from varley.storage.disk import RealDisk
 from varley.storage.lmdb_engine import (
@@ -65,6 +69,8 @@ from varley.storage.overlay import Overlay
 from varley.storage.recovery import order_problem
 from varley.storage.tree import Applied, merge
 from varley.storage.tree_folder import TreeFolder
+from varley.storage.undelivered import IndexGroups, UndeliveredRows
+from varley.table.outgoing import OUTGOING_KEY_AT, PROGRESS_KEY_BYTES, SOURCE_KEY_BYTES, THE_ITEM
 
 LOG: Final = "log"
 TREES: Final = "trees"
@@ -73,8 +79,14 @@ _IDENTITY: Final = "identity.json"
 _TOP: Final = frozenset((_IDENTITY, "identity.json.new", "lock", LOG, TREES, "metadata"))
 _KEY_BYTES_MIN: Final = len(ITEM_SPACE) + PARTITION_HASH_BYTES
 # By space: how long row keys are. An index's key is twice as long as the client's, and 2 bytes, if it is all zeros.
+# Rows of a global index are items of its groups; which groups those are is not known here.
+_ITEM_KEY_BYTES_MAX: Final = (
+    _KEY_BYTES_MIN + INDEX_KEY_PARTS_MAX * (2 * SORT_KEY_BYTES_MAX + 2) + PARTITION_HASH_BYTES + SORT_KEY_BYTES_MAX
+)
 _KEY_BYTES: Final = {
-    ITEM_SPACE: (_KEY_BYTES_MIN, _KEY_BYTES_MIN + SORT_KEY_BYTES_MAX),
+    ITEM_SPACE: (_KEY_BYTES_MIN, _ITEM_KEY_BYTES_MAX),
+    SOURCE_SPACE: (SOURCE_KEY_BYTES, PROGRESS_KEY_BYTES),
+    OUTGOING_SPACE: (OUTGOING_KEY_AT + _KEY_BYTES_MIN, OUTGOING_KEY_AT + _ITEM_KEY_BYTES_MAX),
     **dict.fromkeys(LOCAL_INDEX_SPACES, (_KEY_BYTES_MIN + 3, _KEY_BYTES_MIN + 3 * SORT_KEY_BYTES_MAX + 2)),
     TALLY_SPACE: (len(TALLY_SPACE), _KEY_BYTES_MIN),
     EXPIRY_SPACE: (len(EXPIRY_SPACE), _KEY_BYTES_MIN + 8 + SORT_KEY_BYTES_MAX),
@@ -86,6 +98,17 @@ Schema = Callable[[bytes, Item], str | None]    # (row key, item) -> what is wro
 Get = Callable[[bytes], bytes | None]           # row key -> stored value
 Scan = Callable[[bytes, bytes], Iterator[tuple[bytes, bytes]]]      # [low, high) -> rows in order
 Followers = Callable[[Get, Scan], Iterator[tuple[bytes, str]]]      # -> (row key, what is wrong)
+State = Callable[[int], tuple[Get, Scan]]       # group -> its rows
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalIndexCheck:
+    """One global index, and what knows whether its rows are those of the items."""
+
+    id: bytes           # 16 bytes
+    groups: IndexGroups
+    sources: Sequence[int]      # the groups of its table
+    problems: Callable[[State], Iterator[tuple[int, bytes, str]]]      # -> (group, row key, what is wrong)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,18 +135,20 @@ def check(
     groups: Collection[int] | None = None,
     schemas: Mapping[int, Schema] | None = None,
     followers: Mapping[int, Followers] | None = None,
+    global_indexes: Sequence[GlobalIndexCheck] = (),
 ) -> list[Finding]:
     """Every broken rule in `data_dir`; empty: it is sound. Blocks: about 20 s per GB of items of 400 bytes.
 
     `progress` gets the relative path of the file that is being read, again and again. `groups`: those that exist;
     the tree of another is a finding, its log entries are not (they stay until their segment goes). `schemas`: by
     group, what knows whether a key is that of its item. `followers`: by group, for those where rows follow from items,
-    what compares the two (table.consequences.Consequences.problems).
+    what compares the two (table.consequences.Consequences.problems); `global_indexes` the same across groups.
     """
-    walk = _Walk(data_dir, progress or _say_nothing, schemas or {}, followers or {})
+    walk = _Walk(data_dir, progress or _say_nothing, schemas or {}, followers or {}, global_indexes)
     walk.folder()
     walk.log()
     walk.trees(groups)
+    walk.global_indexes()
     return walk.findings
 
 
@@ -146,6 +171,7 @@ class _Walk:
         progress: Callable[[str], None],
         schemas: Mapping[int, Schema],
         followers: Mapping[int, Followers],
+        global_indexes: Sequence[GlobalIndexCheck],
     ) -> None:
         self.findings: list[Finding] = []
         self._data_dir = data_dir
@@ -153,8 +179,13 @@ class _Walk:
         self._schemas = schemas
         self._followers = followers
         self._spans: dict[int, _Span] = {}
-        # What the log leaves of each row that it has, in the groups with followers.
+        self._global_indexes = global_indexes
+        # What the log leaves of each row that it has, in the groups with followers and in those of global indexes.
         self._logged: dict[int, Overlay] = {group: Overlay() for group in followers}
+        for index in global_indexes:
+            self._logged.update((group, Overlay()) for group in index.groups.groups)
+        # An entry is in the log as long as one that carried something to its group before it, so no tree need be asked.
+        self._carried = UndeliveredRows({index.id: index.groups for index in global_indexes}, lambda target, source: 0)
 
     def _find(
         self, path: str, problem: str, *, group: int | None = None, offset: int | None = None,
@@ -216,6 +247,7 @@ class _Walk:
             return
         for row in rows:
             self._log_row(row, path, group, offset)
+        self._carried.meet(group, entry.slot, rows)
         logged = self._logged.get(group)
         if logged is not None:
             for _, key, value, _ in rows:
@@ -224,7 +256,11 @@ class _Walk:
 
     def _log_row(self, row: Row, path: str, group: int, offset: int) -> None:
         _, key, value, _ = row
-        problems = [_key_problem(key), None if value is None else self._value_problem(group, key, value)]
+        is_short_form = value == THE_ITEM and key.startswith(OUTGOING_SPACE)
+        problems = [
+            _key_problem(key),
+            None if value is None or is_short_form else self._value_problem(group, key, value),
+        ]
         for problem in filter(None, problems):
             self._find(path, problem, group=group, offset=offset, key=key)
 
@@ -305,6 +341,39 @@ class _Walk:
         state = _State(self._logged[group], txn)
         for key, problem in problems(state.get, state.scan):
             self._find(path, problem, group=group, key=key)
+
+    # Global indexes
+
+    def global_indexes(self) -> None:
+        """After log and trees: compare each index with its table, where both are sound by themselves."""
+        for undelivered in self._carried.rest():
+            for target, rows in undelivered.rows.items():
+                for key, value in rows:
+                    self._logged[target].put(key, value)
+        for index in self._global_indexes:
+            groups = {*index.sources, *index.groups.groups}
+            if not any(finding.group in groups for finding in self.findings):
+                self._compare(index, groups)
+
+    def _compare(self, index: GlobalIndexCheck, groups: Collection[int]) -> None:
+        with contextlib.ExitStack() as stack:
+            states = {group: self._state(group, stack) for group in groups}
+
+            def state(group: int) -> tuple[Get, Scan]:
+                return states[group].get, states[group].scan
+
+            for group, key, problem in index.problems(state):
+                self._find(os.path.join(TREES, f"{group:016x}"), problem, group=group, key=key)
+
+    def _state(self, group: int, stack: contextlib.ExitStack) -> _State:
+        """The rows of a group whose bytes were found sound."""
+        logged = self._logged.get(group) or Overlay()
+        folder = TreeFolder(os.path.join(self._data_dir, TREES)).folder_of(group)
+        if not _bytes_of(os.path.join(folder, DATA_FILE)):
+            return _State(logged, None)
+        env = lmdb.open(folder, readonly=True, lock=False, create=False, readahead=True)
+        stack.callback(env.close)
+        return _State(logged, stack.enter_context(env.begin()))
 
     # Rows
 
@@ -402,6 +471,8 @@ class _TreeWalk:
             self._rows += 1
             if len(value) >= stored.HEADER_BYTES:
                 self._size_bytes += stored.item_size(value)
+        if key.startswith(OUTGOING_SPACE):
+            self._find("a row of the kind that is in the log only", key)
         for problem in filter(None, (_key_problem(key), self._walk._value_problem(self._group, key, value))):
             self._find(problem, key)
 

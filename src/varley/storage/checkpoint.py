@@ -95,6 +95,7 @@ class Checkpointer:
     ) -> None:
         self._on_done = on_done
         self._on_failure = on_failure
+        self.seconds = 0.0    # spent in checkpoints that were finished, pauses included
         self._pace = Pace(wait)
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread = Thread(target=self._run, name="varley-checkpoint", daemon=True)
@@ -124,6 +125,7 @@ class Checkpointer:
             job()
 
     def _checkpoint(self, tree: Tree, frozen: Frozen) -> None:
+        started = time.perf_counter()
         frozen_bytes = max(frozen.overlay.bytes, 1)
         # The tree belongs to the loop, which adds to this number meanwhile; any of its values will do.
         self._pace.urgency = lambda: tree.overlay_bytes / frozen_bytes - 1.0
@@ -138,6 +140,7 @@ class Checkpointer:
             failure.__cause__ = error
             self._on_failure(failure, tree, frozen)
         else:
+            self.seconds += time.perf_counter() - started
             self._on_done(tree, frozen)
 
     def _free(self, frozen: Frozen) -> None:

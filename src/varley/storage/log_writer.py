@@ -25,8 +25,8 @@ never where something durable is.
 Failures.
   - No space, or a read-only file system (DiskFull, ReadOnly): the frame that failed promised nothing. What it
     left on the disk is cut off by ending the segment before it, in the next segment's head. Each later append
-    tries again, so a disk that gets space works again. Slots behind a refused one are refused too, see
-    `append`.
+    tries again, so a disk that gets space works again; `probe` finds that out when nobody appends. Slots behind
+    a refused one are refused too, see `append`.
   - Any other failed write or sync (LogFailed): the system may have dropped what it failed to write and forget
     that it did, so trying again proves nothing (Rebello et al., "Can Applications Recover from fsync
     Failures?", ATC 2020). The log takes nothing more until it is opened again, and read.
@@ -80,7 +80,7 @@ class LogStatistics:
 class LogWriter:
     """One per node.
 
-    `append`, `append_row`, `flush` and `close` are for one thread, the event loop's; `release` for any one
+    `append`, `append_row`, `probe`, `flush` and `close` are for one thread, the event loop's; `release` for any one
     thread. `on_durable(waiters)` is called on the log thread, in the order of the appends, when these are
     durable; `on_failure(error, waiters)` likewise, when they are not (after DiskFull and ReadOnly they may
     still be found in the log if the node crashes before it appends anything else: the outcome is unknown).
@@ -104,7 +104,6 @@ class LogWriter:
     ) -> None:
         """`end` is what LogReader found in `folder`. `new_salt` gives 64 random bits. Nothing is written yet."""
         self.statistics = LogStatistics()
-        self.failure: LogFailed | None = None    # set once, for good
         self._on_durable = on_durable
         self._on_failure = on_failure
         self._tail = _Tail(
@@ -116,6 +115,8 @@ class LogWriter:
         self._push: Callable[[_Pending], None] = self._pending.append
         self._refused: dict[int, int] = {}    # group -> lowest slot refused and not yet appended again
         self._refusal: WorldError | None = None
+        self._failure: LogFailed | None = None    # set once, for good
+        self._is_probe_due = False    # set by the loop, cleared by the log thread
         self._closing = False
         # Locked unless the loop rang it since the log thread last woke up. Only the loop thread releases it.
         self._bell = threading.Lock()
@@ -124,11 +125,6 @@ class LogWriter:
         if background:
             self._thread = threading.Thread(target=self._run, name="varley-log", daemon=True)
             self._thread.start()
-
-    @property
-    def last_frame(self) -> int:
-        """Number of the newest durable frame; 0: there never was one."""
-        return self._tail.next_frame - 1
 
     @property
     def bytes_in_log(self) -> int:
@@ -148,6 +144,12 @@ class LogWriter:
         """`append` for an entry of one row. HOT PATH: 0.7 µs for 1 KB."""
         self._push((encode_row_record(group, ballot, slot, timestamp_us, row), group, slot, waiter))
 
+    def probe(self) -> None:
+        """Learn whether the disk takes writes: a frame without records is written, and `on_durable` or `on_failure`
+        called with no waiters."""
+        self._is_probe_due = True
+        self.flush()
+
     def flush(self) -> None:
         """Wake the log thread if it sleeps. To be called when a turn of the loop has appended something."""
         if self._thread is None:
@@ -155,14 +157,20 @@ class LogWriter:
         elif self._bell.locked():    # nobody else unlocks it, so it still is
             self._bell.release()
 
-    def close(self) -> None:
-        """Write what was appended, then stop. The files that are left read back faster than after a crash."""
+    def close(self, checkpointed: Mapping[int, int] | None = None, live_groups: Container[int] = ()) -> None:
+        """Write what was appended, then stop.
+
+        With `checkpointed` and `live_groups`, as for `release`: delete what no replica needs, the segment being
+        written too, so that the next start has nothing to read.
+        """
         self._closing = True
         self._push = _refuse_to_push
         self.flush()
         if self._thread is not None:
             self._thread.join()
-        self._tail.close(trim=self.failure is None)    # after a failure, files stay as they are
+        if checkpointed is not None and self._failure is None:
+            self._tail.leave_nothing_but(checkpointed, live_groups)
+        self._tail.close(trim=self._failure is None)    # after a failure, files stay as they are
 
     def release(self, checkpointed: Mapping[int, int], live_groups: Container[int]) -> list[Segment]:
         """Delete the oldest segments that no replica needs, and give what was deleted.
@@ -184,7 +192,7 @@ class LogWriter:
     def _run(self) -> None:
         pending, bell = self._pending, self._bell
         while True:
-            if pending:
+            if pending or self._is_probe_due:
                 self._write_batch()
             elif self._closing:
                 return
@@ -192,15 +200,16 @@ class LogWriter:
                 bell.acquire()
 
     def _write_all(self) -> None:
-        while self._pending:
+        while self._pending or self._is_probe_due:
             self._write_batch()
 
     def _write_batch(self) -> None:
         """One frame: take what has collected, write it, tell the waiters."""
         batch = self._take()
-        if not batch:
+        if not batch and not self._is_probe_due:
             return
-        error = self.failure or self._write(batch)
+        self._is_probe_due = False    # this frame tells as well
+        error = self._failure or self._write(batch)
         if error is None:
             self._on_durable([waiter for _, _, _, waiter in batch])
             return
@@ -237,15 +246,15 @@ class LogWriter:
         try:
             self._tail.write([record for record, _, _, _ in batch])
         except LogFailed as error:
-            self.failure = error
+            self._failure = error
             return error
         except WorldError as error:
             return error
         except Exception as error:
             # A bug. If this thread died of it, every client would wait for ever. So the log takes nothing more.
-            self.failure = LogFailed(f"writing the log: {error!r}", path=self._tail.folder, operation="write")
-            self.failure.__cause__ = error
-            return self.failure
+            self._failure = LogFailed(f"writing the log: {error!r}", path=self._tail.folder, operation="write")
+            self._failure.__cause__ = error
+            return self._failure
         self._tail.remember_slots([(group, slot) for _, group, slot, _ in batch])
         return None
 
@@ -480,6 +489,22 @@ class _Tail:
             self._disk.remove(path)
         except OSError:
             pass    # `create` empties it at the next attempt
+
+    def leave_nothing_but(self, checkpointed: Mapping[int, int], live_groups: Container[int]) -> None:
+        """Release all that is not needed. An empty segment takes the place of the newest: the numbers go on in it.
+
+        What the disk refuses stays, for the next start to read.
+        """
+        newest = self._open.segment if self._open is not None else self._closed[-1] if self._closed else None
+        if newest is None:
+            return
+        try:
+            if newest.end > FIRST_FRAME_OFFSET and not _is_needed(newest, checkpointed, live_groups):
+                self._segment_bytes = min(_FIRST_SEGMENT_BYTES, self._segment_bytes_max)
+                self._switch(0)
+            self.release(checkpointed, live_groups)
+        except (OSError, WorldError):
+            pass
 
     # Release, by its own thread
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping
 from typing import Any
 
-from varley.errors import LogFailed
 from varley.storage.log_format import Row
 from varley.storage.log_reader import Segment
 from varley.storage.log_writer import LogStatistics
@@ -21,9 +20,7 @@ class MemoryLog:
         self._on_durable = on_durable
         self._waiters: list[Any] = []
         self.statistics = LogStatistics()
-        self.failure: LogFailed | None = None    # never is anything else
         self.bytes_in_log = 0
-        self.last_frame = 0
 
     def append(self, group: int, ballot: int, slot: int, entry: bytes, waiter: Any) -> None:
         self._waiters.append(waiter)
@@ -31,12 +28,14 @@ class MemoryLog:
     def append_row(self, group: int, ballot: int, slot: int, timestamp_us: int, row: Row, waiter: Any) -> None:
         self._waiters.append(waiter)
 
+    def probe(self) -> None:
+        self._on_durable([])
+
     def flush(self) -> None:
         waiters = self._waiters
         if not waiters:
             return
         self._waiters = []    # on_durable may append
-        self.last_frame += 1
         self.statistics.frames += 1
         self.statistics.records += len(waiters)
         self._on_durable(waiters)
@@ -44,5 +43,5 @@ class MemoryLog:
     def release(self, checkpointed: Mapping[int, int], live_groups: Container[int]) -> list[Segment]:
         return []
 
-    def close(self) -> None:
+    def close(self, checkpointed: Mapping[int, int] | None = None, live_groups: Container[int] = ()) -> None:
         self.flush()

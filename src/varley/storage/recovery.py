@@ -19,6 +19,8 @@ Damage that shows itself here, and is never passed over:
   too while the files come to `verify_bytes_max` in total, smallest first, at 5 to 6 s per GB. Larger ones are named
   in `unverified`, and `varley check` walks them. See lmdb_engine.py for what is noticed without.
 
+What entries carry to global indexes, and these do not have yet, is collected on the way (undelivered.py).
+
 An entry of a group that no longer exists (its table was deleted) is skipped; so is its tree, which the caller may
 remove (`TreeFolder.groups` lists what there is).
 """
@@ -26,7 +28,7 @@ remove (`TreeFolder.groups` lists what there is).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -37,6 +39,8 @@ from varley.storage.log_format import decode_rows, entry_timestamp, segment_name
 from varley.storage.log_reader import LogEntry
 from varley.storage.tree import Tree
 from varley.storage.tree_folder import TreeFolder
+from varley.storage.undelivered import IndexGroups, Undelivered, UndeliveredRows
+from varley.table.outgoing import source_key, source_slot
 
 VERIFY_BYTES_MAX: Final = 32 * 1024 * 1024  # 0.2 s
 ENTRIES_PER_PROGRESS: Final = 200_000
@@ -58,6 +62,7 @@ class Recovered:
     positions: dict[int, Position] = field(default_factory=dict)    # by group; slot == trees[group].applied_slot
     entries: int = 0                                                # how many entries were applied
     unverified: list[int] = field(default_factory=list)             # groups whose trees were too large to walk
+    undelivered: list[Undelivered] = field(default_factory=list)    # to be sent to global indexes, in this order
 
 
 def recover(
@@ -68,18 +73,20 @@ def recover(
     groups_given: int | None = None,
     progress: Callable[[LogEntry], None] | None = None,
     verify_bytes_max: int = VERIFY_BYTES_MAX,
+    indexes: Mapping[bytes, IndexGroups] | None = None,
 ) -> Recovered:
     """Open the trees of `groups` and apply to them what `log` (a LogReader, usually) has beyond them.
 
     Blocks. `groups_given` is the highest group id that was ever given out, if that is known: an entry of a group that
     is not in `groups` belongs to a deleted table, unless its id is higher still; then the metadata is not the log's.
+    `indexes`: the global indexes that there are, by the 16 bytes of their ids.
     `progress` gets one entry in ENTRIES_PER_PROGRESS; its segment and offset say how far that is.
     Raises Damaged, and what `log` raises; no tree stays open then.
     """
     recovered = Recovered()
     try:
         _open_trees(folder, groups, recovered, verify_bytes_max)
-        _replay(log, recovered, progress, groups_given)
+        _replay(log, recovered, progress, groups_given, indexes or {})
     except BaseException:
         for tree in recovered.trees.values():
             tree.close()
@@ -126,8 +133,12 @@ def _replay(
     recovered: Recovered,
     progress: Callable[[LogEntry], None] | None,
     groups_given: int | None,
+    indexes: Mapping[bytes, IndexGroups],
 ) -> None:
     trees = recovered.trees
+    carried = UndeliveredRows(
+        indexes, lambda target, source: source_slot(trees[target].get(source_key(source)))
+    )
     last: dict[int, LogEntry] = {}      # of each group, the entry read last
     for number, entry in enumerate(log, 1):
         if progress is not None and number % ENTRIES_PER_PROGRESS == 0:
@@ -144,10 +155,15 @@ def _replay(
             raise Damaged(problem, path=segment_name(entry.segment), offset=entry.offset, group=entry.group,
                           hint=_HINT)  # fmt: skip
         last[entry.group] = entry
-        if entry.slot > tree.applied_slot:
-            tree.apply(entry.slot, decode_rows(entry.entry))
+        is_new = entry.slot > tree.applied_slot
+        if is_new or indexes:
+            rows = decode_rows(entry.entry)
+            carried.meet(entry.group, entry.slot, rows)
+        if is_new:
+            tree.apply(entry.slot, rows)
             tree.last_timestamp_us = max(tree.last_timestamp_us, entry_timestamp(entry.entry))
             recovered.entries += 1
+    recovered.undelivered = carried.rest()
     for group, tree in trees.items():
         end = last.get(group)
         if end is not None and end.slot < tree.applied_slot:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping
 from typing import Any
 
-from varley.errors import LogFailed, ReadOnly, WorldError
+from varley.errors import ReadOnly, WorldError
 from varley.storage.log_format import Row
 from varley.storage.log_reader import LogEnd, Segment
 from varley.storage.log_writer import LogStatistics
@@ -19,9 +19,7 @@ class RefusingLog:
 
     def __init__(self, folder: str, end: LogEnd, *, on_failure: Callable[[WorldError, list[Any]], None]) -> None:
         self.statistics = LogStatistics()
-        self.failure: LogFailed | None = None    # never is anything else: nothing has failed
         self.bytes_in_log = sum(segment.end for segment in end.closed)
-        self.last_frame = end.frame - 1
         self._on_failure = on_failure
         self._refusal = ReadOnly(
             "The data folder is read-only: this server answers reads and takes no writes",
@@ -36,6 +34,9 @@ class RefusingLog:
     def append_row(self, group: int, ballot: int, slot: int, timestamp_us: int, row: Row, waiter: Any) -> None:
         self._waiters.append(waiter)
 
+    def probe(self) -> None:
+        self._on_failure(self._refusal, [])
+
     def flush(self) -> None:
         waiters, self._waiters = self._waiters, []
         if waiters:
@@ -44,5 +45,5 @@ class RefusingLog:
     def release(self, checkpointed: Mapping[int, int], live_groups: Container[int]) -> list[Segment]:
         return []
 
-    def close(self) -> None:
+    def close(self, checkpointed: Mapping[int, int] | None = None, live_groups: Container[int] = ()) -> None:
         self.flush()

@@ -177,6 +177,11 @@ class Tree:
         """Whether the engine may have rows of slots after checkpointed_slot, which the log must have too."""
         return self._engine.has_partial_checkpoint
 
+    @property
+    def is_frozen(self) -> bool:
+        """Whether a checkpoint is under way, or was given up: another cannot begin."""
+        return self._frozen is not None
+
     def freeze(self) -> Frozen | None:
         """Begin a checkpoint: what the Checkpointer has to write. None: the engine has everything already."""
         assert self._frozen is None, "one checkpoint at a time"

@@ -37,8 +37,9 @@ from varley.item.key_bytes import ITEM_SPACE, PARTITION_HASH_BYTES, TALLY_SPACE
 from varley.item.size import item_size
 from varley.item.value import Item
 from varley.limits import ITEM_BYTES_MAX, ITEM_COLLECTION_BYTES_MAX
+from varley.table.index_rows import Image
 from varley.table.keys import KeyCodec
-from varley.table.local_index import Image, LocalIndexCodec
+from varley.table.local_index import LocalIndexCodec
 from varley.table.schema import Table
 
 Newest = Callable[[bytes], bytes | None]    # row key -> the stored value that the next write would find there
@@ -112,8 +113,13 @@ class Consequences:
         self.local_indexes = tuple(
             LocalIndexCodec(index, position, keys) for position, index in enumerate(table.local_indexes)
         )
-        self.followers = followers
-        self.index_names = frozenset(index.range_name for index in self.local_indexes)      # attributes
+        self.followers: tuple[Follower, ...] = ()
+        self.index_names = frozenset(    # attributes
+            (
+                *(index.range_name for index in self.local_indexes),
+                *(name for index in table.global_indexes for name in index.key_names),
+            )
+        )
         # The service names the first index by name where a value is wrong for several.
         self._by_name = sorted(self.local_indexes, key=lambda index: index.name)
         self._collection_bytes_max = collection_bytes_max

@@ -5,12 +5,14 @@ BillingModeSummary, an absent SSEDescription means the service's own key, an abs
 STANDARD. The answers to changes are not what DescribeTable says a moment later: they tell of a change under
 way.
 
-    CreateTable    CREATING; no WarmThroughput unless it was asked for; no time of the change to on-demand
-    UpdateTable    UPDATING (for capacity, billing and class; the rest stays ACTIVE); capacity as it was
+    CreateTable    CREATING, its indexes too; no WarmThroughput unless it was asked for, and none on indexes; no time of
+                   the change to on-demand
+    UpdateTable    UPDATING (for capacity, billing and class, and for an index that comes or goes; the rest stays
+                   ACTIVE); capacity as it was; an index whose throughput changes UPDATING, with the throughput it had
     DeleteTable    DELETING; neither keys nor time of creation
 
-Here a change is done before its answer goes out, so the first DescribeTable after it shows the new state,
-ACTIVE.
+Here a change is done before its answer goes out, so the first DescribeTable after it shows the new state, ACTIVE. Only
+a global index that is added to a table takes its time: it is CREATING, and Backfilling, until it has all items.
 
 Sources: the service model 2012-08-10 in botocore 1.44.5; which members are there when, and the answers to
 changes: as observed by users of the service, us-west-2, October 2026.
@@ -18,11 +20,20 @@ changes: as observed by users of the service, us-west-2, October 2026.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from varley.table.schema import Encryption, LocalIndex, OnDemandThroughput, Provisioned, Table, WarmThroughput
+from varley.table.schema import (
+    Encryption,
+    GlobalIndex,
+    LocalIndex,
+    OnDemandThroughput,
+    Projection,
+    Provisioned,
+    Table,
+    WarmThroughput,
+)
 from varley.table.table_name import table_arn
 
 Description = dict[str, Any]
@@ -45,13 +56,14 @@ def description(
     size_bytes: int,
     index_sizes: Mapping[str, tuple[int, int]] | None = None,
 ) -> Description:
-    """What DescribeTable shows. `index_sizes`: (rows, bytes) by local index; None: all are empty."""
+    """What DescribeTable shows. `index_sizes`: (rows, bytes) by index; None: all are empty."""
     shown: Description = {
         "AttributeDefinitions": [
-            {"AttributeName": each.name, "AttributeType": each.kind} for each in table.attribute_definitions
+            {"AttributeName": each.name, "AttributeType": each.kind}
+            for each in sorted(table.attribute_definitions, key=lambda each: each.name)
         ],
         "TableName": table.name,
-        "KeySchema": _key_schema(table.key_schema.names),
+        "KeySchema": _key_schema(table.key_schema.names[:1], table.key_schema.names[1:]),
         "TableStatus": table.status,
         "CreationDateTime": _time(table.created_at),
         "ProvisionedThroughput": _provisioned(table.provisioned, view.now),
@@ -64,6 +76,11 @@ def description(
         shown["LocalSecondaryIndexes"] = [
             _local_index(table, index, view, *(index_sizes or {}).get(index.name, (0, 0)))
             for index in table.local_indexes
+        ]
+    if table.global_indexes:
+        shown["GlobalSecondaryIndexes"] = [
+            _global_index(table, index, view, *(index_sizes or {}).get(index.name, (0, 0)))
+            for index in table.global_indexes
         ]
     if table.on_demand_since is not None:
         shown["BillingModeSummary"] = {
@@ -87,6 +104,9 @@ def description_when_created(table: Table, view: View, *, warm_was_asked_for: bo
     """What CreateTable answers."""
     shown = description(table, view, item_count=0, size_bytes=0)
     shown["TableStatus"] = "CREATING"
+    for index in shown.get("GlobalSecondaryIndexes", ()):
+        index["IndexStatus"] = "CREATING"
+        del index["WarmThroughput"]
     if "BillingModeSummary" in shown:
         shown["BillingModeSummary"] = {"BillingMode": table.billing_mode}
     if warm_was_asked_for:
@@ -108,6 +128,10 @@ def description_when_updated(
 ) -> Description:
     """What UpdateTable answers. `updating`: the change is of a kind for which the status is said to be UPDATING."""
     shown = description(after, view, item_count=item_count, size_bytes=size_bytes, index_sizes=index_sizes)
+    indexes_before = {index.name: index for index in before.global_indexes}
+    for index, index_shown in zip(after.global_indexes, shown.get("GlobalSecondaryIndexes", ()), strict=True):
+        if index.name in indexes_before and after.billing_mode == before.billing_mode:
+            _show_change(indexes_before[index.name], index, index_shown, view)
     if updating:
         shown["TableStatus"] = "UPDATING"
     if after.billing_mode != before.billing_mode and after.billing_mode == "PAY_PER_REQUEST":
@@ -134,23 +158,63 @@ def description_when_deleted(table: Table, view: View, *, item_count: int, size_
     return {name: shown[name] for name in kept if name in shown}
 
 
-def _key_schema(names: tuple[str, ...]) -> list[dict[str, str]]:
-    kinds = ("HASH", "RANGE")
-    return [{"AttributeName": name, "KeyType": kind} for name, kind in zip(names, kinds, strict=False)]
+def _show_change(before: GlobalIndex, after: GlobalIndex, shown: Description, view: View) -> None:
+    """What the answer to UpdateTable says otherwise of an index whose throughput it changes."""
+    if after.provisioned != before.provisioned or after.on_demand != before.on_demand:
+        shown["IndexStatus"] = "UPDATING"
+    if after.provisioned != before.provisioned:
+        shown["ProvisionedThroughput"] = _provisioned(before.provisioned, view.now)
+        shown["WarmThroughput"] = _warm(before.warm, "ACTIVE")
+    elif after.warm != before.warm:
+        shown["WarmThroughput"] = _warm(before.warm, "UPDATING")
+
+
+def _key_schema(hash_names: Iterable[str], range_names: Iterable[str]) -> list[dict[str, str]]:
+    return [
+        *({"AttributeName": name, "KeyType": "HASH"} for name in hash_names),
+        *({"AttributeName": name, "KeyType": "RANGE"} for name in range_names),
+    ]
 
 
 def _local_index(table: Table, index: LocalIndex, view: View, rows: int, size_bytes: int) -> Description:
-    projection: Description = {"ProjectionType": index.projection.kind}
-    if index.projection.names:
-        projection["NonKeyAttributes"] = list(index.projection.names)
     return {
         "IndexName": index.name,
-        "KeySchema": _key_schema((table.key_schema.hash_name, index.range_name)),
-        "Projection": projection,
+        "KeySchema": _key_schema((table.key_schema.hash_name,), (index.range_name,)),
+        "Projection": _projection(index.projection),
         "IndexSizeBytes": size_bytes,
         "ItemCount": rows,
-        "IndexArn": f"{table_arn(table.name, account=view.account, region=view.region)}/index/{index.name}",
+        "IndexArn": _index_arn(table, index.name, view),
     }
+
+
+def _global_index(table: Table, index: GlobalIndex, view: View, rows: int, size_bytes: int) -> Description:
+    shown: Description = {
+        "IndexName": index.name,
+        "KeySchema": _key_schema((each.name for each in index.hash_keys), (each.name for each in index.range_keys)),
+        "Projection": _projection(index.projection),
+        "IndexStatus": index.status,
+        "ProvisionedThroughput": _provisioned(index.provisioned, view.now),
+        "IndexSizeBytes": size_bytes,
+        "ItemCount": rows,
+        "IndexArn": _index_arn(table, index.name, view),
+        "WarmThroughput": _warm(index.warm, "ACTIVE"),
+    }
+    if index.status == "CREATING":
+        shown["Backfilling"] = index.is_backfilling
+    if index.on_demand is not None:
+        shown["OnDemandThroughput"] = _on_demand(index.on_demand)
+    return shown
+
+
+def _projection(projection: Projection) -> Description:
+    shown: Description = {"ProjectionType": projection.kind}
+    if projection.names:
+        shown["NonKeyAttributes"] = sorted(projection.names)
+    return shown
+
+
+def _index_arn(table: Table, index: str, view: View) -> str:
+    return f"{table_arn(table.name, account=view.account, region=view.region)}/index/{index}"
 
 
 def _provisioned(provisioned: Provisioned, now: float) -> dict[str, Any]:

@@ -1,24 +1,30 @@
-"""What follows from the items of a table: all of it, from the table's definition.
+"""Which things follow from the items of a table: read from its definition, here and nowhere else.
 
-Each kind is a file of its own, and consequences.py runs them; this is the one place that knows which there are.
+Whoever serves a table and whoever checks one must come to the same, so both ask here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 
 from varley.table.consequences import Consequences, Follower
 from varley.table.expiry import Expiries
+from varley.table.global_index_follower import Backlog, GlobalIndexFollower
 from varley.table.keys import KeyCodec
 from varley.table.schema import Table
 
 
-def consequences_of(table: Table, keys: KeyCodec) -> Consequences | None:
-    """What follows from each item of `table`; None if nothing does."""
-    followers = tuple(_followers(table))
-    return Consequences(table, keys, followers) if table.local_indexes or followers else None
-
-
-def _followers(table: Table) -> Iterator[Follower]:
+def consequences_of(
+    table: Table, keys: KeyCodec, backlogs: Mapping[str, Backlog] | None = None
+) -> Consequences | None:
+    """None: nothing follows from an item. `backlogs` of global indexes, by id, for who serves the table."""
+    followers: list[Follower] = []
+    if table.global_indexes:
+        followers.append(GlobalIndexFollower(table, keys, backlogs))
     if table.time_to_live_attribute is not None:
-        yield Expiries(table.time_to_live_attribute, table.time_to_live_revision)
+        followers.append(Expiries(table.time_to_live_attribute, table.time_to_live_revision))
+    if not table.local_indexes and not followers:
+        return None
+    consequences = Consequences(table, keys)
+    consequences.followers = tuple(followers)
+    return consequences

@@ -1,0 +1,216 @@
+"""Filling a global index that was added to a table with items.
+
+Changes that come from now on reach the index by themselves (propagation.py). What was there before is read from each
+partition of the table in turn, from its first item to its last, a slice at a time, and sent through the same channels;
+why neither can overtake the other is told there. One slice is under way at a time, so the loop and the log are left to
+others in between, and an index that is stalled stalls this too.
+
+The slots that were proposed before anybody knew of the index carry nothing to it. So nothing is read of a partition
+before all of those are decided.
+
+How far it is stands in the partition itself (table/outgoing.py), now and then: after a restart it goes on from there.
+Doing a little twice changes nothing.
+
+An item with a value that cannot be a key of the index is left out of it, as the service does (GlobalIndexCodec.entry).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from varley.indexes.propagation import IndexRow, Part
+from varley.item import stored
+from varley.item.key_bytes import ITEM_SPACE, PARTITION_HASH_BYTES
+from varley.node.partition import Partition
+from varley.node.replica import Waiter
+from varley.router.routes import GlobalIndexRoute
+from varley.storage.log_format import DELETE, DERIVED, PUT
+from varley.table.outgoing import progress_item_key, progress_key, progress_value
+
+SLICE_ITEMS: Final = 100        # read in one step: 1 ms
+SLICE_BYTES: Final = 128 * 1024
+PROGRESS_SLICES: Final = 16     # so many slices may be read again after a crash
+
+_ITEMS_END: Final = bytes((ITEM_SPACE[0] + 1,))
+_HASHES: Final = 1 << (8 * PARTITION_HASH_BYTES)
+
+_encode = msgspec.json.encode
+_decode = msgspec.json.decode
+
+
+class Send(Protocol):
+    def __call__(self, source: int, slot: int, parts: Mapping[int, Part], then: Callable[[], None]) -> None:
+        """See Propagation.filled."""
+        ...
+
+
+class Backfill:
+    """Of one index. `finished` is called once, when all has arrived. Used from the event loop only."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        index: GlobalIndexRoute,
+        partitions: Sequence[Partition],
+        send: Send,
+        finished: Callable[[], None],
+    ) -> None:
+        self.index = index
+        self._loop = loop
+        self._partitions = list(partitions)     # of the table
+        self._left = list(partitions)   # the first one is being read
+        self._send = send
+        self._finished = finished
+        self._key = progress_key(index.id)
+        self._after: bytes | None = None    # the last item of it that has arrived; None: none
+        self._noted: bytes | None = None    # how far its progress row is
+        self._slices = 0                    # since then
+        self._is_stopped = False
+
+    @property
+    def ratio(self) -> float:
+        """How much of the table's keyspace is done, 0 to 1."""
+        if not self._left:
+            return 1.0
+        if self._after is None:
+            return 1.0 - len(self._left) / len(self._partitions)
+        return int.from_bytes(self._after[len(ITEM_SPACE) :][:PARTITION_HASH_BYTES], "big") / _HASHES
+
+    def start(self) -> None:
+        self._loop.call_soon(self._begin)
+
+    def stop(self) -> None:
+        """Read no more. What is under way arrives, or is sent again by whoever fills this index next."""
+        self._is_stopped = True
+
+    async def forget(self) -> None:
+        """Remove the progress rows. Raises what the log raises: then some may still be there."""
+        done = self._loop.create_future()
+        removal = _Removal(done)
+        removal.expect(forget_progress(self.index.id, self._partitions, removal))
+        await done
+
+    # One partition after the other
+
+    def _begin(self) -> None:
+        if self._is_stopped:
+            return
+        if not self._left:
+            self._finished()
+            return
+        progress = self._left[0].newest(self._key)
+        self._after = self._noted = None if progress is None else progress_item_key(progress)
+        self._slices = 0
+        undecided = self._left[0].undecided_range()
+        if undecided is None:
+            self._read()
+        else:    # whether it becomes chosen or not: what comes after it knows of the index
+            undecided.hold(lambda error: self._read())
+
+    def _read(self) -> None:
+        """The next slice of this partition."""
+        if self._is_stopped:
+            return
+        partition = self._left[0]
+        rows: dict[int, list[IndexRow]] = {}
+        last, size = None, 0
+        low = ITEM_SPACE if self._after is None else self._after + b"\0"
+        for number, (key, value) in enumerate(partition.tree.scan(low, _ITEMS_END), 1):
+            last = key
+            self._add(rows, key, value)
+            size += len(value)
+            if number == SLICE_ITEMS or size >= SLICE_BYTES:
+                break
+        if last is None:
+            self._end_partition()
+            return
+        if rows:
+            parts = {target: Part(its, self.index.backlog) for target, its in rows.items()}
+            arrived = functools.partial(self._arrived, last)
+            self._send(partition.group, partition.tree.applied_slot, parts, arrived)
+        else:
+            self._loop.call_soon(self._arrived, last)
+
+    def _add(self, rows: dict[int, list[IndexRow]], item_key: bytes, value: bytes) -> None:
+        """The row that the index has of an item, if it has one, to those for its target."""
+        codec = self.index.codec
+        entry = codec.entry(item_key, _decode(value[stored.HEADER_BYTES :]), stored.item_size(value))
+        if entry is None:
+            return
+        if codec.projected is not None:
+            value = stored.pack(_encode(entry.item), entry.size, stored.timestamp(value))
+        rows.setdefault(self.index.partition_of(entry.key).group, []).append((entry.key, value))
+
+    def _arrived(self, last: bytes) -> None:
+        if self._is_stopped:
+            return
+        self._after = last
+        self._slices += 1
+        if self._slices == PROGRESS_SLICES:
+            self._note()
+        self._loop.call_soon(self._read)
+
+    def _end_partition(self) -> None:
+        if self._after != self._noted:
+            self._note()
+        del self._left[0]
+        self._loop.call_soon(self._begin)
+
+    def _note(self) -> None:
+        assert self._after is not None
+        partition = self._left[0]
+        timestamp_us = partition.next_timestamp()
+        row = (PUT, self._key, progress_value(self._after, timestamp_us), DERIVED)
+        partition.propose([row], timestamp_us, NOBODY)
+        self._noted, self._slices = self._after, 0
+
+
+class _Nobody:
+    """Waits for a progress row. If the disk refuses it, a restart begins earlier, and nothing is wrong."""
+
+    def reply(self, body: bytes) -> None:
+        pass
+
+    def fail(self, error: BaseException) -> None:
+        pass
+
+
+NOBODY: Final = _Nobody()
+
+
+def forget_progress(index_id: str, partitions: Sequence[Partition], waiter: Waiter) -> int:
+    """Remove the progress rows of an index from a table's partitions; `waiter` is told of each. Gives how many."""
+    key = progress_key(index_id)
+    having = [partition for partition in partitions if partition.newest(key) is not None]
+    for partition in having:
+        partition.propose([(DELETE, key, None, DERIVED)], partition.next_timestamp(), waiter)
+    return len(having)
+
+
+class _Removal:
+    """Waits for progress rows to be gone, all of them."""
+
+    def __init__(self, done: asyncio.Future[None]) -> None:
+        self._done = done
+        self._left = 0
+
+    def expect(self, rows: int) -> None:
+        self._left += rows
+        self._end_if_all_told()
+
+    def reply(self, body: bytes) -> None:
+        self._left -= 1
+        self._end_if_all_told()
+
+    def fail(self, error: BaseException) -> None:
+        if not self._done.done():
+            self._done.set_exception(error)
+
+    def _end_if_all_told(self) -> None:
+        if self._left == 0 and not self._done.done():
+            self._done.set_result(None)

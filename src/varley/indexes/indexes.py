@@ -1,0 +1,426 @@
+"""The global indexes of all tables on this server: the event loop's side of propagation.py and backfill.py.
+
+    a slot of a table's partition is chosen ---> chosen ---> channels
+    end of the loop's turn ---> for each channel that has something: one batch ---> delivery.deliver
+    acknowledged ---> next batch        unknown ---> the same again, a moment later
+
+So all changes that a table's partitions have chosen in one turn of the loop, which is one frame of the log, go to a
+partition of an index in one slot: an index costs a sync more, not a sync for each change.
+
+An index comes and goes by Indexes.create and delete, for the tables' definitions and for what is behind them. Live
+changes reach a new index before the first of the older items does.
+
+`delay_seconds` holds changes back for those who want to see what they do not see yet: on a machine of one's own an
+index is a millisecond behind its table, in the service it may be a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from varley.clock import Clock
+from varley.errors import WorldError
+from varley.indexes.backfill import NOBODY, Backfill, forget_progress
+from varley.indexes.delivery import deliver
+from varley.indexes.propagation import BATCH_ROWS_MAX, IndexRow, Part, Propagation
+from varley.item.key_bytes import ITEM_SPACE, OUTGOING_SPACE
+from varley.metadata.catalog import Catalog, Described
+from varley.node.partition import Partition
+from varley.router.routes import GlobalIndexRoute, Route, Router
+from varley.storage.log_format import Row
+from varley.storage.undelivered import Undelivered
+from varley.table import schema
+from varley.table.global_index_follower import Backlog
+from varley.table.outgoing import OUTGOING_KEY_AT, THE_ITEM, id_bytes
+from varley.table.schema import AttributeDefinition, GlobalIndex, Table
+
+logger = logging.getLogger("varley.indexes")
+
+_RETRY_SECONDS: Final = 0.25    # after a delivery whose outcome is unknown
+_LOOK_SECONDS: Final = 0.05     # how often the clock is looked at while changes are held back
+_OUTGOING: Final = OUTGOING_SPACE[0]
+_ITEM: Final = ITEM_SPACE[0]
+
+
+class IndexReading(NamedTuple):
+    """How one index is, for metrics."""
+
+    table: str
+    name: str
+    changes: int        # undelivered
+    bytes: int
+    backfill_ratio: float | None    # None: it is filled
+
+
+class Indexes:
+    """Used from the event loop only. Watches the router: build it before any table is opened."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
+        catalog: Catalog,
+        router: Router,
+        *,
+        partitions: int,
+        delay_seconds: float,
+        keep: Callable[[Coroutine[Any, Any, None]], None],
+    ) -> None:
+        """`partitions`: of a new index. `keep` runs a coroutine, and says aloud if it fails."""
+        self._loop = loop
+        self._clock = clock
+        self._catalog = catalog
+        self._router = router
+        self._partitions = partitions
+        self._delay_seconds = delay_seconds
+        self._keep = keep
+        self.propagation = Propagation()
+        self._sources: dict[int, _Source] = {}
+        self._targets: dict[int, Partition] = {}
+        self._routes: dict[str, Route] = {}     # of tables with global indexes
+        self._backfills: dict[str, Backfill] = {}   # by index id
+        self._ready: set[int] = set()       # targets to look at when this turn of the loop ends
+        self._stalled: set[int] = set()     # targets that wait for _retry
+        self._held_back: set[int] = set()   # targets whose next batch is not due
+        self._is_flush_scheduled = False
+        self._retry: asyncio.TimerHandle | None = None
+        self._look: asyncio.TimerHandle | None = None
+        self._is_running = False    # between start and stop
+        self._drained: asyncio.Future[None] | None = None   # while stopping
+        router.watchers.append(self)
+
+    def start(self, undelivered: Iterable[Undelivered] = ()) -> None:
+        """Begin to send; first what recovery found in the log, in the order of each source's slots."""
+        self._is_running = True
+        for each in undelivered:
+            parts = {
+                target: Part(rows, self._sources[each.source].backlog_of(target))
+                for target, rows in each.rows.items()
+            }
+            self.propagation.changed(each.source, each.slot, parts)
+            self._make_ready(parts)
+        for route in self._routes.values():
+            self._fill(route)
+            for index in route.global_indexes:
+                if not index.is_backfilling:    # filled, and then the server was killed before it forgot how far it was
+                    forget_progress(index.id, route.partitions, NOBODY)
+
+    async def stop(self) -> None:
+        """Send what there is. Returns when all has arrived, or what has not cannot now: the log has it."""
+        for backfill in self._backfills.values():
+            backfill.stop()
+        if not self._is_running:
+            return
+        self._drained = self._loop.create_future()
+        self._stalled.clear()
+        self._make_ready(list(self.propagation.targets()))
+        await self._drained
+        self.close()
+
+    def close(self) -> None:
+        """Send no more."""
+        self._is_running = False
+        for backfill in self._backfills.values():
+            backfill.stop()
+        for timer in (self._retry, self._look):
+            if timer is not None:
+                timer.cancel()
+
+    def readings(self) -> Iterator[IndexReading]:
+        for route in self._routes.values():
+            for index in route.global_indexes:
+                backfill = self._backfills.get(index.id)
+                yield IndexReading(
+                    route.name, index.name, index.backlog.changes, index.backlog.bytes,
+                    None if backfill is None else backfill.ratio,
+                )  # fmt: skip
+
+    # Indexes that come and go later than their table
+
+    async def create(
+        self, table_name: str, index: GlobalIndex, change: Callable[[Table], Table] | None = None
+    ) -> tuple[Described, Described]:
+        """Add an index to a table, durably, and begin to fill it; gives (before, after).
+
+        It is CREATING until it is filled, which may take long; then it becomes ACTIVE by itself. `change`: what else
+        shall become of the table's definition, in the same moment; it may raise. The definitions of the index's key
+        attributes are added. The caller holds `catalog.changes`, and has checked that the index can be. Raises what
+        Catalog.change raises.
+        """
+        index = _with(index, status="CREATING", is_backfilling=True)
+
+        def new(table: Table) -> Table:
+            table = table if change is None else change(table)
+            return _with_indexes(table, (*table.global_indexes, index))
+
+        before, after = await self._catalog.change(table_name, new, index_partitions={index.id: self._partitions})
+        await self._router.update(after)
+        return before, after
+
+    async def delete(
+        self, table_name: str, index_name: str, change: Callable[[Table], Table] | None = None
+    ) -> tuple[Described, Described]:
+        """Remove an index of a table with all that it has, also one that is being filled; gives (before, after).
+
+        The definitions of attributes that are no key any more go too. `change` and the rest as in `create`.
+        """
+        described = self._catalog.get(table_name)
+        assert described is not None
+        index = next(each for each in described.table.global_indexes if each.name == index_name)
+
+        def new(table: Table) -> Table:
+            table = table if change is None else change(table)
+            return _with_indexes(table, tuple(each for each in table.global_indexes if each.id != index.id))
+
+        backfill = self._backfills.pop(index.id, None)
+        try:
+            if backfill is not None:
+                backfill.stop()
+                # First: progress rows of an index that nobody knows would stay for ever.
+                await backfill.forget()
+            before, after = await self._catalog.change(table_name, new)
+        except BaseException:
+            self._fill(self._routes[table_name])
+            raise
+        await self._router.update(after)
+        return before, after
+
+    # The router tells
+
+    def opened(self, route: Route) -> None:
+        if not route.global_indexes and route.name not in self._routes:
+            return
+        self._routes[route.name] = route
+        indexes = {id_bytes(index.id): index for index in route.global_indexes}
+        for index in route.global_indexes:
+            for partition in index.partitions:
+                self._targets[partition.group] = partition
+                self.propagation.add_target(partition.group)
+        for partition in route.partitions:
+            source = self._sources.get(partition.group)
+            if source is None:
+                source = self._sources[partition.group] = _Source(self, partition.group)
+                self.propagation.add_source(partition.group)
+                partition.carry_outgoing(source)
+            source.indexes = indexes
+        if self._is_running:
+            self._fill(route)
+
+    def index_closed(self, index: GlobalIndexRoute) -> None:
+        backfill = self._backfills.pop(index.id, None)
+        if backfill is not None:
+            backfill.stop()
+        for partition in index.partitions:
+            self.propagation.remove_target(partition.group)
+            del self._targets[partition.group]
+        self._end_if_drained()
+
+    def closed(self, route: Route) -> None:
+        if self._routes.pop(route.name, None) is None:
+            return
+        for partition in route.partitions:
+            partition.carry_outgoing(None)
+            self.propagation.remove_source(partition.group)
+            del self._sources[partition.group]
+
+    # Sending
+
+    def chosen(self, source: int, slot: int, parts: Mapping[int, Part]) -> None:
+        """`slot` of `source` is chosen, and carries `parts`, by target."""
+        self.propagation.changed(source, slot, parts)
+        self._make_ready(parts)
+
+    def due_of(self, index: GlobalIndexRoute) -> float:
+        """When a change for `index` that is chosen now may be sent."""
+        if not self._delay_seconds or index.is_backfilling:    # nobody can look into it while it is being filled
+            return 0.0
+        return self._clock.monotonic() + self._delay_seconds
+
+    def _make_ready(self, targets: Iterable[int]) -> None:
+        self._ready.update(targets)
+        if not self._is_flush_scheduled:
+            self._is_flush_scheduled = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """One batch to each target that is ready, as many as are one slice of the loop's time."""
+        self._is_flush_scheduled = False
+        if not self._is_running:
+            return
+        now = self._now()
+        rows = 0
+        while self._ready and rows < BATCH_ROWS_MAX:
+            target = self._ready.pop()
+            if target in self._stalled or not self.propagation.is_target(target):
+                continue
+            partition = self._targets[target]
+            if partition.is_under_pressure:
+                self._stall(target)
+                continue
+            batch = self.propagation.next_batch(target, now)
+            if batch:
+                rows += sum(len(delivery.rows) for delivery in batch)
+                deliver(partition, batch, lambda error, target=target: self._delivered(target, error))  # type: ignore[misc]
+            elif self.propagation.due(target) is not None:
+                self._hold_back(target)
+        if self._ready:
+            self._make_ready(())
+        self._end_if_drained()
+
+    def _now(self) -> float:
+        if self._drained is not None:
+            return math.inf    # stopping: nothing is held back any longer
+        return self._clock.monotonic() if self._delay_seconds else 0.0
+
+    def _delivered(self, target: int, error: BaseException | None) -> None:
+        if not self.propagation.is_target(target):    # removed meanwhile
+            return
+        if error is None:
+            for call in self.propagation.acknowledged(target):
+                call()
+            if not self.propagation.is_empty(target):
+                self._make_ready((target,))
+        else:
+            self.propagation.unknown(target)
+            self._stall(target)
+        self._end_if_drained()
+
+    def _stall(self, target: int) -> None:
+        """Try again in a moment."""
+        self._stalled.add(target)
+        if self._retry is None:
+            self._retry = self._loop.call_later(_RETRY_SECONDS, self._try_again)
+
+    def _try_again(self) -> None:
+        self._retry = None
+        stalled, self._stalled = self._stalled, set()
+        self._make_ready(stalled)
+
+    def _hold_back(self, target: int) -> None:
+        self._held_back.add(target)
+        if self._look is None:
+            # The clock may be moved by hand, and no timer of the loop hears of that.
+            self._look = self._loop.call_later(min(self._delay_seconds, _LOOK_SECONDS), self._look_again)
+
+    def _look_again(self) -> None:
+        self._look = None
+        held_back, self._held_back = self._held_back, set()
+        self._make_ready(held_back)
+
+    def _end_if_drained(self) -> None:
+        if self._drained is None or self._drained.done():
+            return
+        if all(target in self._stalled or self.propagation.is_empty(target) for target in self.propagation.targets()):
+            self._drained.set_result(None)
+
+    # Filling
+
+    def _fill(self, route: Route) -> None:
+        """Begin to fill what is to be filled and is not being filled."""
+        for index in route.global_indexes:
+            if index.is_backfilling and index.id not in self._backfills:
+                self._backfills[index.id] = backfill = Backfill(
+                    self._loop, index, route.partitions, self._send_filling,
+                    lambda route=route, index=index: self._keep(self._activate(route.name, index.id)),  # type: ignore[misc]
+                )  # fmt: skip
+                backfill.start()
+
+    def _send_filling(self, source: int, slot: int, parts: Mapping[int, Part], then: Callable[[], None]) -> None:
+        self.propagation.filled(source, slot, parts, then)
+        self._make_ready(parts)
+
+    async def _activate(self, table_name: str, index_id: str) -> None:
+        """An index is filled: say so, durably, and then forget how far it was."""
+        def new(table: Table) -> Table:
+            return schema.changed(
+                table,
+                global_indexes=tuple(
+                    _with(index, status="ACTIVE", is_backfilling=False) if index.id == index_id else index
+                    for index in table.global_indexes
+                ),
+            )
+
+        try:
+            async with self._catalog.changes:
+                backfill = self._backfills.get(index_id)
+                if backfill is None:    # the index was deleted meanwhile
+                    return
+                _, after = await self._catalog.change(table_name, new)
+                del self._backfills[index_id]
+                await self._router.update(after)
+                await backfill.forget()
+        except WorldError as error:
+            logger.warning("an index of %s is filled, which cannot be written down yet: %s", table_name, error)
+            if index_id in self._backfills and error.retryable and self._is_running:
+                self._loop.call_later(
+                    1.0, lambda: self._keep(self._activate(table_name, index_id))
+                )
+
+
+class _Source:
+    """Takes from the entries of one partition of a table what they carry. See node.replica.Outgoing."""
+
+    __slots__ = ("_group", "_indexes", "indexes")
+
+    def __init__(self, indexes: Indexes, group: int) -> None:
+        self._indexes = indexes
+        self._group = group
+        self.indexes: dict[bytes, GlobalIndexRoute] = {}    # by the 16 bytes of their ids
+
+    @property
+    def oldest(self) -> int | None:
+        return self._indexes.propagation.oldest(self._group)
+
+    def chosen(self, slot: int, rows: Sequence[Row]) -> None:
+        """HOT PATH of writes to tables with global indexes: 1 µs a row."""
+        if len(rows) == 1:
+            return
+        item_value: bytes | None = None
+        parts: dict[int, Part] = {}
+        for _, key, value, _ in rows:
+            space = key[0]
+            if space == _OUTGOING:
+                index = self.indexes.get(key[1:OUTGOING_KEY_AT])
+                if index is None:    # deleted since this was proposed
+                    continue
+                row_key = key[OUTGOING_KEY_AT:]
+                row: IndexRow = (row_key, item_value if value == THE_ITEM else value)
+                target = index.partition_of(row_key).group
+                part = parts.get(target)
+                if part is None:
+                    parts[target] = Part([row], index.backlog, self._indexes.due_of(index))
+                else:
+                    part.rows.append(row)
+            elif space == _ITEM:
+                item_value = value
+        if parts:
+            self._indexes.chosen(self._group, slot, parts)
+
+    def backlog_of(self, target: int) -> Backlog:
+        """Of the index that the partition `target` belongs to."""
+        return next(
+            index.backlog for index in self.indexes.values()
+            if any(partition.group == target for partition in index.partitions)
+        )  # fmt: skip
+
+
+def _with(index: GlobalIndex, **changes: Any) -> GlobalIndex:
+    return msgspec.structs.replace(index, **changes)
+
+
+def _with_indexes(table: Table, indexes: tuple[GlobalIndex, ...]) -> Table:
+    """`table` with these global indexes, and the attribute definitions that belong to its keys then."""
+    known = {each.name: each for each in table.attribute_definitions}
+    for index in indexes:
+        for each in (*index.hash_keys, *index.range_keys):
+            known.setdefault(each.name, AttributeDefinition(name=each.name, kind=each.kind))
+    used = {*table.key_schema.names, *(index.range_name for index in table.local_indexes)}
+    used.update(name for index in indexes for name in index.key_names)
+    definitions = tuple(each for name, each in known.items() if name in used)
+    return schema.changed(table, global_indexes=indexes, attribute_definitions=definitions)

@@ -1,0 +1,279 @@
+"""Global indexes are what their table's items make them, after kill -9 at any moment: while changes are on their way to
+them, and while new indexes are filled.
+
+Several threads write the same keys at once, one adds and deletes indexes; then the server is killed. `varley check` looks
+at what is left; the server starts, delivers what its log has, goes on filling, and then table and indexes are compared
+by what clients see of them. Rounds go on with the same folder.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import random
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.crash.server_process import Client, Refused, ServerProcess
+from varley.cli import main
+
+ROUNDS = int(os.environ.get("KILL_ROUNDS", "8"))
+SEED = int(os.environ.get("TEST_SEED", "0")) or random.randrange(2**32)
+WRITERS = 4
+SECONDS_MAX = 30    # until an index shows everything
+ITEMS = 1500
+
+Item = dict[str, Any]
+
+
+def index(name: str, hash_name: str, range_name: str | None, kind: str, names: list[str] | None = None) -> Item:
+    keys = [{"AttributeName": hash_name, "KeyType": "HASH"}]
+    if range_name is not None:
+        keys.append({"AttributeName": range_name, "KeyType": "RANGE"})
+    projection: Item = {"ProjectionType": kind}
+    if names:
+        projection["NonKeyAttributes"] = names
+    return {"IndexName": name, "KeySchema": keys, "Projection": projection}
+
+
+# By name: definition, the attributes that an item must have to be in it, and what it shows of an item (None: all).
+INDEXES: dict[str, tuple[Item, tuple[str, ...], tuple[str, ...] | None]] = {
+    "by-x": (index("by-x", "x", "n", "ALL"), ("x", "n"), None),
+    "by-n": (index("by-n", "n", None, "KEYS_ONLY"), ("n",), ("pk", "sk", "n")),
+    "by-y": (index("by-y", "y", "sk", "INCLUDE", ["x"]), ("y",), ("pk", "sk", "y", "x")),
+    "late": (index("late", "x", None, "ALL"), ("x",), None),
+    "late-too": (index("late-too", "y", "n", "KEYS_ONLY"), ("y", "n"), ("pk", "sk", "y", "n")),
+}
+KINDS = {"pk": "S", "sk": "N", "x": "S", "y": "S", "n": "N"}
+ALWAYS = ("by-x", "by-n", "by-y")
+SOMETIMES = ("late", "late-too")
+
+
+def definitions(*names: str) -> list[Item]:
+    used = {"pk", "sk"}
+    for name in names:
+        used.update(each["AttributeName"] for each in INDEXES[name][0]["KeySchema"])
+    return [{"AttributeName": name, "AttributeType": KINDS[name]} for name in sorted(used)]
+
+
+TABLE: Item = {
+    "TableName": "Threads",
+    "KeySchema": [
+        {"AttributeName": "pk", "KeyType": "HASH"},
+        {"AttributeName": "sk", "KeyType": "RANGE"},
+    ],
+    "AttributeDefinitions": definitions(*ALWAYS),
+    "GlobalSecondaryIndexes": [INDEXES[name][0] for name in ALWAYS],
+    "BillingMode": "PAY_PER_REQUEST",
+}
+
+
+class Worker(threading.Thread):
+    """Does one thing after the other until the server goes away."""
+
+    def __init__(self, port: int, chance: random.Random) -> None:
+        super().__init__()
+        self.client = Client(port)
+        self.chance = chance
+        self.done = 0
+        self.surprise: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            while True:
+                self.step()
+                self.done += 1
+        except (OSError, http.client.HTTPException):
+            pass    # the server was killed
+        except BaseException as error:
+            self.surprise = error
+        finally:
+            self.client.close()
+
+    def step(self) -> None:
+        raise NotImplementedError
+
+
+class Writer(Worker):
+    def step(self) -> None:
+        chance = self.chance
+        key = {"pk": {"S": f"p{chance.randrange(40)}"}, "sk": {"N": str(chance.randrange(8))}}
+        choice = chance.random()
+        if choice < 0.2:
+            self.client.call("DeleteItem", {"TableName": "Threads", "Key": key})
+        elif choice < 0.5:
+            self.client.call(
+                "UpdateItem",
+                {
+                    "TableName": "Threads",
+                    "Key": key,
+                    "UpdateExpression": "ADD n :one SET filler = :f",
+                    "ExpressionAttributeValues": {":one": {"N": "1"}, ":f": {"S": "f" * chance.randrange(300)}},
+                },
+            )
+        else:
+            puts = [{"PutRequest": {"Item": key | an_item(chance)}}]
+            self.client.call("BatchWriteItem", {"RequestItems": {"Threads": puts}})
+
+
+class Definer(Worker):
+    """Adds and deletes indexes."""
+
+    def step(self) -> None:
+        name = self.chance.choice(SOMETIMES)
+        shown = self.client.call("DescribeTable", {"TableName": "Threads"})["Table"]
+        there = {each["IndexName"] for each in shown["GlobalSecondaryIndexes"]}
+        update: Item = {"Create": INDEXES[name][0]} if name not in there else {"Delete": {"IndexName": name}}
+        try:
+            self.client.call(
+                "UpdateTable",
+                {
+                    "TableName": "Threads",
+                    "AttributeDefinitions": definitions(*ALWAYS, *SOMETIMES),
+                    "GlobalSecondaryIndexUpdates": [update],
+                },
+            )
+        except Refused as refusal:
+            # One index is made at a time; another that is being made is in the way for a moment.
+            if not any(code in refusal.answer["__type"] for code in ("ResourceInUse", "LimitExceeded")):
+                raise
+
+
+def an_item(chance: random.Random) -> Item:
+    item: Item = {}
+    if chance.random() < 0.7:
+        item["x"] = {"S": "x" * chance.choice([1, 1, 2, 600])}
+    if chance.random() < 0.7:
+        item["y"] = {"S": f"y{chance.randrange(4)}"}
+    if chance.random() < 0.7:
+        item["n"] = {"N": str(chance.randrange(-3, 3))}
+    return item
+
+
+def everything(client: Client, **parameters: Any) -> list[str]:
+    items: list[Item] = []
+    request = {"TableName": "Threads", **parameters}
+    while True:
+        page = client.call("Scan", request)
+        items += page["Items"]
+        if "LastEvaluatedKey" not in page:
+            return sorted(json.dumps(item, sort_keys=True) for item in items)
+        request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+
+def described(client: Client) -> dict[str, Item]:
+    """Indexes by name, once all are ACTIVE."""
+    deadline = time.monotonic() + SECONDS_MAX
+    while True:
+        shown = client.call("DescribeTable", {"TableName": "Threads"})["Table"]
+        indexes = {each["IndexName"]: each for each in shown["GlobalSecondaryIndexes"]}
+        if all(each["IndexStatus"] == "ACTIVE" for each in indexes.values()):
+            return indexes
+        assert time.monotonic() < deadline, indexes
+
+
+def assert_one(port: int) -> None:
+    """Each index becomes exactly what the table's items make it; nobody writes meanwhile."""
+    client = Client(port)
+    items = [json.loads(item) for item in everything(client, ConsistentRead=True)]
+    for name in described(client):
+        _, needed, shown_names = INDEXES[name]
+        expected = sorted(
+            json.dumps(
+                item if shown_names is None else {each: item[each] for each in shown_names if each in item},
+                sort_keys=True,
+            )
+            for item in items
+            if all(each in item for each in needed)
+        )
+        deadline = time.monotonic() + SECONDS_MAX
+        while (found := everything(client, IndexName=name)) != expected:
+            assert time.monotonic() < deadline, f"{name}: {len(found)} rows, {len(expected)} expected"
+        assert described(client)[name]["ItemCount"] == len(found)
+    client.close()
+
+
+def findings(folder: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    capsys.readouterr()
+    main(["check", "--data-dir", str(folder), "--json"])
+    return [str(each) for each in json.loads(capsys.readouterr().out)["findings"]]
+
+
+@pytest.mark.slow
+def test_indexes_are_what_items_make_them_after_kill_9(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    print(f"TEST_SEED={SEED} KILL_ROUNDS={ROUNDS}")
+    chance = random.Random(SEED)
+    server = ServerProcess(
+        tmp_path / "data", "--segment-bytes", "65536", "--checkpoint-overlay-bytes", "65536",
+        "--checkpoint-log-bytes", "262144", "--initial-partitions", "2",
+    )  # fmt: skip
+    server.start()
+    client = server.client()
+    client.call("CreateTable", TABLE)
+    for first in range(0, ITEMS, 25):    # of keys that nobody writes: what filling has to do
+        puts = [
+            {"PutRequest": {"Item": {"pk": {"S": f"q{number}"}, "sk": {"N": "0"}, **an_item(chance)}}}
+            for number in range(first, first + 25)
+        ]
+        client.call("BatchWriteItem", {"RequestItems": {"Threads": puts}})
+    client.close()
+    written = defined = filling = 0
+    for _ in range(ROUNDS):
+        workers: list[Worker] = [Writer(server.port, random.Random(chance.random())) for _ in range(WRITERS)]
+        workers.append(Definer(server.port, random.Random(chance.random())))
+        killer = threading.Timer(chance.uniform(0.1, 0.5), server.kill)
+        killer.start()
+        for worker in workers:
+            worker.start()
+        for worker in (*workers, killer):
+            worker.join()
+        for worker in workers:
+            if worker.surprise is not None:
+                raise worker.surprise
+        written += sum(worker.done for worker in workers[:-1])
+        defined += workers[-1].done
+        assert findings(tmp_path / "data", capsys) == []
+        server.start()
+        shown = Client(server.port).call("DescribeTable", {"TableName": "Threads"})["Table"]
+        filling += any(each["IndexStatus"] == "CREATING" for each in shown["GlobalSecondaryIndexes"])
+        assert_one(server.port)
+    assert written > ROUNDS * 10, "the writers did next to nothing: this test shows nothing"
+    assert defined > ROUNDS
+    assert server.stop() == 0
+    assert findings(tmp_path / "data", capsys) == []
+    print(f"{written} writes, {defined} changes of indexes; killed while one was filled: {filling} of {ROUNDS} times")
+
+
+@pytest.mark.slow
+def test_changes_that_were_held_back_survive_kill_9_and_a_stop(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = ServerProcess(tmp_path / "data", "--index-delay-seconds", "3600", "--initial-partitions", "2")
+    server.start()
+    client = server.client()
+    client.call("CreateTable", TABLE)
+    chance = random.Random(SEED)
+    for number in range(200):
+        item = {"pk": {"S": f"p{number % 50}"}, "sk": {"N": "0"}, **an_item(chance)}
+        client.call("PutItem", {"TableName": "Threads", "Item": item})
+    assert everything(client, IndexName="by-n") == []
+    client.close()
+    server.kill()
+    assert findings(tmp_path / "data", capsys) == []
+    server.start()    # what is read from the log is not held back again
+    assert_one(server.port)
+    client = server.client()
+    for number in range(200):
+        item = {"pk": {"S": f"p{number % 60}"}, "sk": {"N": "0"}, **an_item(chance)}
+        client.call("PutItem", {"TableName": "Threads", "Item": item})
+    client.close()
+    assert server.stop() == 0
+    assert findings(tmp_path / "data", capsys) == []
+    server.start()
+    assert_one(server.port)
+    assert server.stop() == 0
