@@ -9,6 +9,7 @@ ARGS ?=
 BIN := .venv/bin
 SERVER := .venv/.installed-server
 TOOLS := .venv/.installed-tools
+CLIENTS := tests/clients/node_modules/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help serve setup test check bench clean
@@ -24,7 +25,7 @@ serve: $(SERVER)  ## serve http://127.0.0.1:8000 from ./varley-data; ARGS='--por
 setup: $(TOOLS)  ## install Varley and everything that tests and checks need into .venv
 	@echo "Varley is installed in .venv: $(BIN)/varley"
 
-test: $(TOOLS)  ## run every test that must pass; ARGS='tests/aws -k put' runs some
+test: $(TOOLS) $(CLIENTS)  ## run every test that must pass; ARGS='tests/aws -k put' runs some
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(TOOLS)  ## style, types, and who imports whom
@@ -36,7 +37,7 @@ bench: $(SERVER)  ## measure beside the peers, 10 minutes; ARGS='--help' says wh
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 clean:  ## remove .venv and caches; data folders stay
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf .venv tests/clients/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
 
 # Running needs the first, working on it the second. Each is redone when pyproject.toml has changed.
 # A new version of Python under .venv is not noticed: `make clean` then.
@@ -48,6 +49,16 @@ $(SERVER): pyproject.toml | .venv/bin/python
 $(TOOLS): pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[test,check]'
 	@touch $(SERVER) $@
+
+# The clients in JavaScript that tests/clients runs. Without Node.js, or without a registry, their tests are skipped and
+# say what is missing (in CI they fail); the others run.
+
+$(CLIENTS): tests/clients/package-lock.json
+	@if ! command -v npm > /dev/null; then \
+	  echo "Node.js is missing: the tests of clients in JavaScript will be skipped. apt install nodejs npm" >&2; \
+	elif echo "Installing the JavaScript clients of tests/clients" && \
+	  npm ci --prefix tests/clients --no-audit --no-fund; then touch $@; \
+	else echo "npm could not install them: the tests of clients in JavaScript will be skipped" >&2; fi
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "varley_only: says what Varley does where DynamoDB has no equivalent")
-    config.addinivalue_line("markers", "node: needs Node.js and the AWS SDK for JavaScript")
+    config.addinivalue_line("markers", "node: needs Node.js and the packages of tests/clients")
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,8 @@ from varley.settings import all_settings, environment_name
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
-SHOWN = [ROOT / "README.md", ROOT / "docs" / "testing_with_varley.md"]    # whose examples are run
+# Whose examples are run. Those of clients.md that are in JavaScript: tests/clients/test_snippets.py.
+SHOWN = [ROOT / "README.md", ROOT / "docs" / "testing_with_varley.md", ROOT / "docs" / "clients.md"]
 DIFFERENCES = ROOT / "docs" / "differences_from_dynamodb.md"
 USUAL_ENDPOINT = "http://127.0.0.1:8000"    # of `make serve`
 

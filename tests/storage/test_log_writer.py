@@ -236,7 +236,7 @@ def test_closing_leaves_nothing_to_read_of_what_is_checkpointed_and_the_frames_g
     places = [(7, 1, slot, entry(slot, 1200)) for slot in range(1, 7)]
     for place in places:
         log.write(place)
-    frames = log.writer.last_frame
+    frames = log.writer.statistics.frames
     log.writer.close({7: 6}, {7})
     again = LogDriver(disk)
     assert again.places == []

@@ -1,0 +1,37 @@
+# Why: most programs that use DynamoDB are written in JavaScript or TypeScript, on AWS's SDK or on a library above it.
+# Each program here is one of them, with Node.js's own test runner; what it imports is what its users install.
+
+import re
+from pathlib import Path
+
+import pytest
+
+from .conftest import Run
+
+pytestmark = [pytest.mark.slow, pytest.mark.node]
+
+PROGRAMS = sorted(path.name for path in Path(__file__).parent.glob("*.mjs"))
+
+# Programs that need what the server does not offer yet. Strict: one that runs must leave this list.
+NOT_YET = {
+    "dynamodb_toolbox.mjs": "global indexes, transactions",
+    "dynamoose.mjs": "global indexes, transactions, time to live",
+    "electrodb.mjs": "global indexes, transactions",
+    "onetable.mjs": "global indexes, transactions",
+    "sdk_indexes.mjs": "global indexes",
+    "sdk_streams.mjs": "streams",
+    "sdk_transactions.mjs": "transactions",
+}
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param(name, marks=pytest.mark.xfail(reason=NOT_YET[name], strict=True) if name in NOT_YET else ())
+        for name in PROGRAMS
+    ],
+)
+def test_this_program_runs(program: str, node: Run, environment: dict[str, str]) -> None:
+    told = node("--test-reporter=tap", program, environment=environment)
+    counts = {name: int(count) for name, count in re.findall(r"^# (\w+) (\d+)$", told, re.MULTILINE)}
+    assert counts["pass"] == counts["tests"] > 0, told      # none is skipped, none left for later
