@@ -26,7 +26,10 @@ from varley.admin.metrics import Metrics, Reading
 from varley.admin.pages import Pages
 from varley.admin.port import AdminPort
 from varley.api import operations
+from varley.api.bulk_put import run_bulk_put
 from varley.api.services import Services
+from varley.bulk.operations import BulkOperations
+from varley.bulk.runner import BulkRunner
 from varley.clock import Clock, MovableClock
 from varley.errors import BadSettings, Damaged, WorldError
 from varley.expiry.sweeper import Sweeper
@@ -47,6 +50,7 @@ from varley.storage.disk import ReadOnlyDisk, RealDisk
 from varley.storage.log_reader import LogEntry, LogReader
 from varley.storage.log_writer import LogWriter
 from varley.storage.memory_log import MemoryLog
+from varley.storage.object_folder import ObjectFolder
 from varley.storage.recovery import recover
 from varley.storage.refusing_log import RefusingLog
 from varley.storage.tree import Tree
@@ -77,6 +81,7 @@ class Server:
         self._catalog: Catalog
         self._router: Router
         self._sweeper: Sweeper
+        self._bulk: BulkRunner
         self._indexes: Indexes
         self._undelivered: list[Undelivered] = []    # from recovery to the indexes
         self._services: Services
@@ -156,9 +161,16 @@ class Server:
         self._node.start(self._log, is_read_only=is_read_only)
         self._does_node_run = True
         self._sweeper = Sweeper(loop, self._clock, self._router, delay_seconds=settings.ttl_delay)
+        bulk_operations = BulkOperations(store)
+        await bulk_operations.load(self._clock.time())
+        objects = None if settings.s3_dir is None else ObjectFolder(settings.s3_dir)
+        self._bulk = BulkRunner(
+            loop, self._clock, self._router, bulk_operations, objects, run_bulk_put, self._keep_in_background
+        )
         if not is_read_only:
             self._sweeper.start(self._catalog)
             self._indexes.start(self._undelivered)
+            self._bulk.resume()
         self._undelivered = []
         if is_read_only:
             logger.warning("%s is read-only: reads are answered, writes are refused", settings.data_dir)
@@ -224,6 +236,7 @@ class Server:
             catalog=self._catalog,
             router=self._router,
             sweeper=self._sweeper,
+            bulk=self._bulk,
             indexes=self._indexes,
             spawn=self._spawn,
         )
@@ -318,6 +331,7 @@ class Server:
             if self._tasks_of_calls:
                 await asyncio.wait(self._tasks_of_calls)
             self._sweeper.stop()
+            self._bulk.stop()
             if reason is None:
                 self._does_node_run = False
                 await self._indexes.stop()

@@ -73,6 +73,10 @@ class NodeSettings:
     data_dir: str = _setting("varley-data", "Folder of the data; made if it is not there.")
     in_memory: bool = _setting(False, "Keep everything in memory; nothing is written to disk.")
 
+    s3_dir: str | None = _setting(
+        None, "Folder that stands for Amazon S3: a folder in it is a bucket. Without it there is no S3."
+    )
+
     # What clients see
     region: str = _setting("us-east-1", "Region in ARNs when a request's signature names none.")
     development_clock: bool | None = _setting(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+from varley.bulk.runner import BulkRunner
 from varley.clock import Clock
 from varley.expiry.sweeper import Sweeper
 from varley.http.call import Call
@@ -26,6 +27,7 @@ class Services:
     catalog: Catalog
     router: Router
     sweeper: Sweeper
+    bulk: BulkRunner
     indexes: Indexes    # global ones: they come and go, and are filled
     spawn: Callable[[Coroutine[Any, Any, bytes], Call], None]    # run, then answer the call with what it returns
 
