@@ -64,7 +64,7 @@ def write(
         [
             [names[workload], *_verdict(by_server, goals[workload])]
             for workload, by_server in samples.items()
-            if set(by_server) - {peers.VARLEY, peers.IN_MEMORY}
+            if peers.VARLEY in by_server and set(by_server) - {peers.VARLEY, peers.IN_MEMORY}
         ],
     )
 

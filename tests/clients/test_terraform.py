@@ -336,7 +336,6 @@ def test_streams_and_expiry_are_turned_on_changed_and_off(terraform: Terraform) 
         assert terraform.plan(config) == {}
 
 
-@pytest.mark.xfail(reason="global indexes", strict=True)
 def test_global_indexes_are_made_and_dropped_with_the_table_and_later(terraform: Terraform) -> None:
     config = PLAIN | {
         "attribute": {"id": "S", "owner": "S", "date": "N"},

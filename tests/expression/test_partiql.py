@@ -7,6 +7,7 @@ Error texts were observed on DynamoDB Local 1.25, which takes them from the code
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import pytest
@@ -47,7 +48,7 @@ def where(text: str, *parameters: dict[str, Any]) -> tuple[Where, dict[str, Any]
 
 def holds(text: str, item: dict[str, Any], *parameters: dict[str, Any]) -> bool:
     clause, values = where(text, *parameters)
-    access = clause.access("no such key", None)
+    access = clause.access(("no such key",), ())
     assert access.filter is not None
     return access.filter.evaluate(item, values)
 
@@ -542,8 +543,8 @@ def test_plain_columns_are_a_native_projection(names: list[str], item: dict[str,
 )
 def test_what_a_select_looks_at(text: str, hash_values: list[str] | None, sort: list[str], is_filtered: bool) -> None:
     clause, values = where(text)
-    access = clause.access("pk", "sk")
-    found = None if access.hash_values is None else [values[each]["S"] for each in access.hash_values]
+    access = clause.access(("pk",), ("sk",))
+    found = None if access.hash_values is None else [values[each]["S"] for (each,) in access.hash_values]
     assert found == hash_values
     assert [each.operator for each in access.sort] == sort
     assert (access.filter is not None) == is_filtered
@@ -566,16 +567,42 @@ KEY_CLAUSES = st.recursive(
 @given(KEY_CLAUSES)
 def test_key_and_filter_together_say_what_the_clause_says(text: str) -> None:
     clause, values = where(text)
-    access = clause.access("pk", "sk")
+    access = clause.access(("pk",), ("sk",))
     for pk in "abc":
         for sk in "012":
             for x in "01":
                 item = {"pk": {"S": pk}, "sk": {"N": sk}, "x": {"N": x}}
-                looked_at = access.hash_values is None or any(values[v] == item["pk"] for v in access.hash_values)
+                looked_at = access.hash_values is None or any(values[v] == item["pk"] for (v,) in access.hash_values)
                 for each in access.sort:
                     looked_at &= _allows(each.operator, int(sk), [int(values[v]["N"]) for v in each.operands])
                 found = looked_at and (access.filter is None or access.filter.evaluate(item, values))
                 assert found == holds(text, item), (text, item)
+
+
+PART_TERMS = st.sampled_from(
+    ["a = 'x'", "b = 'x'", "a = 'y'", "c = 1", "c = 2", "c > 1", "d = 1", "d < 2", "d IN [0, 1]", "e = 1", "a IN ['x']"]
+)
+
+
+@given(st.lists(PART_TERMS, min_size=1, max_size=6))
+def test_key_of_several_attributes_and_filter_together_say_what_the_clause_says(terms: list[str]) -> None:
+    text = " AND ".join(terms)
+    clause, values = where(text)
+    access = clause.access(("a", "b"), ("c", "d"))
+    assert (access.hash_values is not None) == ({"a = 'x'", "a = 'y'"} & set(terms) != set() and "b = 'x'" in terms)
+    for a, b, c, d, e in product("xy", "xy", "012", "012", "01"):
+        item = {"a": {"S": a}, "b": {"S": b}, "c": {"N": c}, "d": {"N": d}, "e": {"N": e}}
+        looked_at = access.hash_values is None or all(
+            values[placeholder] == item[name]
+            for name, placeholder in zip("ab", access.hash_values[0], strict=True)
+        )
+        looked_at &= all(values[placeholder] == item["c"] for placeholder in access.equal)
+        on = "d" if access.equal else "c"
+        for each in access.sort:
+            assert each.name == on
+            looked_at &= _allows(each.operator, int(item[on]["N"]), [int(values[v]["N"]) for v in each.operands])
+        found = looked_at and (access.filter is None or access.filter.evaluate(item, values))
+        assert found == holds(text, item), (text, item)
 
 
 def _allows(operator: str, sk: int, operands: list[int]) -> bool:
@@ -592,10 +619,10 @@ def _allows(operator: str, sk: int, operands: list[int]) -> bool:
 
 def test_fifty_partition_keys_are_the_most() -> None:
     clause, _ = where(f"pk IN [{', '.join(map(repr, map(str, range(50))))}]")
-    clause.access("pk", None)
+    clause.access(("pk",), ())
     clause, _ = where(f"pk IN [{', '.join(map(repr, map(str, range(51))))}]")
     with pytest.raises(ValidationError, match="number of operands: 51"):
-        clause.access("pk", None)
+        clause.access(("pk",), ())
 
 
 def test_a_write_is_about_one_item() -> None:

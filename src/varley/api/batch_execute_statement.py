@@ -89,7 +89,7 @@ class _Slot:
         values = statement.values(parameters)
         self.route = route = route_of(services, statement)
         if isinstance(statement, partiql.Read):
-            selection = read_of(statement, values, route)
+            selection = read_of(statement, values, route, consistent=self.consistent)
             if not selection.is_whole_key:
                 raise ValidationError(
                     "Select statements within BatchExecuteStatement must specify the primary key in the where clause."

@@ -96,7 +96,7 @@ def run(services: Services, call: Call) -> bytes | None:
             ),
         )
         return route.partition_of(write.key).write(write, call)
-    selection = read_of(statement, values, route)
+    selection = read_of(statement, values, route, consistent=bool(request.consistent_read))
     place = Place(0, None)
     if request.next_token is not None:
         place = next_token.read(request.next_token, text, parameters)

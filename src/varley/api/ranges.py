@@ -7,23 +7,22 @@ behind their table, so it is never read strongly, and it has no more to give tha
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from varley.api import capacity
 from varley.api.expressions import Shape
+from varley.api.page_reading import PageReading
 from varley.counters import TableCounters
-from varley.errors import ResourceNotFound, ValidationError
+from varley.errors import ValidationError
 from varley.expression.projection import Projection
-from varley.http.call import Call
 from varley.item.key_bytes import ITEM_SPACE, PARTITION_HASH_BYTES
 from varley.item.units import read_units
 from varley.item.value import Item, check_item
 from varley.node.page import Page
-from varley.node.settled import when_settled
+from varley.node.replica import Proposal
 from varley.router.routes import GlobalIndexRoute, Route
 from varley.table.global_index import GlobalIndexCodec
 from varley.table.local_index import LocalIndexCodec
@@ -33,7 +32,6 @@ _INVALID = "One or more parameter values were invalid: "
 _encode = msgspec.json.encode
 _decode_item = msgspec.json.decode
 
-_SLICE_ROWS = 400    # looked at before others are served: 0.3 ms, or 1 ms with a filter
 ITEMS_END = b"\x01"    # the first key after the item space
 COLLECTION_BYTES = len(ITEM_SPACE) + PARTITION_HASH_BYTES    # what all row keys of one partition key begin with
 
@@ -52,7 +50,7 @@ class ReadIndex:
 
 
 @dataclass(frozen=True, slots=True)
-class RangeRead:
+class RangeRead(PageReading):
     """One page to read: rows of `route`, or of an index of it, in [low, high), row keys with their space byte."""
 
     route: Route
@@ -69,71 +67,33 @@ class RangeRead:
     index: ReadIndex | None = None    # None: the rows are items
     is_fetching: bool = False    # what is asked for is not projected: items are read too
 
-    def run(self, call: Call) -> bytes | None:
-        """The answer, or None if it takes a while (undecided writes, many rows); `call` gets it then."""
-        if self.consistent:
-            undecided = [
-                proposal
-                for partition in self._ranges.partitions_over(self.low, self.high)
-                if (proposal := partition.undecided_range()) is not None
-            ]
-            if undecided:
-                when_settled(undecided, lambda error: self._read_then_reply(call, error))
-                return None
-        page = self._page()
-        if page.read(_SLICE_ROWS):
-            return self._body(page)
-        self._read_on_later(call, page)
-        return None
+    def undecided(self) -> Sequence[Proposal]:
+        if not self.consistent:
+            return ()
+        return [
+            proposal
+            for partition in self.owner.partitions_over(self.low, self.high)
+            if (proposal := partition.undecided_range()) is not None
+        ]
 
-    def _page(self) -> Page:
+    def page(self) -> Page:
         return Page(
             [
                 (partition.tree, self.low, self.high)
-                for partition in self._ranges.partitions_over(self.low, self.high, reverse=self.reverse)
+                for partition in self.owner.partitions_over(self.low, self.high, reverse=self.reverse)
             ],
             reverse=self.reverse,
             limit=self.limit,
             passes=self.passes,
             shape=self.shape,
-            item_key=self._item_key(),
+            item_key=item_key_of(self.index) if self.is_fetching else None,
         )
 
     @property
-    def _ranges(self) -> Route | GlobalIndexRoute:
+    def owner(self) -> Route | GlobalIndexRoute:
         return self.route if self.index is None else self.index.ranges
 
-    def _item_key(self) -> Callable[[bytes], bytes] | None:
-        if not self.is_fetching:
-            return None
-        assert self.index is not None
-        assert isinstance(self.index.codec, LocalIndexCodec)
-        return self.index.codec.item_key
-
-    def _read_then_reply(self, call: Call, error: BaseException | None) -> None:
-        if error is None:
-            self._read_on(call, self._page())
-        else:
-            call.fail(error)
-
-    def _read_on(self, call: Call, page: Page) -> None:
-        """Another slice of the page; then the answer, or, after others were served, the next slice."""
-        try:
-            if self.route.is_closed or self._ranges.is_closed:    # table or index were deleted since the slice before
-                raise ResourceNotFound("Requested resource not found")
-            body = self._body(page) if page.read(_SLICE_ROWS) else None
-        except Exception as failure:    # it has no caller: the client is its caller
-            call.fail(failure)
-            return
-        if body is None:
-            self._read_on_later(call, page)
-        else:
-            call.reply(body)
-
-    def _read_on_later(self, call: Call, page: Page) -> None:
-        asyncio.get_running_loop().call_soon(self._read_on, call, page)
-
-    def _body(self, page: Page) -> bytes:
+    def body(self, page: Page) -> bytes:
         parts = [b'{"Count":%d' % len(page.rows)]
         if not self.count_only:
             parts += (b',"Items":[', b",".join(page.rows), b"]")
@@ -142,21 +102,33 @@ class RangeRead:
             codec = self.route.keys if self.index is None else self.index.codec
             last_key = codec.key_of(_decode_item(page.last))
             parts += (b',"LastEvaluatedKey":', _encode(last_key))
-        units = read_units(page.size, self.consistent)
-        counts = (self.route if self.index is None else self.index).counts[self.operation]
-        counts.consumed_read_units += units
-        counts.returned_items += len(page.rows)
-        if self.index is not None:
-            fetch_units = float(page.fetched) if self.consistent else page.fetched * 0.5
-            self.route.counts[self.operation].consumed_read_units += fetch_units
-            indexes = {self.index.codec.name: units}
-            parts.append(
-                capacity.member(self.route.name, fetch_units, self.capacity_mode, indexes, self.route.global_names)
-            )
-        elif self.capacity_mode is not None:
-            parts.append(capacity.member(self.route.name, units, self.capacity_mode))
+        parts.append(count_page(self.route, self.index, page, self.operation, self.consistent, self.capacity_mode))
         parts.append(b"}")
         return b"".join(parts)
+
+
+def count_page(
+    route: Route, index: ReadIndex | None, page: Page, operation: str, consistent: bool, capacity_mode: str | None
+) -> bytes:
+    """Count what a page has cost; gives the ConsumedCapacity member of its answer, or b""."""
+    units = read_units(page.size, consistent)
+    counts = (route if index is None else index).counts[operation]
+    counts.consumed_read_units += units
+    counts.returned_items += len(page.rows)
+    if index is not None:
+        fetch_units = float(page.fetched) if consistent else page.fetched * 0.5
+        route.counts[operation].consumed_read_units += fetch_units
+        return capacity.member(
+            route.name, fetch_units, capacity_mode, {index.codec.name: units}, route.global_names
+        )
+    return b"" if capacity_mode is None else capacity.member(route.name, units, capacity_mode)
+
+
+def item_key_of(index: ReadIndex | None) -> Callable[[bytes], bytes]:
+    """From the key of a row of a local index to the key of its item."""
+    assert index is not None
+    assert isinstance(index.codec, LocalIndexCodec), "items are fetched for the rows of a local index only"
+    return index.codec.item_key
 
 
 def space_end(space: bytes) -> bytes:
@@ -227,15 +199,9 @@ def needs_items(index: ReadIndex, select: str | None, projection: Projection | N
 
     Raises ValidationError if it is a global index, whose items are not fetched.
     """
-    codec = index.codec
     if projection is not None:
-        if codec.projects(projection.top_names):
-            return False
-        if index.is_global:
-            assert codec.projected is not None
-            missing = ", ".join(name for name in projection.top_names if name not in codec.projected)
-            raise ValidationError(f"{_INVALID}Global secondary index {codec.name} does not project [{missing}]")
-        return True
+        return needs_items_for(index, projection.top_names)
+    codec = index.codec
     if select != "ALL_ATTRIBUTES" or codec.projected is None:
         return False
     if index.is_global:
@@ -243,4 +209,16 @@ def needs_items(index: ReadIndex, select: str | None, projection: Projection | N
             f"{_INVALID}Select type ALL_ATTRIBUTES is not supported for global secondary index {codec.name} because "
             "its projection type is not ALL"
         )
+    return True
+
+
+def needs_items_for(index: ReadIndex, names: Collection[str]) -> bool:
+    """The same for attributes that are asked for by name."""
+    codec = index.codec
+    if codec.projects(names):
+        return False
+    if index.is_global:
+        assert codec.projected is not None
+        missing = ", ".join(name for name in names if name not in codec.projected)
+        raise ValidationError(f"{_INVALID}Global secondary index {codec.name} does not project [{missing}]")
     return True

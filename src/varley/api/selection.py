@@ -1,4 +1,4 @@
-"""What a SELECT reads: ranges of row keys, one after the other or merged, a page at a time.
+"""What a SELECT reads, of a table or of an index: ranges of row keys, one after the other or merged, a page at a time.
 
     nothing about the partition key            one range: every item
     pk = 'a' AND sk > 5                        one range
@@ -14,19 +14,19 @@ ended twice: as a LastEvaluatedKey, and as the NextToken (next_token.py) with wh
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import merge
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from varley.api import capacity, next_token
-from varley.api.expressions import Shape
+from varley.api.expressions import BoundCondition, Shape
 from varley.api.next_token import Place
-from varley.api.ranges import COLLECTION_BYTES, after
-from varley.errors import ResourceNotFound, ValidationError
+from varley.api.page_reading import PageReading
+from varley.api.ranges import COLLECTION_BYTES, ReadIndex, after, count_page, item_key_of
+from varley.errors import ValidationError
 from varley.http.call import Call
 from varley.item.stored import HEADER_BYTES, item_size
 from varley.item.units import read_units
@@ -36,12 +36,15 @@ from varley.node.page import Page, Range
 from varley.node.partition import Partition
 from varley.node.replica import Proposal
 from varley.node.settled import reply_when_settled, when_settled
-from varley.router.routes import Route
+from varley.router.routes import GlobalIndexRoute, Route
+from varley.table.global_index import GlobalIndexCodec
+from varley.table.keys import KeyCodec
+from varley.table.local_index import LocalIndexCodec
 
 _encode = msgspec.json.encode
 _decode_item = msgspec.json.decode
 
-_SLICE_ROWS = 400    # as for Query and Scan, see ranges.py
+_OPERATION: Final = "ExecuteStatement"
 
 Row = tuple[bytes, bytes]
 
@@ -58,7 +61,7 @@ class KeyRange(NamedTuple):
 class Selection:
     """A SELECT bound to its table."""
 
-    route: Route
+    route: Route    # of the table
     ranges: Sequence[KeyRange]    # disjoint; in reading order, which is descending in a collection if `reverse`
     passes: Callable[[Item], bool] | None
     shape: Shape | None
@@ -66,6 +69,28 @@ class Selection:
     is_merged: bool = False
     is_one_item: bool = False     # there can be no second: at most one range, of one key
     is_filtered: bool = True      # there is more in the WHERE clause than one partition key and one sort key
+    index: ReadIndex | None = None    # what the row keys are of; None: of the table
+    is_fetching: bool = False     # of a local index more is wanted than it projects: items are read too
+
+    @property
+    def owner(self) -> Route | GlobalIndexRoute:
+        """What has the rows."""
+        return self.route if self.index is None else self.index.ranges
+
+    @property
+    def codec(self) -> KeyCodec | LocalIndexCodec | GlobalIndexCodec:
+        return self.route.keys if self.index is None else self.index.codec
+
+    def filtered(self, condition: BoundCondition) -> Selection:
+        """With a filter. Of a local index that lacks what it asks for, the items are asked."""
+        is_fetching, shape = self.is_fetching, self.shape
+        if (
+            self.index is not None and not self.index.is_global
+            and not is_fetching and not self.index.codec.projects(condition.names)
+        ):  # fmt: skip
+            is_fetching = True
+            shape = shape or self.index.codec.projected_json
+        return replace(self, passes=condition.holds_for, shape=shape, is_fetching=is_fetching)
 
     @property
     def is_whole_key(self) -> bool:
@@ -80,7 +105,7 @@ class Selection:
             partitions = {
                 id(partition): partition
                 for each in self.ranges
-                for partition in self.route.partitions_over(each.low, each.high)
+                for partition in self.owner.partitions_over(each.low, each.high)
             }
             found = [partition.undecided_range() for partition in partitions.values()]
         return [proposal for proposal in found if proposal is not None]
@@ -103,8 +128,8 @@ class Selection:
     def place_after(self, page: Page, begun: Place) -> Place | None:
         """Where the page after this one begins; None if this was the last. `begun` is where this one began."""
         if page.last is not None:
-            key = self.route.keys.key_of(_decode_item(page.last))
-            row = self.route.keys.row_key(key)
+            key = self.codec.key_of(_decode_item(page.last))
+            row = self.codec.row_key(key)
             return Place(0 if self.is_merged else self._range_of(row), key)
         end = self._end(begun)
         return Place(end, None) if end < len(self.ranges) else None
@@ -115,7 +140,7 @@ class Selection:
         if self.is_merged:
             if place.number != 0 or (row is not None and self._range_of(row) == len(self.ranges)):
                 raise next_token.invalid()
-            rows = MergedRows(self.route, self.ranges)
+            rows = MergedRows(self.owner, self.ranges)
             low, high = (b"", row) if self.reverse else (b"" if row is None else after(row), None)
             return [(rows, low, high)]
         if row is not None and self._range_of(row) != place.number:
@@ -129,7 +154,7 @@ class Selection:
         return [
             (partition.tree, each.low, each.high)
             for each in ranges
-            for partition in self.route.partitions_over(each.low, each.high, reverse=self.reverse)
+            for partition in self.owner.partitions_over(each.low, each.high, reverse=self.reverse)
         ]
 
     def _end(self, place: Place) -> int:
@@ -146,12 +171,12 @@ class Selection:
     def _row_of(self, key: Item) -> bytes:
         try:
             check_item(key)
-            return self.route.keys.row_key(key)
+            return self.codec.row_key(key)
         except ValidationError:
             raise next_token.invalid() from None
 
     def _partition(self, row: bytes) -> Partition:
-        return self.route.partition_of(row)
+        return self.owner.partition_of(row)
 
 
 class MergedRows:
@@ -161,11 +186,14 @@ class MergedRows:
     it, at its sort key.
     """
 
-    __slots__ = ("_ranges", "_route")
+    __slots__ = ("_owner", "_ranges")
 
-    def __init__(self, route: Route, ranges: Sequence[KeyRange]) -> None:
-        self._route = route
+    def __init__(self, owner: Route | GlobalIndexRoute, ranges: Sequence[KeyRange]) -> None:
+        self._owner = owner
         self._ranges = ranges
+
+    def get(self, key: bytes) -> bytes | None:
+        return self._owner.partition_of(key).get(key)
 
     def scan(self, low: bytes, high: bytes | None, *, reverse: bool = False) -> Iterator[Row]:
         """`low` is b"" or `after` a row's key, `high` is None or (reverse) a row's key: where to begin."""
@@ -186,7 +214,7 @@ class MergedRows:
     def _rows(self, ranges: list[KeyRange], *, reverse: bool) -> Iterator[Row]:
         for _, low, high in ranges:
             if low < high:
-                for partition in self._route.partitions_over(low, high, reverse=reverse):
+                for partition in self._owner.partitions_over(low, high, reverse=reverse):
                     yield from partition.tree.scan(low, high, reverse=reverse)
 
 
@@ -199,7 +227,7 @@ def _clipped(each: KeyRange, sort: bytes, *, is_behind: bool, reverse: bool) -> 
 
 
 @dataclass(frozen=True, slots=True)
-class SelectionRead:
+class SelectionRead(PageReading):
     """One page of a Selection, to be read for a client."""
 
     selection: Selection
@@ -209,34 +237,23 @@ class SelectionRead:
     capacity_mode: str | None
     token: Callable[[Place], str]    # the NextToken for a place
 
+    @property
+    def owner(self) -> Route | GlobalIndexRoute:
+        return self.selection.owner
+
+    def undecided(self) -> Sequence[Proposal]:
+        return self.selection.undecided() if self.consistent else ()
+
     def run(self, call: Call) -> bytes | None:
-        """The answer, or None if it takes a while (undecided writes, many rows); `call` gets it then."""
-        if self.consistent:
-            undecided = self.selection.undecided()
-            if undecided:
-                when_settled(undecided, self._begin_when_settled(call))
-                return None
-        if self.selection.is_one_item:
-            return self._one()
-        page = self._page()
-        if page.read(_SLICE_ROWS):
-            return self._body(page)
-        self._read_on_later(call, page)
-        return None
+        if not self.selection.is_one_item:
+            return PageReading.run(self, call)
+        undecided = self.undecided()
+        if undecided:
+            when_settled(undecided, reply_when_settled(call, self._one))
+            return None
+        return self._one()
 
-    def _begin_when_settled(self, call: Call) -> Callable[[BaseException | None], None]:
-        if self.selection.is_one_item:
-            return reply_when_settled(call, self._one)
-
-        def release(error: BaseException | None) -> None:
-            if error is None:
-                self._read_on(call, self._page())
-            else:
-                call.fail(error)
-
-        return release
-
-    def _page(self) -> Page:
+    def page(self) -> Page:
         selection = self.selection
         return Page(
             selection.page_ranges(self.place),
@@ -244,42 +261,26 @@ class SelectionRead:
             limit=self.limit,
             passes=selection.passes,
             shape=selection.shape,
+            item_key=item_key_of(selection.index) if selection.is_fetching else None,
         )
 
-    def _read_on(self, call: Call, page: Page) -> None:
-        try:
-            if self.selection.route.is_closed:    # the table was deleted since the slice before
-                raise ResourceNotFound("Requested resource not found")
-            body = self._body(page) if page.read(_SLICE_ROWS) else None
-        except Exception as failure:    # it has no caller: the client is its caller
-            call.fail(failure)
-            return
-        if body is None:
-            self._read_on_later(call, page)
-        else:
-            call.reply(body)
-
-    def _read_on_later(self, call: Call, page: Page) -> None:
-        asyncio.get_running_loop().call_soon(self._read_on, call, page)
-
-    def _one(self) -> bytes:
-        found, size = self.selection.one()
-        return self._answer([] if found is None else [found], size, b"")
-
-    def _body(self, page: Page) -> bytes:
+    def body(self, page: Page) -> bytes:
         following = self.selection.place_after(page, self.place)
         members = b""
         if following is not None:
             members = b',"NextToken":' + _encode(self.token(following))
             if following.key is not None:
                 members += b',"LastEvaluatedKey":' + _encode(following.key)
-        return self._answer(page.rows, page.size, members)
+        route, index = self.selection.route, self.selection.index
+        members += count_page(route, index, page, _OPERATION, self.consistent, self.capacity_mode)
+        return b'{"Items":[' + b",".join(page.rows) + b"]" + members + b"}"
 
-    def _answer(self, rows: list[bytes], size: int, members: bytes) -> bytes:
+    def _one(self) -> bytes:
+        found, size = self.selection.one()
         route = self.selection.route
         units = read_units(size, self.consistent)
-        counts = route.counts["ExecuteStatement"]
+        counts = route.counts[_OPERATION]
         counts.consumed_read_units += units
-        counts.returned_items += len(rows)
-        items = b'{"Items":[' + b",".join(rows) + b"]"
-        return items + members + capacity.member(route.name, units, self.capacity_mode) + b"}"
+        counts.returned_items += found is not None
+        items = b'{"Items":[' + (found or b"") + b"]"
+        return items + capacity.member(route.name, units, self.capacity_mode) + b"}"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -18,17 +19,16 @@ import msgspec
 from varley.api.delete_item import Delete
 from varley.api.expressions import BoundCondition, BoundUpdate, Shape, end_of
 from varley.api.put_item import Put
-from varley.api.ranges import ITEMS_END
+from varley.api.ranges import index_of, needs_items_for
+from varley.api.select_key import SelectKey, check_kind
 from varley.api.selection import KeyRange, Selection
 from varley.api.services import Services
 from varley.api.update_item import Change
 from varley.api.writes import Terms
 from varley.errors import DuplicateItem, ValidationError
 from varley.expression import partiql
-from varley.expression.key_condition import Restriction, range_bounds
 from varley.expression.partiql_condition import OneItem, Where
 from varley.expression.partiql_projection import Columns
-from varley.item.key_bytes import sort_bytes
 from varley.item.stored import HEADER_BYTES
 from varley.item.value import Item, check_item, check_value
 from varley.limits import ITEM_BYTES_MAX, TABLE_NAME_CHARS_MAX, TABLE_NAME_CHARS_MIN
@@ -40,8 +40,6 @@ from varley.table.table_name import TABLE_NAME_PATTERN
 _encode = msgspec.json.encode
 _decode_item = msgspec.json.decode
 _is_table_name = re.compile(TABLE_NAME_PATTERN).fullmatch
-
-_EVERYTHING = (KeyRange(0, b"\x00", ITEMS_END),)
 
 Values = Mapping[str, Any]
 MakeTerms = Callable[[str | None], Terms]    # from what RETURNING asks for, as a native ReturnValues
@@ -121,28 +119,36 @@ def item_of(where: Where, values: Values, route: Route, *, must_exist: bool) -> 
     return key, one
 
 
-def read_of(statement: partiql.Read, values: Values, route: Route) -> Selection:
-    """Raises ValidationError for a statement that does not fit the table."""
-    keys = route.keys
-    if statement.index is not None:
-        raise ValidationError(f"The table does not have the specified index: {statement.index}")
+def read_of(statement: partiql.Read, values: Values, route: Route, *, consistent: bool) -> Selection:
+    """Raises ValidationError for a statement that does not fit the table or the index."""
+    index = None if statement.index is None else index_of(route, statement.index, consistent=consistent)
+    key = SelectKey(route.keys if index is None else index.codec)
     if statement.columns is not None:
-        statement.columns.check_scalar_keys(keys.names)
+        statement.columns.check_scalar_keys(key.names)
     shape = None if statement.columns is None else _shape_of(statement.columns)
+    is_fetching = index is not None and statement.columns is not None and needs_items_for(
+        index, statement.columns.top_names
+    )  # fmt: skip
+    selection = Selection(route, (KeyRange(0, *key.everything),), None, shape, index=index, is_fetching=is_fetching)
     if statement.where is None:
-        statement.check_order(keys.names, is_scan=True)
-        return Selection(route, _EVERYTHING, None, shape)
-    statement.where.check_scalar_keys(keys.names)
-    access = statement.where.access(keys.hash_name, keys.range_name)
-    statement.check_order(keys.names, is_scan=access.hash_values is None)
-    bound = None if access.filter is None else BoundCondition(access.filter, values)
-    passes = None if bound is None else bound.holds_for
+        statement.check_order(key.names, is_scan=True)
+        return selection
+    statement.where.check_scalar_keys(key.names)
+    access = statement.where.access(key.hash_names, key.range_names)
+    statement.check_order(key.names, is_scan=access.hash_values is None)
+    if access.filter is not None:
+        bound = BoundCondition(access.filter, values)
+        if index is not None and access.hash_values is not None:
+            index.codec.check_filter(bound.names)
+        selection = selection.filtered(bound)
     if access.hash_values is None:
-        return Selection(route, _EVERYTHING, passes, shape)
+        return selection
     descending = dict(statement.order)
-    reverse = keys.range_name is not None and descending.get(keys.range_name, False)
-    collections = _collections([values[each] for each in access.hash_values], keys, descending.get(keys.hash_name))
-    sort_ranges = _sort_ranges(access.sort, values, keys)
+    order_name = key.range_names[0] if key.range_names else None
+    reverse = order_name is not None and descending.get(order_name, False)
+    hash_values = [[values[placeholder] for placeholder in each] for each in access.hash_values]
+    collections = key.collections(hash_values, descending.get(key.hash_names[0]))
+    sort_ranges = key.sort_ranges(access, values)
     if reverse:
         sort_ranges.reverse()
     ranges = tuple(
@@ -150,16 +156,15 @@ def read_of(statement: partiql.Read, values: Values, route: Route) -> Selection:
         for number, prefix in enumerate(collections)
         for low, high in sort_ranges
     )
-    return Selection(
-        route,
-        ranges,
-        passes,
-        shape,
+    return replace(
+        selection,
+        ranges=ranges,
         reverse=reverse,
-        is_merged=len(collections) > 1 and bool(statement.order) and statement.order[0][0] == keys.range_name,
-        is_one_item=len(collections) == 1
-        and (keys.range_name is None or any(each.operator == "=" for each in access.sort)),
-        is_filtered=access.filter is not None or len(access.sort) >= len(keys.names),
+        is_merged=len(collections) > 1 and bool(statement.order) and statement.order[0][0] == order_name,
+        is_one_item=index is None
+        and len(collections) == 1
+        and (order_name is None or any(each.operator == "=" for each in access.sort)),
+        is_filtered=access.filter is not None or len(access.sort) >= len(key.names),
     )
 
 
@@ -188,48 +193,6 @@ def _check_key_kinds(item: Item, keys: KeyCodec) -> None:
     for name in keys.names:
         if name not in item:
             raise ValidationError(f"Key attribute should be present in the item: Key {name}")
-    _check_kind(item[keys.hash_name], keys.hash_name, keys.hash_kind)
+    check_kind(item[keys.hash_name], keys.hash_name, keys.hash_kind)
     if keys.range_name is not None:
-        _check_kind(item[keys.range_name], keys.range_name, keys.range_kind)
-
-
-def _check_kind(value: Mapping[str, Any], name: str, kind: str | None) -> None:
-    if kind not in value:
-        raise ValidationError(f"Key attribute's data type should match its data type in table's schema: Key {name}")
-
-
-def _collections(hash_values: list[Any], keys: KeyCodec, descending: bool | None) -> list[bytes]:
-    """What the row keys of each item collection begin with, each once, in the order in which to read them."""
-    for value in hash_values:
-        _check_kind(value, keys.hash_name, keys.hash_kind)
-    if descending is not None:
-        kind = keys.hash_kind
-        hash_values = sorted(hash_values, key=lambda value: sort_bytes(kind, value[kind]), reverse=descending)
-    return list(dict.fromkeys(map(keys.item_collection, hash_values)))
-
-
-def _sort_ranges(
-    restrictions: tuple[Restriction, ...], values: Values, keys: KeyCodec
-) -> list[tuple[bytes, bytes | None]]:
-    """The ranges of sort keys' bytes that all restrictions allow, ascending; perhaps none."""
-    ranges: list[tuple[bytes, bytes | None]] = [(b"", None)]
-    for each in restrictions:
-        operands = [values[placeholder] for placeholder in each.operands]
-        for value in operands:
-            _check_kind(value, each.name, keys.range_kind)
-        points = [keys.range_bytes(value) for value in operands]
-        if each.operator == "IN":
-            allowed = [range_bounds("=", [point]) for point in sorted(set(points))]
-        else:
-            allowed = [range_bounds(each.operator, points)]
-        ranges = [both for one in ranges for other in allowed if (both := _intersection(one, other)) is not None]
-    return ranges
-
-
-def _intersection(
-    one: tuple[bytes, bytes | None], other: tuple[bytes, bytes | None]
-) -> tuple[bytes, bytes | None] | None:
-    low = max(one[0], other[0])
-    ends = [end for end in (one[1], other[1]) if end is not None]
-    high = min(ends) if ends else None
-    return None if high is not None and low >= high else (low, high)
+        check_kind(item[keys.range_name], keys.range_name, keys.range_kind)

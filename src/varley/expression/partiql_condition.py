@@ -100,9 +100,12 @@ def parameter_name(position: int) -> str:
 class Access(NamedTuple):
     """The items that a SELECT looks at, in a table or index with a certain key."""
 
-    hash_values: tuple[str, ...] | None  # placeholders, as written, perhaps of equal values; None is every item
-    sort: tuple[Restriction, ...]        # all of them hold; operators of KeyRange, and IN; () without hash_values
-    filter: Condition | None             # what more there is to ask of an item
+    # Placeholders, as written, perhaps of equal values: for each partition key, one for each attribute of it. None is
+    # every item.
+    hash_values: tuple[tuple[str, ...], ...] | None
+    equal: tuple[str, ...]          # of the leading attributes of the sort key, of all but the last
+    sort: tuple[Restriction, ...]   # on the attribute after those; all hold; operators of KeyRange, and IN
+    filter: Condition | None        # what more there is to ask of an item
 
 
 class OneItem(NamedTuple):
@@ -123,7 +126,7 @@ class Where:
         self._paths = list(paths)
         self._nested_names = tuple(dict.fromkeys(str(p[0]) for p in paths if len(p) > 1))
         # By key: one entry, since a statement names its table; another if that is made anew with another key.
-        self._accesses: dict[tuple[str, str | None], Access] = {}
+        self._accesses: dict[tuple[tuple[str, ...], tuple[str, ...]], Access] = {}
         self._items: dict[tuple[str, ...], OneItem] = {}
         self.check: Callable[[Values], None] = lambda values: run(checks, values)
         """check(values): raises ValidationError for unfit operands. Must come before anything is evaluated."""
@@ -132,13 +135,16 @@ class Where:
         """Raise ValidationError if it looks for something inside of a key attribute."""
         condition.check_scalar_keys(self._nested_names, key_names)
 
-    def access(self, hash_name: str, range_name: str | None) -> Access:
-        """Raises ValidationError for too many partition key values."""
-        key = (hash_name, range_name)
+    def access(self, hash_names: tuple[str, ...], range_names: tuple[str, ...]) -> Access:
+        """In a table or index with a key of these attributes. Raises ValidationError for too many partition keys.
+
+        A key of several attributes is looked up with one value for each: IN does not combine them.
+        """
+        key = (hash_names, range_names)
         found = self._accesses.get(key)
         if found is None:
             self._accesses.clear()
-            found = self._accesses[key] = self._access(hash_name, range_name)
+            found = self._accesses[key] = self._access(hash_names, range_names)
         return found
 
     def item(self, key_names: tuple[str, ...], values: Values, *, must_exist: bool) -> OneItem:
@@ -175,24 +181,37 @@ class Where:
             return None
         return condition.from_tree(terms[0] if len(terms) == 1 else And(tuple(terms)), self._paths)
 
-    def _access(self, hash_name: str, range_name: str | None) -> Access:
+    def _access(self, hash_names: tuple[str, ...], range_names: tuple[str, ...]) -> Access:
         terms = _terms(self._root)
-        hash_values = _hash_values(self._root, hash_name)
+        hash_values: tuple[tuple[str, ...], ...] | None
+        if len(hash_names) == 1:
+            values = _hash_values(self._root, hash_names[0])
+            hash_values = None if values is None else tuple((value,) for value in values)
+            used = [term for term in terms if _only_names(_restriction(term), hash_names[0], values or ())]
+        else:
+            used = [term for name in hash_names if (term := _equality(terms, name)) is not None]
+            hash_values = (tuple(map(_operand, used)),) if len(used) == len(hash_names) else None
         if hash_values is None:
-            return Access(None, (), self._condition([self._root]))
+            return Access(None, (), (), self._condition([self._root]))
         if len(hash_values) > PARTIQL_HASH_VALUES_MAX:
             raise ValidationError(
                 f"The IN operator is provided with too many operands; number of operands: {len(hash_values)}"
             )
+        equal: list[str] = []
+        for name in range_names[:-1]:
+            term = _equality(terms, name)
+            if term is None:
+                break
+            equal.append(_operand(term))
+            used.append(term)
         sort = []
-        rest = []
-        for term in terms:
+        for term in terms if range_names else ():
             restriction = _restriction(term)
-            if restriction is not None and restriction.name == range_name:
+            if restriction is not None and restriction.name == range_names[len(equal)]:
                 sort.append(restriction)
-            elif not _only_names(restriction, hash_name, hash_values):
-                rest.append(term)
-        return Access(hash_values, tuple(sort), self._condition(rest))
+                used.append(term)
+        rest = [term for term in terms if not any(term is each for each in used)]
+        return Access(hash_values, tuple(equal), tuple(sort), self._condition(rest))
 
 
 def no_item() -> ValidationError:
@@ -372,6 +391,21 @@ def _restriction(node: Node) -> Restriction | None:
             values = tuple(option.name for option in options if isinstance(option, Value))
             return Restriction(name, "IN", values) if len(values) == len(options) else None
     return None
+
+
+def _equality(terms: list[Node], name: str) -> Node | None:
+    """The first of the terms that says what the attribute is equal to."""
+    for term in terms:
+        restriction = _restriction(term)
+        if restriction is not None and restriction.name == name and restriction.operator == "=":
+            return term
+    return None
+
+
+def _operand(equality: Node) -> str:
+    restriction = _restriction(equality)
+    assert restriction is not None
+    return restriction.operands[0]
 
 
 def _hash_values(node: Node, hash_name: str) -> tuple[str, ...] | None:

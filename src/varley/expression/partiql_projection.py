@@ -25,10 +25,11 @@ _KIND = "ProjectionExpression"
 class Columns:
     """What to return, in the order of the text."""
 
-    __slots__ = ("_named", "_nested_names")
+    __slots__ = ("_named", "_nested_names", "top_names")
 
     def __init__(self, named: dict[str, path.Path]) -> None:
         self._named = tuple(named.items())
+        self.top_names = tuple(dict.fromkeys(str(parts[0]) for parts in named.values()))    # attributes that it reads
         self._nested_names = tuple(dict.fromkeys(str(parts[0]) for parts in named.values() if len(parts) > 1))
 
     def apply(self, item: Item) -> Item:

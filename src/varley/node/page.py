@@ -25,7 +25,6 @@ import msgspec
 
 from varley.item.stored import HEADER_BYTES, item_size
 from varley.limits import PAGE_BYTES_MAX, READ_UNIT_BYTES
-from varley.storage.tree import Tree
 
 _decode = msgspec.json.decode
 
@@ -34,6 +33,8 @@ Item = dict[str, dict[str, Any]]
 
 class Rows(Protocol):
     """Rows in key order: a partition's applied state (storage.tree.Tree), or something laid over several."""
+
+    def get(self, key: bytes) -> bytes | None: ...
 
     def scan(self, low: bytes, high: bytes | None, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]: ...
 
@@ -108,7 +109,6 @@ class Page:
 
     def _fetch(self, tree: Rows, key: bytes) -> bytes:
         """The stored item at `key`, which has a row in the index: both are rows of one tree, so they agree."""
-        assert isinstance(tree, Tree), "only the rows of a local index are fetched for"
         value = tree.get(key)
         assert value is not None, f"an index row without its item, {key.hex()}"
         self.fetched += _blocks(item_size(value))

@@ -78,7 +78,7 @@ class KeyCodec:
 
         Raises ValidationError, the client's fault, if `hash_value` cannot be a partition key here.
         """
-        _check_key_value(hash_value, self.hash_name, self.hash_kind, PARTITION_KEY_BYTES_MAX, HASH_TOO_LONG)
+        check_key_value(hash_value, self.hash_name, self.hash_kind, PARTITION_KEY_BYTES_MAX, HASH_TOO_LONG)
         return ITEM_SPACE + partition_hash(self.hash_kind, hash_value[self.hash_kind])
 
     def range_bytes(self, range_value: Value) -> bytes:
@@ -88,7 +88,7 @@ class KeyCodec:
         """
         assert self.range_name is not None
         assert self.range_kind is not None
-        _check_key_value(range_value, self.range_name, self.range_kind, SORT_KEY_BYTES_MAX, RANGE_TOO_LONG)
+        check_key_value(range_value, self.range_name, self.range_kind, SORT_KEY_BYTES_MAX, RANGE_TOO_LONG)
         return sort_bytes(self.range_kind, range_value[self.range_kind])
 
     def range_bounds(self, key_range: KeyRange) -> tuple[bytes, bytes | None]:
@@ -164,7 +164,7 @@ def _check_key(key: Item, schema: KeySchema) -> None:
     for name, kind, bytes_max, too_long in _parts(schema):
         if name not in key or kind not in key[name]:
             raise ValidationError(KEY_MISMATCH)
-        _check_key_value(key[name], name, kind, bytes_max, too_long)
+        check_key_value(key[name], name, kind, bytes_max, too_long)
 
 
 def _check_item_keys(item: Item, schema: KeySchema) -> None:
@@ -173,10 +173,11 @@ def _check_item_keys(item: Item, schema: KeySchema) -> None:
         if name not in item:
             raise ValidationError(f"{_INVALID}Missing the key {name} in the item")
     for name, kind, bytes_max, too_long in _parts(schema):
-        _check_key_value(item[name], name, kind, bytes_max, too_long)
+        check_key_value(item[name], name, kind, bytes_max, too_long)
 
 
-def _check_key_value(value: Value, name: str, kind: ScalarKind, bytes_max: int, too_long: str) -> None:
+def check_key_value(value: Value, name: str, kind: ScalarKind, bytes_max: int, too_long: str) -> None:
+    """Raise ValidationError, the client's fault, if the attribute `name` cannot have this value in a key."""
     if kind not in value:
         actual = next(iter(value))
         raise ValidationError(f"{_INVALID}Type mismatch for key {name} expected: {kind} actual: {actual}")
