@@ -57,6 +57,7 @@ from varley.storage.tree import Tree
 from varley.storage.tree_folder import NoFolder, TreeFolder
 from varley.storage.undelivered import IndexGroups, Undelivered
 from varley.table.outgoing import id_bytes
+from varley.vectors.search import VectorSearch
 
 logger = logging.getLogger("varley.server")
 
@@ -237,6 +238,7 @@ class Server:
             router=self._router,
             sweeper=self._sweeper,
             bulk=self._bulk,
+            vectors=VectorSearch(bytes_max=settings.vector_cache_bytes),
             indexes=self._indexes,
             spawn=self._spawn,
         )

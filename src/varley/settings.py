@@ -95,6 +95,11 @@ class NodeSettings:
         64 * 1024**2, "Changes that one global index may be behind; writes that add to more are throttled.", low=4096
     )
 
+    # Vector indexes
+    vector_cache_bytes: int = _setting(
+        256 * 1024**2, "Memory for decoded vectors; those beyond are decoded anew by each search.", low=4096
+    )
+
     # Log and checkpoints
     segment_bytes: int = _setting(64 * 1024**2, "Size of one log file.", low=64 * 1024, high=4 * 1024**3)
     checkpoint_overlay_bytes: int = _setting(

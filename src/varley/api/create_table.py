@@ -53,6 +53,7 @@ from varley.api.table_structures import (
     units_of,
 )
 from varley.api.tags import Tag, tags_of
+from varley.api.vector_indexes import SearchSchemaElement, VectorAttributeDefinition, vector_indexes_of
 from varley.errors import LimitExceeded, ResourceInUse, ValidationError
 from varley.http.call import Call
 from varley.limits import (
@@ -81,15 +82,6 @@ class GlobalSecondaryIndex(Structure):
     provisioned_throughput: ProvisionedThroughput | None = None
     on_demand_throughput: OnDemandThroughput | None = None
     warm_throughput: WarmThroughput | None = None
-
-
-class VectorAttributeDefinition(Structure):
-    attribute_name: str | None = None
-
-
-class SearchSchemaElement(Structure):
-    attribute_name: str | None = None
-    search_schema_element_type: str | None = None
 
 
 class VectorIndex(Structure):
@@ -230,6 +222,13 @@ def table_of(request: CreateTableRequest, *, now: float, random: Random, region:
     local_indexes = _local_indexes_of(request, key_schema)
     billing_mode, provisioned = _capacity_of(request)
     global_indexes = _global_indexes_of(request, local_indexes, billing_mode, random, region)
+    vector_indexes = vector_indexes_of(
+        request.vector_indexes or (),
+        dict(_definitions_of(request)),
+        billing_mode,
+        taken=[*(index.name for index in local_indexes), *(index.name for index in global_indexes)],
+        random=random,
+    )
     on_demand = _on_demand_of(request, billing_mode, region)
     warm = warm_of(request.warm_throughput, provisioned, region=region)
     encryption = encryption_of(request.sse_specification)
@@ -248,6 +247,7 @@ def table_of(request: CreateTableRequest, *, now: float, random: Random, region:
         key_schema=key_schema,
         local_indexes=local_indexes,
         global_indexes=global_indexes,
+        vector_indexes=vector_indexes,
         billing_mode=billing_mode,
         on_demand_since=now if billing_mode == "PAY_PER_REQUEST" else None,
         provisioned=provisioned,
@@ -281,7 +281,12 @@ def _key_schema_of(request: CreateTableRequest) -> KeySchema:
     used = dict.fromkeys(names)
     for index in indexes:
         used.update(dict.fromkeys(each.attribute_name or "" for each in index.key_schema or ()))
-    _check_definitions(names, list(kinds), list(used), has_indexes=bool(indexes))
+    search_schemas = [index.search_schema or [] for index in request.vector_indexes or ()]
+    searched = [each.attribute_name or "" for search_schema in search_schemas for each in search_schema]
+    if not set(searched) <= set(kinds):
+        raise ValidationError("One element in SearchSchema is not defined in attribute definitions")
+    used.update(dict.fromkeys(searched))
+    _check_definitions(names, list(kinds), list(used), has_indexes=bool(indexes or searched))
     if len(names) == 1:
         return KeySchema(hash_name=names[0], hash_kind=kinds[names[0]])
     return KeySchema(
@@ -453,7 +458,6 @@ def _refuse_unsupported(request: CreateTableRequest) -> None:
     for member, value in (
         ("GlobalTableSourceArn", request.global_table_source_arn),
         ("GlobalTableSettingsReplicationMode", request.global_table_settings_replication_mode),
-        ("VectorIndexes", request.vector_indexes),
     ):
         if value is not None:
             raise not_supported(member)

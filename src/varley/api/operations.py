@@ -36,7 +36,7 @@ _OTHERS = (
     "EnableKinesisStreamingDestination", "ExecuteStatement", "ExportTableToPointInTime", "GetRecords",
     "GetResourcePolicy", "GetShardIterator", "ImportTable", "ListBackups", "ListBulkOperations",
     "ListContributorInsights", "ListExports", "ListGlobalTables", "ListImports", "ListStreams", "ListTables",
-    "ListTagsOfResource", "PutResourcePolicy", "RestoreTableFromBackup", "RestoreTableToPointInTime",
+    "ListTagsOfResource", "PutResourcePolicy", "RestoreTableFromBackup", "RestoreTableToPointInTime", "SearchVectors",
     "StartBulkPutItems", "TagResource", "UntagResource", "UpdateContinuousBackups", "UpdateContributorInsights",
     "UpdateGlobalTable", "UpdateGlobalTableSettings", "UpdateKinesisStreamingDestination", "UpdateTable",
     "UpdateTableReplicaAutoScaling", "UpdateTimeToLive",
@@ -44,7 +44,7 @@ _OTHERS = (
 
 # The service has them, this version does not: they are refused by name, so that nobody looks for a misspelling.
 NOT_OFFERED = frozenset((
-    "ExecuteTransaction", "SearchVectors", "TransactGetItems", "TransactWriteItems",
+    "ExecuteTransaction", "TransactGetItems", "TransactWriteItems",
 ))  # fmt: skip
 
 

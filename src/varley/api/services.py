@@ -16,6 +16,7 @@ from varley.metadata.catalog import Catalog
 from varley.router.routes import Router
 from varley.settings import ClusterSettings, NodeSettings
 from varley.table.description import View
+from varley.vectors.search import VectorSearch
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Services:
     router: Router
     sweeper: Sweeper
     bulk: BulkRunner
+    vectors: VectorSearch
     indexes: Indexes    # global ones: they come and go, and are filled
     spawn: Callable[[Coroutine[Any, Any, bytes], Call], None]    # run, then answer the call with what it returns
 

@@ -12,6 +12,7 @@ from varley.table.expiry import Expiries
 from varley.table.global_index_follower import Backlog, GlobalIndexFollower
 from varley.table.keys import KeyCodec
 from varley.table.schema import Table
+from varley.table.vector_index import VectorIndexFollower
 
 
 def consequences_of(
@@ -23,6 +24,8 @@ def consequences_of(
         followers.append(GlobalIndexFollower(table, keys, backlogs))
     if table.time_to_live_attribute is not None:
         followers.append(Expiries(table.time_to_live_attribute, table.time_to_live_revision))
+    if table.vector_indexes:
+        followers.append(VectorIndexFollower(table, keys))
     if not table.local_indexes and not followers:
         return None
     consequences = Consequences(table, keys)
