@@ -120,6 +120,39 @@ def fetch(port: int | None, path: str) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("is_killed", [False, True], ids=["stopped", "killed"])
+def test_lost_trees_and_a_lost_log_are_named_and_never_served_as_empty_tables(tmp_path: Path, is_killed: bool) -> None:
+    folder = tmp_path / "data"
+    with EmbeddedServer(data_dir=str(folder)) as server:
+        server.client().create_table(**MUSIC)
+        server.client().put_item(TableName="Music", Item={"pk": {"S": "a"}})
+    with EmbeddedServer(data_dir=str(folder)) as server:    # "a" is in a tree, "b" in the log
+        server.client().put_item(TableName="Music", Item={"pk": {"S": "b"}})
+        if is_killed:
+            shutil.copytree(folder, tmp_path / "killed")
+    if is_killed:
+        folder = tmp_path / "killed"
+    trees = [tree.relative_to(folder) for tree in (folder / "trees").iterdir()]
+    lost: list[tuple[Path, str]] = [(tree, "The tree is missing") for tree in trees]
+    lost += [(Path(name), "the folder is missing") for name in ("log", "trees", "metadata")]
+    assert len(lost) >= 4
+    for path, problem in lost:
+        (folder / path).rename(tmp_path / "kept")
+        with pytest.raises(Damaged, match=problem):
+            EmbeddedServer(data_dir=str(folder)).start()
+        (tmp_path / "kept").rename(folder / path)
+    (folder / "log").rename(tmp_path / "kept")
+    (folder / "log").mkdir()
+    with pytest.raises(Damaged, match="the log is empty"):
+        EmbeddedServer(data_dir=str(folder)).start()
+    (folder / "log").rmdir()
+    (tmp_path / "kept").rename(folder / "log")
+    with EmbeddedServer(data_dir=str(folder)) as server:
+        for key in "ab":
+            assert "Item" in server.client().get_item(TableName="Music", Key={"pk": {"S": key}})
+
+
 def test_a_start_that_fails_lets_go_of_everything(tmp_path: Path) -> None:
     async def start(port: int) -> Server:
         server = Server(NodeSettings(data_dir=str(tmp_path / "data"), port=port), ClusterSettings(), SystemClock())

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from .refusals import constraint, invalid, refused
+from .streams import all_records, enabled, latest_stream, streams_client
 from .table import Table, unique
 
 
@@ -54,6 +55,28 @@ def test_what_has_expired_goes_within_seconds_and_the_rest_stays(make_table: Any
     update(dynamodb, table.name, Enabled=True, AttributeName="expires")
     table.put({"pk": {"S": "goes, too"}, "expires": {"N": past + ".5"}})
     assert seen_within_seconds(table, items)
+
+
+@pytest.mark.varley_only
+def test_the_stream_tells_that_the_service_did_it(
+    make_table: Any, dynamodb: Any, session: Any, endpoint: str
+) -> None:
+    table = make_table(StreamSpecification=enabled("NEW_AND_OLD_IMAGES"))
+    update(dynamodb, table.name, Enabled=True, AttributeName="expires")
+    item = {"pk": {"S": "goes"}, "expires": {"N": str(int(time.time()) - 60)}}
+    table.put(item)
+    assert seen_within_seconds(table, [])
+    table.put({"pk": {"S": "other"}})
+    table.delete({"pk": {"S": "other"}})
+    records = all_records(streams_client(session, endpoint), latest_stream(dynamodb, table))
+    assert [record["eventName"] for record in records] == ["INSERT", "REMOVE", "INSERT", "REMOVE"]
+    assert records[1]["dynamodb"]["OldImage"] == item
+    assert [record.get("userIdentity") for record in records] == [
+        None,
+        {"Type": "Service", "PrincipalId": "dynamodb.amazonaws.com"},
+        None,
+        None,
+    ]
 
 
 def seen_within_seconds(table: Table, items: list[dict[str, Any]]) -> bool:

@@ -42,6 +42,7 @@ from varley.node.node import Node
 from varley.node.partition import Partition
 from varley.node.replica import Replica
 from varley.storage import checkpoint
+from varley.storage.inventory import INVENTORY_FILE, Inventory
 from varley.storage.lmdb_engine import LmdbEngine
 from varley.storage.log_reader import LogReader
 from varley.storage.log_writer import LogWriter
@@ -122,14 +123,14 @@ class HeardLoop(SteppedLoop):
 
     def call_soon_threadsafe(self, callback: Any, *args: Any, context: Any = None) -> Any:
         handle = super().call_soon_threadsafe(callback, *args, context=context)
-        if callback.__name__ in ("_finish_checkpoint", "_retry_checkpoint"):
+        if callback.__qualname__ in ("Checkpoints._finish", "Checkpoints._retry"):
             self.heard.release()
         return handle
 
 
 class GatedTrees(TreeFolder):
-    def __init__(self, path: str, gate: Gate) -> None:
-        super().__init__(path)
+    def __init__(self, path: str, inventory: Inventory, gate: Gate) -> None:
+        super().__init__(path, inventory)
         self._gate = gate
 
     def open(self, group: int) -> LmdbEngine:
@@ -181,19 +182,21 @@ class Life:
         self.random = random
         self.surprises: list[str] = []
         self.moments: Counter[str] = Counter()    # power cuts that were judged
-        self.cut: tuple[ForgetfulDisk, Path, dict[int, int]] | None = None    # what one left: disk, trees, slots
+        self.cut: tuple[ForgetfulDisk, Path, dict[int, int]] | None = None    # what one left: log, folder, slots
         self.loop = HeardLoop()
         self.gate = Gate(self.loop)
-        trees = GatedTrees(str(folder / "trees"), self.gate)
+        inventory = Inventory.read(str(folder))
+        trees = GatedTrees(str(folder / "trees"), inventory, self.gate)
         self.node = Node(
             self.loop, StoppedClock(), overlay_bytes_max=2500, log_bytes_max=12_000, engines=trees, on_fatal=self._fatal
         )
-        reader = LogReader(disk, LOG)
+        reader = LogReader(disk, LOG, newest_segment=inventory.newest_segment)
         recovered = recover(trees, GROUPS, reader)
         salts = count(random.randrange(2**60))
         self.log = new_log(
             disk, LOG, reader.end, segment_bytes=4096, new_salt=lambda: next(salts),
             on_durable=self.node.log_is_durable, on_failure=self.node.log_has_failed, background=False,
+            on_first_segment=lambda segment: inventory.add(newest_segment=segment),
         )  # fmt: skip
         self.partitions = {group: self.node.open_group(group, recovered.trees[group]) for group in GROUPS}
         self.node.start(self.log)
@@ -308,20 +311,22 @@ class Life:
             return
         left = self.random.choice(LEFT)
         disk = self.disk.after_power_cut(self.random, left)
-        trees = self.folder / f"trees-{sum(self.moments.values())}"
-        shutil.copytree(self.folder / "trees", trees)
+        folder = self.folder / f"cut-{sum(self.moments.values())}"
+        shutil.copytree(self.folder / "trees", folder / "trees")
+        if (self.folder / INVENTORY_FILE).exists():
+            shutil.copy(self.folder / INVENTORY_FILE, folder)
         self.moments[moment] += 1
         try:
-            slots = recovered_slots(disk, trees, self.histories)
+            slots = recovered_slots(disk, folder, self.histories)
         except (AssertionError, Damaged) as error:
             self.surprises.append(f"at a {moment}, {left} left: {error}")
             return
         if self.cut is None or self.random.random() < 0.1:
             if self.cut is not None:
                 shutil.rmtree(self.cut[1])
-            self.cut = disk, trees, slots
+            self.cut = disk, folder, slots
         else:
-            shutil.rmtree(trees)
+            shutil.rmtree(folder)
 
 
 class _Promise:
@@ -346,9 +351,11 @@ class _Promise:
         self._history.told = max(self._history.told, self._slot)
 
 
-def recovered_slots(disk: ForgetfulDisk, trees: Path, histories: dict[int, History]) -> dict[int, int]:
+def recovered_slots(disk: ForgetfulDisk, folder: Path, histories: dict[int, History]) -> dict[int, int]:
     """Recover a node, and judge: the slots that it has, by group."""
-    recovered = recover(TreeFolder(str(trees)), GROUPS, LogReader(disk, LOG))
+    inventory = Inventory.read(str(folder))
+    log = LogReader(disk, LOG, newest_segment=inventory.newest_segment)
+    recovered = recover(TreeFolder(str(folder / "trees"), inventory), GROUPS, log)
     try:
         slots = {}
         for group, tree in recovered.trees.items():
@@ -383,11 +390,10 @@ def run_lives(
         life.run(steps)
         moments += life.moments
         assert life.cut is not None
-        left, trees, slots = life.cut
+        left, cut_folder, slots = life.cut
         disk = disk_class.of(left)
         histories = {group: History(histories[group].outcomes[:slot]) for group, slot in slots.items()}
-        (folder / f"life-{number + 1}").mkdir()
-        shutil.copytree(trees, folder / f"life-{number + 1}" / "trees")
+        shutil.copytree(cut_folder, folder / f"life-{number + 1}")
         shutil.rmtree(folder / f"life-{number}")
     return moments
 

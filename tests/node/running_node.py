@@ -11,6 +11,7 @@ from varley.clock import StoppedClock
 from varley.errors import WorldError
 from varley.node.node import Node
 from varley.storage.disk import Disk
+from varley.storage.inventory import Inventory
 from varley.storage.log_reader import LogReader
 from varley.storage.log_writer import LogWriter
 from varley.storage.recovery import recover
@@ -26,7 +27,8 @@ class RunningNode:
         (folder / "trees").mkdir(exist_ok=True)
         self.loop = SteppedLoop()
         self.fatal: list[WorldError] = []
-        self.engines = TreeFolder(str(folder / "trees"))
+        inventory = Inventory.read(str(folder))
+        self.engines = TreeFolder(str(folder / "trees"), inventory)
         self.node = Node(
             self.loop,
             StoppedClock(),
@@ -35,7 +37,7 @@ class RunningNode:
             engines=self.engines,
             on_fatal=self.fatal.append,
         )
-        reader = LogReader(disk, "log")
+        reader = LogReader(disk, "log", newest_segment=inventory.newest_segment)
         recovered = recover(self.engines, GROUPS, reader)
         salts = count(0x5A17)
         self.log = LogWriter(
@@ -46,6 +48,7 @@ class RunningNode:
             new_salt=lambda: next(salts),
             on_durable=self.node.log_is_durable,
             on_failure=self.node.log_has_failed,
+            on_first_segment=lambda segment: inventory.add(newest_segment=segment),
             background=False,
         )
         self.partitions = {group: self.node.open_group(group, recovered.trees[group]) for group in GROUPS}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ import pytest
 from tests.node.running_node import RunningNode
 from tests.node.writes import Waiter, Write, number_of, row_key
 from tests.storage.forgetful_disk import ForgetfulDisk
-from varley.errors import DiskFull, WorldError
+from varley.errors import Damaged, DiskFull, WorldError
 from varley.storage import checkpoint
+from varley.storage.inventory import Inventory
 from varley.storage.lmdb_engine import LmdbEngine
 
 
@@ -111,7 +113,7 @@ def test_halting_leaves_everything_to_the_log(tmp_path: Path) -> None:
 
 
 def _refuse(error: WorldError) -> object:
-    def write(engine: LmdbEngine, rows: object, applied: object) -> None:
+    def write(part: object, one: object, other: object) -> None:
         raise error
 
     return write
@@ -195,6 +197,54 @@ def test_old_segments_are_released_by_one_thread_at_a_time(tmp_path: Path) -> No
     node.loop.let_disk_threads_go()
     node.stop()
     RunningNode(tmp_path, disk).stop()
+
+
+def test_no_segment_is_deleted_before_the_trees_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """1. The first checkpoint of a group ends. 2. Its segments are deleted. 3. The power goes, and the group was not
+    remembered. 4. Its tree is lost: the table would be served as if it were empty."""
+    disk = ForgetfulDisk()
+    node = RunningNode(tmp_path, disk, overlay_bytes_max=1000)
+    fill(node, 60)
+    segments = len(disk.list("log"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Inventory, "_write", _refuse(FULL))
+        node.loop.advance(0.2)
+        node.loop.wait_for_call()
+        assert node.node.checkpoints == 1
+        assert len(disk.list("log")) == segments
+    assert node.fatal == []
+    fill(node, 20)
+    node.loop.advance(0.2)
+    node.loop.wait_for_call()
+    assert len(disk.list("log")) < segments
+    assert node.engines.inventory.trees == {1}
+    node.loop.run(node.node.halt())
+    shutil.rmtree(tmp_path / "trees" / f"{1:016x}")
+    with pytest.raises(Damaged, match="The tree is missing"):
+        RunningNode(tmp_path, disk.after_kill())
+
+
+def test_a_log_that_is_gone_is_noticed_though_nothing_was_in_a_tree(tmp_path: Path) -> None:
+    node = RunningNode(tmp_path, ForgetfulDisk())
+    fill(node, 1)
+    node.loop.run(node.node.halt())
+    with pytest.raises(Damaged, match="the log is empty, and segment 1 was begun"):
+        RunningNode(tmp_path, ForgetfulDisk())
+
+
+def test_a_write_is_refused_when_the_first_segment_cannot_be_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = ForgetfulDisk()
+    node = RunningNode(tmp_path, disk)
+    with monkeypatch.context() as patch:
+        patch.setattr(Inventory, "_write", _refuse(FULL))
+        assert isinstance(node.write(1, Write("row 0", 1)).answer, DiskFull)
+    fill(node, 3)
+    node.loop.run(node.node.halt())
+    again = RunningNode(tmp_path, disk.after_kill())
+    assert again.partitions[1].tree.item_count == 3
+    again.stop()
 
 
 def test_a_removed_group_leaves_no_tree_and_its_log_entries_are_skipped(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 from pathlib import Path
 
 import lmdb
@@ -19,6 +20,7 @@ from varley.storage.check import Finding, check
 from varley.storage.checkpoint import write_frozen
 from varley.storage.data_folder import DataFolder
 from varley.storage.disk import RealDisk
+from varley.storage.inventory import Inventory
 from varley.storage.lmdb_engine import META_KEY
 from varley.storage.log_format import ABSENT, PUT, Row, encode_rows
 from varley.storage.log_reader import LogReader
@@ -50,7 +52,7 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
         with DataFolder.open(str(path)) as folder:
-            self.trees = TreeFolder(folder.trees)
+            self.trees = TreeFolder(folder.trees, Inventory.read(folder.path))
             self.log_path = folder.log
         self.rows = [row_of(number, "long" * 250 if number % 3 == 0 else "s") for number in range(1, 41)]
         tree = Tree(self.trees.open(GROUP))
@@ -91,6 +93,19 @@ def folder(tmp_path: Path) -> Folder:
 
 def test_a_sound_folder_has_no_findings(folder: Folder) -> None:
     assert folder.check() == []
+
+
+def test_what_the_folder_remembers_and_does_not_have_is_found(folder: Folder) -> None:
+    folder.trees.remember([GROUP, GROUP + 1])
+    folder.trees.inventory.add(newest_segment=1)
+    assert folder.check() == []
+    shutil.rmtree(folder.trees.folder_of(GROUP))
+    assert "the tree is missing" in folder.problems()
+    shutil.rmtree(folder.log_path)
+    Path(folder.log_path).mkdir()
+    assert "the log is empty, and segment 1 was begun" in folder.problems()
+    (folder.path / "inventory.json").write_text("[]\n")
+    assert "This is not the list of trees" in folder.problems()
 
 
 def test_a_folder_that_was_just_made_has_no_findings(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from varley.storage.log_format import (
     encode_frame,
     encode_segment_head,
     segment_name,
+    segment_of_name,
 )
 from varley.storage.log_reader import LogReader
 
@@ -124,6 +125,25 @@ def test_any_sector_that_is_zeroed_or_swapped_is_named_or_was_last(data: st.Data
         return
     # The blind spot that log_reader.py describes: at most the last frame, of two records.
     assert found in (written, written[:-2])
+
+
+def test_a_log_that_ends_before_a_segment_that_was_begun_is_damaged() -> None:
+    disk = ForgetfulDisk()
+    log = LogDriver(disk, segment_bytes=2048)
+    for slot in range(1, 6):
+        log.write((1, 1, slot, b"x" * 700))
+    log.writer.close()
+    *others, newest = sorted(disk.list(FOLDER))
+    number = segment_of_name(newest)
+    assert number is not None
+    assert len(list(LogReader(disk, FOLDER, newest_segment=number))) == 5
+    disk.remove(f"{FOLDER}/{newest}")
+    with pytest.raises(Damaged, match=f"the log ends with segment {number - 1}, and segment {number} was begun"):
+        list(LogReader(disk, FOLDER, newest_segment=number))
+    for name in others:
+        disk.remove(f"{FOLDER}/{name}")
+    with pytest.raises(Damaged, match=f"the log is empty, and segment {number} was begun"):
+        list(LogReader(disk, FOLDER, newest_segment=number))
 
 
 # Torn

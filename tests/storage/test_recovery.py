@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def close(trees: dict[int, Tree]) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> TreeFolder:
-    return TreeFolder(str(tmp_path))
+    return TreeFolder(str(tmp_path / "trees"))
 
 
 def test_a_new_node_has_nothing(folder: TreeFolder) -> None:
@@ -96,6 +97,16 @@ def test_a_log_that_was_released_up_to_the_checkpoint_is_not_missed(folder: Tree
     recovered = recover(folder, [A], [])
     assert recovered.positions[A] == Position(5, 0)
     close(recovered.trees)
+
+
+def test_a_tree_that_has_had_a_checkpoint_is_missed(folder: TreeFolder) -> None:
+    checkpointed(folder, A, 5)
+    folder.remember([A, B])
+    close(recover(folder, [A], []).trees)
+    shutil.rmtree(folder.folder_of(A))
+    with pytest.raises(Damaged, match=r"The tree is missing.*group 1"):
+        recover(folder, [A], keys_log(A, range(1, 6)))
+    close(recover(folder, [], []).trees)    # B and A belong to deleted tables
 
 
 def test_entries_of_a_deleted_group_are_skipped(folder: TreeFolder) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.expiry.swept_server import SweptServer
 from varley.errors import ResourceNotFound, ValidationError
 from varley.table.schema import DistanceFunction, Projection, VectorIndex
-from varley.table.vector_index import Distance, VectorIndexCodec, check_vector
+from varley.table.vector_index import Distance, VectorIndexCodec, check_vector, length_of
 from varley.vectors.search import VectorSearch
 
 DIMENSIONS = 8
@@ -120,7 +120,8 @@ def test_a_table_that_is_deleted_ends_the_search(server: SweptServer) -> None:
 )
 def test_scores(function: DistanceFunction, other: list[float], expected: float) -> None:
     distance = Distance(function, array("f", [1.0, 0.0]))
-    assert distance.score(distance.rank(array("f", other))) == expected
+    vector = array("f", other)
+    assert distance.score(distance.rank(vector, length_of(vector))) == expected
 
 
 @pytest.mark.parametrize(

@@ -33,19 +33,18 @@ _OTHERS = (
     "DescribeGlobalTable", "DescribeGlobalTableSettings", "DescribeImport",
     "DescribeKinesisStreamingDestination", "DescribeLimits", "DescribeStream", "DescribeTable",
     "DescribeTableReplicaAutoScaling", "DescribeTimeToLive", "DisableKinesisStreamingDestination",
-    "EnableKinesisStreamingDestination", "ExecuteStatement", "ExportTableToPointInTime", "GetRecords",
-    "GetResourcePolicy", "GetShardIterator", "ImportTable", "ListBackups", "ListBulkOperations",
+    "EnableKinesisStreamingDestination", "ExecuteStatement", "ExecuteTransaction", "ExportTableToPointInTime",
+    "GetRecords", "GetResourcePolicy", "GetShardIterator", "ImportTable", "ListBackups", "ListBulkOperations",
     "ListContributorInsights", "ListExports", "ListGlobalTables", "ListImports", "ListStreams", "ListTables",
-    "ListTagsOfResource", "PutResourcePolicy", "RestoreTableFromBackup", "RestoreTableToPointInTime", "SearchVectors",
-    "StartBulkPutItems", "TagResource", "UntagResource", "UpdateContinuousBackups", "UpdateContributorInsights",
-    "UpdateGlobalTable", "UpdateGlobalTableSettings", "UpdateKinesisStreamingDestination", "UpdateTable",
+    "ListTagsOfResource", "PutResourcePolicy", "RestoreTableFromBackup", "RestoreTableToPointInTime",
+    "SearchVectors", "StartBulkPutItems", "TagResource", "TransactGetItems", "TransactWriteItems",
+    "UntagResource", "UpdateContinuousBackups", "UpdateContributorInsights", "UpdateGlobalTable",
+    "UpdateGlobalTableSettings", "UpdateKinesisStreamingDestination", "UpdateTable",
     "UpdateTableReplicaAutoScaling", "UpdateTimeToLive",
 )  # fmt: skip
 
 # The service has them, this version does not: they are refused by name, so that nobody looks for a misspelling.
-NOT_OFFERED = frozenset((
-    "ExecuteTransaction", "TransactGetItems", "TransactWriteItems",
-))  # fmt: skip
+NOT_OFFERED: frozenset[str] = frozenset()
 
 
 class _Operations(Mapping[str, Operation]):

@@ -15,7 +15,9 @@ from varley.indexes.indexes import Indexes
 from varley.metadata.catalog import Catalog
 from varley.router.routes import Router
 from varley.settings import ClusterSettings, NodeSettings
+from varley.streams.streams import Streams
 from varley.table.description import View
+from varley.transactions.transactions import Transactions
 from varley.vectors.search import VectorSearch
 
 
@@ -30,7 +32,9 @@ class Services:
     sweeper: Sweeper
     bulk: BulkRunner
     vectors: VectorSearch
+    transactions: Transactions
     indexes: Indexes    # global ones: they come and go, and are filled
+    streams: Streams
     spawn: Callable[[Coroutine[Any, Any, bytes], Call], None]    # run, then answer the call with what it returns
 
 

@@ -19,8 +19,8 @@ from varley.api.requests import LONG, Request, Structure, decoder
 from varley.api.s3_names import CLIENT_TOKEN, S3_BUCKET, S3_BUCKET_OWNER, S3_PREFIX
 from varley.api.services import Services, view_of
 from varley.api.table_structures import not_supported
-from varley.bulk.operations import TOKEN_SECONDS, BulkOperation, IdempotentParameterMismatch, bulk_arn
-from varley.errors import ResourceInUse, ValidationError
+from varley.bulk.operations import TOKEN_SECONDS, BulkOperation, bulk_arn
+from varley.errors import IdempotentParameterMismatch, ResourceInUse, ValidationError
 from varley.http.call import Call
 from varley.storage.object_folder import NoBucket, ObjectFolder, OutsideBucket
 from varley.table.description import View
@@ -110,7 +110,7 @@ async def _start(
                 if earlier.started_at < view.now - TOKEN_SECONDS:
                     continue
                 if (earlier.table_id, earlier.request) != (table.id, shown):
-                    raise IdempotentParameterMismatch("The ClientToken was used with other parameters")
+                    raise IdempotentParameterMismatch
                 return _answer(earlier)
         if any(not each.is_over and each.table_id == table.id for each in operations):
             raise ResourceInUse(f"A bulk operation is in progress for the table: {table.name}")

@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from varley.errors import ApiError, Damaged, ResourceNotFound
+from varley.errors import Damaged, ResourceNotFound
 from varley.metadata.store import ABSENT, Change, Store
 from varley.table.stored_format import Stored, stored_decoder
 from varley.table.table_name import table_arn
@@ -28,10 +28,6 @@ _PREFIX: Final = "bulk/"
 _FORMAT_VERSION: Final = 1
 _KEPT_SECONDS: Final = 90 * 86_400
 TOKEN_SECONDS: Final = 8 * 3600    # how long a ClientToken means the same operation
-
-
-class IdempotentParameterMismatch(ApiError):
-    code = "IdempotentParameterMismatchException"
 
 
 class BulkOperation(Stored, frozen=True, kw_only=True):

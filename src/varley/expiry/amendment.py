@@ -25,7 +25,8 @@ import msgspec
 from varley.expiry.derived_entry import propose_derived
 from varley.item.key_bytes import ITEM_SPACE
 from varley.item.stored import HEADER_BYTES
-from varley.node.partition import DerivedRow, Partition
+from varley.node.participant import DerivedRow
+from varley.node.partition import Partition
 from varley.table.expiry import (
     END_OF_ITEMS,
     END_OF_ROWS,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from varley.errors import Throttling
-from varley.node.partition import DerivedRow, Partition
+from varley.node.participant import DerivedRow
+from varley.node.partition import Partition
 from varley.node.replica import Waiter
 from varley.storage.log_format import DELETE, DERIVED, PUT
 

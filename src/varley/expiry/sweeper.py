@@ -46,7 +46,8 @@ from varley.expiry.amendment import Amendment, are_rows_right
 from varley.expiry.derived_entry import propose_derived
 from varley.expiry.expiry_delete import ExpiryDelete
 from varley.metadata.catalog import Described
-from varley.node.partition import DerivedRow, Partition
+from varley.node.participant import DerivedRow
+from varley.node.partition import Partition
 from varley.router.routes import GlobalIndexRoute, Route, Router
 from varley.table.expiry import (
     END_OF_ROWS,

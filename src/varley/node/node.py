@@ -26,7 +26,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from varley.clock import Clock
@@ -67,6 +67,10 @@ class Engines(Protocol):
 
     def remove(self, group: int) -> None:
         """Remove what the engine of a group kept; it is closed. Blocks: called on a disk thread."""
+        ...
+
+    def remember(self, groups: Iterable[int]) -> None:
+        """Remember, durably, that these engines hold something. Blocks: called on a disk thread. Raises WorldError."""
         ...
 
 
@@ -217,8 +221,17 @@ class Node:
         # The live groups are looked up as they are then, not as they are now: a table that is made while segments are
         # being deleted has entries in the newer ones, and a copy of today's groups would call them nobody's.
         self._is_release_due = False
-        self._releasing = self._loop.run_in_executor(None, self._log.release, self._releasable(), self._replicas)
+        self._releasing = self._loop.run_in_executor(None, self._release_segments, self._releasable())
         self._releasing.add_done_callback(self._log_is_released)
+
+    def _release_segments(self, releasable: dict[int, int]) -> None:
+        """On a disk thread."""
+        self._remember_trees(releasable)
+        self._log.release(releasable, self._replicas)
+
+    def _remember_trees(self, releasable: dict[int, int]) -> None:
+        """On a disk thread, before the log is shortened: nobody else could tell that these trees were there."""
+        self._engines.remember(group for group, slot in releasable.items() if slot > 0)
 
     def _releasable(self) -> dict[int, int]:
         """group -> the log entries up to this slot are of no more use to it."""
@@ -272,6 +285,16 @@ class Node:
         await self._checkpoints.close()
         if self._releasing is not None:
             await asyncio.wait([self._releasing])
-        await self._loop.run_in_executor(None, self._log.close, releasable, self._replicas)
+        await self._loop.run_in_executor(None, self._close_log, releasable)
         for replica in self._replicas.values():
             replica.tree.close()
+
+    def _close_log(self, releasable: dict[int, int] | None) -> None:
+        """On a disk thread."""
+        if releasable is not None:
+            try:
+                self._remember_trees(releasable)
+            except WorldError as error:
+                logger.warning("the log stays as it is: %s", error)
+                releasable = None
+        self._log.close(releasable, self._replicas)

@@ -15,7 +15,7 @@ Source: Amazon DynamoDB (ATC 2022), sections 3 and 6.6.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from varley.counters import Counters, TableCounters
@@ -193,6 +193,9 @@ class Router:
                 raise ResourceNotFound("Requested resource not found")
         return route
 
+    def routes(self) -> Iterable[Route]:
+        return self._routes.values()
+
     def statistics(self, name: str) -> tuple[int, int]:
         """(items, DynamoDB bytes) of a table, exact and now; (0, 0) if there is no such table."""
         route = self._routes.get(name)
@@ -273,8 +276,11 @@ class Router:
         for index in closed:
             await self._remove(index)
 
-    async def close_partitions(self, described: Described) -> None:
-        """Serve a deleted table no more, and remove what its partitions held."""
+    async def close_partitions(self, described: Described, *, keep_groups: bool = False) -> None:
+        """Serve a deleted table no more, and remove what its partitions held.
+
+        `keep_groups`: what its own partitions held stays (something of it is still read), not that of its indexes.
+        """
         route = self._routes.pop(described.table.name)
         route.is_closed = True
         for index in route.global_indexes:
@@ -282,7 +288,7 @@ class Router:
         for watcher in self.watchers:
             watcher.closed(route)
         self.counters.forget_table(described.table.name)
-        for ranges in (*route.global_indexes, route):
+        for ranges in route.global_indexes if keep_groups else (*route.global_indexes, route):
             await self._remove(ranges)
 
     def _close_index(self, index: GlobalIndexRoute) -> None:

@@ -14,7 +14,9 @@ The rules, and what finds a breach:
              between the tree and the log there is no hole, and the log does not end before the tree
     indexes  every row that follows from an item is there and is right, and none is there that follows from nothing,
              in its own group (local indexes) or in those of a global index
-    folder   nothing is in it that is not Varley's
+    streams  every record is as docs/formats.md says, its time is that of its log entry, and each item is as its newest
+             record left it
+    folder   nothing is in it that is not Varley's, and of what inventory.json remembers nothing is missing
 
 A row's key must also be that of its item, and only the table's definition can tell that, and what follows from an item:
 whoever has definitions passes two callables per group, and one for each global index. What follows is compared in the
@@ -36,22 +38,27 @@ import lmdb
 import msgspec
 from google_crc32c import value as _crc32c
 
-from varley.errors import ApiError, Damaged
-from varley.item import stored
+from varley.errors import ApiError, Damaged, WorldError
+from varley.item import marker, stored
 from varley.item.key_bytes import (
     DERIVED_SPACES,
     EXPIRY_SPACE,
     ITEM_SPACE,
     LOCAL_INDEX_SPACES,
+    MARKER_SPACE,
     OUTGOING_SPACE,
     PARTITION_HASH_BYTES,
+    PURGE_SPACE,
     SOURCE_SPACE,
+    STREAM_SPACE,
     TALLY_SPACE,
+    TOKEN_SPACE,
 )
 from varley.item.value import check_item
 from varley.limits import INDEX_KEY_PARTS_MAX, SORT_KEY_BYTES_MAX
 from varley.storage import long_keys
 from varley.storage.disk import RealDisk
+from varley.storage.inventory import INVENTORY_FILE, NEW_INVENTORY_FILE, Inventory
 from varley.storage.lmdb_engine import (
     CRC_BYTES,
     DATA_FILE,
@@ -62,7 +69,14 @@ from varley.storage.lmdb_engine import (
     decode_meta,
     structure_problems,
 )
-from varley.storage.log_format import NotThisFormat, Row, decode_rows, segment_name, segment_of_name
+from varley.storage.log_format import (
+    NotThisFormat,
+    Row,
+    decode_rows,
+    entry_timestamp,
+    segment_name,
+    segment_of_name,
+)
 from varley.storage.log_reader import LogEntry, LogReader
 from varley.storage.long_keys import LMDB_KEY_BYTES_MAX, ROWS_END, SUBTREE, SUBTREE_PREFIX_BYTES, subtree_prefix
 from varley.storage.overlay import Overlay
@@ -70,13 +84,16 @@ from varley.storage.recovery import order_problem
 from varley.storage.tree import Applied, merge
 from varley.storage.tree_folder import TreeFolder
 from varley.storage.undelivered import IndexGroups, UndeliveredRows
+from varley.table import stream_record
 from varley.table.outgoing import OUTGOING_KEY_AT, PROGRESS_KEY_BYTES, SOURCE_KEY_BYTES, THE_ITEM
 
 LOG: Final = "log"
 TREES: Final = "trees"
 
 _IDENTITY: Final = "identity.json"
-_TOP: Final = frozenset((_IDENTITY, "identity.json.new", "lock", LOG, TREES, "metadata"))
+_TOP: Final = frozenset(
+    (_IDENTITY, "identity.json.new", INVENTORY_FILE, NEW_INVENTORY_FILE, "lock", LOG, TREES, "metadata")
+)
 _KEY_BYTES_MIN: Final = len(ITEM_SPACE) + PARTITION_HASH_BYTES
 # By space: how long row keys are. An index's key is twice as long as the client's, and 2 bytes, if it is all zeros.
 # Rows of a global index are items of its groups; which groups those are is not known here.
@@ -90,6 +107,10 @@ _KEY_BYTES: Final = {
     **dict.fromkeys(LOCAL_INDEX_SPACES, (_KEY_BYTES_MIN + 3, _KEY_BYTES_MIN + 3 * SORT_KEY_BYTES_MAX + 2)),
     TALLY_SPACE: (len(TALLY_SPACE), _KEY_BYTES_MIN),
     EXPIRY_SPACE: (len(EXPIRY_SPACE), _KEY_BYTES_MIN + 8 + SORT_KEY_BYTES_MAX),
+    STREAM_SPACE: (stream_record.HORIZON_KEY_BYTES, stream_record.RECORD_KEY_BYTES),
+    MARKER_SPACE: (_KEY_BYTES_MIN, _KEY_BYTES_MIN + SORT_KEY_BYTES_MAX),
+    TOKEN_SPACE: (_KEY_BYTES_MIN, _KEY_BYTES_MIN),
+    PURGE_SPACE: (_KEY_BYTES_MIN + 8, _KEY_BYTES_MIN + 8),
 }
 _STEPS_PER_PROGRESS: Final = 1000
 
@@ -175,6 +196,7 @@ class _Walk:
     ) -> None:
         self.findings: list[Finding] = []
         self._data_dir = data_dir
+        self._inventory = Inventory(data_dir)    # nothing is known, until `folder`
         self._progress = progress
         self._schemas = schemas
         self._followers = followers
@@ -207,6 +229,10 @@ class _Walk:
                 self._find(name, "not a file of Varley's")
         if _IDENTITY not in names:
             self._find(_IDENTITY, "the file that says what this folder is is missing")
+        try:
+            self._inventory = Inventory.read(self._data_dir)
+        except WorldError as error:
+            self._find(INVENTORY_FILE, error.problem)
 
     # The log
 
@@ -215,9 +241,12 @@ class _Walk:
         for name in names:
             if segment_of_name(name) is None:
                 self._find(os.path.join(LOG, name), "not a file of Varley's")
-        if not names:
+        newest = self._inventory.newest_segment
+        if not names and (not newest or not os.path.isdir(os.path.join(self._data_dir, LOG))):
             return
-        reader = LogReader(RealDisk(), os.path.join(self._data_dir, LOG), on_damage=self._log_damage)
+        reader = LogReader(
+            RealDisk(), os.path.join(self._data_dir, LOG), newest_segment=newest, on_damage=self._log_damage
+        )
         try:
             for number, entry in enumerate(reader):
                 if number % _STEPS_PER_PROGRESS == 0:
@@ -246,7 +275,7 @@ class _Walk:
             self._find(path, f"the entry is of another format: {error}", group=group, offset=offset)
             return
         for row in rows:
-            self._log_row(row, path, group, offset)
+            self._log_row(row, entry_timestamp(entry.entry), path, group, offset)
         self._carried.meet(group, entry.slot, rows)
         logged = self._logged.get(group)
         if logged is not None:
@@ -254,12 +283,12 @@ class _Walk:
                 if not key.startswith(OUTGOING_SPACE):
                     logged.put(key, value)
 
-    def _log_row(self, row: Row, path: str, group: int, offset: int) -> None:
+    def _log_row(self, row: Row, time_us: int, path: str, group: int, offset: int) -> None:
         _, key, value, _ = row
         is_short_form = value == THE_ITEM and key.startswith(OUTGOING_SPACE)
         problems = [
             _key_problem(key),
-            None if value is None or is_short_form else self._value_problem(group, key, value),
+            None if value is None or is_short_form else self._value_problem(group, key, value, time_us),
         ]
         for problem in filter(None, problems):
             self._find(path, problem, group=group, offset=offset, key=key)
@@ -278,6 +307,10 @@ class _Walk:
             else:
                 self._tree(path, folder.folder_of(group), group)
         checked = {_group_of_name(name) for name in self._names(TREES)}
+        for group in sorted(self._inventory.trees.intersection(groups or ())):
+            if not _bytes_of(os.path.join(folder.folder_of(group), DATA_FILE)):
+                path = os.path.relpath(folder.folder_of(group), self._data_dir)
+                self._find(path, "the tree is missing, or empty: it has had a checkpoint", group=group)
         for group, span in self._spans.items():
             if group not in checked and (groups is None or group in groups):
                 self._log_meets_tree(group, span, 0)
@@ -377,7 +410,12 @@ class _Walk:
 
     # Rows
 
-    def _value_problem(self, group: int, key: bytes, value: bytes) -> str | None:
+    def _value_problem(self, group: int, key: bytes, value: bytes, entry_us: int | None = None) -> str | None:
+        """`entry_us`: the time of the log entry that it stands in."""
+        if key.startswith(STREAM_SPACE):
+            return stream_record.row_problem(key, value, entry_us)
+        if key.startswith(MARKER_SPACE):
+            return _marker_problem(value)
         if not stored.verify(value):
             return "the stored value's checksum is wrong"
         text = value[stored.HEADER_BYTES :]
@@ -504,6 +542,14 @@ class _TreeWalk:
                 f"its own row says {applied.item_count} of {applied.size_bytes}"
             )
         return applied
+
+
+def _marker_problem(value: bytes) -> str | None:
+    try:
+        marker.unpack(value)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _key_problem(key: bytes) -> str | None:

@@ -3,6 +3,7 @@ docs/formats.md.
 
     varley-data/
         identity.json    {"format": 1, "id": "…"}: says what this folder is, and in which format
+        inventory.json   which trees and log segments there are: inventory.py
         lock             locked while a server has the folder open; holds that server's process id
         log/             segments of the log
         trees/           one environment per replica
@@ -58,7 +59,7 @@ class DataFolder:
 
         Raises DataFolderLocked (another server has it), BadSettings (the path is something else, or of a
         format that this version does not know), ReadOnly (it would have to be made, and cannot be), Damaged
-        (its identity does not read as one).
+        (its identity does not read as one, or one of the folders in it is missing).
         """
         path = os.path.abspath(path)
         _make_folder(path)
@@ -68,6 +69,8 @@ class DataFolder:
             identity = _read_identity(path)
             if identity is None:
                 identity = _make(path, is_read_only=is_read_only)
+            else:
+                _refuse_if_folders_are_missing(path)
         except BaseException:
             if lock is not None:
                 os.close(lock)
@@ -181,6 +184,13 @@ def _read_identity(path: str) -> str | None:
     return str(folder_id)
 
 
+def _refuse_if_folders_are_missing(path: str) -> None:
+    for name in _FOLDERS:
+        folder = os.path.join(path, name)
+        if not os.path.isdir(folder):
+            raise Damaged("the folder is missing", path=folder, hint="Restore the data folder from a copy")
+
+
 def _make(path: str, *, is_read_only: bool) -> str:
     """Make what belongs into a new folder, durably, the identity last. Gives the id."""
     if is_read_only:
@@ -191,15 +201,8 @@ def _make(path: str, *, is_read_only: bool) -> str:
     try:
         for name in _FOLDERS:
             os.makedirs(os.path.join(path, name), exist_ok=True)
-        file = disk.create(new_path)
-        try:
-            text = json.dumps({"format": DATA_FORMAT, "id": folder_id}) + "\n"
-            disk.write_synced(file, 0, [text.encode()])
-        finally:
-            disk.close(file)
-        disk.sync_folder(path)    # the folders and the new file, before the name that vouches for them
-        os.rename(new_path, os.path.join(path, _IDENTITY))
-        disk.sync_folder(path)
+        text = json.dumps({"format": DATA_FORMAT, "id": folder_id}) + "\n"
+        disk.replace(os.path.join(path, _IDENTITY), new_path, text.encode())    # the folders are durable before it is
     except OSError as error:
         raise _cannot_make(path, error) from error
     return folder_id

@@ -22,7 +22,23 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
+
+from varley.errors import DiskFull, Exhausted, ReadOnly, WorldError
+
+# What the system says in these cases says nothing about the bytes that are on the disk, and may pass.
+NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+CANNOT_WRITE: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+
+
+def failure(error: OSError, problem: str, path: str, operation: str) -> WorldError:
+    """What has failed, by what the system says: DiskFull, ReadOnly, Exhausted; WorldError itself for all else."""
+    kind: type[WorldError] = WorldError
+    for codes, each in ((NO_SPACE, DiskFull), (CANNOT_WRITE, ReadOnly), (EXHAUSTED, Exhausted)):
+        if error.errno in codes:
+            kind = each
+    return kind(f"{problem}: {error.strerror}", path=path, operation=operation)
 
 
 class Disk(Protocol):
@@ -158,6 +174,21 @@ class RealDisk:
 
     def remove(self, path: str) -> None:
         os.remove(path)
+
+    def replace(self, path: str, new_path: str, data: bytes) -> None:
+        """Have `data` under the name `path`, durably: after a crash there is this file, or the one before, whole.
+
+        `new_path`: another name in the same folder, for the time until that is so.
+        """
+        file = self.create(new_path)
+        try:
+            self.write_synced(file, 0, [data])
+        finally:
+            self.close(file)
+        folder = os.path.dirname(path)
+        self.sync_folder(folder)    # the new file, before the name that vouches for it
+        os.rename(new_path, path)
+        self.sync_folder(folder)
 
     def sync_folder(self, folder: str) -> None:
         file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -21,7 +21,7 @@ What tells them apart:
 The blind spot: the last frame of the last segment, if a whole sector of it became zero after it was
 acknowledged (a disk that lies about its sync, a file cut by hand), looks torn; so does a log whose last
 segments are gone. Only somebody else who remembers that they were there can tell: the replica's tree, whose
-applied slot is then beyond the log, or the replica's peers.
+applied slot is then beyond the log, the data folder's inventory (`newest_segment`), or the replica's peers.
 
 After a torn tail the writer never touches that file again: it starts a new segment, whose head names where
 the valid part of the old one ends. From then on the old one is closed, and what is behind its end does not
@@ -111,10 +111,17 @@ class LogReader:
     """
 
     def __init__(
-        self, disk: Disk, folder: str, *, on_damage: Callable[[Damaged], None] | None = None
+        self,
+        disk: Disk,
+        folder: str,
+        *,
+        newest_segment: int = 0,
+        on_damage: Callable[[Damaged], None] | None = None,
     ) -> None:
+        """`newest_segment`: one that the log once had, and so must not end before (inventory.py); 0: none is known."""
         self._disk = disk
         self._folder = folder
+        self._newest_segment = newest_segment
         self._on_damage = on_damage
         self._is_damaged = False
         self._closed: list[Segment] = []
@@ -171,6 +178,11 @@ class LogReader:
                 self._report(f"the file holds segment {head.segment}, not {number}", path, 0)
                 continue
             heads.append((head, path))
+        newest = heads[-1][0].segment if heads else 0
+        if newest < self._newest_segment:
+            ends = f"the log ends with segment {newest}" if newest else "the log is empty"
+            missing = f"{self._folder}/{segment_name(self._newest_segment)}"
+            self._report(f"{ends}, and segment {self._newest_segment} was begun", missing, None)
         return heads
 
     def _read_head(self, path: str, *, is_last: bool) -> SegmentHead | None:

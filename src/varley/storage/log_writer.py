@@ -100,15 +100,21 @@ class LogWriter:
         new_salt: Callable[[], int],
         on_durable: Callable[[list[Any]], None],
         on_failure: Callable[[WorldError, list[Any]], None],
+        on_first_segment: Callable[[int], None] = lambda segment: None,
         background: bool = True,
     ) -> None:
-        """`end` is what LogReader found in `folder`. `new_salt` gives 64 random bits. Nothing is written yet."""
+        """`end` is what LogReader found in `folder`. `new_salt` gives 64 random bits. Nothing is written yet.
+
+        `on_first_segment(number)` is called on the log thread when the head of this writer's first segment is durable,
+        before anything in it is. It may block, and raise WorldError: then nothing was begun.
+        """
         self.statistics = LogStatistics()
         self._on_durable = on_durable
         self._on_failure = on_failure
         self._tail = _Tail(
-            disk, folder, end, segment_bytes, new_salt, self.statistics, prepare_in_background=background
-        )
+            disk, folder, end, segment_bytes, new_salt, self.statistics, on_first_segment,
+            prepare_in_background=background,
+        )  # fmt: skip
         self._record_bytes_max = min(FRAME_RECORD_BYTES_MAX, segment_bytes // 4)
         # The loop appends to the right, the log thread takes from the left. Both are atomic.
         self._pending: deque[_Pending] = deque()
@@ -320,6 +326,7 @@ class _Tail:
         segment_bytes: int,
         new_salt: Callable[[], int],
         statistics: LogStatistics,
+        on_first_segment: Callable[[int], None],
         *,
         prepare_in_background: bool,
     ) -> None:
@@ -330,6 +337,7 @@ class _Tail:
         self._segment_bytes = min(_FIRST_SEGMENT_BYTES, segment_bytes)    # of the next one
         self._new_salt = new_salt
         self._statistics = statistics
+        self._on_first_segment = on_first_segment
         self._prepare_in_background = prepare_in_background
         self._next_number = end.segment
         self._previous_end = end.previous_end
@@ -421,6 +429,8 @@ class _Tail:
             self._disk.write_synced(file, 0, [encode_segment_head(head)])
         except OSError as error:
             raise _world_error(error, "extend", self.folder, not_now=_NOT_NOW) from error
+        if self._open is None:
+            self._on_first_segment(number)
         # The head is durable: the old segment is closed.
         self._next = None
         self._next_number = number + 1

@@ -14,6 +14,7 @@ Damage that shows itself here, and is never passed over:
 - a log that has entries of a group but ends before the tree does: its tail is gone, and so are the entries after
   those that the tree has (a torn tail that was cut is never acknowledged and never applied, so a tree cannot have
   seen it);
+- a tree that has had a checkpoint, and is gone (inventory.py);
 - a tree with rows of an incomplete checkpoint, and a log without the entries that wrote them;
 - a tree whose pages or rows are not as written. Every tree's own row and file length are checked; all pages and rows
   too while the files come to `verify_bytes_max` in total, smallest first, at 5 to 6 s per GB. Larger ones are named
@@ -105,6 +106,9 @@ def _open_trees(
             verify_structure(folder.folder_of(group), group)
         engine = folder.open(group)
         recovered.trees[group] = Tree(engine)
+        if group in folder.inventory.trees and engine.applied.slot == 0:
+            raise Damaged("The tree is missing, or empty: it has had a checkpoint", path=engine.path, group=group,
+                          hint=_HINT)  # fmt: skip
         if left >= 0:
             verify_rows(engine)
         else:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable
 
+from varley.storage.inventory import Inventory
 from varley.storage.lmdb_engine import LmdbEngine
 from varley.storage.memory_engine import MemoryEngine
 
@@ -17,8 +19,10 @@ from varley.storage.memory_engine import MemoryEngine
 class TreeFolder:
     """The trees in a data folder. `open` is cheap; `remove` and `groups` block on the disk."""
 
-    def __init__(self, path: str, *, is_read_only: bool = False) -> None:
+    def __init__(self, path: str, inventory: Inventory | None = None, *, is_read_only: bool = False) -> None:
+        """`inventory`: of the data folder that `path` is in; without it, nothing is known of what was there."""
         self.path = path
+        self.inventory = inventory or Inventory(os.path.dirname(path))
         self._is_read_only = is_read_only
 
     def open(self, group: int) -> LmdbEngine:
@@ -28,6 +32,10 @@ class TreeFolder:
     def remove(self, group: int) -> None:
         """Remove the tree of a group, if it has one and can be removed. Its engine is closed."""
         shutil.rmtree(self.folder_of(group), ignore_errors=True)
+
+    def remember(self, groups: Iterable[int]) -> None:
+        """The trees of `groups` have had a checkpoint: from now on it is damage if one has none. Raises WorldError."""
+        self.inventory.add(trees=groups)
 
     def groups(self) -> list[int]:
         """The groups that have a folder here, in order."""
@@ -45,4 +53,7 @@ class NoFolder:
         return MemoryEngine()
 
     def remove(self, group: int) -> None:
+        pass
+
+    def remember(self, groups: Iterable[int]) -> None:
         pass

@@ -12,6 +12,7 @@ from varley.table.expiry import Expiries
 from varley.table.global_index_follower import Backlog, GlobalIndexFollower
 from varley.table.keys import KeyCodec
 from varley.table.schema import Table
+from varley.table.stream_record import StreamRecords
 from varley.table.vector_index import VectorIndexFollower
 
 
@@ -26,8 +27,8 @@ def consequences_of(
         followers.append(Expiries(table.time_to_live_attribute, table.time_to_live_revision))
     if table.vector_indexes:
         followers.append(VectorIndexFollower(table, keys))
+    if table.stream is not None:
+        followers.append(StreamRecords(table.stream, keys))
     if not table.local_indexes and not followers:
         return None
-    consequences = Consequences(table, keys)
-    consequences.followers = tuple(followers)
-    return consequences
+    return Consequences(table, keys, tuple(followers))

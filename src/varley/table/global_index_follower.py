@@ -107,7 +107,7 @@ class GlobalIndexFollower:
             if not change.rows:
                 continue
             backlog = index.backlog
-            if backlog is not None and backlog.bytes >= backlog.bytes_max:
+            if backlog is not None and backlog.bytes >= backlog.bytes_max and not write.is_decided:
                 self._refuse()
             prefix = index.prefix
             for key, value in change.rows:

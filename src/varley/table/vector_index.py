@@ -137,20 +137,25 @@ class Distance:
     def __init__(self, function: DistanceFunction, query: Vector[float]) -> None:
         self._function = function
         self._query = query
-        self._length = math.sqrt(_dot(query, query))
+        self._length = length_of(query)
 
-    def rank(self, vector: Vector[float]) -> float:
+    def rank(self, vector: Vector[float], length: float) -> float:
+        """Of a vector of this length, which who compares it often need not find out each time."""
         if self._function == "DOT_PRODUCT":
             return -_dot(self._query, vector)
         if self._function == "EUCLIDEAN":
             return math.dist(self._query, vector)
-        lengths = self._length * math.sqrt(_dot(vector, vector))
+        lengths = self._length * length
         if lengths == 0.0:
             return 1.0    # no direction: neither like nor opposite
         return min(max(1.0 - _dot(self._query, vector) / lengths, 0.0), 2.0)
 
     def score(self, rank: float) -> float:
         return -rank if self._function == "DOT_PRODUCT" else rank
+
+
+def length_of(vector: Vector[float]) -> float:
+    return math.sqrt(_dot(vector, vector))
 
 
 def _dot(one: Vector[float], other: Vector[float]) -> float:

@@ -30,7 +30,7 @@ from varley.item.stored import HEADER_BYTES, timestamp
 from varley.item.value import Item
 from varley.node.partition import Partition
 from varley.router.routes import Route
-from varley.table.vector_index import Distance, Vector, VectorIndexCodec
+from varley.table.vector_index import Distance, Vector, VectorIndexCodec, length_of
 
 _ITEMS_END: Final = bytes((ITEM_SPACE[0] + 1,))
 _NUMBERS_PER_SLICE: Final = 16_384    # about a millisecond
@@ -58,6 +58,7 @@ class _Kept(NamedTuple):
 
     timestamp_us: int
     vector: Vector[float] | None    # None: it is not in the index
+    length: float    # of the vector
     values: Mapping[str, Any]    # of the attributes that a search may ask for
 
 
@@ -93,7 +94,7 @@ class VectorSearch:
             for key, value in rows:
                 kept = self._known(index, key, value)
                 if kept.vector is not None and all(kept.values.get(name) == each for name, each in wanted.items()):
-                    nearest.consider(kept.vector, value)
+                    nearest.consider(kept.vector, kept.length, value)
             if len(rows) < rows_max:
                 return
             low = rows[-1][0] + b"\0"
@@ -108,7 +109,9 @@ class VectorSearch:
         if kept is not None:
             self._bytes -= _size(kept)
         item = _decode(value[HEADER_BYTES:])
-        kept = _Kept(timestamp(value), index.vector_of(item), index.search_values(item))
+        vector = index.vector_of(item)
+        length = 0.0 if vector is None else length_of(vector)
+        kept = _Kept(timestamp(value), vector, length, index.search_values(item))
         self._kept[place] = kept
         self._kept.move_to_end(place)
         self._bytes += _size(kept)
@@ -135,10 +138,10 @@ class _Nearest:
         self._heap: list[tuple[float, int, bytes]] = []    # -rank, -number, stored item: the farthest first
         self._considered = 0
 
-    def consider(self, vector: Vector[float], value: bytes) -> None:
+    def consider(self, vector: Vector[float], length: float, value: bytes) -> None:
         self._considered += 1
         # Of equals, those that come first in the table: the same every time.
-        entry = (-self._distance.rank(vector), -self._considered, value)
+        entry = (-self._distance.rank(vector, length), -self._considered, value)
         if len(self._heap) < self._count:
             heapq.heappush(self._heap, entry)
         elif entry > self._heap[0]:
