@@ -28,6 +28,9 @@ _LOCAL_WORDS = [
         r"Names of key attributes and attributes projected into an index must be .*",
     ),
     (r"Requested resource not found: Stream: .* not found", r"Stream does not exist"),
+    (r"Requested resource not found: Shard does not exist", r"Shard does not exist"),
+    (r"Table already has an enabled stream: .*", r"Table already has an enabled stream"),
+    (r"Table has no stream to disable: .*", r"Table has no stream to disable"),
     # Tables
     (r"Requested resource not found.*", r"Cannot do operations on a non-existent table"),
     (r"Table already exists: .*", r"Cannot create preexisting table"),
@@ -184,6 +187,23 @@ _LOCAL_WORDS = [
 ]
 
 _LOCAL_TESTS = {
+    # Transactions: each small action counts 4 units, not 2; constraints are looked at when somebody stumbles over them
+    "test_transact_write_items.py::test_a_table_may_be_named_by_its_arn": "takes no ARNs",
+    "test_transact_write_items.py::test_each_action_has_its_own_reason": "a full stop after the text",
+    "test_transact_write_items.py::test_the_item_is_shown_to_who_asks_for_it": "not for a check",
+    "test_transact_write_items.py::test_what_an_update_cannot_do_cancels": "refuses the request",
+    "test_transact_write_items.py::test_two_actions_on_one_item_are_refused": "finds it after the conditions",
+    "test_transact_write_items.py::test_no_actions_and_too_many": "in its own words",
+    "test_transact_write_items.py::test_what_an_action_must_have": "in its own words, or looks for the table first",
+    "test_transact_write_items.py::test_words_that_are_none": "takes them",
+    "test_transact_write_items.py::test_a_key_that_does_not_fit_cancels": "some refuse the request",
+    "test_transact_write_items.py::test_a_request_that_comes_again_is_done_once": "counts capacity wrong",
+    "test_transact_write_items.py::test_a_token_belongs_to_one_request": "has no text for it",
+    "test_transact_write_items.py::test_tokens_have_1_to_36_characters": "takes an empty one",
+    "test_transact_write_items.py::test_each_action_counts_twice": "counts capacity wrong",
+    "test_transact_write_items.py::test_what_indexes_take_counts_once": "counts capacity wrong",
+    "test_transact_get_items.py::test_what_must_be_there": "in its own words",
+    "test_transact_get_items.py::test_keys_that_do_not_fit": "gives no reasons",
     "test_create_table.py::test_a_new_table_has_an_identifier_of_its_own": "answers no TableId",
     "test_create_table.py::test_the_table_class_can_be_chosen": "knows no table classes",
     "test_create_table.py::test_tags_are_put_on_the_table_as_it_is_made": "knows no tags",
@@ -272,6 +292,7 @@ _LOCAL_FILES = {
     "test_disable_kinesis_streaming_destination.py": "does not know the operation",
     "test_enable_kinesis_streaming_destination.py": "does not know the operation",
     "test_execute_statement.py": "other words for most refusals; wrong about sort-key ranges",
+    "test_execute_transaction.py": "counts no capacity, has other codes, looks at no constraints",
     "test_export_table_to_point_in_time.py": "does not know the operation",
     "test_get_resource_policy.py": "does not know the operation",
     "test_import_table.py": "does not know the operation",

@@ -1,6 +1,7 @@
 """UpdateContributorInsights: turn them on for a table or a global index, in one of two modes, or off.
 
-No change is no error. To turn them on without a mode is to ask for the default mode, also where the other one is in force.
+No change is no error. To turn them on without a mode is to ask for the default mode, also where the other one is in
+force.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from varley.counters import TableCounters
-from varley.errors import ApiError, ItemCollectionSizeLimitExceeded, Throttling
+from varley.errors import ApiError, ItemCollectionSizeLimitExceeded, ProvisionedThroughputExceeded, Throttling
 from varley.item.stored import item_size
 from varley.item.units import write_units
 from varley.node.participant import DerivedRow, Participant
@@ -100,7 +100,8 @@ class Partition:
         try:
             new, answer, derived = write.evaluate(old, timestamp_us)
         except ApiError as refusal:
-            write.counts.consumed_write_units += write_units(0 if old is None else item_size(old), 0)
+            if not isinstance(refusal, Throttling | ProvisionedThroughputExceeded):
+                write.counts.consumed_write_units += write_units(0 if old is None else item_size(old), 0)
             if isinstance(refusal, ItemCollectionSizeLimitExceeded):
                 observed = self._replica.newest    # it is about other rows too
             if observed is None:

@@ -9,7 +9,8 @@ the item, so there is no item without its record and no record of a write that d
     20 | stream (8) | 02 | time (8)           a record
 
 `stream` is the time in milliseconds at which the stream was enabled (a table's streams have different ones, and the
-label in a stream's ARN says the same), `time` the entry's time in microseconds; big-endian, both. The times of a
+label in a stream's ARN says the same), `time` the entry's time in microseconds; big-endian, both. (In the entry of a
+transaction each item has a time of its own, the last of them that of the entry.) The times of a
 partition's entries ascend from slot to slot, over restarts and whatever the clock does, so the order of these keys is
 the order in which the writes were chosen: whoever has read up to some time has missed nothing before it. That holds
 only because the time in the key is the time of the entry that the row stands in: a record that is written later than

@@ -31,7 +31,7 @@ class Part(NamedTuple):
 class Drive:
     """Call `begin`, or `resume`, once, and in the call stack in which the parts were evaluated."""
 
-    __slots__ = ("_coordinator", "_is_left", "_ledger", "_now_us", "_parts", "_record", "_then")
+    __slots__ = ("_coordinator", "_is_left", "_leave_behind", "_ledger", "_now_us", "_parts", "_record", "_then")
 
     def __init__(
         self,
@@ -40,17 +40,19 @@ class Drive:
         parts: Mapping[Partition, Part],
         now_us: Callable[[], int],
         then: Callable[[State | BaseException], None],
+        leave: Callable[[Name], None],
     ) -> None:
         """`record`: of the transaction; its state does not matter.
 
-        `then` is called once: with COMMITTED or CANCELLED when that is so everywhere, or with why nobody can know yet;
-        then somebody has to finish it later.
+        `then` is called once: with COMMITTED or CANCELLED when that is so everywhere, or with why nobody can know yet.
+        `leave` is called if somebody has to finish it later: perhaps after `then`, if only the ledger does not know.
         """
         self._ledger = ledger
         self._record = record
         self._parts = parts
         self._now_us = now_us
         self._then = then
+        self._leave_behind = leave
         self._is_left = False
         self._coordinator: Coordinator[Partition] = Coordinator(parts)
 
@@ -112,9 +114,10 @@ class Drive:
 
     def _recorded(self, held: State | BaseException) -> None:
         if isinstance(held, BaseException):
-            if not self._coordinator.is_over:
+            if self._coordinator.is_over:    # and that was told
+                self._leave_behind(self._record.name)
+            else:
                 self._leave(held)
-            # Otherwise all is done, and whoever asks again finds that out: only the ledger does not know it yet.
         elif not self._is_left:
             self._perform(self._coordinator.recorded(held))
 
@@ -123,3 +126,4 @@ class Drive:
         if not self._is_left:
             self._is_left = True
             self._then(error)
+            self._leave_behind(self._record.name)

@@ -162,10 +162,13 @@ class Transactions:
             raise ReadOnly("The data folder is read-only", operation="write")
         numbers = _by_partition([(action.route, action.key) for action in actions])
         transaction = self._random.randbytes(ID_BYTES) if token is None else record.id_of_token(token)
-        if token is not None and (
-            self._is_recorded(transaction, request, ledger) or self._is_done(transaction, request, numbers, actions[0])
-        ):
-            return repeated()
+        if token is not None:
+            known = self._known(transaction, request, ledger)
+            if known is not None and known.state is State.COMMITTING:    # and nobody is at it
+                self._finish(known.name, _answering(waiter, repeated))
+                return None
+            if known is not None or self._is_done(transaction, request, numbers, actions[0]):
+                return repeated()
         for partition in numbers:
             if partition.is_under_pressure:
                 raise partition.overload()
@@ -214,14 +217,13 @@ class Transactions:
         def then(outcome: State | BaseException) -> None:
             self._ended(name)
             if isinstance(outcome, BaseException):
-                self._left.add(name)
                 waiter.fail(outcome)
             else:
                 # Every partition had agreed, and nobody else finishes what is live.
                 assert outcome is State.COMMITTED
                 _answering(waiter, answer)(None)
 
-        Drive(self._ledger, begun, parts, self._now_us, then).begin()
+        Drive(self._ledger, begun, parts, self._now_us, then, self._leave).begin()
 
     def _write_both(
         self, done: Record, participant: Participant, evaluation: Evaluation, waiter: Waiter, answer: MakeAnswer
@@ -245,8 +247,8 @@ class Transactions:
         # Behind the partition's entry in the log: if the record is there after a crash, what it tells is true.
         self._ledger.ask(done, lambda held: then(held if isinstance(held, BaseException) else None))
 
-    def _is_recorded(self, transaction: bytes, request: bytes, ledger: Ledger) -> bool:
-        """Whether a request with this token was done before, for all that is under way and all that the ledger knows.
+    def _known(self, transaction: bytes, request: bytes, ledger: Ledger) -> Record | None:
+        """What the ledger knows of a request with this token that was to be done before; None: there was none.
 
         Raises TransactionInProgress or IdempotentParameterMismatch, the client's fault.
         """
@@ -256,15 +258,12 @@ class Transactions:
             raise TransactionInProgress
         found = ledger.find(transaction)
         if found is None or found.state is State.CANCELLED or not found.is_kept(self._now_us()):
-            return False
+            return None
         _check_same(found.request, request)
-        if found.state is not State.COMMITTED:
-            self._finish(found.name)
-            raise TransactionInProgress
-        return True
+        return found
 
     def _is_done(self, transaction: bytes, request: bytes, partitions: Iterable[Partition], first: Action) -> bool:
-        """The same, for what a partition knows of and the ledger does not, since a crash came between the two.
+        """Whether it was done for all that a partition knows: the ledger does not if a crash came between the two.
 
         Raises IdempotentParameterMismatch, the client's fault.
         """
@@ -299,14 +298,21 @@ class Transactions:
             self._left.add(marker.name)
             self._loop.call_soon(self._finish_left)
 
+    def _leave(self, name: Name) -> None:
+        """To be finished later."""
+        self._left.add(name)
+
     def _finish_left(self) -> None:
         left, self._left = self._left, set()
         for name in left:
             self._finish(name)
 
-    def _finish(self, name: Name) -> None:
-        """Commit it or cancel it, as was decided; cancel it if nothing was."""
-        if self._ledger is None or name.id in self._live:
+    def _finish(self, name: Name, told: Callable[[BaseException | None], None] | None = None) -> None:
+        """Commit it or cancel it, as was decided; cancel it if nothing was. `told` hears when that is done."""
+        if self._ledger is None:
+            return
+        if name.id in self._live:    # or it is another one with the same token
+            self._left.add(name)
             return
         found = self._ledger.find(name.id)
         if found is not None and found.name != name:
@@ -332,12 +338,12 @@ class Transactions:
 
         def then(outcome: State | BaseException) -> None:
             self._ended(name)
-            if isinstance(outcome, BaseException):
-                self._left.add(name)
+            if told is not None:
+                told(outcome if isinstance(outcome, BaseException) else None)
 
         begun = found or Record(name, State.CANCELLED, bytes(ID_BYTES), tuple(items))
         parts = {partition: Part(routes[partition], own, None) for partition, own in keys.items()}
-        Drive(self._ledger, begun, parts, self._now_us, then).resume(state)
+        Drive(self._ledger, begun, parts, self._now_us, then, self._leave).resume(state)
 
     def _tick(self) -> None:
         self._timer = self._loop.call_later(_TICK_SECONDS, self._tick)
