@@ -220,13 +220,11 @@ def test_protection_and_encryption() -> None:
 @pytest.mark.parametrize(
     ("member", "value"),
     [
-        ("StreamSpecification", {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}),
         ("ReplicaUpdates", [{"Create": {"RegionName": "eu-west-1"}}]),
         ("MultiRegionConsistency", "STRONG"),
         ("GlobalTableWitnessUpdates", [{"Create": {"RegionName": "eu-west-1"}}]),
         ("GlobalTableSettingsReplicationMode", "ENABLED"),
         ("DisassociationProtectionEnabled", True),
-        ("VectorIndexUpdates", [{}]),
     ],
 )
 def test_what_this_version_cannot_do_is_never_dropped_silently(member: str, value: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from .table import Table, schema, unique
+from .table import schema, unique
 
 pytestmark = pytest.mark.varley_only
 
@@ -21,12 +21,9 @@ def assert_refused_by_name(caught: pytest.ExceptionInfo[ClientError], name: str)
 @pytest.mark.parametrize(
     ("parameters", "name"),
     [
-        (
-            {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}},
-            "StreamSpecification",
-        ),
+        ({"GlobalTableSourceArn": "arn:aws:dynamodb:us-east-1:123456789012:table/x"}, "GlobalTableSourceArn"),
     ],
-    ids=["stream"],
+    ids=["replica"],
 )
 def test_a_table_with_this_is_not_made(dynamodb: Any, parameters: dict[str, Any], name: str) -> None:
     table = unique("varley-test")
@@ -44,13 +41,9 @@ def test_a_stream_that_is_turned_off_is_no_request_for_one(make_table: Any) -> N
 @pytest.mark.parametrize(
     ("parameters", "name"),
     [
-        (
-            {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}},
-            "StreamSpecification",
-        ),
         ({"ReplicaUpdates": [{"Create": {"RegionName": "eu-west-1"}}]}, "ReplicaUpdates"),
     ],
-    ids=["stream", "replica"],
+    ids=["replica"],
 )
 def test_a_table_is_not_changed_to_this(make_table: Any, dynamodb: Any, parameters: dict[str, Any], name: str) -> None:
     table = make_table()
@@ -59,13 +52,3 @@ def test_a_table_is_not_changed_to_this(make_table: Any, dynamodb: Any, paramete
         dynamodb.update_table(TableName=table.name, **parameters)
     assert_refused_by_name(caught, name)
     assert dynamodb.describe_table(TableName=table.name)["Table"] == before
-
-
-def test_transactions_are_refused_and_write_nothing(dynamodb: Any, table: Table, key: dict[str, Any]) -> None:
-    with pytest.raises(ClientError) as caught:
-        dynamodb.transact_write_items(TransactItems=[{"Put": {"TableName": table.name, "Item": key}}])
-    assert_refused_by_name(caught, "TransactWriteItems")
-    assert table.item(key) is None
-    with pytest.raises(ClientError) as caught:
-        dynamodb.transact_get_items(TransactItems=[{"Get": {"TableName": table.name, "Key": key}}])
-    assert_refused_by_name(caught, "TransactGetItems")

@@ -8,10 +8,11 @@ import msgspec
 
 from varley.api import capacity, constraints
 from varley.api.expressions import Shape
-from varley.api.item_projection import projection_expressions, projection_of
+from varley.api.item_projection import projection_expressions, projection_of, shape_for
 from varley.api.requests import Attributes, Request, Structure, decoder
 from varley.api.services import Services
 from varley.errors import ValidationError
+from varley.expression.projection import Projection
 from varley.http.call import Call
 from varley.item.stored import HEADER_BYTES, item_size
 from varley.item.units import read_units
@@ -48,14 +49,14 @@ def run(services: Services, call: Call) -> bytes | None:
     request = _decode(call.body)
     constraints.check_batch_get(request)
     assert request.request_items is not None
-    shapes: dict[str, Shape | None] = {}
+    projections: dict[str, Projection | None] = {}
     count = 0
     for name, wanted in request.request_items.items():
         assert wanted.keys is not None
         expressions = projection_expressions(wanted)
         for key in wanted.keys:
             check_item(key)
-        shapes[name] = None if expressions is None else projection_of(wanted, expressions)
+        projections[name] = None if expressions is None else projection_of(wanted, expressions)
         count += len(wanted.keys)
     if count > BATCH_GET_KEYS_MAX:
         raise ValidationError("Too many items requested for the BatchGetItem call")
@@ -77,7 +78,7 @@ def run(services: Services, call: Call) -> bytes | None:
                 proposal = partition.undecided(row_key)
                 if proposal is not None:
                     undecided.append(proposal)
-        tables.append((name, wanted, route, shapes[name], rows))
+        tables.append((name, wanted, route, shape_for(projections[name], route), rows))
     mode = request.return_consumed_capacity
     if not undecided:
         return _answer(tables, mode)

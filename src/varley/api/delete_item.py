@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from varley.api import constraints
-from varley.api.expressions import BoundCondition, refuse
+from varley.api.expressions import BoundCondition, check_key_paths, refuse
 from varley.api.requests import Attributes, ExpectedAttributeValue, OldStyle, Request, decoder, old_style
 from varley.api.services import Services
 from varley.api.writes import Terms, condition_of, write_expressions
@@ -63,6 +63,8 @@ def run(services: Services, call: Call) -> bytes | None:
     condition = None if expressions is None else condition_of(request, expressions)
     route = services.router.route(name)
     row_key = route.keys.row_key(key)
+    if condition is not None:
+        check_key_paths(condition.nested_names, route)
     terms = Terms(
         route,
         "DeleteItem",

@@ -9,16 +9,17 @@ The old-style parameters of 2011 become the same trees (expression.legacy), so n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NoReturn
 
 import msgspec
 
 from varley.errors import ConditionalCheckFailed, ValidationError
-from varley.expression import condition, key_condition, legacy, names, projection, update
+from varley.expression import condition, key_condition, legacy, names, projection, tree, update
 from varley.expression.names import Expression, check_parameters
 from varley.item.stored import HEADER_BYTES
 from varley.item.value import Item, check_value
+from varley.router.routes import Route
 from varley.table.global_index import GlobalIndexCodec
 from varley.table.keys import KeyCodec
 from varley.table.local_index import LocalIndexCodec
@@ -29,6 +30,7 @@ __all__ = [
     "BoundUpdate",
     "Expressions",
     "Shape",
+    "check_key_paths",
     "check_parameters",
     "end_of",
     "refuse",
@@ -60,8 +62,19 @@ class BoundCondition:
     def holds_for(self, item: Item | None) -> bool:
         return self._condition.evaluate(item, self._values)
 
-    def check_scalar_keys(self, key_names: tuple[str, ...]) -> None:
-        self._condition.check_scalar_keys(key_names)
+    @property
+    def root(self) -> tree.Condition:
+        """What was parsed, for who may not evaluate it on items."""
+        return self._condition.root
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        return self._values
+
+    @property
+    def nested_names(self) -> tuple[str, ...]:
+        """The attributes that its paths lead into."""
+        return self._condition.nested_names
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -126,7 +139,12 @@ class BoundKeyCondition:
         if isinstance(keys, GlobalIndexCodec):
             return self._bounds_of_global(keys)
         bound = self._key_condition.bind(
-            keys.hash_name, keys.hash_kind, keys.range_name, keys.range_kind, self._values
+            keys.hash_name,
+            keys.hash_kind,
+            keys.range_name,
+            keys.range_kind,
+            self._values,
+            keys.name if isinstance(keys, LocalIndexCodec) else None,
         )
         prefix = keys.item_collection(bound.hash_value)
         if bound.operator is None:
@@ -135,7 +153,7 @@ class BoundKeyCondition:
         return prefix + low, end_of(prefix) if high is None else prefix + high
 
     def _bounds_of_global(self, index: GlobalIndexCodec) -> tuple[bytes, bytes]:
-        bound = self._key_condition.bind_index(index.hash_parts, index.range_parts, self._values)
+        bound = self._key_condition.bind_index(index.hash_parts, index.range_parts, self._values, index.name)
         prefix = index.item_collection(bound.hash_values)
         low, high = index.range_bounds(bound.equal, bound.operator, bound.operands)
         return prefix + low, end_of(prefix) if high is None else prefix + high
@@ -157,15 +175,16 @@ class Expressions:
         self._parsed: list[Expression] = []
 
     def open(self) -> None:
-        if self._names is not None:
-            names.check_names(self._names)
+        names_size = 0 if self._names is None else names.check_names(self._names)
         if self._given_values is not None:
             names.check_value_keys(self._given_values)
+            size = 0
             for placeholder, value in self._given_values.items():
                 try:
-                    check_value(value)
+                    size += len(placeholder) + check_value(value)
                 except ValidationError as error:
                     raise names.wrap_value_error(placeholder, error) from None
+            names.check_sizes(names_size, size)
 
     def condition(self, text: str, kind: str = "ConditionExpression") -> BoundCondition:
         parsed = condition.parse(text, self._names, kind)
@@ -199,6 +218,17 @@ def shape_of(parsed: projection.Projection) -> Shape:
     """What a projection leaves of an item, as JSON."""
     apply = parsed.apply
     return lambda item: _encode(apply(item))
+
+
+def check_key_paths(nested_names: Collection[str], route: Route) -> None:
+    """Refuse paths that lead into key attributes, of the table or of an index: keys are scalars.
+
+    `nested_names` are those of a BoundCondition or a Projection. Raises ValidationError.
+    """
+    if nested_names:
+        condition.check_scalar_keys(nested_names, route.keys.names)
+        if route.consequences is not None:
+            condition.check_scalar_keys(nested_names, route.consequences.index_names, "IndexKey")
 
 
 def end_of(prefix: bytes) -> bytes:

@@ -10,7 +10,7 @@ import msgspec
 
 from varley.api import capacity, constraints
 from varley.api.expressions import Shape
-from varley.api.item_projection import projection_expressions, projection_of
+from varley.api.item_projection import projection_expressions, projection_of, shape_for
 from varley.api.requests import Attributes, Request, decoder
 from varley.api.services import Services
 from varley.http.call import Call
@@ -48,9 +48,10 @@ def run(services: Services, call: Call) -> bytes | None:
     assert name is not None and key is not None
     expressions = projection_expressions(request)
     check_item(key)
-    shape = None if expressions is None else projection_of(request, expressions)
+    projection = None if expressions is None else projection_of(request, expressions)
     route = services.router.route(name)
     row_key = route.keys.row_key(key)
+    shape = shape_for(projection, route)
     partition = route.partition_of(row_key)
     mode = request.return_consumed_capacity
     if request.consistent_read:

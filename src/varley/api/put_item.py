@@ -10,7 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from varley.api import constraints
-from varley.api.expressions import BoundCondition, refuse
+from varley.api.expressions import BoundCondition, check_key_paths, refuse
 from varley.api.requests import Attributes, ExpectedAttributeValue, OldStyle, Request, decoder, old_style
 from varley.api.services import Services
 from varley.api.writes import Terms, condition_of, write_expressions
@@ -79,6 +79,8 @@ def run(services: Services, call: Call) -> bytes | None:
     condition = None if expressions is None else condition_of(request, expressions)
     route = services.router.route(name)
     key = route.keys.row_key_of_item(item)
+    if condition is not None:
+        check_key_paths(condition.nested_names, route)
     if route.consequences is not None:
         route.consequences.check_item(item)
     terms = Terms(

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from varley.api import constraints
-from varley.api.expressions import BoundKeyCondition, Expressions, check_parameters, old_condition, shape_of
+from varley.api.expressions import (
+    BoundKeyCondition,
+    Expressions,
+    check_key_paths,
+    check_parameters,
+    old_condition,
+    shape_of,
+)
 from varley.api.ranges import (
     COLLECTION_BYTES,
     RangeRead,
@@ -102,6 +109,9 @@ def run(services: Services, call: Call) -> bytes | None:
         key_condition = BoundKeyCondition(*legacy.key_conditions(request.key_conditions))
     expressions.check_unused()
     route = services.router.route(name)
+    for each in (passes, projection):
+        if each is not None:
+            check_key_paths(each.nested_names, route)
     index, is_fetching = None, False
     if request.index_name is None:
         low, high = key_condition.bounds(route.keys)

@@ -219,6 +219,6 @@ def needs_items_for(index: ReadIndex, names: Collection[str]) -> bool:
         return False
     if index.is_global:
         assert codec.projected is not None
-        missing = ", ".join(name for name in names if name not in codec.projected)
+        missing = ", ".join(sorted(set(names) - codec.projected))    # the service has them in an order of its own
         raise ValidationError(f"{_INVALID}Global secondary index {codec.name} does not project [{missing}]")
     return True

@@ -7,7 +7,7 @@ hold every item once.
 from __future__ import annotations
 
 from varley.api import constraints
-from varley.api.expressions import Expressions, check_parameters, old_condition, shape_of
+from varley.api.expressions import Expressions, check_key_paths, check_parameters, old_condition, shape_of
 from varley.api.ranges import (
     RangeRead,
     after,
@@ -90,6 +90,9 @@ def run(services: Services, call: Call) -> bytes | None:
         projection = legacy.attributes_to_get(request.attributes_to_get)
     expressions.check_unused()
     route = services.router.route(request.table_name)
+    for each in (passes, projection):
+        if each is not None:
+            check_key_paths(each.nested_names, route)
     index, is_fetching, space = None, False, ITEM_SPACE
     if request.index_name is not None:
         index = index_of(route, request.index_name, consistent=bool(request.consistent_read))

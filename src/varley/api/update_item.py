@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from varley.api import constraints
-from varley.api.expressions import BoundCondition, BoundUpdate, refuse
+from varley.api.expressions import BoundCondition, BoundUpdate, check_key_paths, refuse
 from varley.api.requests import (
     Attributes,
     AttributeValueUpdate,
@@ -126,6 +126,8 @@ def run(services: Services, call: Call) -> bytes | None:
         update.check_keys(route.keys.names)
         if route.consequences is not None:
             update.check_index_keys(route.consequences.index_names)
+    if condition is not None:
+        check_key_paths(condition.nested_names, route)
     terms = Terms(
         route,
         "UpdateItem",

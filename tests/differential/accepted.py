@@ -1,0 +1,493 @@
+"""What DynamoDB Local is known to answer otherwise than Varley, and why Varley is not changed for it.
+
+DynamoDB Local is AWS's, and shares the service's parser of expressions, but not the service's front door: about many
+points it is known to be wrong. A difference is accepted only with the reason why DynamoDB itself does what Varley does.
+Each entry is a row of docs/differences_from_dynamodb.md; a test keeps the two the same.
+
+An entry accepts a difference by its operation, Varley's answer and DynamoDB Local's, each written as
+"400 ValidationException: text" or "200", as regular expressions of the whole line; or, of two answers with status 200,
+by the members that differ (comparison.unlike). Refusals that differ in words only come from the tests of the API
+(tests/aws/known_differences.py), which know the same words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.aws.known_differences import WORDS
+
+from .comparison import Difference
+from .talk import Answer, Body
+from .world import INDEXED
+
+ANY = r".*"
+_INVALID = r"400 ValidationException: "
+_UNFIT = (
+    r"(The document path provided in the update expression is invalid for update"
+    r"|An operand in the update expression has an incorrect data type"
+    r"|The provided expression refers to an attribute that does not exist in the item"
+    r"|Attempting to store more than 38 significant digits in a Number"
+    r"|DynamoDB only supports precision up to 38 digits"
+    r"|Type mismatch for attribute to update)"
+)
+_TABLE_OPERATIONS = r"(Create|Update|Describe|Delete|List)Tables?"
+_REFUSED = r"400 (ValidationException|ResourceNotFoundException|ResourceInUseException|LimitExceededException): .*"
+_NOT_DESCRIBED = (
+    r"Table\.(GlobalSecondaryIndexes\[\]\.)?ProvisionedThroughput\.NumberOfDecreasesToday.*"
+    r"|Table\.GlobalSecondaryIndexes\[\]\.(IndexSizeBytes|ItemCount) here only"
+    r"|Table\.GlobalSecondaryIndexes\[\]\.ProvisionedThroughput\.(Read|Write)CapacityUnits"
+    r"|Table\.DeletionProtectionEnabled|Table\.AttributeDefinitions"
+)
+_CONDITION_FAILED = r"400 ConditionalCheckFailedException: .*"
+
+_OLD_STYLE = frozenset(
+    ("Expected", "AttributeUpdates", "ConditionalOperator", "KeyConditions", "QueryFilter", "ScanFilter",
+     "AttributesToGet", "ExclusiveStartKey")
+)  # fmt: skip
+_OLD_STYLE_MISTAKE = (
+    r"(One or more parameter values were invalid: .*"
+    r"|ConditionalOperator can .*"
+    r"|The BETWEEN condition was provided a range .*"
+    r"|The provided starting key .*"
+    r"|Updates on index keys must be .*"
+    r"|Type mismatch for attribute to update"
+    r"|Query key condition not supported"
+    r"|Query condition missed key schema element"
+    r"|Supplied AttributeValue .*"
+    r"|A value provided cannot be converted into a number)"
+)
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """One point in which the two differ. `local` and `dynamodb` are the two columns of the page's table."""
+
+    local: str       # what DynamoDB Local does
+    dynamodb: str    # what DynamoDB does, and Varley
+    why: str         # how we know
+    operations: str = ANY
+    ours: str = ANY
+    theirs: str = ANY
+    members: str | None = None    # of answers with status 200: a pattern for each member that differs
+    when: Callable[[Difference], bool] = field(default=lambda _: True)
+
+    def covers(self, difference: Difference) -> bool:
+        if not _matches(self.operations, difference.operation):
+            return False
+        ours, theirs = difference.ours, difference.theirs
+        if self.members is not None:
+            if ours.status != theirs.status or (ours.code, ours.message) != (theirs.code, theirs.message):
+                return False
+            return all(_matches(self.members, member) for member in difference.members) and self.when(difference)
+        return _matches(self.ours, line(ours)) and _matches(self.theirs, line(theirs)) and self.when(difference)
+
+
+def _has_read_nothing(found: Difference) -> bool:
+    """Whether DynamoDB Local counts nothing where Varley counts the least there is."""
+    pairs = list(zip(_units(found.ours.body), _units(found.theirs.body), strict=False))
+    return all(a == b or (b == 0 and a <= 1) for a, b in pairs)
+
+
+def _starts_among_equals(found: Difference) -> bool:
+    """Whether a page of an index begins between rows that have the same key there."""
+    start = found.body.get("ExclusiveStartKey")
+    index = next((each for each in INDEXED.indexes if each.name == found.body.get("IndexName")), None)
+    if start is None or index is None:
+        return False
+    items = [*found.ours.body["Items"], *found.theirs.body["Items"]]
+    return any(item.get(index.range_name) == start.get(index.range_name) for item in items)
+
+
+def _tables(body: Body) -> list[str]:
+    """The names of the tables that a request speaks of."""
+    return [str(body.get("TableName", "")), *body.get("RequestItems", {})]
+
+
+def _units(body: Any) -> list[float]:
+    """Every CapacityUnits of an answer, in one order."""
+    if isinstance(body, dict):
+        return [
+            each
+            for name in sorted(body)
+            for each in ([body[name]] if name == "CapacityUnits" else _units(body[name]))
+        ]
+    return [each for element in body for each in _units(element)] if isinstance(body, list) else []
+
+
+def line(answer: Answer) -> str:
+    return f"{answer.status} {answer.code}: {answer.message}" if answer.is_refusal else "200"
+
+
+def _matches(pattern: str, text: str) -> bool:
+    return re.fullmatch(pattern, text, re.DOTALL) is not None
+
+
+ACCEPTED = (
+    Accepted(
+        local="checks what the service's model demands last, or not at all",
+        dynamodb="first, and tells all that is wrong, up to ten complaints",
+        why="texts of the service's framework, as its clients report them",
+        ours=_INVALID + r"\d+ validation errors? detected: .*",
+    ),
+    Accepted(
+        local="looks for the table first",
+        dynamodb="after values, expressions and parameters",
+        why="tests/aws/test_order_of_checks.py, and what users report",
+        ours=_INVALID + ANY,
+        theirs="400 ResourceNotFoundException: .*",
+    ),
+    Accepted(
+        local="tells nothing of item collections",
+        dynamodb="ItemCollectionMetrics of a table with local indexes",
+        why="service model, ReturnItemCollectionMetrics",
+        members=r"ItemCollectionMetrics here only",
+    ),
+    Accepted(
+        local="answers 500 to what it did not expect",
+        dynamodb="a refusal that says what is wrong",
+        why="an internal error is nobody's intention",
+        theirs="500 InternalFailure: .*",
+    ),
+    Accepted(
+        local="tells the capacity of a DeleteItem that finds nothing, asked or not",
+        dynamodb="only if ReturnConsumedCapacity asks for it, as large as it asks",
+        why="service model, ReturnConsumedCapacity: NONE is what it is without it",
+        operations="DeleteItem",
+        members=r"ConsumedCapacity there only|ConsumedCapacity\.(Table|LocalSecondaryIndexes) here only"
+        r"|ItemCollectionMetrics here only",
+    ),
+    Accepted(
+        local="ends the text about duplicates in a set earlier",
+        dynamodb="with the members and a full stop",
+        why="as clients report it",
+        ours=_INVALID + r".*Input collection (\[.*\])? ?(of type BS )?contains duplicates\..*",
+        theirs=_INVALID + r".*Input collection (\[.*\])? ?(of type BS )?contains duplicates.*",
+    ),
+    Accepted(
+        local="checks each value of an old-style condition for its operator before whether their types are the same",
+        dynamodb="the types against each other first",
+        why="as clients report it",
+        ours=_INVALID + r".*AttributeValues inside AttributeValueList must be of same type",
+        theirs=_INVALID + r".*ComparisonOperator \w+ is not valid for \w+ AttributeValue type",
+    ),
+    Accepted(
+        local="refuses table names of one and two characters as malformed",
+        dynamodb="finds no such table, in operations on items",
+        why="decision 0012",
+        theirs=_INVALID + r"Invalid table/index name\..*",
+        when=lambda found: any(0 < len(name) < 3 for name in _tables(found.body)),
+    ),
+    Accepted(
+        local="names another of the index keys that a path leads into",
+        dynamodb="not known; Varley names the first along the text",
+        why="there is no order of indexes",
+        ours=_INVALID + r"Key attributes must be scalars; .* IndexKey: .*",
+        theirs=_INVALID + r"Key attributes must be scalars; .* IndexKey: .*",
+    ),
+    Accepted(
+        local="names a path that does not overlap in its refusal of paths that do",
+        dynamodb="the two that overlap",
+        why="API Reference and users' reports name the two",
+        ours=_INVALID + r"Invalid \w+: Two document paths (overlap|conflict) with each other; .*",
+        theirs=_INVALID + r"Invalid \w+: Two document paths (overlap|conflict) with each other; .*",
+    ),
+    Accepted(
+        local="says 'Cannot have two attributes with the same name'",
+        dynamodb="'Duplicate value in attribute name' with the name",
+        why="as clients report it",
+        ours=_INVALID + r"One or more parameter values were invalid: Duplicate value in attribute name: .*",
+        theirs=_INVALID + r"Cannot have two attributes with the same name",
+    ),
+    Accepted(
+        local="looks how an Expected is put together before it looks at its values, and at values before names",
+        dynamodb="the other way round, as far as is known",
+        why="two mistakes; the order of the service is not documented",
+        ours=_INVALID + r"(Supplied AttributeValue .*|.*Null attribute value types .*|The parameter cannot be .*"
+        r"|Empty attribute name|.*contains duplicates.*|.* set  may not be empty|Binary sets should not be empty"
+        r"|Nesting Levels have exceeded .*|Attempting to store more than 38 .*|Number (over|under)flow.*)",
+        theirs=_INVALID + r"(One or more parameter values were invalid: Value .* for Attribute: .*"
+        r"|A value provided cannot be converted .*|Supplied AttributeValue .*|.*contains duplicates.*)",
+    ),
+    Accepted(
+        local="meets the actions of an update in the order of a hash table",
+        dynamodb="not known which of several unfit actions is told; Varley looks at paths first, then along the text",
+        why="two mistakes",
+        operations="UpdateItem",
+        ours=_INVALID + _UNFIT,
+        theirs=_INVALID + _UNFIT + r"|400 ConditionalCheckFailedException: .*",
+    ),
+    Accepted(
+        local="computes the second operand of if_not_exists even if it is not needed",
+        dynamodb="'otherwise, it evaluates to path'",
+        why="Developer Guide, \"Using update expressions in DynamoDB\"",
+        operations="UpdateItem",
+        ours="200",
+        theirs=_INVALID + r"The provided expression refers to an attribute that does not exist in the item",
+        when=lambda found: "if_not_exists" in found.body.get("UpdateExpression", ""),
+    ),
+    Accepted(
+        local="judges the condition before it looks whether the update could be",
+        dynamodb="looks first at everything that needs no item",
+        why="as for all operations",
+        operations="UpdateItem",
+        ours=_INVALID + r"(Key attributes must be scalars; .*|.* (ADD|DELETE) action .*|.* Cannot update attribute .*"
+        r"|Supplied AttributeValue .*)",
+        theirs=_CONDITION_FAILED,
+    ),
+    Accepted(
+        local="lets an update give an index key a type that the index cannot hold, or refuses what leaves none",
+        dynamodb="judges the item as it would be",
+        why="tests/aws/test_local_indexes.py",
+        operations="UpdateItem",
+        ours=r"200|" + _INVALID + r".*(secondary index key to unsupported type|Type mismatch for Index Key).*",
+        theirs=r"200|" + _INVALID + r"(Updates on index keys must .*|Invalid attribute value type|.*Type mismatch.*)",
+        when=lambda found: found.body["TableName"] == "world.indexed",
+    ),
+    Accepted(
+        local="answers nothing read with no capacity",
+        dynamodb="with the least there is",
+        why="tests/aws/test_consumed_capacity.py, and what users see",
+        operations="Query|Scan|BatchGetItem|ExecuteStatement|BatchExecuteStatement",
+        members=r"ConsumedCapacity(\[\])?\.((Table|LocalSecondaryIndexes\.[\w-]+)\.)?CapacityUnits",
+        when=lambda found: _has_read_nothing(found),
+    ),
+    Accepted(
+        local="gives no LastEvaluatedKey if the key condition says that there can be no further item",
+        dynamodb="not known; Varley gives it wherever Limit ends a page",
+        why="'If LastEvaluatedKey is not empty, it does not necessarily mean that there is more data'",
+        operations="Query",
+        members=r"LastEvaluatedKey here only",
+        when=lambda found: found.ours.body["ScannedCount"] == found.body.get("Limit"),
+    ),
+    Accepted(
+        local="looks for the first of several mistakes in old-style parameters elsewhere",
+        dynamodb="not documented; Varley looks at values first, then at updates or keys, then at conditions",
+        why="two mistakes",
+        ours=_INVALID + ANY,
+        theirs=_INVALID + _OLD_STYLE_MISTAKE,
+        when=lambda found: bool(_OLD_STYLE & set(found.body)),
+    ),
+    Accepted(
+        local="says 'Query key condition not supported' of a comparison that no key can serve",
+        dynamodb="'Attempted conditional constraint is not an indexable operation'",
+        why="as clients report it",
+        operations="Query",
+        ours=_INVALID + r"Attempted conditional constraint is not an indexable operation",
+        theirs=_INVALID + r"Query key condition not supported",
+    ),
+    Accepted(
+        local="looks at ExclusiveStartKey before the filter",
+        dynamodb="not known; Varley the other way round",
+        why="two mistakes",
+        operations="Query|Scan",
+        ours=_INVALID + r".*Secondary index .* does not project one or more filter attributes.*",
+        theirs=_INVALID + r"(The provided starting key .*|Exclusive Start Key must have .*)",
+    ),
+    Accepted(
+        local="looks for the index before it looks at values and expressions",
+        dynamodb="after them, as for the table",
+        why="tests/aws/test_order_of_checks.py",
+        operations="Query|Scan",
+        ours=_INVALID + ANY,
+        theirs=_INVALID + r"The table does not have the specified index: .*",
+    ),
+    Accepted(
+        local="looks at expressions and keys before Select and segments",
+        dynamodb="not known; Varley the other way round",
+        why="two mistakes",
+        operations="Query|Scan",
+        ours=_INVALID + r"(Cannot specify the .*|Must specify the .*|ALL_PROJECTED_.*|The (Total)?Segments? .*)",
+        theirs=_INVALID + ANY,
+    ),
+    Accepted(
+        local="counts a Scan's look at the table, for what an index does not project, as nothing",
+        dynamodb="as for Query: each item read is counted",
+        why="Developer Guide, \"Local secondary indexes\": attribute fetches",
+        operations="Query|Scan",
+        members=r"ConsumedCapacity\.((Table|LocalSecondaryIndexes\.[\w-]+)\.)?CapacityUnits",
+        when=lambda found: "IndexName" in found.body,
+    ),
+    Accepted(
+        local="counts nothing for keys of a batch that are not there",
+        dynamodb="each like a GetItem that finds nothing",
+        why="Developer Guide, \"Capacity unit consumption for reads\": each item is rounded up",
+        operations="BatchGetItem",
+        members=r"ConsumedCapacity\[\]\.(Table\.)?CapacityUnits",
+        when=lambda found: str(found.body).count("'pk'") > sum(map(len, found.ours.body["Responses"].values())),
+    ),
+    Accepted(
+        local="counts two units for a DeleteRequest",
+        dynamodb="one for each kilobyte",
+        why="Developer Guide, \"Capacity unit consumption for writes\"",
+        operations="BatchWriteItem",
+        members=r"ConsumedCapacity\[\]\.(Table\.)?CapacityUnits|ItemCollectionMetrics here only",
+        when=lambda found: "DeleteRequest" in str(found.body),
+    ),
+    Accepted(
+        local="refuses a batch in which one table has AttributesToGet and another a ProjectionExpression",
+        dynamodb="not known; Varley looks at each table by itself",
+        why="each table's KeysAndAttributes is a structure of its own",
+        operations="BatchGetItem",
+        theirs=_INVALID + r"Can not use both expression and non-expression parameters .*",
+        when=lambda found: len(found.body["RequestItems"]) > 1,
+    ),
+    Accepted(
+        local="judges the size of a value that is not of the key's type",
+        dynamodb="its type",
+        why="two mistakes in one value",
+        ours=_INVALID + r"(.*Condition parameter type does not match schema type|.*Type mismatch for key .*)",
+        theirs=_INVALID + r".*(Size of hashkey|Aggregated size of all range keys) .*",
+    ),
+    Accepted(
+        local="takes partition keys of any length in old-style key conditions",
+        dynamodb="2048 bytes",
+        why="Developer Guide, \"Quotas\"",
+        operations="Query",
+        ours=_INVALID + r".*Size of hashkey has exceeded.*",
+        theirs="200",
+    ),
+    Accepted(
+        local="orders rows of a local index with equal keys by something else, also for ExclusiveStartKey",
+        dynamodb="not documented; Varley by the table's sort key",
+        why="there is no order to keep",
+        operations="Query|Scan",
+        members=r"Items|Count|ScannedCount|LastEvaluatedKey.*|ConsumedCapacity.*",
+        when=lambda found: _starts_among_equals(found),
+    ),
+    Accepted(
+        local="refuses a starting key at the end of the range",
+        dynamodb="not known; Varley answers that nothing follows",
+        why="a client that pages with a narrower condition meets it",
+        operations="Query",
+        ours="200",
+        theirs=_INVALID + r"The provided starting key does not match the range key predicate",
+        when=lambda found: found.ours.body["ScannedCount"] == 0,
+    ),
+    Accepted(
+        local="looks for keys that come twice before it looks for the table",
+        dynamodb="not known; Varley the other way round",
+        why="two mistakes",
+        operations="BatchGetItem|BatchWriteItem",
+        ours="400 ResourceNotFoundException: .*",
+        theirs=_INVALID + r"Provided list of item keys contains duplicates",
+    ),
+    Accepted(
+        local="tells no capacity of PartiQL statements that read, and none of those that fail",
+        dynamodb="as of other operations",
+        why="service model, ReturnConsumedCapacity of ExecuteStatement and BatchExecuteStatement",
+        operations="ExecuteStatement|BatchExecuteStatement",
+        members=r"ConsumedCapacity here only|Responses\[\]\.(TableName here only|Error\.Message)",
+    ),
+    Accepted(
+        local="calls the refusal DuplicateItem",
+        dynamodb="DuplicateItemException",
+        why="service model",
+        operations="ExecuteStatement",
+        ours="400 DuplicateItemException: .*",
+        theirs="400 DuplicateItem: .*",
+    ),
+    Accepted(
+        local="refuses PartiQL statements in words of its own",
+        dynamodb="in those that its clients report",
+        why="tests/aws/test_execute_statement.py",
+        operations="ExecuteStatement|BatchExecuteStatement",
+        ours=_INVALID + ANY,
+        theirs=_INVALID + ANY,
+    ),
+    Accepted(
+        local="words refusals about tables and indexes in its own way, and looks for their mistakes in another order",
+        dynamodb="in the service's",
+        why="tests/aws/test_create_table.py and test_update_table.py",
+        operations=_TABLE_OPERATIONS,
+        ours=_REFUSED,
+        theirs=_REFUSED,
+    ),
+    Accepted(
+        local="takes throughput for on-demand tables and indexes, and billing modes without throughput",
+        dynamodb="'Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST'",
+        why="as clients report it",
+        operations=_TABLE_OPERATIONS,
+        ours=_INVALID + r".*(Neither ReadCapacityUnits|ProvisionedThroughput should not be|must be specified when BillingMode is PROVISIONED"
+        r"|ProvisionedThroughput must be specified for index|when TableThroughputMode is PAY_PER_REQUEST).*",
+        theirs="200",
+    ),
+    Accepted(
+        local="takes an empty list of local indexes",
+        dynamodb="'List of LocalSecondaryIndexes is empty'",
+        why="as for global indexes, where both refuse it",
+        operations="CreateTable",
+        ours=_INVALID + r".*List of LocalSecondaryIndexes is empty",
+        theirs="200",
+    ),
+    Accepted(
+        local="counts no decreases of throughput",
+        dynamodb="counts them",
+        why="service model, NumberOfDecreasesToday",
+        operations="DescribeTable",
+        members=_NOT_DESCRIBED,
+    ),
+    Accepted(
+        local="keeps definitions of attributes that no key needs, and refuses an UpdateTable that defines a key otherwise",
+        dynamodb="not known; Varley keeps what keys need, and what is not to be changed stays as it is",
+        why="'AttributeDefinitions: an array of attributes that describe the key schema for the table and indexes'",
+        operations="UpdateTable",
+        ours="200",
+        theirs=_INVALID + r"invalid attribute, SchemaElement redefined .*",
+    ),
+    Accepted(
+        local="takes values that are nested too deep in AttributeUpdates, and looks elsewhere how deep they are",
+        dynamodb="32 levels, wherever a value is stored",
+        why="Developer Guide, \"Quotas\"",
+        ours=_INVALID + r".*Nesting Levels have exceeded .*",
+    ),
+    Accepted(
+        local="looks at ReturnValues before it looks at the item",
+        dynamodb="not known; Varley the other way round",
+        why="two mistakes",
+        operations="PutItem|DeleteItem",
+        ours=_INVALID + ANY,
+        theirs=_INVALID + r"Return values set to invalid value",
+    ),
+    Accepted(
+        local="forgets deletion protection when throughput changes, and then deletes the table",
+        dynamodb="protection stays until it is taken off",
+        why="service model, DeletionProtectionEnabled",
+        operations="DeleteTable",
+        ours=_INVALID + r"Resource cannot be deleted as it is currently protected .*",
+        theirs="200",
+    ),
+    Accepted(
+        local="writes numbers in a text about an expression as the client wrote them",
+        dynamodb="not known; Varley writes their normal form",
+        why="only the text of a refusal",
+        ours=_INVALID + r"Invalid \w+: The BETWEEN operator requires .*\{N:.*",
+        theirs=_INVALID + r"Invalid \w+: The BETWEEN operator requires .*\{N:.*",
+    ),
+)
+
+
+def is_accepted(difference: Difference) -> bool:
+    return reason(difference) is not None
+
+
+def reason(difference: Difference) -> Accepted | str | None:
+    """Why a difference is accepted; None if it is not."""
+    for accepted in ACCEPTED:
+        if accepted.covers(difference):
+            return accepted
+    return "words" if is_said_otherwise(difference) else None
+
+
+def is_said_otherwise(difference: Difference) -> bool:
+    """Whether both refuse for the same reason, in words that are known to differ."""
+    return (
+        difference.ours.is_refusal
+        and difference.theirs.is_refusal
+        and any(
+            _matches(aws, difference.ours.message) and _matches(local, difference.theirs.message)
+            for aws, local in WORDS["dynamodb-local"]
+        )
+    )
