@@ -22,6 +22,7 @@ EXPRESSION_BYTES_MAX = 4096             # [DG] 4 KB for any expression
 EXPRESSION_OPERATORS_MAX = 300          # [DG] operators or functions in one expression
 EXPRESSION_IN_OPERANDS_MAX = 100        # [DG] operands of IN
 EXPRESSION_PLACEHOLDER_BYTES_MAX = 255  # [DG]
+EXPRESSION_SUBSTITUTES_BYTES_MAX = 2 * 1024 * 1024  # [DG] all names and values of a request, with their placeholders
 
 # PartiQL
 PARTIQL_STATEMENT_CHARS_MAX = 8192      # [API]
@@ -54,6 +55,13 @@ ACCOUNT_CAPACITY_UNITS_MAX = 80_000     # [DG] default per account and Region
 LOCAL_INDEXES_MAX = 5                   # [DG] per table
 ITEM_COLLECTION_BYTES_MAX = 10 * 1024**3    # [DG] items and index rows of one partition key, with local indexes
 
+# Streams
+STREAM_RETENTION_SECONDS = 24 * 3600    # [DG] of records, and of streams that were disabled
+STREAM_ITERATOR_SECONDS = 15 * 60       # [API] from GetShardIterator or GetRecords on
+STREAM_RECORDS_MAX = 1000               # [API] GetRecords, one page
+STREAM_PAGE_BYTES_MAX = 1024 * 1024     # [API] GetRecords, one page
+STREAM_SHARDS_MAX = 100                 # [API] DescribeStream, one page
+STREAM_LIST_MAX = 100                   # [API] ListStreams, one page
 # Global indexes
 GLOBAL_INDEXES_MAX = 20                 # [DG] default per table
 INDEX_KEY_PARTS_MAX = 4                 # [DG] attributes of a partition key, and as many of a sort key

@@ -53,6 +53,8 @@ from varley.storage.refusing_log import RefusingLog
 from varley.storage.tree import Tree
 from varley.storage.tree_folder import NoFolder, TreeFolder
 from varley.storage.undelivered import IndexGroups, Undelivered
+from varley.streams.streams import Streams
+from varley.streams.upkeep import Upkeep
 from varley.table.outgoing import id_bytes
 from varley.transactions.record import ledger_table
 from varley.transactions.transactions import Transactions
@@ -79,6 +81,8 @@ class Server:
         self._log: LogWriter | MemoryLog | RefusingLog
         self._catalog: Catalog
         self._router: Router
+        self._streams: Streams
+        self._upkeep: Upkeep | None = None    # of streams; None if nothing can be written
         self._transactions: Transactions
         self._random = random.Random(random.SystemRandom().getrandbits(128))    # ids of tables and transactions
         self._indexes: Indexes
@@ -147,6 +151,7 @@ class Server:
         else:
             assert isinstance(engines, TreeFolder)
             trees = await loop.run_in_executor(None, self._recover, folder, engines)
+        self._streams = Streams(self._clock)
         for described in self._catalog:
             partitions = {
                 group: self._node.open_group(group, trees.pop(group)) for group in described.groups
@@ -159,6 +164,10 @@ class Server:
                     for index, ranges in described.index_partitions.items()
                 },
             )
+            self._streams.open(described, [partitions[each.group] for each in described.partitions])
+        for described in self._catalog.deleted.values():
+            opened = [self._node.open_group(each.group, trees.pop(each.group)) for each in described.partitions]
+            self._streams.open(described, opened)
         if self._catalog.ledger is not None:
             [group] = self._catalog.ledger.groups
             self._transactions.open_ledger(self._node.open_group(group, trees.pop(group)))
@@ -171,6 +180,17 @@ class Server:
         self._undelivered = []
         if is_read_only:
             logger.warning("%s is read-only: reads are answered, writes are refused", settings.data_dir)
+            return
+        self._upkeep = Upkeep(
+            loop,
+            self._clock,
+            self._streams,
+            self._catalog,
+            shard_seconds=self._cluster.stream_shard_seconds,
+            remove_group=self._node.remove_group,
+            keep=self._keep_in_background,
+        )
+        self._upkeep.start()
 
     async def _start_transactions(self) -> None:
         if self._catalog.ledger is None:
@@ -183,7 +203,7 @@ class Server:
 
     def _recover(self, folder: DataFolder, engines: TreeFolder) -> dict[int, Tree]:
         """Open trees and log; on a disk thread."""
-        groups = [group for described in self._catalog.with_ledger() for group in described.groups]
+        groups = [group for described in self._catalog.described() for group in described.groups]
         indexes = {
             id_bytes(index): IndexGroups([each.low for each in ranges], [each.group for each in ranges])
             for described in self._catalog
@@ -251,6 +271,7 @@ class Server:
             random=self._random,
             catalog=self._catalog,
             router=self._router,
+            streams=self._streams,
             transactions=self._transactions,
             indexes=self._indexes,
             spawn=self._spawn,
@@ -280,6 +301,7 @@ class Server:
                 if settings.clock_is_movable and isinstance(self._clock, MovableClock)
                 else None,
                 why_not_ready=self._why_not_ready,
+                rotate_shards=self._streams.rotate,
             )
             self._admin = AdminPort(pages, settings.admin_host, settings.admin_port)
             await self._admin.start()
@@ -324,8 +346,23 @@ class Server:
         async with self._catalog.changes:
             for described in list(self._catalog):
                 await self._catalog.delete(described.table.name)
+                self._streams.drop(described.table)
                 await self._router.close_partitions(described)
+            for described in list(self._catalog.deleted.values()):
+                self._streams.drop(described.table)
+                await self._catalog.forget(described)
+                for each in described.partitions:
+                    await self._node.remove_group(each.group)
             await self._transactions.forget()
+
+    async def rotate_shards(self, table_name: str) -> None:
+        """End the open shards of the table's stream, if it has one, and begin new ones."""
+        self._streams.rotate(table_name)
+        for stream in self._streams.readable(table_name):
+            for partition in stream.partitions:
+                decided = asyncio.Event()
+                if partition.settle(decided.set):
+                    await decided.wait()
 
     def _begin_to_stop(self) -> None:
         if not self._is_stopping:
@@ -346,6 +383,7 @@ class Server:
             await self._door.drain(self._settings.drain_seconds if reason is None else 0.5)
             if self._tasks_of_calls:
                 await asyncio.wait(self._tasks_of_calls)
+            self._stop_upkeep()
             if reason is None:
                 await self._transactions.stop()
                 self._does_node_run = False
@@ -368,6 +406,7 @@ class Server:
             self._door.close_now()
         if self._admin is not None:
             await self._admin.stop()
+        self._stop_upkeep()
         if self._does_node_run:
             self._transactions.halt()
             self._does_node_run = False
@@ -377,6 +416,10 @@ class Server:
             await self._store.close()
         if self._folder is not None:
             self._folder.close()
+
+    def _stop_upkeep(self) -> None:
+        if self._upkeep is not None:
+            self._upkeep.stop()
 
     def _readings(self) -> Iterator[Reading]:
         """What the parts have to tell when metrics are read."""
@@ -402,12 +445,12 @@ class Server:
             for name, (rows, row_bytes) in self._router.index_statistics(table.name).items():
                 yield Reading("varley_table_items", rows, (table.name, name))
                 yield Reading("varley_table_bytes", row_bytes, (table.name, name))
-        for index in self._indexes.readings():
-            labels = (index.table, index.name)
-            yield Reading("varley_index_undelivered_changes", index.changes, labels)
-            yield Reading("varley_index_undelivered_bytes", index.bytes, labels)
-            if index.backfill_ratio is not None:
-                yield Reading("varley_index_backfill_ratio", index.backfill_ratio, labels)
+        for each in self._indexes.readings():
+            labels = (each.table, each.name)
+            yield Reading("varley_index_undelivered_changes", each.changes, labels)
+            yield Reading("varley_index_undelivered_bytes", each.bytes, labels)
+            if each.backfill_ratio is not None:
+                yield Reading("varley_index_backfill_ratio", each.backfill_ratio, labels)
 
     def _handle(self, call: Call) -> bytes | None:
         return operations.run(self._services, call)

@@ -44,6 +44,9 @@ class ClusterSettings:
     """What all nodes of a cluster must agree on."""
 
     initial_partitions: int = _setting(1, "Partitions of a new table.", low=1, high=1024)
+    stream_shard_seconds: float = _setting(
+        4 * 3600.0, "Age at which a shard of a stream ends and another begins.", low=1, high=86_400
+    )
 
     def __post_init__(self) -> None:
         _check_all(self)

@@ -139,6 +139,10 @@ class Server(_Endpoint):
 
         self._call(move())
 
+    def rotate_shards(self, table_name: str) -> None:
+        """End the open shards of the table's stream and begin new ones, as otherwise happens every few hours."""
+        self._call(self._started().rotate_shards(table_name))
+
     @property
     def host(self) -> str:
         return self._node.host

@@ -11,6 +11,7 @@ from varley.admin.metrics import Metrics
 from varley.admin.pages import Page, Pages, Request
 from varley.clock import MovableClock, StoppedClock
 from varley.counters import Counters
+from varley.errors import Throttling
 from varley.http.traffic import Traffic
 
 START = 1_700_000_000.0
@@ -27,7 +28,16 @@ class Admin:
             self.clock,
             movable_clock=self.clock if movable else None,
             why_not_ready=lambda: self.reason,
+            rotate_shards=self.rotate_shards,
         )
+        self.rotated: list[str] = []    # tables
+        self.refusal: Throttling | None = None
+
+    def rotate_shards(self, table: str) -> int:
+        if self.refusal is not None:
+            raise self.refusal
+        self.rotated.append(table)
+        return 3 if table == "Music" else 0
 
     def get(self, path: str) -> Page:
         return self.pages.answer(Request("GET", path))
@@ -113,3 +123,16 @@ def test_other_pages_and_methods(admin: Admin) -> None:
     assert b"/metrics" in admin.get("/metric").body
     assert admin.post("/health", b"").status == 405
     assert b"/clock" in admin.get("/").body
+
+
+def test_shards_end_on_command(admin: Admin) -> None:
+    page = admin.post("/shards", b'{"table": "Music"}')
+    assert (page.status, json.loads(page.body)) == (200, {"ending": 3})
+    assert admin.rotated == ["Music"]
+    assert admin.post("/shards", b'{"table": "Films"}').status == 404
+    for wrong in (b"", b"[]", b"{}", b'{"table": 1}', b'{"table": "Music", "shard": 1}'):
+        assert admin.post("/shards", wrong).status == 400
+    assert admin.post("/shards", b'{"table": "Music"}', origin="https://example.com").status == 403
+    assert admin.get("/shards").status == 405
+    admin.refusal = Throttling("Try again in a moment.")
+    assert admin.post("/shards", b'{"table": "Music"}').status == 503

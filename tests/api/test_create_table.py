@@ -377,7 +377,6 @@ def test_what_does_not_go_together_is_refused(members: dict[str, Any], text: str
 @pytest.mark.parametrize(
     ("member", "value"),
     [
-        ("StreamSpecification", {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}),
         ("ResourcePolicy", "{}"),
         ("GlobalTableSourceArn", "arn:aws:dynamodb:us-east-1:123456789012:table/x"),
         ("GlobalTableSettingsReplicationMode", "ENABLED"),

@@ -220,7 +220,6 @@ def test_protection_and_encryption() -> None:
 @pytest.mark.parametrize(
     ("member", "value"),
     [
-        ("StreamSpecification", {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}),
         ("ReplicaUpdates", [{"Create": {"RegionName": "eu-west-1"}}]),
         ("MultiRegionConsistency", "STRONG"),
         ("GlobalTableWitnessUpdates", [{"Create": {"RegionName": "eu-west-1"}}]),

@@ -384,6 +384,42 @@ def test_an_expression_takes_up_to_4096_bytes(table: Table, there: Item) -> None
         table.put(there, ConditionExpression=of_size(4097), ExpressionAttributeValues={":v": {"N": "5"}})
 
 
+TWO_MB = 2 * 1024 * 1024
+
+
+@pytest.mark.slow
+def test_all_values_of_a_request_have_two_megabytes(table: Table, there: Item) -> None:
+    def values(size: int) -> Item:    # with the placeholders
+        return {":v": {"S": "x" * (size - 5)}, ":w": {"S": "y"}}
+
+    condition = "s = :v OR s = :w OR s <> :v"
+    table.put(there, ConditionExpression=condition, ExpressionAttributeValues=values(TWO_MB))
+    with invalid("ExpressionAttributeValues exceeds max size"):
+        table.put(there, ConditionExpression=condition, ExpressionAttributeValues=values(TWO_MB + 1))
+
+
+@pytest.mark.slow
+def test_all_names_of_a_request_have_two_megabytes_together_with_the_values(table: Table, there: Item) -> None:
+    names = {f"#n{i:02}": "x" * 65_000 + f"{i:02}" for i in range(32)}
+    condition = " OR ".join(f"attribute_not_exists({name})" for name in names)
+    table.put(there, ConditionExpression=condition, ExpressionAttributeNames=names)
+    text = "Combined size of ExpressionAttributeNames and ExpressionAttributeValues exceeds max size"
+    with invalid(text):
+        table.put(
+            there,
+            ConditionExpression=f"{condition} OR s = :v",
+            ExpressionAttributeNames=names,
+            ExpressionAttributeValues={":v": {"S": "x" * 20_000}},
+        )
+    more = {**names, "#more": "y" * 20_000}
+    with invalid("ExpressionAttributeNames exceeds max size"):
+        table.put(
+            there,
+            ConditionExpression=f"{condition} OR attribute_not_exists(#more)",
+            ExpressionAttributeNames=more,
+        )
+
+
 def test_deep_parentheses_are_refused_or_judged_but_do_no_harm(table: Table, there: Item) -> None:
     expression = "".join("(n = :v OR " for _ in range(140)) + "n = :v" + ")" * 140
     table.put(there, ConditionExpression=expression, ExpressionAttributeValues={":v": {"N": "5"}})

@@ -21,12 +21,9 @@ def assert_refused_by_name(caught: pytest.ExceptionInfo[ClientError], name: str)
 @pytest.mark.parametrize(
     ("parameters", "name"),
     [
-        (
-            {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}},
-            "StreamSpecification",
-        ),
+        ({"ResourcePolicy": "{}"}, "ResourcePolicy"),
     ],
-    ids=["stream"],
+    ids=["policy"],
 )
 def test_a_table_with_this_is_not_made(dynamodb: Any, parameters: dict[str, Any], name: str) -> None:
     table = unique("varley-test")
@@ -44,13 +41,9 @@ def test_a_stream_that_is_turned_off_is_no_request_for_one(make_table: Any) -> N
 @pytest.mark.parametrize(
     ("parameters", "name"),
     [
-        (
-            {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}},
-            "StreamSpecification",
-        ),
         ({"ReplicaUpdates": [{"Create": {"RegionName": "eu-west-1"}}]}, "ReplicaUpdates"),
     ],
-    ids=["stream", "replica"],
+    ids=["replica"],
 )
 def test_a_table_is_not_changed_to_this(make_table: Any, dynamodb: Any, parameters: dict[str, Any], name: str) -> None:
     table = make_table()

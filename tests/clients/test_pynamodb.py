@@ -34,7 +34,7 @@ from .conftest import REGION, Eventually
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.usefixtures("in_environment"),
-    pytest.mark.xfail(reason="transactions, time to live", strict=True),
+    pytest.mark.xfail(reason="time to live", strict=True),
 ]
 
 

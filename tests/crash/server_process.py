@@ -45,6 +45,7 @@ class ServerProcess:
         self.log = log or data_dir.parent / "server.log"    # what the server says, of all its starts
         self.flags = flags
         self.port = 0
+        self.admin_port: int | None = None
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
@@ -61,7 +62,9 @@ class ServerProcess:
             self.process.wait(60)
             self.process.stdout.close()
             raise NotStarted(self.process.returncode, self.log.read_text())
-        self.port = json.loads(line)["port"]
+        shown = json.loads(line)
+        self.port = shown["port"]
+        self.admin_port = shown["admin_port"]
 
     def kill(self) -> None:
         assert self.process is not None
@@ -104,9 +107,9 @@ class Client:
     def __init__(self, port: int, timeout: float = 30) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
 
-    def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+    def call(self, operation: str, request: dict[str, Any], service: str = "DynamoDB") -> dict[str, Any]:
         self._connection.request(
-            "POST", "/", json.dumps(request), {**HEADERS, "X-Amz-Target": f"DynamoDB_20120810.{operation}"}
+            "POST", "/", json.dumps(request), {**HEADERS, "X-Amz-Target": f"{service}_20120810.{operation}"}
         )
         answer = self._connection.getresponse()
         body = json.loads(answer.read())

@@ -35,14 +35,17 @@ def case_of(seed: str, kind: str | None = None) -> Case:
 
 def key_value(draw: Draw, kind: str, *, is_hash: bool) -> Value:
     if draw.errs():
-        return draw.of({"S": ""}, {"N": "1"}, {"S": "k"}, {"B": ""}, {"NULL": True}, {"S": "x" * 2049}, {}, draw.value())
+        return draw.of(
+            {"S": ""}, {"N": "1"}, {"S": "k"}, {"B": ""}, {"NULL": True}, {"S": "x" * 2049}, {}, draw.value()
+        )
     match kind:
         case "S":
             return {"S": draw.hash_text() if is_hash else draw.of("a", "ab", "b", "Ä", "😀", "Z", "a b")}
         case "N":
             return {"N": draw.of("1", "2", "3", "-1", "0", "1.5", "10", "1E2", "1.0", "-1.5", "0.001", "99")}
         case _:
-            return {"B": draw.of("aw==", "aw==", "bA==") if is_hash else draw.of("YQ==", "YWI=", "AA==", "/w==", "AAA=")}
+            texts = ("aw==", "aw==", "bA==") if is_hash else ("YQ==", "YWI=", "AA==", "/w==", "AAA=")
+            return {"B": draw.of(*texts)}
 
 
 def key(draw: Draw, table: WorldTable) -> Item:
@@ -98,8 +101,9 @@ def old_condition(draw: Draw, *, is_expected: bool) -> Body:
         draw.maybe(body, 0.6, "Exists", lambda: draw.of(True, False))
         return body
     operator = draw.word(
-        "EQ", "NE", "LE", "LT", "GE", "GT", "NULL", "NOT_NULL", "CONTAINS", "NOT_CONTAINS", "BEGINS_WITH", "IN", "BETWEEN"
-    )
+        "EQ", "NE", "LE", "LT", "GE", "GT", "NULL", "NOT_NULL", "CONTAINS", "NOT_CONTAINS", "BEGINS_WITH", "IN",
+        "BETWEEN",
+    )  # fmt: skip
     count = {"NULL": 0, "NOT_NULL": 0, "BETWEEN": 2, "IN": draw.random.randint(1, 3)}.get(operator, 1)
     if draw.errs():
         count = draw.random.randint(0, 3)
@@ -134,9 +138,10 @@ def _written(draw: Draw, table: WorldTable, *, with_update: bool = False) -> Bod
     if not old_style or draw.errs():
         draw.maybe(body, 0.4, "ConditionExpression", grammar.condition)
         body.update(placeholders.members())
-    old_values = ("NONE", "ALL_OLD")
-    all_values = (*old_values, "UPDATED_OLD", "ALL_NEW", "UPDATED_NEW")
-    draw.maybe(body, 0.5, "ReturnValues", lambda: draw.word(*(all_values if with_update or draw.errs() else old_values)))
+    returned = ["NONE", "ALL_OLD"]
+    if with_update or draw.errs():
+        returned += ["UPDATED_OLD", "ALL_NEW", "UPDATED_NEW"]
+    draw.maybe(body, 0.5, "ReturnValues", lambda: draw.word(*returned))
     draw.maybe(body, 0.4, "ReturnConsumedCapacity", lambda: draw.word(*_CAPACITY))
     draw.maybe(body, 0.1, "ReturnItemCollectionMetrics", lambda: draw.word("NONE", "SIZE"))
     draw.maybe(body, 0.2, "ReturnValuesOnConditionCheckFailure", lambda: draw.word("NONE", "ALL_OLD"))

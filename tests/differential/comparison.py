@@ -32,8 +32,8 @@ class Difference:
 
     @property
     def is_one_sided(self) -> bool:
-        """Whether only one of them did what it was asked."""
-        return self.ours.is_refusal != self.theirs.is_refusal
+        """Whether only one of them may have done what it was asked."""
+        return self.ours.is_refusal != self.theirs.is_refusal or self.theirs.status >= 500
 
     @property
     def members(self) -> list[str]:
@@ -41,7 +41,8 @@ class Difference:
         return unlike(plain(self.operation, self.body, self.ours), plain(self.operation, self.body, self.theirs, is_local=True))
 
     def __str__(self) -> str:
-        return f"{self.operation} {self.body}\n    Varley          {_shown(self.ours)}\n    DynamoDB Local  {_shown(self.theirs)}"
+        answers = f"Varley          {_shown(self.ours)}\n    DynamoDB Local  {_shown(self.theirs)}"
+        return f"{self.operation} {self.body}\n    {answers}"
 
 
 def _shown(answer: Answer) -> str:

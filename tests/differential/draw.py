@@ -114,7 +114,7 @@ class Draw:
     def odd_value(self) -> Value:
         """A value that cannot be, or is at the edge."""
         return self.of(
-            lambda: {},
+            dict,
             lambda: {"S": "a", "N": "1"},
             lambda: {"NULL": False},
             lambda: {"SS": []},

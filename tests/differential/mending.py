@@ -34,6 +34,15 @@ def mended(body: Body) -> Iterator[Body]:
                 if "KeyConditionExpression" in body and "KeyConditionExpression" in names:
                     kept["KeyConditions"] = _collection(table)
             yield kept
+    for name, member in body.items():
+        if name != "TableName":
+            rest = {other: each for other, each in body.items() if other != name}
+            yield rest
+            if table is not None and name in ("Key", "Item"):
+                yield {**body, name: _key(table)}
+            if isinstance(member, dict):
+                for entry in member:
+                    yield {**body, name: {other: each for other, each in member.items() if other != entry}}
 
 
 def _mended_batch(body: Body) -> Iterator[Body]:

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 from .accepted import is_said_otherwise
 from .cases import Case
 from .comparison import Difference, difference, outline
+from .mending import mended
 from .tables import PREFIX
 from .talk import Answer, Body, Server
-from .mending import mended
 from .world import BY_NAME, TABLES
 
 _PAGES_MAX = 4
@@ -85,7 +85,8 @@ class Pair:
         for server in (self.ours, self.theirs):
             items = server.ask("Scan", {"TableName": name}).body["Items"]
             for item in items:
-                answer = server.ask("DeleteItem", {"TableName": name, "Key": {key: item[key] for key in table.key_names}})
+                key = {each: item[each] for each in table.key_names}
+                answer = server.ask("DeleteItem", {"TableName": name, "Key": key})
                 assert not answer.is_refusal, answer
 
 

@@ -5,6 +5,8 @@
     GET  /metrics    Prometheus' text format
     GET  /clock      {"now": 1700000000.5, "offset_seconds": 0.0, "movable": true}
     POST /clock      {"advance_seconds": 3600} or {"set": 1700000000}: answers like GET; 403 unless movable
+    POST /shards     {"table": "Music"}: ends the open shards of the table's stream and begins new ones, as happens
+                     every few hours anyway, to try out consumers; answers {"ending": 4}. 404 if it has no stream
 
 A web page that a developer has open may send a POST to any port of the machine, and a browser lets it do so
 blindly. Moving the clock expires items, so a request that carries an Origin, as every browser's does, is
@@ -21,6 +23,7 @@ import msgspec
 
 from varley.admin.metrics import CONTENT_TYPE, Metrics
 from varley.clock import Clock, MovableClock
+from varley.errors import Throttling
 
 _TEXT: Final = "text/plain; charset=utf-8"
 _JSON: Final = "application/json"
@@ -47,7 +50,7 @@ class Pages:
     """What the admin port answers.
 
     `movable_clock` is None when the clock may not be moved. `why_not_ready` gives the reason in a few words,
-    or None when requests are served.
+    or None when requests are served. `rotate_shards` begins to end the shards of a table's stream, and says how many.
     """
 
     def __init__(
@@ -57,18 +60,21 @@ class Pages:
         *,
         movable_clock: MovableClock | None,
         why_not_ready: Callable[[], str | None],
+        rotate_shards: Callable[[str], int] = lambda table: 0,
     ) -> None:
         assert movable_clock is None or movable_clock is clock, "it is one clock, or the moves are not seen"
         self._metrics = metrics
         self._clock = clock
         self._movable_clock = movable_clock
         self._why_not_ready = why_not_ready
+        self._rotate_shards = rotate_shards
         self._pages: dict[str, dict[str, Callable[[Request], Page]]] = {
             "/": {"GET": self._index},
             "/health": {"GET": lambda request: _text(200, "healthy")},
             "/ready": {"GET": self._ready},
             "/metrics": {"GET": lambda request: Page(200, CONTENT_TYPE, self._metrics.page())},
             "/clock": {"GET": lambda request: self._now(), "POST": self._move},
+            "/shards": {"POST": self._rotate},
         }
 
     def answer(self, request: Request) -> Page:
@@ -107,6 +113,26 @@ class Pages:
         except (msgspec.DecodeError, ValueError) as error:
             return _problem(400, f'{error}. Send {{"advance_seconds": 3600}} or {{"set": 1700000000}}')
         return self._now()
+
+
+    def _rotate(self, request: Request) -> Page:
+        if "origin" in request.headers:
+            return _problem(403, "A web page may not end shards")
+        try:
+            wanted = msgspec.json.decode(request.body, type=_Rotation)
+        except msgspec.DecodeError as error:
+            return _problem(400, f'{error}. Send {{"table": "Music"}}')
+        try:
+            ending = self._rotate_shards(wanted.table)
+        except Throttling as error:
+            return _problem(503, str(error))
+        if not ending:
+            return _problem(404, f"The table {wanted.table} has no stream that is enabled")
+        return _json(200, {"ending": ending})
+
+
+class _Rotation(msgspec.Struct, forbid_unknown_fields=True):
+    table: str
 
 
 def _move_clock(clock: MovableClock, wanted: Any) -> None:

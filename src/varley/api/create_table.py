@@ -64,6 +64,7 @@ from varley.limits import (
 from varley.table import schema
 from varley.table.description import View, description_when_created
 from varley.table.schema import FORMAT_VERSION, ON_DEMAND_WARM, KeySchema, Provisioned, Table
+from varley.table.stream_record import new_stream
 from varley.table.table_name import table_name
 
 
@@ -174,6 +175,8 @@ async def _create(services: Services, table: Table, view: View, warm_was_asked_f
             )
         _check_quotas(table, provisioned_of(each.table for each in catalog), view.region)
         initial = services.cluster.initial_partitions
+        if table.stream is not None:
+            table = services.streams.distinguished(table)
         described = await catalog.create(
             table,
             partitions=partition_count(table.billing_mode, table.warm, initial),
@@ -187,6 +190,7 @@ async def _create(services: Services, table: Table, view: View, warm_was_asked_f
             # The client is told that it failed, so it must not be there after the next start.
             await catalog.delete(table.name)
             raise
+        services.streams.open(described, services.router.route(table.name).partitions)
     shown = description_when_created(table, view, warm_was_asked_for=warm_was_asked_for)
     return msgspec.json.encode({"TableDescription": shown})
 
@@ -230,7 +234,7 @@ def table_of(request: CreateTableRequest, *, now: float, random: Random, region:
     on_demand = _on_demand_of(request, billing_mode, region)
     warm = warm_of(request.warm_throughput, provisioned, region=region)
     encryption = encryption_of(request.sse_specification)
-    _check_stream(request.stream_specification)
+    streams = _streams_of(request.stream_specification, now)
     check_table_class(request.table_class)
     tags = tags_of(request.tags)
     _refuse_unsupported(request)
@@ -245,6 +249,7 @@ def table_of(request: CreateTableRequest, *, now: float, random: Random, region:
         key_schema=key_schema,
         local_indexes=local_indexes,
         global_indexes=global_indexes,
+        streams=streams,
         billing_mode=billing_mode,
         on_demand_since=now if billing_mode == "PAY_PER_REQUEST" else None,
         provisioned=provisioned,
@@ -431,22 +436,22 @@ def _on_demand_of(
     return schema.OnDemandThroughput(max_read_units=read, max_write_units=write)
 
 
-def _check_stream(specification: StreamSpecification | None) -> None:
+def _streams_of(specification: StreamSpecification | None, now: float) -> tuple[schema.Stream, ...]:
     if specification is None:
-        return
-    if specification.stream_enabled and specification.stream_view_type is None:
+        return ()
+    view = specification.stream_view_type
+    if specification.stream_enabled and view is None:
         raise ValidationError(
             f"{INVALID}Table is being created with a stream enabled, UpdateViewType is required"
         )
-    if not specification.stream_enabled and specification.stream_view_type is not None:
+    if not specification.stream_enabled and view is not None:
         raise ValidationError(
             f"{INVALID}Table is being created with a stream disabled, UpdateViewType should not be specified"
         )
+    return (new_stream(round(now * 1000), cast("schema.StreamView", view)),) if specification.stream_enabled else ()
 
 
 def _refuse_unsupported(request: CreateTableRequest) -> None:
-    if request.stream_specification is not None and request.stream_specification.stream_enabled:
-        raise not_supported("StreamSpecification")
     for member, value in (
         ("ResourcePolicy", request.resource_policy),
         ("GlobalTableSourceArn", request.global_table_source_arn),

@@ -1,7 +1,8 @@
 """DeleteTable: forget a table, durably, then close its partitions and let go of its data.
 
 In that order: a crash between the two leaves data that no table names, which is removed at the next start;
-the other order would leave a table without its data.
+the other order would leave a table without its data. If the table has a stream that can still be read, its partitions
+stay until that is over (streams/upkeep.py).
 """
 
 from __future__ import annotations
@@ -50,7 +51,12 @@ async def _delete(services: Services, name: str, view: View) -> bytes:
                 "created, updated, or deleted."
             )
         item_count, size_bytes = services.router.statistics(name)
-        await services.catalog.delete(name)
-        await services.router.close_partitions(described)
+        kept = services.streams.outliving(described.table)
+        await services.catalog.delete(name, keep=kept)
+        if kept is None:
+            services.streams.drop(described.table)
+        else:
+            services.streams.redefine(services.catalog.deleted[kept.id], services.router.route(name).partitions)
+        await services.router.close_partitions(described, keep_groups=kept is not None)
     shown = description_when_deleted(described.table, view, item_count=item_count, size_bytes=size_bytes)
     return msgspec.json.encode({"TableDescription": shown})

@@ -130,7 +130,12 @@ class BoundKeyCondition:
         if isinstance(keys, GlobalIndexCodec):
             return self._bounds_of_global(keys)
         bound = self._key_condition.bind(
-            keys.hash_name, keys.hash_kind, keys.range_name, keys.range_kind, self._values
+            keys.hash_name,
+            keys.hash_kind,
+            keys.range_name,
+            keys.range_kind,
+            self._values,
+            keys.name if isinstance(keys, LocalIndexCodec) else None,
         )
         prefix = keys.item_collection(bound.hash_value)
         if bound.operator is None:
@@ -139,7 +144,7 @@ class BoundKeyCondition:
         return prefix + low, end_of(prefix) if high is None else prefix + high
 
     def _bounds_of_global(self, index: GlobalIndexCodec) -> tuple[bytes, bytes]:
-        bound = self._key_condition.bind_index(index.hash_parts, index.range_parts, self._values)
+        bound = self._key_condition.bind_index(index.hash_parts, index.range_parts, self._values, index.name)
         prefix = index.item_collection(bound.hash_values)
         low, high = index.range_bounds(bound.equal, bound.operator, bound.operands)
         return prefix + low, end_of(prefix) if high is None else prefix + high
@@ -161,15 +166,16 @@ class Expressions:
         self._parsed: list[Expression] = []
 
     def open(self) -> None:
-        if self._names is not None:
-            names.check_names(self._names)
+        names_size = 0 if self._names is None else names.check_names(self._names)
         if self._given_values is not None:
             names.check_value_keys(self._given_values)
+            size = 0
             for placeholder, value in self._given_values.items():
                 try:
-                    check_value(value)
+                    size += len(placeholder) + check_value(value)
                 except ValidationError as error:
                     raise names.wrap_value_error(placeholder, error) from None
+            names.check_sizes(names_size, size)
 
     def condition(self, text: str, kind: str = "ConditionExpression") -> BoundCondition:
         parsed = condition.parse(text, self._names, kind)

@@ -130,15 +130,16 @@ def with_updates(
 ) -> Table:
     """`table`, which has its new billing mode, with the throughput of its indexes as the Updates want it.
 
-    `is_switching`: the request names that billing mode. `others`: what everybody else has reserved. Raises
+    `is_switching`: the request names that billing mode. `others`: what all but its indexes have reserved. Raises
     ValidationError, LimitExceeded, ResourceNotFound or ResourceInUse, the client's fault.
     """
     others = list(others)
-    for each in updates:
-        asked = each.update
+    for update in updates:
+        asked = update.update
         if asked is not None:
             index = _found(table, asked.index_name, "update")
-            new = _updated(table, index, asked, view, others, is_switching, check_decreases)
+            siblings = [each.provisioned for each in table.global_indexes if each is not index]
+            new = _updated(table, index, asked, view, [*others, *siblings], is_switching, check_decreases)
             table = _replaced(table, new)
     return table
 

@@ -13,6 +13,7 @@ from varley.indexes.indexes import Indexes
 from varley.metadata.catalog import Catalog
 from varley.router.routes import Router
 from varley.settings import ClusterSettings, NodeSettings
+from varley.streams.streams import Streams
 from varley.table.description import View
 from varley.transactions.transactions import Transactions
 
@@ -27,6 +28,7 @@ class Services:
     router: Router
     transactions: Transactions
     indexes: Indexes    # global ones: they come and go, and are filled
+    streams: Streams
     spawn: Callable[[Coroutine[Any, Any, bytes], Call], None]    # run, then answer the call with what it returns
 
 

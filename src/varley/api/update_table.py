@@ -1,4 +1,4 @@
-"""UpdateTable: change a table's capacity, class, protection, encryption or global indexes.
+"""UpdateTable: change a table's capacity, class, stream, protection, encryption or global indexes.
 
 Most kinds of change must be alone in their request; what goes together is billing mode with the capacity that it needs,
 of the table and of its indexes, and with an index that comes. A change is done, and durable, before it is answered, so
@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
 from varley.api.constraints import INDEX_NAME, NOT_NULL, TABLE_NAME, Each, Length, Members, OneOf, check
+from varley.api.contributor_insights import without_insights
 from varley.api.index_updates import (
     REMOVED,
     Creation,
@@ -59,6 +60,7 @@ from varley.http.call import Call
 from varley.table import schema
 from varley.table.description import Description, View, description_when_updated
 from varley.table.schema import ON_DEMAND_WARM, Provisioned, Table, changed
+from varley.table.stream_record import new_stream
 from varley.table.table_name import table_name
 
 _FREE_DECREASES: Final = 4    # a day; [DG] "Decreasing provisioned throughput"
@@ -128,6 +130,9 @@ async def _update(services: Services, request: UpdateTableRequest, name: str, vi
         before = described.table
         others = provisioned_of(each.table for each in catalog if each is not described)
         after = updated_table(before, request, view, others=others)
+        is_stream_changed = after.streams != before.streams
+        if is_stream_changed and after.stream is not None:
+            after = services.streams.distinguished(after)
         action = action_of(
             after,
             request.global_secondary_index_updates or (),
@@ -141,12 +146,16 @@ async def _update(services: Services, request: UpdateTableRequest, name: str, vi
                 described = (await services.indexes.create(name, index, lambda _: after))[1]
                 after = _with_status(described.table, index.name, "CREATING")
             case Deletion(name=index_name):
-                await services.indexes.delete(name, index_name, lambda _: after)
+                await services.indexes.delete(name, index_name, lambda _: without_insights(after, index_name))
                 after = _with_status(after, index_name, "DELETING")
             case None:
                 described = (await catalog.change(name, lambda _: after))[1]
-                if after.global_indexes and after.billing_mode != before.billing_mode:
+                if is_stream_changed or (after.global_indexes and after.billing_mode != before.billing_mode):
                     await services.router.update(described)
+        if is_stream_changed:
+            described = catalog.get(name)
+            assert described is not None
+            services.streams.redefine(described, services.router.route(name).partitions)
         item_count, size_bytes = services.router.statistics(name)
         index_sizes = services.router.index_statistics(name)
     shown = description_when_updated(
@@ -157,6 +166,7 @@ async def _update(services: Services, request: UpdateTableRequest, name: str, vi
         size_bytes=size_bytes,
         index_sizes=index_sizes,
         updating=request.provisioned_throughput is not None
+        or request.stream_specification is not None
         or request.billing_mode is not None
         or request.table_class is not None
         or action is not None,
@@ -208,7 +218,7 @@ def updated_table(
     if request.deletion_protection_enabled is not None:
         table = changed(table, deletion_protection=request.deletion_protection_enabled)
     if request.stream_specification is not None:
-        raise ValidationError(f"Table has no stream to disable: TableName: {table.name}")
+        table = _with_stream(table, request.stream_specification, view.now)
     if request.billing_mode is not None or request.provisioned_throughput is not None:
         if request.billing_mode == "PROVISIONED" and table.billing_mode == "PAY_PER_REQUEST":
             check_switch_to_provisioned(table, updates)
@@ -305,8 +315,7 @@ def _refuse_unsupported(request: UpdateTableRequest) -> None:
     if stream is not None and stream.stream_enabled:
         if stream.stream_view_type is None:
             raise ValidationError(f"{INVALID}If stream is being enabled then UpdateViewType is required")
-        raise not_supported("StreamSpecification")
-    if stream is not None and stream.stream_view_type is not None:
+    elif stream is not None and stream.stream_view_type is not None:
         raise ValidationError(
             f"{INVALID}If stream is being disabled, then UpdateViewType must not be specified"
         )
@@ -335,6 +344,18 @@ def _with_encryption(table: Table, specification: SSESpecification) -> Table:
             "you want to change Master Key"
         )
     return changed(table, encryption=encryption)
+
+
+def _with_stream(table: Table, specification: StreamSpecification, now: float) -> Table:
+    if specification.stream_enabled:
+        if table.stream is not None:
+            raise ValidationError(f"Table already has an enabled stream: TableName: {table.name}")
+        stream = new_stream(round(now * 1000), cast("schema.StreamView", specification.stream_view_type))
+        return changed(table, streams=(*table.streams, stream))
+    if table.stream is None:
+        raise ValidationError(f"Table has no stream to disable: TableName: {table.name}")
+    disabled = msgspec.structs.replace(table.stream, disabled_at=now)
+    return changed(table, streams=(*table.streams[:-1], disabled))
 
 
 def _with_capacity(

@@ -117,12 +117,12 @@ def _locked(data_dir: str) -> contextlib.AbstractContextManager[Any]:
 
 
 async def _tables(metadata: str) -> list[Described]:
-    """All tables, and the ledger of transactions. Nothing is written. Raises Damaged."""
+    """All that has partitions: tables, deleted ones that are kept, the ledger. Nothing is written. Raises Damaged."""
     store = await LocalStore.open(metadata, is_read_only=True)
     try:
         catalog = Catalog(store)
         await catalog.load()
-        return catalog.with_ledger()
+        return catalog.described()
     finally:
         await store.close()
 

@@ -108,8 +108,9 @@ class KeyCondition:
         range_name: str | None,
         range_type: str | None,
         values: Values,
+        index: str | None = None,
     ) -> KeyRange:
-        """The range of keys of a table or index with this key. Types are "S", "N" or "B".
+        """The range of keys of a table, or of the index of this name, with this key. Types are "S", "N" or "B".
 
         Raises ValidationError if the condition does not fit the key. `check` must have passed.
         """
@@ -120,24 +121,29 @@ class KeyCondition:
             raise ValidationError(self._problem)
         if len(self._restrictions) > 2:
             raise ValidationError("Conditions can be of length 1 or 2 only")
-        return _bind(self._restrictions, hash_name, hash_type, range_name, range_type, values)
+        return _bind(self._restrictions, hash_name, hash_type, range_name, range_type, values, index)
 
     def bind_index(
-        self, hash_parts: Sequence[tuple[str, str]], range_parts: Sequence[tuple[str, str]], values: Values
+        self,
+        hash_parts: Sequence[tuple[str, str]],
+        range_parts: Sequence[tuple[str, str]],
+        values: Values,
+        index: str,
     ) -> IndexRange:
-        """The range of keys of a global index whose key has these attributes: (name, type) of each, in order.
+        """The range of keys of the global index of this name, whose key has these attributes: (name, type) of each, in
+        order.
 
         Raises ValidationError if the condition does not fit the key. `check` must have passed.
         """
         if len(hash_parts) == 1 and len(range_parts) <= 1:
             range_name, range_type = range_parts[0] if range_parts else (None, None)
-            bound = self.bind(*hash_parts[0], range_name, range_type, values)
+            bound = self.bind(*hash_parts[0], range_name, range_type, values, index)
             return IndexRange((bound.hash_value,), (), bound.operator, bound.operands)
         if self._nested_names:
             check_scalar_keys(self._nested_names, tuple(name for name, _ in (*hash_parts, *range_parts)))
         if self._problem is not None:
             raise ValidationError(self._problem)
-        return _bind_index(self._restrictions, hash_parts, range_parts, values)
+        return _bind_index(self._restrictions, hash_parts, range_parts, values, index)
 
 
 def parse(text: str, names: Mapping[str, str] | None) -> KeyCondition:
@@ -269,10 +275,11 @@ def _bind(
     range_name: str | None,
     range_type: str | None,
     values: Values,
+    index: str | None,
 ) -> KeyRange:
     if len(restrictions) > 1 and range_name is None:
         raise _unsupported()
-    hash_value = _hash_value(restrictions, hash_name, hash_type, values)
+    hash_value = _hash_value(restrictions, hash_name, hash_type, values, index)
     if len(restrictions) == 1:
         return KeyRange(hash_value)
     assert range_name is not None
@@ -280,7 +287,7 @@ def _bind(
     on_range = restrictions.get(range_name)
     if on_range is None:
         raise _missed(range_name)
-    return KeyRange(hash_value, on_range.operator, _range_values(on_range, range_type, values))
+    return KeyRange(hash_value, on_range.operator, _range_values(on_range, range_type, values, index))
 
 
 def _bind_index(
@@ -288,8 +295,9 @@ def _bind_index(
     hash_parts: Sequence[tuple[str, str]],
     range_parts: Sequence[tuple[str, str]],
     values: Values,
+    index: str,
 ) -> IndexRange:
-    hash_values = tuple(_hash_value(restrictions, name, kind, values) for name, kind in hash_parts)
+    hash_values = tuple(_hash_value(restrictions, name, kind, values, index) for name, kind in hash_parts)
     left = len(restrictions) - len(hash_parts)    # conditions on attributes that were not looked at yet
     equal: list[Scalar] = []
     operator: str | None = None
@@ -302,7 +310,7 @@ def _bind_index(
             raise _missed(name)    # there is one on a later attribute, or on something else
         if operator is not None:
             raise _unsupported()    # only the last may be other than =
-        found = _range_values(restriction, kind, values)
+        found = _range_values(restriction, kind, values, index)
         left -= 1
         if restriction.operator == "=":
             equal += found
@@ -313,14 +321,16 @@ def _bind_index(
     return IndexRange(hash_values, tuple(equal), operator, operands)
 
 
-def _hash_value(restrictions: Mapping[str, Restriction], name: str, kind: str, values: Values) -> Scalar:
+def _hash_value(
+    restrictions: Mapping[str, Restriction], name: str, kind: str, values: Values, index: str | None
+) -> Scalar:
     restriction = restrictions.get(name)
     if restriction is None:
         raise _missed(name)
     operands = _operands(restriction, kind, values)
     if restriction.operator != "=":
         raise _unsupported()
-    _check_not_empty(restriction, operands)
+    _check_not_empty(restriction, operands, index)
     (value,) = operands
     if value_size(value) > PARTITION_KEY_BYTES_MAX:
         raise ValidationError(
@@ -330,9 +340,9 @@ def _hash_value(restrictions: Mapping[str, Restriction], name: str, kind: str, v
     return value
 
 
-def _range_values(restriction: Restriction, kind: str, values: Values) -> tuple[Scalar, ...]:
+def _range_values(restriction: Restriction, kind: str, values: Values, index: str | None) -> tuple[Scalar, ...]:
     operands = _operands(restriction, kind, values)
-    _check_not_empty(restriction, operands)
+    _check_not_empty(restriction, operands, index)
     for operand in operands:
         if value_size(operand) > SORT_KEY_BYTES_MAX:
             raise ValidationError(
@@ -362,12 +372,17 @@ def _operands(restriction: Restriction, key_type: str, values: Values) -> tuple[
     return operands
 
 
-def _check_not_empty(restriction: Restriction, operands: tuple[Scalar, ...]) -> None:
+def _check_not_empty(restriction: Restriction, operands: tuple[Scalar, ...], index: str | None) -> None:
     for operand in operands:
         ((kind, content),) = operand.items()
         if content == "":
+            noun = "string" if kind == "S" else "binary"
+            problem = f"The AttributeValue for a key attribute cannot contain an empty {noun} value."
+            if index is None:
+                raise ValidationError(
+                    f"One or more parameter values are not valid. {problem} Key: {restriction.name}"
+                )
             raise ValidationError(
-                "One or more parameter values are not valid. The AttributeValue for a key attribute "
-                f"cannot contain an empty {'string' if kind == 'S' else 'binary'} value. "
-                f"Key: {restriction.name}"
+                "One or more parameter values are not valid. A value specified for a secondary index key is not "
+                f"supported. {problem} IndexName: {index}, IndexKey: {restriction.name}"
             )

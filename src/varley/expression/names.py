@@ -24,7 +24,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from varley.errors import ValidationError
-from varley.limits import ATTRIBUTE_NAME_BYTES_MAX, EXPRESSION_PLACEHOLDER_BYTES_MAX
+from varley.limits import (
+    ATTRIBUTE_NAME_BYTES_MAX,
+    EXPRESSION_PLACEHOLDER_BYTES_MAX,
+    EXPRESSION_SUBSTITUTES_BYTES_MAX,
+)
 
 # Three expressions of 4 KB cannot use more: a placeholder takes two characters, and something between two of them.
 _PLACEHOLDERS_MAX = 4096
@@ -68,8 +72,8 @@ def check_parameters(
         )
 
 
-def check_names(names: Mapping[str, str]) -> None:
-    """Step 2. Raises ValidationError."""
+def check_names(names: Mapping[str, str]) -> int:
+    """Step 2: the bytes of all names and their placeholders. Raises ValidationError."""
     _check_count("ExpressionAttributeNames", names)
     if not names:
         raise ValidationError("ExpressionAttributeNames must not be empty")
@@ -86,6 +90,10 @@ def check_names(names: Mapping[str, str]) -> None:
                 "ExpressionAttributeNames contains invalid value: Attribute name is too large, "
                 f"must be less than {ATTRIBUTE_NAME_BYTES_MAX + 1} bytes for key {placeholder}"
             )
+    size = sum(map(_bytes, names)) + sum(map(_bytes, names.values()))
+    if size > EXPRESSION_SUBSTITUTES_BYTES_MAX:
+        raise ValidationError("ExpressionAttributeNames exceeds max size")
+    return size
 
 
 def check_value_keys(values: Mapping[str, Any]) -> None:
@@ -96,6 +104,19 @@ def check_value_keys(values: Mapping[str, Any]) -> None:
     for placeholder in values:
         if len(placeholder) > EXPRESSION_PLACEHOLDER_BYTES_MAX or not _VALUE_PLACEHOLDER(placeholder):
             raise _invalid_key("ExpressionAttributeValues", placeholder)
+
+
+def check_sizes(names: int, values: int) -> None:
+    """The end of step 3: `names` and `values` are bytes, with the placeholders. Raises ValidationError.
+
+    The documentation has the limit; texts and what is counted are DynamoDB Local's.
+    """
+    if names + values > EXPRESSION_SUBSTITUTES_BYTES_MAX:
+        if values > EXPRESSION_SUBSTITUTES_BYTES_MAX:
+            raise ValidationError("ExpressionAttributeValues exceeds max size")
+        raise ValidationError(
+            "Combined size of ExpressionAttributeNames and ExpressionAttributeValues exceeds max size"
+        )
 
 
 def _check_count(parameter: str, given: Mapping[str, Any]) -> None:
@@ -147,4 +168,4 @@ def _invalid_key(parameter: str, placeholder: str) -> ValidationError:
 
 
 def _bytes(text: str) -> int:
-    return len(text.encode("utf-8", "surrogatepass"))
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

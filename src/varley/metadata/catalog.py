@@ -3,6 +3,7 @@
     table/Music                 definition of the table "Music"                   table.schema
     partitions/<table's id>     which group owns which part of its keyspace       table.partition_map
     partitions/<index's id>     the same of a global index, which has partitions of its own
+    deleted/<table's id>        definition of a deleted table whose partitions are kept  table.schema
     table/varley:transactions   the ledger of transactions: kept as a table is, and not one that clients have
     groups                      the last replica group id that was given out
 
@@ -22,6 +23,9 @@ look at the view until partitions are opened or closed accordingly:
 
 A table with its global indexes is created, and deleted, by one compare-and-set; so is an index that comes or goes
 later (`change`): there is never an index without its partitions, nor a map that no index names.
+
+The partitions of a deleted table may have something that is still read, its streams. Then its definition and its map
+are kept (`deleted`) until somebody forgets them.
 
 Control-plane changes are few, and each waits for the disk anyway.
 """
@@ -45,6 +49,7 @@ from varley.table.table_name import LEDGER_NAME
 
 _TABLES: Final = "table/"
 _PARTITIONS: Final = "partitions/"
+_DELETED: Final = "deleted/"
 _GROUPS: Final = "groups"
 _GROUPS_FORMAT_VERSION: Final = 1
 
@@ -80,6 +85,7 @@ class Catalog:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._tables: dict[str, Described] = {}
+        self.deleted: dict[str, Described] = {}    # by id: tables that are none any more, and their partitions
         self.ledger: Described | None = None    # of transactions: not one of the tables, see create_ledger
         self.groups_given = 0    # as of `load`: no replica group has a higher id than this
         self.changes = asyncio.Lock()    # held by whoever changes tables; readers of the view need not
@@ -108,6 +114,13 @@ class Catalog:
                 table, partitions, entry.version, version,
                 {index: each[0] for index, each in taken.items()}, {index: each[1] for index, each in taken.items()},
             )  # fmt: skip
+        for entry in await self._store.list(_DELETED):
+            table = _decoded(entry, schema.from_json)
+            map_entry = maps.pop(_PARTITIONS + table.id, None)
+            if entry.key != _DELETED + table.id or map_entry is None:
+                raise _damaged(entry.key, f"it holds the table {table.id}, or there is no map for it")
+            partitions = _decoded(map_entry, partition_map.from_json)
+            self.deleted[table.id] = Described(table, partitions, entry.version, map_entry.version)
         for key in maps:
             raise _damaged(key, "there is no table for it")
         self.ledger = self._tables.pop(LEDGER_NAME, None)
@@ -121,9 +134,10 @@ class Catalog:
     def __iter__(self) -> Iterator[Described]:
         return iter(self._tables.values())
 
-    def with_ledger(self) -> list[Described]:
-        """All tables, and the ledger if there is one: everything that has partitions."""
-        return [*self._tables.values(), *([] if self.ledger is None else [self.ledger])]
+    def described(self) -> list[Described]:
+        """All whose partitions there are: tables, deleted ones that are kept, and the ledger if there is one."""
+        ledger = [] if self.ledger is None else [self.ledger]
+        return [*self._tables.values(), *self.deleted.values(), *ledger]
 
     def names(self) -> list[str]:
         """In the order in which tables are listed: that of their names' bytes."""
@@ -226,16 +240,20 @@ class Catalog:
         given = await self._store.get(_GROUPS)
         return given, _Allocation(0 if given is None else _decoded(given, _decode_groups).last)
 
-    async def delete(self, name: str) -> Described:
+    async def delete(self, name: str, *, keep: Table | None = None) -> Described:
         """Forget a table; returns what it was. The caller holds `changes`, and closes its partitions afterwards.
 
+        `keep`: the definition to keep as that of a deleted table, together with the table's partitions.
         Raises ResourceNotFound or ResourceInUse, the client's fault; what Store raises.
         """
         before = self._found(name)
+        id = before.table.id
         version = await self._store.compare_and_set(
             [
                 Change(_TABLES + name, before.table_version, None),
-                Change(_PARTITIONS + before.table.id, before.partitions_version, None),
+                Change(_PARTITIONS + id, before.partitions_version, None)
+                if keep is None
+                else Change(_DELETED + id, ABSENT, schema.to_json(keep)),
                 *(Change(_PARTITIONS + index, each, None) for index, each in before.index_versions.items()),
             ]
         )
@@ -244,7 +262,25 @@ class Catalog:
                 f"Attempt to change a resource which is still in use: Table is being updated: {name}"
             )
         del self._tables[name]
+        if keep is not None:
+            self.deleted[id] = Described(keep, before.partitions, version, before.partitions_version)
         return before
+
+    async def forget(self, deleted: Described) -> None:
+        """Keep nothing of a deleted table any more. The caller holds `changes`, and removes its groups afterwards.
+
+        Raises what Store raises.
+        """
+        assert self.changes.locked()
+        table = deleted.table
+        version = await self._store.compare_and_set(
+            [
+                Change(_DELETED + table.id, deleted.table_version, None),
+                Change(_PARTITIONS + table.id, deleted.partitions_version, None),
+            ]
+        )
+        assert version is not None, "nobody else changes what is kept of a deleted table"
+        del self.deleted[table.id]
 
     def _found(self, name: str) -> Described:
         assert self.changes.locked()

@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from varley.counters import TableCounters
-from varley.errors import ApiError, ItemCollectionSizeLimitExceeded, Throttling
+from varley.errors import ApiError, ItemCollectionSizeLimitExceeded, ProvisionedThroughputExceeded, Throttling
 from varley.item.stored import item_size
 from varley.item.units import write_units
 from varley.node.participant import DerivedRow, Participant
@@ -100,7 +100,8 @@ class Partition:
         try:
             new, answer, derived = write.evaluate(old, timestamp_us)
         except ApiError as refusal:
-            write.counts.consumed_write_units += write_units(0 if old is None else item_size(old), 0)
+            if not isinstance(refusal, Throttling | ProvisionedThroughputExceeded):
+                write.counts.consumed_write_units += write_units(0 if old is None else item_size(old), 0)
             if isinstance(refusal, ItemCollectionSizeLimitExceeded):
                 observed = self._replica.newest    # it is about other rows too
             if observed is None:
@@ -128,13 +129,13 @@ class Partition:
             self._replica.propose(timestamp_us, (row, *followers), waiter, answer)
         return None
 
-    def next_timestamp(self, count: int = 1) -> int:
-        """The time of the entry that is proposed next: later than any before it in this group.
+    def next_timestamp(self, count: int = 1, *, after_us: int = 0) -> int:
+        """The time of the entry that is proposed next: later than any before it in this group, and than `after_us`.
 
         `count`: the entry takes so many times, each of one item; this is the last of them.
         """
         tree = self._tree
-        tree.last_timestamp_us = max(self._now_us(), tree.last_timestamp_us + 1) + count - 1
+        tree.last_timestamp_us = max(self._now_us(), tree.last_timestamp_us + 1, after_us + 1) + count - 1
         return tree.last_timestamp_us
 
     def propose(self, rows: Sequence[Row], timestamp_us: int, waiter: Waiter) -> None:

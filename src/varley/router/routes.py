@@ -6,8 +6,8 @@ knows of one table: its keys and its partitions in order. Here all partitions ar
 answer of `partition_of` is the partition itself.
 
 A global index has partitions of its own, whose rows are found in the same way, so it has a route of its own within its
-table's. A table's route is replaced when its definition changes such that other things follow from its items; requests
-that have the old one finish with it.
+table's. When a table's definition changes such that other things follow from its items, its route changes, and stays
+the same object: whoever holds it (a transaction that is not over, a page that is being read) goes by what is so now.
 
 Source: Amazon DynamoDB (ATC 2022), sections 3 and 6.6.
 """
@@ -90,8 +90,8 @@ class Route(Ranges):
     """One table, as requests see it."""
 
     __slots__ = (
-        "_indexes", "consequences", "counts", "global_indexes", "global_names", "index_counts", "is_closed", "keys",
-        "name",
+        "_counters", "_indexes", "consequences", "counts", "global_indexes", "global_names", "index_counts",
+        "is_closed", "keys", "name",
     )  # fmt: skip
 
     def __init__(
@@ -109,6 +109,11 @@ class Route(Ranges):
         self.is_closed = False    # the table was deleted
         self.keys = keys
         self.counts = _Counts(counters, name)    # operation -> its counters on this table
+        self._counters = counters
+        self.become(consequences, global_indexes)
+
+    def become(self, consequences: Consequences | None, global_indexes: Sequence[GlobalIndexRoute]) -> None:
+        """From now on this follows from items, and these are the global indexes."""
         self.consequences = consequences    # of each write; None: nothing follows from an item here
         self.global_indexes = tuple(global_indexes)
         self.global_names = frozenset(index.name for index in global_indexes)
@@ -116,7 +121,7 @@ class Route(Ranges):
         self._indexes: dict[str, LocalIndexCodec | GlobalIndexRoute] = {}
         self._indexes.update((index.name, index) for index in local_indexes)
         self._indexes.update((index.name, index) for index in global_indexes)
-        self.index_counts = {index.name: _Counts(counters, name, index.name) for index in local_indexes}
+        self.index_counts = {index.name: _Counts(self._counters, self.name, index.name) for index in local_indexes}
         self.index_counts.update((index.name, index.counts) for index in global_indexes)
 
     def index(self, name: str) -> LocalIndexCodec | GlobalIndexRoute:
@@ -147,7 +152,7 @@ class Watcher(Protocol):
     """Somebody who has work to do for tables. Called on the event loop, in the step that makes the change."""
 
     def opened(self, route: Route) -> None:
-        """A table is served from now on by `route`, in place of an earlier route if it had one."""
+        """A table is served from now on, or what follows from its items has changed."""
         ...
 
     def index_closed(self, index: GlobalIndexRoute) -> None:
@@ -226,8 +231,13 @@ class Router:
             open_index.is_backfilling = index.is_backfilling
             indexes.append(open_index)
         consequences = consequences_of(table, keys, {index.id: index.backlog for index in indexes})
-        route = Route(table.name, keys, _lows(described.partitions), partitions, self.counters, consequences, indexes)
-        self._routes[table.name] = route
+        if before is None:
+            lows = _lows(described.partitions)
+            route = Route(table.name, keys, lows, partitions, self.counters, consequences, indexes)
+            self._routes[table.name] = route
+        else:
+            route = before
+            route.become(consequences, indexes)
         for watcher in self.watchers:
             watcher.opened(route)
 
@@ -253,20 +263,23 @@ class Router:
 
         Partitions of global indexes that it has now are opened, those of indexes that it has no more are removed.
         """
-        before = self._routes[described.table.name]
-        there = {index.id for index in before.global_indexes}
+        route = self._routes[described.table.name]
+        there = {index.id for index in route.global_indexes}
+        closed = [index for index in route.global_indexes if index.id not in described.index_partitions]
         opened = {
             index: self._open(each) for index, each in described.index_partitions.items() if index not in there
         }
-        self.add(described, before.partitions, opened)
-        closed = [index for index in before.global_indexes if index.id not in described.index_partitions]
+        self.add(described, route.partitions, opened)
         for index in closed:
             self._close_index(index)
         for index in closed:
             await self._remove(index)
 
-    async def close_partitions(self, described: Described) -> None:
-        """Serve a deleted table no more, and remove what its partitions held."""
+    async def close_partitions(self, described: Described, *, keep_groups: bool = False) -> None:
+        """Serve a deleted table no more, and remove what its partitions held.
+
+        `keep_groups`: what its own partitions held stays (something of it is still read), not that of its indexes.
+        """
         route = self._routes.pop(described.table.name)
         route.is_closed = True
         for index in route.global_indexes:
@@ -274,7 +287,7 @@ class Router:
         for watcher in self.watchers:
             watcher.closed(route)
         self.counters.forget_table(described.table.name)
-        for ranges in (*route.global_indexes, route):
+        for ranges in route.global_indexes if keep_groups else (*route.global_indexes, route):
             await self._remove(ranges)
 
     def _close_index(self, index: GlobalIndexRoute) -> None:

@@ -14,6 +14,8 @@ The rules, and what finds a breach:
              between the tree and the log there is no hole, and the log does not end before the tree
     indexes  every row that follows from an item is there and is right, and none is there that follows from nothing,
              in its own group (local indexes) or in those of a global index
+    streams  every record is as docs/formats.md says, its time is that of its log entry, and each item is as its newest
+             record left it
     folder   nothing is in it that is not Varley's, and of what inventory.json remembers nothing is missing
 
 A row's key must also be that of its item, and only the table's definition can tell that, and what follows from an item:
@@ -47,6 +49,7 @@ from varley.item.key_bytes import (
     PARTITION_HASH_BYTES,
     PURGE_SPACE,
     SOURCE_SPACE,
+    STREAM_SPACE,
     TALLY_SPACE,
     TOKEN_SPACE,
 )
@@ -65,7 +68,14 @@ from varley.storage.lmdb_engine import (
     decode_meta,
     structure_problems,
 )
-from varley.storage.log_format import NotThisFormat, Row, decode_rows, segment_name, segment_of_name
+from varley.storage.log_format import (
+    NotThisFormat,
+    Row,
+    decode_rows,
+    entry_timestamp,
+    segment_name,
+    segment_of_name,
+)
 from varley.storage.log_reader import LogEntry, LogReader
 from varley.storage.long_keys import LMDB_KEY_BYTES_MAX, ROWS_END, SUBTREE, SUBTREE_PREFIX_BYTES, subtree_prefix
 from varley.storage.overlay import Overlay
@@ -73,6 +83,7 @@ from varley.storage.recovery import order_problem
 from varley.storage.tree import Applied, merge
 from varley.storage.tree_folder import TreeFolder
 from varley.storage.undelivered import IndexGroups, UndeliveredRows
+from varley.table import stream_record
 from varley.table.outgoing import OUTGOING_KEY_AT, PROGRESS_KEY_BYTES, SOURCE_KEY_BYTES, THE_ITEM
 
 LOG: Final = "log"
@@ -94,6 +105,7 @@ _KEY_BYTES: Final = {
     OUTGOING_SPACE: (OUTGOING_KEY_AT + _KEY_BYTES_MIN, OUTGOING_KEY_AT + _ITEM_KEY_BYTES_MAX),
     **dict.fromkeys(LOCAL_INDEX_SPACES, (_KEY_BYTES_MIN + 3, _KEY_BYTES_MIN + 3 * SORT_KEY_BYTES_MAX + 2)),
     TALLY_SPACE: (len(TALLY_SPACE), _KEY_BYTES_MIN),
+    STREAM_SPACE: (stream_record.HORIZON_KEY_BYTES, stream_record.RECORD_KEY_BYTES),
     MARKER_SPACE: (_KEY_BYTES_MIN, _KEY_BYTES_MIN + SORT_KEY_BYTES_MAX),
     TOKEN_SPACE: (_KEY_BYTES_MIN, _KEY_BYTES_MIN),
     PURGE_SPACE: (_KEY_BYTES_MIN + 8, _KEY_BYTES_MIN + 8),
@@ -261,7 +273,7 @@ class _Walk:
             self._find(path, f"the entry is of another format: {error}", group=group, offset=offset)
             return
         for row in rows:
-            self._log_row(row, path, group, offset)
+            self._log_row(row, entry_timestamp(entry.entry), path, group, offset)
         self._carried.meet(group, entry.slot, rows)
         logged = self._logged.get(group)
         if logged is not None:
@@ -269,12 +281,12 @@ class _Walk:
                 if not key.startswith(OUTGOING_SPACE):
                     logged.put(key, value)
 
-    def _log_row(self, row: Row, path: str, group: int, offset: int) -> None:
+    def _log_row(self, row: Row, time_us: int, path: str, group: int, offset: int) -> None:
         _, key, value, _ = row
         is_short_form = value == THE_ITEM and key.startswith(OUTGOING_SPACE)
         problems = [
             _key_problem(key),
-            None if value is None or is_short_form else self._value_problem(group, key, value),
+            None if value is None or is_short_form else self._value_problem(group, key, value, time_us),
         ]
         for problem in filter(None, problems):
             self._find(path, problem, group=group, offset=offset, key=key)
@@ -396,7 +408,10 @@ class _Walk:
 
     # Rows
 
-    def _value_problem(self, group: int, key: bytes, value: bytes) -> str | None:
+    def _value_problem(self, group: int, key: bytes, value: bytes, entry_us: int | None = None) -> str | None:
+        """`entry_us`: the time of the log entry that it stands in."""
+        if key.startswith(STREAM_SPACE):
+            return stream_record.row_problem(key, value, entry_us)
         if key.startswith(MARKER_SPACE):
             return _marker_problem(value)
         if not stored.verify(value):

@@ -103,12 +103,18 @@ class Consequences:
     __slots__ = ("_by_name", "_collection_bytes_max", "followers", "index_names", "local_indexes")
 
     def __init__(
-        self, table: Table, keys: KeyCodec, *, collection_bytes_max: int = ITEM_COLLECTION_BYTES_MAX
+        self,
+        table: Table,
+        keys: KeyCodec,
+        followers: tuple[Follower, ...] = (),
+        *,
+        collection_bytes_max: int = ITEM_COLLECTION_BYTES_MAX,
     ) -> None:
+        """`followers`: what follows beside the rows of local indexes; followers.py knows them all."""
         self.local_indexes = tuple(
             LocalIndexCodec(index, position, keys) for position, index in enumerate(table.local_indexes)
         )
-        self.followers: tuple[Follower, ...] = ()
+        self.followers = followers
         self.index_names = frozenset(    # attributes
             (
                 *(index.range_name for index in self.local_indexes),

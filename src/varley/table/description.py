@@ -63,7 +63,7 @@ def description(
             for each in sorted(table.attribute_definitions, key=lambda each: each.name)
         ],
         "TableName": table.name,
-        "KeySchema": _key_schema(table.key_schema.names[:1], table.key_schema.names[1:]),
+        "KeySchema": key_schema(table.key_schema.names[:1], table.key_schema.names[1:]),
         "TableStatus": table.status,
         "CreationDateTime": _time(table.created_at),
         "ProvisionedThroughput": _provisioned(table.provisioned, view.now),
@@ -87,6 +87,11 @@ def description(
             "BillingMode": table.billing_mode,
             "LastUpdateToPayPerRequestDateTime": _time(table.on_demand_since),
         }
+    if table.stream is not None:
+        shown["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": table.stream.view}
+    if table.streams:    # the last one, also when it is disabled
+        shown["LatestStreamLabel"] = table.streams[-1].label
+        shown["LatestStreamArn"] = f"{shown['TableArn']}/stream/{table.streams[-1].label}"
     if table.encryption is not None:
         shown["SSEDescription"] = _encryption(table.encryption, view)
     if table.table_class is not None:
@@ -169,7 +174,7 @@ def _show_change(before: GlobalIndex, after: GlobalIndex, shown: Description, vi
         shown["WarmThroughput"] = _warm(before.warm, "UPDATING")
 
 
-def _key_schema(hash_names: Iterable[str], range_names: Iterable[str]) -> list[dict[str, str]]:
+def key_schema(hash_names: Iterable[str], range_names: Iterable[str]) -> list[dict[str, str]]:
     return [
         *({"AttributeName": name, "KeyType": "HASH"} for name in hash_names),
         *({"AttributeName": name, "KeyType": "RANGE"} for name in range_names),
@@ -179,7 +184,7 @@ def _key_schema(hash_names: Iterable[str], range_names: Iterable[str]) -> list[d
 def _local_index(table: Table, index: LocalIndex, view: View, rows: int, size_bytes: int) -> Description:
     return {
         "IndexName": index.name,
-        "KeySchema": _key_schema((table.key_schema.hash_name,), (index.range_name,)),
+        "KeySchema": key_schema((table.key_schema.hash_name,), (index.range_name,)),
         "Projection": _projection(index.projection),
         "IndexSizeBytes": size_bytes,
         "ItemCount": rows,
@@ -190,7 +195,7 @@ def _local_index(table: Table, index: LocalIndex, view: View, rows: int, size_by
 def _global_index(table: Table, index: GlobalIndex, view: View, rows: int, size_bytes: int) -> Description:
     shown: Description = {
         "IndexName": index.name,
-        "KeySchema": _key_schema((each.name for each in index.hash_keys), (each.name for each in index.range_keys)),
+        "KeySchema": key_schema((each.name for each in index.hash_keys), (each.name for each in index.range_keys)),
         "Projection": _projection(index.projection),
         "IndexStatus": index.status,
         "ProvisionedThroughput": _provisioned(index.provisioned, view.now),

@@ -11,6 +11,7 @@ from varley.table.consequences import Consequences, Follower
 from varley.table.global_index_follower import Backlog, GlobalIndexFollower
 from varley.table.keys import KeyCodec
 from varley.table.schema import Table
+from varley.table.stream_record import StreamRecords
 
 
 def consequences_of(
@@ -20,8 +21,8 @@ def consequences_of(
     followers: list[Follower] = []
     if table.global_indexes:
         followers.append(GlobalIndexFollower(table, keys, backlogs))
+    if table.stream is not None:
+        followers.append(StreamRecords(table.stream, keys))
     if not table.local_indexes and not followers:
         return None
-    consequences = Consequences(table, keys)
-    consequences.followers = tuple(followers)
-    return consequences
+    return Consequences(table, keys, tuple(followers))

@@ -26,7 +26,7 @@ from varley.expression.key_condition import KeyRange
 from varley.item.key_bytes import ITEM_SPACE, LOCAL_INDEX_SPACES, PARTITION_HASH_BYTES
 from varley.item.size import item_size
 from varley.item.value import Item, Value
-from varley.limits import PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX
+from varley.limits import SORT_KEY_BYTES_MAX
 from varley.table.index_rows import Entry, IndexRows
 from varley.table.key_attribute import KeyAttribute
 from varley.table.keys import KeyCodec
@@ -80,11 +80,6 @@ class LocalIndexCodec(IndexRows):
 
         Raises ValidationError, the client's fault, if `hash_value` cannot be a partition key here.
         """
-        if hash_value.get(self.hash_kind) == "":    # is told in an index's words
-            attribute = KeyAttribute(
-                self.hash_name, self.hash_kind, bytes_max=PARTITION_KEY_BYTES_MAX, index=self.name
-            )
-            attribute.check_item({self.hash_name: hash_value})
         return self.space + self._keys.item_collection(hash_value)[1:]
 
     def range_bounds(self, key_range: KeyRange) -> tuple[bytes, bytes | None]:
