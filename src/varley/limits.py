@@ -80,3 +80,5 @@ WRITE_UNIT_BYTES = 1024                 # [DG]
 # Front door
 REQUEST_BODY_BYTES_MAX = 16 * 1024 * 1024      # [DG] 16 MB
 REQUEST_HEAD_BYTES_MAX = 64 * 1024             # [own]
+VECTOR_DIMENSIONS_MAX = 4096    # model: SearchVectorList
+TOP_K_MAX = 100                 # [DG] "Troubleshooting vector indexes"

@@ -27,9 +27,13 @@ from varley.admin.metrics import Metrics, Reading
 from varley.admin.pages import Pages
 from varley.admin.port import AdminPort
 from varley.api import operations
+from varley.api.bulk_put import run_bulk_put
 from varley.api.services import Services
+from varley.bulk.operations import BulkOperations
+from varley.bulk.runner import BulkRunner
 from varley.clock import Clock, MovableClock
 from varley.errors import BadSettings, Damaged, WorldError
+from varley.expiry.sweeper import Sweeper
 from varley.http.call import Call
 from varley.http.reception import FrontDoorSettings
 from varley.http.server import FrontDoor
@@ -48,6 +52,7 @@ from varley.storage.inventory import Inventory
 from varley.storage.log_reader import LogEntry, LogReader
 from varley.storage.log_writer import LogWriter
 from varley.storage.memory_log import MemoryLog
+from varley.storage.object_folder import ObjectFolder
 from varley.storage.recovery import recover
 from varley.storage.refusing_log import RefusingLog
 from varley.storage.tree import Tree
@@ -58,6 +63,7 @@ from varley.streams.upkeep import Upkeep
 from varley.table.outgoing import id_bytes
 from varley.transactions.record import ledger_table
 from varley.transactions.transactions import Transactions
+from varley.vectors.search import VectorSearch
 
 logger = logging.getLogger("varley.server")
 
@@ -81,6 +87,8 @@ class Server:
         self._log: LogWriter | MemoryLog | RefusingLog
         self._catalog: Catalog
         self._router: Router
+        self._sweeper: Sweeper
+        self._bulk: BulkRunner
         self._streams: Streams
         self._upkeep: Upkeep | None = None    # of streams; None if nothing can be written
         self._transactions: Transactions
@@ -174,9 +182,18 @@ class Server:
         assert not trees
         self._node.start(self._log, is_read_only=is_read_only)
         self._does_node_run = True
+        self._sweeper = Sweeper(loop, self._clock, self._router, delay_seconds=settings.ttl_delay)
+        bulk_operations = BulkOperations(store)
+        await bulk_operations.load(self._clock.time())
+        objects = None if settings.s3_dir is None else ObjectFolder(settings.s3_dir)
+        self._bulk = BulkRunner(
+            loop, self._clock, self._router, bulk_operations, objects, run_bulk_put, self._keep_in_background
+        )
         if not is_read_only:
+            self._sweeper.start(self._catalog)
             self._indexes.start(self._undelivered)
             await self._start_transactions()    # what was left is committed now, and indexes take what follows
+            self._bulk.resume()
         self._undelivered = []
         if is_read_only:
             logger.warning("%s is read-only: reads are answered, writes are refused", settings.data_dir)
@@ -271,6 +288,9 @@ class Server:
             random=self._random,
             catalog=self._catalog,
             router=self._router,
+            sweeper=self._sweeper,
+            bulk=self._bulk,
+            vectors=VectorSearch(bytes_max=settings.vector_cache_bytes),
             streams=self._streams,
             transactions=self._transactions,
             indexes=self._indexes,
@@ -384,6 +404,8 @@ class Server:
             if self._tasks_of_calls:
                 await asyncio.wait(self._tasks_of_calls)
             self._stop_upkeep()
+            self._sweeper.stop()
+            self._bulk.stop()
             if reason is None:
                 await self._transactions.stop()
                 self._does_node_run = False
@@ -410,6 +432,7 @@ class Server:
         if self._does_node_run:
             self._transactions.halt()
             self._does_node_run = False
+            self._sweeper.stop()
             self._indexes.close()
             await self._node.halt()
         if self._store is not None:
@@ -440,6 +463,8 @@ class Server:
             items, size_bytes = self._router.statistics(table.name)
             yield Reading("varley_table_items", items, (table.name, ""))
             yield Reading("varley_table_bytes", size_bytes, (table.name, ""))
+            if table.name in self._sweeper.expired:
+                yield Reading("varley_expired_items_total", self._sweeper.expired[table.name], (table.name,))
             yield Reading("varley_provisioned_read_units", table.provisioned.read_units, (table.name, ""))
             yield Reading("varley_provisioned_write_units", table.provisioned.write_units, (table.name, ""))
             for name, (rows, row_bytes) in self._router.index_statistics(table.name).items():
