@@ -171,7 +171,7 @@ class Transactions:
             if known is not None and known.state is State.COMMITTING:    # and nobody is at it
                 self._finish(known.name, _answering(waiter, repeated))
                 return None
-            if known is not None or self._is_done(transaction, request, numbers, actions[0]):
+            if known is not None or (len(numbers) == 1 and self._is_done(transaction, request, actions[0])):
                 return repeated()
         for partition in numbers:
             if partition.is_under_pressure:
@@ -266,25 +266,23 @@ class Transactions:
         _check_same(found.request, request)
         return found
 
-    def _is_done(self, transaction: bytes, request: bytes, partitions: Iterable[Partition], first: Action) -> bool:
-        """Whether it was done for all that a partition knows: the ledger does not if a crash came between the two.
+    def _is_done(self, transaction: bytes, request: bytes, first: Action) -> bool:
+        """Whether its one partition knows that it was done: the ledger does not if a crash came between the two.
 
         Raises IdempotentParameterMismatch, the client's fault.
         """
-        for partition in partitions:
-            value = partition.newest(TOKEN_SPACE + transaction)
-            if value is None:
-                continue
-            timestamp_us, made = record.unpack_token(value)
-            done = Record(
-                Name(transaction, timestamp_us), State.COMMITTED, made, ((first.route.name, first.key),), timestamp_us
-            )
-            assert self._ledger is not None
-            self._ledger.ask(done, _nothing)    # now it knows, and the row goes in its time
-            if done.is_kept(self._now_us()):
-                _check_same(made, request)
-                return True
-        return False
+        value = first.route.partition_of(first.key).newest(TOKEN_SPACE + transaction)
+        if value is None:
+            return False
+        timestamp_us, made = record.unpack_token(value)
+        rows = ((first.route.name, first.key),)
+        done = Record(Name(transaction, timestamp_us), State.COMMITTED, made, rows, timestamp_us)
+        assert self._ledger is not None
+        self._ledger.ask(done, _nothing)    # now it knows, and the row goes in its time
+        if not done.is_kept(self._now_us()):
+            return False
+        _check_same(made, request)
+        return True
 
     def _next_timestamp(self, partitions: Iterable[Partition]) -> int:
         latest_us = max(partition.tree.last_timestamp_us for partition in partitions)
