@@ -56,6 +56,8 @@ _OLD_STYLE_MISTAKE = (
     r"|Query key condition not supported"
     r"|Query condition missed key schema element"
     r"|Conditions can be of length 1 or 2 only"
+    r"|Invalid attribute value type"
+    r"|The number of conditions on the keys is invalid"
     r"|Supplied AttributeValue .*"
     r"|A value provided cannot be converted into a number)"
 )
@@ -226,7 +228,9 @@ ACCEPTED = (
         ours=_INVALID + ANY,
         theirs=_CONDITION_FAILED,
         when=lambda found: (
-            "AttributeUpdates" in found.body or found.ours.message.startswith("Key attributes must be scalars; ")
+            "AttributeUpdates" in found.body
+            or found.ours.message.startswith("Key attributes must be scalars; ")
+            or "Cannot update attribute" in found.ours.message
         ),
     ),
     Accepted(
@@ -236,7 +240,7 @@ ACCEPTED = (
         operations="UpdateItem",
         ours=r"200|" + _INVALID + r".*(secondary index key to unsupported type|Type mismatch for Index Key).*",
         theirs=r"200|" + _INVALID + r"(Updates on index keys must .*|Invalid attribute value type|.*Type mismatch.*"
-        r"|.* update a secondary index key to a value that is not supported.*)",
+        r"|.* secondary index key (to a value that )?is not supported.*)",
         when=lambda found: found.body["TableName"] in ("world.indexed", "world.global"),
     ),
     Accepted(
@@ -278,6 +282,38 @@ ACCEPTED = (
         operations="Query|Scan",
         ours=_INVALID + ANY,
         theirs=_INVALID + r"The table does not have the specified index: .*",
+    ),
+    Accepted(
+        local="looks at expressions before it misses the key condition",
+        dynamodb="not known; Varley the other way round",
+        why="two mistakes",
+        operations="Query",
+        ours=_INVALID + r"Either the KeyConditions or KeyConditionExpression parameter must be specified .*",
+        theirs=_INVALID + ANY,
+    ),
+    Accepted(
+        local="takes keys of any length in ExclusiveStartKey",
+        dynamodb="2048 and 1024 bytes",
+        why="Developer Guide, \"Quotas\"",
+        operations="Query|Scan",
+        ours=_INVALID + r"The provided starting key is invalid: .* exceeded the .*size limit.*",
+        theirs="200",
+    ),
+    Accepted(
+        local="takes the end of a range of a global index for the end of its rows",
+        dynamodb="any number of rows may have the same key there",
+        why="Developer Guide, \"Global secondary indexes\": keys need not be unique",
+        operations="Query",
+        members=r"LastEvaluatedKey here only",
+        when=lambda found: found.body.get("IndexName") is not None,
+    ),
+    Accepted(
+        local="counts a write of an item for global indexes that have a part of their key in its old or new image",
+        dynamodb="for those in which a row changes",
+        why="Developer Guide, \"Provisioned throughput considerations for global secondary indexes\"",
+        operations="PutItem|UpdateItem|DeleteItem|BatchWriteItem",
+        members=r"ConsumedCapacity(\[\])?\..*",
+        when=lambda found: "world.global" in str(found.body),
     ),
     Accepted(
         local="looks at what a global index projects before it looks at paths into keys",
@@ -395,7 +431,8 @@ ACCEPTED = (
         why="as clients report it",
         operations=_TABLE_OPERATIONS,
         ours=_INVALID + r".*(Neither ReadCapacityUnits|ProvisionedThroughput should not be"
-        r"|must be specified when BillingMode is PROVISIONED|ProvisionedThroughput must be specified for index|when TableThroughputMode is PAY_PER_REQUEST).*",
+        r"|must be specified when BillingMode is PROVISIONED|ProvisionedThroughput must be specified for index"
+        r"|when TableThroughputMode is PAY_PER_REQUEST).*",
         theirs="200",
     ),
     Accepted(

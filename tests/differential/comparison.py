@@ -96,8 +96,10 @@ def _description(table: Body) -> Body:
     kept = {name: member for name, member in table.items() if name not in _OF_ITS_OWN}
     for kind in ("LocalSecondaryIndexes", "GlobalSecondaryIndexes"):
         if kind in kept:
-            indexes = [_description(index) for index in kept[kind]]
+            indexes = [_description(index) for index in kept[kind] if index.get("IndexStatus") != "DELETING"]
             kept[kind] = sorted(indexes, key=lambda index: str(index["IndexName"]))
+    if not kept.get("GlobalSecondaryIndexes", True):
+        del kept["GlobalSecondaryIndexes"]
     for name, member in kept.items():
         if name == "ProvisionedThroughput":
             kept[name] = {unit: count for unit, count in member.items() if not unit.endswith("DateTime")}

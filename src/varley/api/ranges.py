@@ -66,7 +66,7 @@ class RangeRead(PageReading):
     capacity_mode: str | None
     index: ReadIndex | None = None    # None: the rows are items
     is_fetching: bool = False    # what is asked for is not projected: items are read too
-    end: bytes | None = None    # the row of a table behind which there can be no other: the page that has it is the last
+    end: bytes | None = None    # the row behind which there can be no other: a page that comes to it is the last
 
     def undecided(self) -> Sequence[Proposal]:
         if not self.consistent:
