@@ -40,7 +40,9 @@ function M.requests(operation, body, keys)
   end
 end
 
--- The same for transactions: `body` has KEY once, and TOKEN once, for a token that no other request has, as SDKs send it.
+-- The same for transactions: `body` has KEY, and TOKEN for a token that no other request has, as SDKs send it. Keys come
+-- one after the other, so that no two requests under way have the same: DynamoDB refuses one of two such transactions,
+-- which is not what is measured.
 function M.transactions(operation, body, keys)
   local whole = M.request(operation, (body:gsub("KEY", "99999999"):gsub("TOKEN", ("t"):rep(24), 1)))
   local parts = {}
@@ -59,7 +61,7 @@ function M.transactions(operation, body, keys)
   local run = random(0, 99999999)
   return function()
     number = number + 1
-    local key, token = format("%08d", random(0, keys - 1)), format("%08d-%015d", run, number)
+    local key, token = format("%08d", (run + number) % keys), format("%08d-%015d", run, number)
     local made = ""
     for _, part in ipairs(parts) do
       made = made .. part[1] .. (part[2] and key or token)

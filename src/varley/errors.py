@@ -7,6 +7,10 @@ Three kinds, never mixed:
     ├── SerializationError                   the body is not JSON of the right shape
     ├── ConditionalCheckFailed               the item is not as the caller's condition wants it
     ├── DuplicateItem                        PartiQL's INSERT found an item with this key
+    ├── TransactionConflict                  a transaction that is under way has the item
+    ├── TransactionCanceled                  a transaction was not done: says of each action why, or that it was not it
+    ├── TransactionInProgress                the same transaction, by its token, is under way
+    ├── IdempotentParameterMismatch          the token belongs to another transaction
     ├── ResourceNotFound, TableNotFound      no such thing
     ├── ResourceInUse                        it is there, and not in the right state
     ├── LimitExceeded, ItemCollectionSizeLimitExceeded, DuplicateItem
@@ -29,6 +33,7 @@ Where AWS answers with a code, the class is named for that code without its "Exc
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 _DYNAMODB = "com.amazonaws.dynamodb.v20120810#"
@@ -126,6 +131,50 @@ class DuplicateItem(ApiError):
     def __init__(self, item: Any = None) -> None:
         super().__init__("Duplicate primary key exists in table")
         self.item = item
+
+
+class TransactionConflict(ApiError):
+    code = "TransactionConflictException"
+
+    def __init__(self) -> None:
+        super().__init__("Transaction is ongoing for the item")
+
+
+class TransactionCanceled(ApiError):
+    """`reasons`: for each action of the transaction, in order, a CancellationReason as the client gets it."""
+
+    code = "TransactionCanceledException"
+    message_key = "Message"
+
+    def __init__(self, reasons: Sequence[Mapping[str, Any]]) -> None:
+        codes = ", ".join(reason["Code"] for reason in reasons)
+        super().__init__(
+            f"Transaction cancelled, please refer cancellation reasons for specific reasons [{codes}]"
+        )
+        self.reasons = reasons
+
+    def members(self) -> dict[str, Any]:
+        body = super().members()
+        message = body.pop(self.message_key)
+        return {**body, "CancellationReasons": self.reasons, self.message_key: message}
+
+
+class TransactionInProgress(ApiError):
+    code = "TransactionInProgressException"
+    message_key = "Message"
+
+    def __init__(self) -> None:
+        super().__init__("The transaction with the given request token is already in progress.")
+
+
+class IdempotentParameterMismatch(ApiError):
+    code = "IdempotentParameterMismatchException"
+    message_key = "Message"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Specified idempotent token was used with different request parameters within the idempotency window"
+        )
 
 
 class ResourceNotFound(ApiError):

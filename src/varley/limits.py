@@ -37,6 +37,9 @@ BATCH_GET_KEYS_MAX = 100                # [API]
 BATCH_GET_BYTES_MAX = 16 * 1024 * 1024  # [API]
 BATCH_WRITE_REQUESTS_MAX = 25           # [API]
 BATCH_WRITE_BYTES_MAX = 16 * 1024 * 1024       # [API]
+TRANSACTION_ACTIONS_MAX = 100           # [API]
+TRANSACTION_BYTES_MAX = 4 * 1024 * 1024 # [API]
+CLIENT_TOKEN_CHARS_MAX = 36             # [API]
 SCAN_SEGMENTS_MAX = 1_000_000           # [API]
 LIST_TABLES_MAX = 100                   # [API]
 
@@ -76,4 +79,7 @@ WRITE_UNIT_BYTES = 1024                 # [DG]
 
 # Front door
 REQUEST_BODY_BYTES_MAX = 16 * 1024 * 1024      # [DG] 16 MB
+QUOTED_CHARS_MAX = 64 * 1024            # [own] of a value that the text of an error quotes
 REQUEST_HEAD_BYTES_MAX = 64 * 1024             # [own]
+VECTOR_DIMENSIONS_MAX = 4096    # model: SearchVectorList
+TOP_K_MAX = 100                 # [DG] "Troubleshooting vector indexes"

@@ -19,6 +19,7 @@ import logging
 import random
 import signal
 import ssl
+import uuid
 from collections.abc import Coroutine, Iterator
 from typing import Any
 
@@ -26,9 +27,13 @@ from varley.admin.metrics import Metrics, Reading
 from varley.admin.pages import Pages
 from varley.admin.port import AdminPort
 from varley.api import operations
+from varley.api.bulk_put import run_bulk_put
 from varley.api.services import Services
+from varley.bulk.operations import BulkOperations
+from varley.bulk.runner import BulkRunner
 from varley.clock import Clock, MovableClock
 from varley.errors import BadSettings, Damaged, WorldError
+from varley.expiry.sweeper import Sweeper
 from varley.http.call import Call
 from varley.http.reception import FrontDoorSettings
 from varley.http.server import FrontDoor
@@ -47,6 +52,7 @@ from varley.storage.inventory import Inventory
 from varley.storage.log_reader import LogEntry, LogReader
 from varley.storage.log_writer import LogWriter
 from varley.storage.memory_log import MemoryLog
+from varley.storage.object_folder import ObjectFolder
 from varley.storage.recovery import recover
 from varley.storage.refusing_log import RefusingLog
 from varley.storage.tree import Tree
@@ -55,6 +61,9 @@ from varley.storage.undelivered import IndexGroups, Undelivered
 from varley.streams.streams import Streams
 from varley.streams.upkeep import Upkeep
 from varley.table.outgoing import id_bytes
+from varley.transactions.record import ledger_table
+from varley.transactions.transactions import Transactions
+from varley.vectors.search import VectorSearch
 
 logger = logging.getLogger("varley.server")
 
@@ -78,8 +87,12 @@ class Server:
         self._log: LogWriter | MemoryLog | RefusingLog
         self._catalog: Catalog
         self._router: Router
+        self._sweeper: Sweeper
+        self._bulk: BulkRunner
         self._streams: Streams
         self._upkeep: Upkeep | None = None    # of streams; None if nothing can be written
+        self._transactions: Transactions
+        self._random = random.Random(random.SystemRandom().getrandbits(128))    # ids of tables and transactions
         self._indexes: Indexes
         self._undelivered: list[Undelivered] = []    # from recovery to the indexes
         self._services: Services
@@ -130,6 +143,7 @@ class Server:
             on_fatal=self._fail,
         )
         self._router = Router(self._node, index_backlog_bytes=settings.index_backlog_bytes)
+        self._transactions = Transactions(loop, self._clock, self._random, self._router)
         self._indexes = Indexes(
             loop,
             self._clock,
@@ -162,11 +176,24 @@ class Server:
         for described in self._catalog.deleted.values():
             opened = [self._node.open_group(each.group, trees.pop(each.group)) for each in described.partitions]
             self._streams.open(described, opened)
+        if self._catalog.ledger is not None:
+            [group] = self._catalog.ledger.groups
+            self._transactions.open_ledger(self._node.open_group(group, trees.pop(group)))
         assert not trees
         self._node.start(self._log, is_read_only=is_read_only)
         self._does_node_run = True
+        self._sweeper = Sweeper(loop, self._clock, self._router, delay_seconds=settings.ttl_delay)
+        bulk_operations = BulkOperations(store)
+        await bulk_operations.load(self._clock.time())
+        objects = None if settings.s3_dir is None else ObjectFolder(settings.s3_dir)
+        self._bulk = BulkRunner(
+            loop, self._clock, self._router, bulk_operations, objects, run_bulk_put, self._keep_in_background
+        )
         if not is_read_only:
+            self._sweeper.start(self._catalog)
             self._indexes.start(self._undelivered)
+            await self._start_transactions()    # what was left is committed now, and indexes take what follows
+            self._bulk.resume()
         self._undelivered = []
         if is_read_only:
             logger.warning("%s is read-only: reads are answered, writes are refused", settings.data_dir)
@@ -181,6 +208,15 @@ class Server:
             keep=self._keep_in_background,
         )
         self._upkeep.start()
+
+    async def _start_transactions(self) -> None:
+        if self._catalog.ledger is None:
+            async with self._catalog.changes:
+                table = ledger_table(str(uuid.UUID(int=self._random.getrandbits(128), version=4)), self._clock.time())
+                [group] = (await self._catalog.create_ledger(table)).groups
+            self._transactions.open_ledger(self._node.create_group(group))
+        self._transactions.start()
+        await self._transactions.wait_idle()    # so that nobody meets what a crash has left
 
     def _recover(self, folder: DataFolder, engines: TreeFolder) -> dict[int, Tree]:
         """Open trees and log; on a disk thread."""
@@ -249,10 +285,14 @@ class Server:
             settings=settings,
             cluster=self._cluster,
             clock=self._clock,
-            random=random.Random(random.SystemRandom().getrandbits(128)),
+            random=self._random,
             catalog=self._catalog,
             router=self._router,
+            sweeper=self._sweeper,
+            bulk=self._bulk,
+            vectors=VectorSearch(bytes_max=settings.vector_cache_bytes),
             streams=self._streams,
+            transactions=self._transactions,
             indexes=self._indexes,
             spawn=self._spawn,
         )
@@ -333,6 +373,7 @@ class Server:
                 await self._catalog.forget(described)
                 for each in described.partitions:
                     await self._node.remove_group(each.group)
+            await self._transactions.forget()
 
     async def rotate_shards(self, table_name: str) -> None:
         """End the open shards of the table's stream, if it has one, and begin new ones."""
@@ -363,7 +404,10 @@ class Server:
             if self._tasks_of_calls:
                 await asyncio.wait(self._tasks_of_calls)
             self._stop_upkeep()
+            self._sweeper.stop()
+            self._bulk.stop()
             if reason is None:
+                await self._transactions.stop()
                 self._does_node_run = False
                 await self._indexes.stop()
                 if self._background:
@@ -386,7 +430,9 @@ class Server:
             await self._admin.stop()
         self._stop_upkeep()
         if self._does_node_run:
+            self._transactions.halt()
             self._does_node_run = False
+            self._sweeper.stop()
             self._indexes.close()
             await self._node.halt()
         if self._store is not None:
@@ -417,8 +463,13 @@ class Server:
             items, size_bytes = self._router.statistics(table.name)
             yield Reading("varley_table_items", items, (table.name, ""))
             yield Reading("varley_table_bytes", size_bytes, (table.name, ""))
+            if table.name in self._sweeper.expired:
+                yield Reading("varley_expired_items_total", self._sweeper.expired[table.name], (table.name,))
             yield Reading("varley_provisioned_read_units", table.provisioned.read_units, (table.name, ""))
             yield Reading("varley_provisioned_write_units", table.provisioned.write_units, (table.name, ""))
+            for name, (rows, row_bytes) in self._router.index_statistics(table.name).items():
+                yield Reading("varley_table_items", rows, (table.name, name))
+                yield Reading("varley_table_bytes", row_bytes, (table.name, name))
         for each in self._indexes.readings():
             labels = (each.table, each.name)
             yield Reading("varley_index_undelivered_changes", each.changes, labels)

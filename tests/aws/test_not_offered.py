@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from .table import Table, schema, unique
+from .table import schema, unique
 
 pytestmark = pytest.mark.varley_only
 
@@ -21,9 +21,9 @@ def assert_refused_by_name(caught: pytest.ExceptionInfo[ClientError], name: str)
 @pytest.mark.parametrize(
     ("parameters", "name"),
     [
-        ({"ResourcePolicy": "{}"}, "ResourcePolicy"),
+        ({"GlobalTableSourceArn": "arn:aws:dynamodb:us-east-1:123456789012:table/x"}, "GlobalTableSourceArn"),
     ],
-    ids=["policy"],
+    ids=["replica"],
 )
 def test_a_table_with_this_is_not_made(dynamodb: Any, parameters: dict[str, Any], name: str) -> None:
     table = unique("varley-test")
@@ -52,13 +52,3 @@ def test_a_table_is_not_changed_to_this(make_table: Any, dynamodb: Any, paramete
         dynamodb.update_table(TableName=table.name, **parameters)
     assert_refused_by_name(caught, name)
     assert dynamodb.describe_table(TableName=table.name)["Table"] == before
-
-
-def test_transactions_are_refused_and_write_nothing(dynamodb: Any, table: Table, key: dict[str, Any]) -> None:
-    with pytest.raises(ClientError) as caught:
-        dynamodb.transact_write_items(TransactItems=[{"Put": {"TableName": table.name, "Item": key}}])
-    assert_refused_by_name(caught, "TransactWriteItems")
-    assert table.item(key) is None
-    with pytest.raises(ClientError) as caught:
-        dynamodb.transact_get_items(TransactItems=[{"Get": {"TableName": table.name, "Key": key}}])
-    assert_refused_by_name(caught, "TransactGetItems")

@@ -127,6 +127,40 @@ def test_batches_and_statements_are_recorded_too(watched: Table, dynamodb: Any, 
     assert events([record for record in found if record not in of_batch]) == ["INSERT", "MODIFY", "REMOVE"]
 
 
+def test_each_change_of_a_transaction_is_recorded(watched: Table, dynamodb: Any, streams: Any) -> None:
+    name = watched.name
+    watched.put({**key("t", "0"), "x": {"S": "old"}})
+    watched.put({**key("u", "0"), "x": {"S": "old"}})
+    dynamodb.transact_write_items(
+        TransactItems=[
+            {"Put": {"TableName": name, "Item": key(str(number))}} for number in range(10)
+        ] + [
+            {"Delete": {"TableName": name, "Key": key("t", "0")}},
+            {"Update": {
+                "TableName": name, "Key": key("u", "0"), "UpdateExpression": "SET x = :x",
+                "ExpressionAttributeValues": {":x": {"S": "new"}},
+            }},
+            {"ConditionCheck": {
+                "TableName": name, "Key": key("v"), "ConditionExpression": "attribute_not_exists(pk)",
+            }},
+        ]
+    )  # fmt: skip
+    with pytest.raises(dynamodb.exceptions.TransactionCanceledException):
+        dynamodb.transact_write_items(
+            TransactItems=[
+                {"Put": {"TableName": name, "Item": key("w")}},
+                {"ConditionCheck": {
+                    "TableName": name, "Key": key("v"), "ConditionExpression": "attribute_exists(pk)",
+                }},
+            ]
+        )  # fmt: skip
+    found = all_records(streams, latest_stream(dynamodb, watched))[2:]
+    assert sorted(events(found)) == ["INSERT"] * 10 + ["MODIFY", "REMOVE"]
+    assert len(set(sequence_numbers(found))) == 12
+    [modified] = [record["dynamodb"] for record in found if record["eventName"] == "MODIFY"]
+    assert (modified["OldImage"]["x"], modified["NewImage"]["x"]) == ({"S": "old"}, {"S": "new"})
+
+
 def test_every_kind_of_value_comes_as_it_was_written(watched: Table, dynamodb: Any, streams: Any) -> None:
     item = {
         **key(), "S": {"S": "é\"\\\n"}, "N": {"N": "-1.5E+100"}, "B": {"B": b"\0\xff"}, "T": {"BOOL": True},

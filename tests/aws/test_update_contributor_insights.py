@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from .eventually import eventually
+from .global_indexes import definitions, index
 from .refusals import constraint, invalid, refused
 from .table import Table, unique
 
@@ -53,6 +55,32 @@ def test_an_index_that_is_not_there(table: Table, dynamodb: Any) -> None:
     text = f"Requested resource not found: Index: ghost not found for table: {table.name}"
     with refused("ResourceNotFoundException", text):
         update(dynamodb, table.name, "ENABLE", IndexName="ghost")
+
+
+def test_an_index_has_its_own_until_it_goes(make_table: Any, dynamodb: Any) -> None:
+    name = make_table(
+        "S",
+        "S",
+        AttributeDefinitions=definitions(pk="S", sk="S", a="S"),
+        GlobalSecondaryIndexes=[index("by-a", "a")],
+    ).name
+    assert update(dynamodb, name, "ENABLE", IndexName="by-a")[0] == "ENABLING"
+    shown = eventually(
+        lambda: dynamodb.describe_contributor_insights(TableName=name, IndexName="by-a"),
+        lambda shown: shown["ContributorInsightsStatus"] == "ENABLED",
+    )
+    rules = shown["ContributorInsightsRuleList"]
+    assert [rule.rpartition("-")[0] for rule in rules] == [
+        f"DynamoDBContributorInsights-PK{kind}-{name}-by-a" for kind in "CT"
+    ]
+    assert dynamodb.describe_contributor_insights(TableName=name)["ContributorInsightsStatus"] == "DISABLED"
+    (summary,) = dynamodb.list_contributor_insights(TableName=name)["ContributorInsightsSummaries"]
+    assert (summary["IndexName"], summary["ContributorInsightsStatus"]) == ("by-a", "ENABLED")
+    dynamodb.update_table(TableName=name, GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": "by-a"}}])
+    eventually(lambda: not dynamodb.list_contributor_insights(TableName=name)["ContributorInsightsSummaries"])
+    text = f"Requested resource not found: Index: by-a not found for table: {name}"
+    with refused("ResourceNotFoundException", text):
+        dynamodb.describe_contributor_insights(TableName=name, IndexName="by-a")
 
 
 def test_a_missing_table(dynamodb: Any) -> None:

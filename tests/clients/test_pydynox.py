@@ -141,7 +141,6 @@ def test_a_global_index_of_four_attributes(client: DynamoDBClient, eventually: E
     assert [match.player for match in first] == ["eve", "ada"]
 
 
-@pytest.mark.xfail(reason="transactions", strict=True)
 def test_transactions(client: DynamoDBClient) -> None:
     Match(player="tx", at=1, points=1).sync_save()
     with SyncTransaction(client, client_request_token=uuid.uuid4().hex) as transaction:

@@ -14,7 +14,7 @@ import varley
 
 from .conftest import REGION, Eventually, Run, without_aws
 
-pytestmark = [pytest.mark.slow, pytest.mark.node, pytest.mark.xfail(reason="streams", strict=True)]
+pytestmark = [pytest.mark.slow, pytest.mark.node]
 
 SHARD_HOURS = 4
 ITEMS = 6

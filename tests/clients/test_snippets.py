@@ -57,6 +57,14 @@ def test_the_page_names_the_versions_that_are_pinned() -> None:
         assert f"| {pinned[package]} | `tests/clients/{program}.mjs` |" in TEXT
 
 
+def test_the_lock_file_names_no_registry() -> None:
+    """Whoever installs has one configured; a name here would send them to somebody else's."""
+    lock = json.loads((HERE / "package-lock.json").read_text())
+    packages = [package for path, package in lock["packages"].items() if path]
+    assert len(packages) > 30
+    assert [package for package in packages if "resolved" in package or "integrity" not in package] == []
+
+
 def test_the_page_names_every_program() -> None:
     programs = {path.name for path in HERE.glob("*.mjs")} | {path.name for path in HERE.glob("test_*.py")}
     named = set(re.findall(r"`tests/clients/([\w.]+)`", TEXT))

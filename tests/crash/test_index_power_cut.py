@@ -31,7 +31,6 @@ from varley.metadata.memory import MemoryStore
 from varley.node.partition import Partition
 from varley.node.replica import Replica
 from varley.storage import checkpoint
-from varley.storage.tree_folder import TreeFolder
 from varley.storage.undelivered import UndeliveredRows
 
 RUNS = int(os.environ.get("POWER_CUT_RUNS", "1"))
@@ -44,12 +43,12 @@ NAMES = 12    # of items
 
 
 class Cut:
-    """What a power cut leaves: disk, trees, metadata."""
+    """What a power cut leaves: the log's disk, the folder of trees and inventory, metadata."""
 
-    def __init__(self, moment: str, disk: ForgetfulDisk, trees: Path, store: MemoryStore) -> None:
+    def __init__(self, moment: str, disk: ForgetfulDisk, folder: Path, store: MemoryStore) -> None:
         self.moment = moment
         self.disk = disk
-        self.trees = trees
+        self.folder = folder
         self.store = store
 
 
@@ -58,6 +57,7 @@ class Life:
 
     def __init__(self, folder: Path, cut: Cut, random: Random, share: float) -> None:
         self.folder = folder
+        self.data = folder / "data"
         self.share = share      # of the moments at which the power is cut
         self.random = random
         self.store = cut.store
@@ -65,10 +65,11 @@ class Life:
         self.loop = HeardLoop()
         self.gate = Gate(self.loop)
         folder.mkdir()
-        shutil.copytree(cut.trees, folder / "trees")
+        shutil.copytree(cut.folder, self.data)
         self.node = IndexedNode(
-            folder, self.disk, self.store, loop=self.loop, engines=GatedTrees(str(folder / "trees"), self.gate),
-            overlay_bytes_max=2500, log_bytes_max=12_000, delay_seconds=random.choice((0.0, 0.0, 1e9)),
+            self.data, self.disk, self.store, loop=self.loop,
+            new_engines=lambda path, inventory: GatedTrees(path, inventory, self.gate), overlay_bytes_max=2500,
+            log_bytes_max=12_000, delay_seconds=random.choice((0.0, 0.0, 1e9)),
         )  # fmt: skip
         self.taken: list[Cut] = []      # not looked at yet
         self.number = 0
@@ -128,10 +129,10 @@ class Life:
     def _maybe_cut(self, moment: str) -> None:
         if self.random.random() < self.share:
             self.number += 1
-            trees = self.folder / f"trees-{self.number}"
-            shutil.copytree(self.folder / "trees", trees)
+            folder = self.folder / f"cut-{self.number}"
+            shutil.copytree(self.data, folder)
             left = self.disk.after_power_cut(self.random, self.random.choice(LEFT))
-            self.taken.append(Cut(moment, left, trees, copy.deepcopy(self.store)))
+            self.taken.append(Cut(moment, left, folder, copy.deepcopy(self.store)))
 
     def _look(self) -> None:
         """At what was left since, while this node's loop stands still."""
@@ -142,18 +143,15 @@ class Life:
             if self.kept is None or self.random.random() < 0.2:
                 cut, self.kept = self.kept or cut, cut
             if cut is not self.kept:
-                shutil.rmtree(cut.trees)
+                shutil.rmtree(cut.folder)
 
     def _judge(self, cut: Cut) -> None:
         folder = self.folder / "judged"
-        folder.mkdir()
-        shutil.copytree(cut.trees, folder / "trees")
+        shutil.copytree(cut.folder, folder)
         disk = cut.disk.after_kill()
         for path in cut.disk.paths:
             disk.put(path, cut.disk.contents(path))
-        node = IndexedNode(
-            folder, disk, copy.deepcopy(cut.store), engines=TreeFolder(str(folder / "trees")),
-        )  # fmt: skip
+        node = IndexedNode(folder, disk, copy.deepcopy(cut.store))
         turns = 0
         while turns < 30 or any(each.is_backfilling for each in node.definition.global_indexes):
             node.loop.turn()
@@ -172,8 +170,8 @@ def run_lives(
 ) -> Counter[str]:
     """How many power cuts of each kind were judged."""
     random = Random(seed)
-    (folder / "trees").mkdir(parents=True)
-    cut = Cut("", ForgetfulDisk(), folder / "trees", MemoryStore())
+    (folder / "empty" / "trees").mkdir(parents=True)
+    cut = Cut("", ForgetfulDisk(), folder / "empty", MemoryStore())
     moments: Counter[str] = Counter()
     for number in range(lives):
         life = Life(folder / f"life-{number}", cut, random, share)

@@ -4,7 +4,7 @@ that turns when it is told to."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from varley.node.node import Node
 from varley.node.partition import Partition
 from varley.router.routes import GlobalIndexRoute, Route, Router
 from varley.storage.disk import Disk
+from varley.storage.inventory import Inventory
 from varley.storage.log_reader import LogReader
 from varley.storage.log_writer import LogWriter
 from varley.storage.recovery import recover
@@ -76,7 +77,7 @@ class IndexedNode:
         store: Store,
         *,
         loop: SteppedLoop | None = None,
-        engines: TreeFolder | None = None,
+        new_engines: Callable[[str, Inventory], TreeFolder] = TreeFolder,
         overlay_bytes_max: int = 1 << 20,
         log_bytes_max: int = 1 << 20,
         backlog_bytes: int = 1 << 30,
@@ -90,7 +91,8 @@ class IndexedNode:
         self.tasks: list[asyncio.Task[None]] = []
         self.catalog = Catalog(store)
         self.loop.run(self.catalog.load())
-        engines = TreeFolder(str(folder / "trees")) if engines is None else engines
+        inventory = Inventory.read(str(folder))
+        engines = new_engines(str(folder / "trees"), inventory)
         self.node = Node(
             self.loop, self.clock, overlay_bytes_max=overlay_bytes_max, log_bytes_max=log_bytes_max, engines=engines,
             on_fatal=self.fatal.append,
@@ -100,7 +102,7 @@ class IndexedNode:
             self.loop, self.clock, self.catalog, self.router,
             partitions=index_partitions, delay_seconds=delay_seconds, keep=self._keep,
         )  # fmt: skip
-        reader = LogReader(disk, "log")
+        reader = LogReader(disk, "log", newest_segment=inventory.newest_segment)
         recovered = recover(
             engines,
             [group for described in self.catalog for group in described.groups],
@@ -117,6 +119,7 @@ class IndexedNode:
         self.log = LogWriter(
             disk, "log", reader.end, segment_bytes=4096, new_salt=lambda: next(salts),
             on_durable=self.node.log_is_durable, on_failure=self.node.log_has_failed, background=False,
+            on_first_segment=lambda segment: inventory.add(newest_segment=segment),
         )  # fmt: skip
         for described in self.catalog:
             partitions = {group: self.node.open_group(group, recovered.trees[group]) for group in described.groups}

@@ -7,16 +7,22 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.indexes.indexed_node import BY_G, BY_G_KEYS, IndexedNode, index, rows_of, table
+from tests.node.writes import Waiter
 from tests.storage.forgetful_disk import ForgetfulDisk
 from tests.table.tables import provisioned_table
+from varley.api.put_item import Put
+from varley.api.writes import Terms
 from varley.errors import DiskFull, ProvisionedThroughputExceeded, Throttling
 from varley.indexes import backfill
 from varley.indexes.backfill import SLICE_ITEMS
+from varley.item.marker import Name
 from varley.metadata.memory import MemoryStore
 from varley.table.schema import AttributeDefinition, Projection
+from varley.transactions.action import Action, follow_of
 
 
 class World:
@@ -362,6 +368,26 @@ def test_an_index_can_be_deleted_while_it_is_filled(world: World, monkeypatch: p
     node = world.kill()
     assert node.undelivered == []
     assert not any(node.indexes.propagation.is_target(group) for group in groups)
+    node.stop()
+
+
+def test_what_was_prepared_before_an_index_was_defined_reaches_it(world: World) -> None:
+    node = started(world, BY_G_KEYS)
+    route = node.route
+    item = {"pk": {"S": "a"}, "g": {"S": "one"}}
+    put = Put(route.keys.row_key_of_item(item), msgspec.json.encode(item), 5, None, Terms(route, "PutItem"))
+    partition = route.partition_of(put.key)
+    name = Name(bytes(16), partition.next_timestamp())
+    evaluation = partition.participant.evaluate([Action(route, put)], name.timestamp_us)
+    partition.participant.prepare(name, evaluation, Waiter())
+    node.settle()
+    node.add_index(BY_G)
+    node.loop.turns(30)    # filled, and the item is not there yet
+    assert node.definition.global_indexes[1].status == "ACTIVE"
+    assert partition.participant.commit(name, [(put.key, follow_of(route))], Waiter())
+    node.settle()
+    assert len(node.rows("by-g")) == 1
+    node.assert_indexes_equal_table()
     node.stop()
 
 

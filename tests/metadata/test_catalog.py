@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.indexes.indexed_node import BY_G, BY_G_KEYS, table
 from tests.table.tables import on_demand_table, provisioned_table
 from varley.errors import Damaged, ResourceInUse, ResourceNotFound, WorldError
 from varley.metadata.catalog import Catalog
@@ -210,5 +211,67 @@ def test_damage_to_the_counter_of_groups_stops_new_tables() -> None:
         assert await store.compare_and_set([Change("groups", ABSENT, b"rubbish")])
         with pytest.raises(Damaged):
             await create(await loaded(store), on_demand_table("a"))
+
+    asyncio.run(scenario())
+
+
+# Global indexes
+
+
+def test_an_index_has_a_map_of_its_own_as_long_as_it_is_there(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        store = await LocalStore.open(str(tmp_path))
+        catalog = await loaded(store)
+        async with catalog.changes:
+            made = await catalog.create(table(BY_G), partitions=2, index_partitions={BY_G.id: 3})
+        assert [each.group for each in made.partitions] == [1, 2]
+        assert [each.group for each in made.index_partitions[BY_G.id]] == [3, 4, 5]
+        assert made.groups == [1, 2, 3, 4, 5]
+        both = table(BY_G, BY_G_KEYS)
+        async with catalog.changes:
+            _, after = await catalog.change(made.table.name, lambda _: both, index_partitions={BY_G_KEYS.id: 1})
+        assert after.groups == [1, 2, 3, 4, 5, 6]
+        async with catalog.changes:
+            before, after = await catalog.change(made.table.name, lambda _: table(BY_G_KEYS))
+        assert before.groups == [1, 2, 3, 4, 5, 6]
+        assert after.groups == [1, 2, 6]
+        await store.close()
+        store = await LocalStore.open(str(tmp_path))
+        catalog = await loaded(store)
+        [found] = catalog
+        assert (found.table, found.groups, found.index_versions) == (after.table, after.groups, after.index_versions)
+        await delete(catalog, found.table.name)
+        assert await store.list("partitions/") == []
+        assert await create(catalog, on_demand_table("Films")) == [7], "a group was given out twice"
+        await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_an_index_without_a_map_is_damage() -> None:
+    async def scenario() -> None:
+        store = MemoryStore()
+        catalog = await loaded(store)
+        async with catalog.changes:
+            await catalog.create(table(BY_G), partitions=1, index_partitions={BY_G.id: 1})
+        [entry] = [each for each in await store.list("partitions/") if each.key.endswith(BY_G.id)]
+        await store.compare_and_set([Change(entry.key, entry.version, None)])
+        with pytest.raises(Damaged, match=f"there is no partitions/{BY_G.id}"):
+            await loaded(store)
+
+    asyncio.run(scenario())
+
+
+def test_an_index_is_not_added_to_a_table_that_somebody_else_has_changed() -> None:
+    async def scenario() -> None:
+        store = MemoryStore()
+        ours, theirs = await loaded(store), await loaded(store)
+        await create(ours, table())
+        await theirs.load()
+        await protect(theirs, table().name)
+        async with ours.changes:
+            with pytest.raises(ResourceInUse):
+                await ours.change(table().name, lambda _: table(BY_G), index_partitions={BY_G.id: 1})
+        assert len(await store.list("partitions/")) == 1
 
     asyncio.run(scenario())

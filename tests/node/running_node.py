@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
 from tests.node.stepped_loop import SteppedLoop
 from tests.node.writes import Waiter, Write
-from varley.clock import StoppedClock
+from varley.clock import Clock, StoppedClock
 from varley.errors import WorldError
 from varley.node.node import Node
 from varley.storage.disk import Disk
@@ -23,7 +24,15 @@ GROUPS = (1, 2)
 class RunningNode:
     """Opened, with everything recovered. The log is written when the loop turns; checkpoints have their own thread."""
 
-    def __init__(self, folder: Path, disk: Disk, *, overlay_bytes_max: int = 1 << 20) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        disk: Disk,
+        *,
+        overlay_bytes_max: int = 1 << 20,
+        groups: Sequence[int] = GROUPS,
+        clock: Clock | None = None,
+    ) -> None:
         (folder / "trees").mkdir(exist_ok=True)
         self.loop = SteppedLoop()
         self.fatal: list[WorldError] = []
@@ -31,14 +40,14 @@ class RunningNode:
         self.engines = TreeFolder(str(folder / "trees"), inventory)
         self.node = Node(
             self.loop,
-            StoppedClock(),
+            clock or StoppedClock(),
             overlay_bytes_max=overlay_bytes_max,
             log_bytes_max=1 << 20,
             engines=self.engines,
             on_fatal=self.fatal.append,
         )
         reader = LogReader(disk, "log", newest_segment=inventory.newest_segment)
-        recovered = recover(self.engines, GROUPS, reader)
+        recovered = recover(self.engines, groups, reader)
         salts = count(0x5A17)
         self.log = LogWriter(
             disk,
@@ -51,7 +60,7 @@ class RunningNode:
             on_first_segment=lambda segment: inventory.add(newest_segment=segment),
             background=False,
         )
-        self.partitions = {group: self.node.open_group(group, recovered.trees[group]) for group in GROUPS}
+        self.partitions = {group: self.node.open_group(group, recovered.trees[group]) for group in groups}
         self.node.start(self.log)
 
     def write(self, group: int, write: Write) -> Waiter:

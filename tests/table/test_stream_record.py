@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -35,6 +36,7 @@ from varley.table.stream_record import (
 )
 
 Item = dict[str, Any]
+DOCUMENTATION = "".join((Path(__file__).parents[2] / "docs" / "formats.md").read_text().split())
 KEY_SCHEMA = KeySchema(hash_name="pk", hash_kind="S", range_name="sk", range_kind="S")
 KEYS = KeyCodec(KEY_SCHEMA)
 NUMBER = 1_700_000_000_123
@@ -128,6 +130,23 @@ def test_a_record_is_a_row_under_the_time_of_its_write() -> None:
         b'"NewImage":{"pk":{"S":"a"},"sk":{"S":"1"},"x":{"S":"new"}}}}'
     )
     assert row_problem(key, value, rows.time) is None
+
+
+def test_the_documentation_shows_these_bytes() -> None:
+    start_ms = 1_735_689_600_000    # 2025-01-01
+    time_us = (start_ms + 1000) * 1000
+    table = on_demand_table(streams=(new_stream(start_ms, "KEYS_ONLY"),))
+    consequences = consequences_of(table, KeyCodec(table.key_schema))
+    assert consequences is not None
+    item = stored.pack(b'{"pk":{"S":"x"}}', 3, time_us)
+    [(key, value)] = consequences.of(b"key", None, item, lambda key: None, time_us, too_large="").rows
+    assert value is not None
+    header, json = value[: stored.HEADER_BYTES].hex(), value[stored.HEADER_BYTES :].decode()
+    assert f"key{key.hex()}value{header}{json}" in DOCUMENTATION
+    for example in (
+        horizon_value(1795271426472532, 0), shard_value("shardId-00000001795271426472-00000007", 0)
+    ):  # fmt: skip
+        assert "JSON" + example[stored.HEADER_BYTES :].decode() in DOCUMENTATION
 
 
 def test_an_item_that_expired_was_deleted_by_the_service() -> None:
@@ -278,7 +297,8 @@ def test_what_surrounds_a_record_is_checked() -> None:
     key, value = record_key(PREFIX, TIME), packed(RECORD)
     assert "12 bytes, its header says 13" in str(row_problem(key, packed(RECORD, SIZE + 1)))
     assert "its value" in str(row_problem(record_key(PREFIX, TIME + 1), value))
-    assert "its log entry's" in str(row_problem(key, value, TIME + 1))
+    for entry_us in (TIME - 1, TIME + 100):    # a transaction's entry has up to 100 items, a microsecond apart
+        assert "its log entry's" in str(row_problem(key, value, entry_us))
     assert "checksum" in str(row_problem(key, value[:-1] + b"!"))
     for wrong in (key + b"\0", key[:-1], PREFIX, STREAM_SPACE, PREFIX + b"\x03" + b"\0" * 8, key[:10]):
         assert "not the key" in str(row_problem(wrong, value)), wrong.hex()

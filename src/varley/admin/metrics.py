@@ -79,6 +79,10 @@ METRICS: Final = (
         "ProvisionedWriteCapacityUnits (Average)",
     ),
     Described(
+        "varley_expired_items_total", "counter",
+        "Items deleted because their time to live had ended.", ("table",), "TimeToLiveDeletedItemCount (Sum)",
+    ),
+    Described(
         "varley_index_undelivered_changes", "gauge",
         "Rows that a global index will have changed, and has not yet.", _BY_TABLE,
     ),

@@ -1,7 +1,8 @@
 """BatchWriteItem: up to 25 puts and deletes, each by itself: some may be done when others are not.
 
 All are checked before any is done. Each goes to its own partition and takes its own slot; the answer waits for the
-last of them, and since all are in one group commit more often than not, that costs one fdatasync.
+last of them, and since all are in one group commit more often than not, that costs one fdatasync. What meets an item
+that a transaction has prepared is told as unprocessed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from varley.api.put_item import Put
 from varley.api.requests import Attributes, Request, Structure, decoder
 from varley.api.services import Services
 from varley.api.writes import Terms
-from varley.errors import ApiError, ValidationError
+from varley.errors import ApiError, TransactionConflict, ValidationError
 from varley.http.call import Call
 from varley.item.stored import item_size
 from varley.item.units import write_units
@@ -60,13 +61,14 @@ _decode = decoder(BatchWriteItemRequest)
 class Tally:
     """What the writes of a batch come to together: the answer's ConsumedCapacity and ItemCollectionMetrics."""
 
-    __slots__ = ("collections", "global_names", "index_units", "units")
+    __slots__ = ("collections", "global_names", "index_units", "units", "unprocessed")
 
     def __init__(self) -> None:
         self.units: dict[str, float] = {}    # by table
         self.index_units: dict[str, dict[str, float]] = {}    # by table and index
         self.global_names: dict[str, Collection[str]] = {}    # by table: which of those indexes are global
         self.collections: dict[str, dict[bytes, dict[str, Any]]] = {}    # by table and partition key; the newest
+        self.unprocessed: dict[str, list[dict[str, Any]]] = {}    # by table as it was named: to be sent again
 
     def add(
         self,
@@ -86,7 +88,7 @@ class Tally:
             self.collections.setdefault(table, {})[_encode(metrics["ItemCollectionKey"])] = metrics
 
     def answer(self, capacity_mode: str | None) -> bytes:
-        members: dict[str, Any] = {"UnprocessedItems": {}}
+        members: dict[str, Any] = {"UnprocessedItems": self.unprocessed}
         if self.collections:
             members["ItemCollectionMetrics"] = {
                 table: list(collections.values()) for table, collections in self.collections.items()
@@ -169,7 +171,7 @@ def run(services: Services, call: Call) -> bytes | None:
         raise ValidationError("Too many items requested for the BatchWriteItem call")
     if total > BATCH_WRITE_BYTES_MAX:
         raise ValidationError("Batch write request size has exceeded the maximum allowed size")
-    writes: list[tuple[Partition, Put | Delete]] = []
+    writes: list[tuple[Partition, Put | Delete, str, WriteRequest]] = []
     tally = Tally()
     metrics_mode = request.return_item_collection_metrics
     seen: set[tuple[str, bytes]] = set()    # a table may be named twice: by its name and by its ARN
@@ -196,17 +198,29 @@ def run(services: Services, call: Call) -> bytes | None:
             if (route.name, key) in seen:
                 raise ValidationError("Provided list of item keys contains duplicates")
             seen.add((route.name, key))
-            writes.append((route.partition_of(key), write))
+            writes.append((route.partition_of(key), write, table, want))
     gather = Gather(call, len(writes), lambda: tally.answer(request.return_consumed_capacity))
-    for partition, write in writes:
+    for partition, write, table, want in writes:
         try:
             answer = partition.write(write, gather)
+        except TransactionConflict:
+            # The operation has no such error ([API]); what is tried again later may be done then.
+            tally.unprocessed.setdefault(table, []).append(_again(want))
+            gather.reply(b"")
         except ApiError as refusal:
             gather.fail(refusal)
         else:
             if answer is not None:
                 gather.reply(answer)
     return None
+
+
+def _again(want: WriteRequest) -> dict[str, Any]:
+    """What the client sends again, ready to be used in RequestItems."""
+    if want.put_request is not None:
+        return {"PutRequest": {"Item": want.put_request.item}}
+    assert want.delete_request is not None
+    return {"DeleteRequest": {"Key": want.delete_request.key}}
 
 
 def _check(want: WriteRequest) -> int:

@@ -31,7 +31,13 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from varley.errors import ValidationError
-from varley.limits import LIST_TABLES_MAX, SCAN_SEGMENTS_MAX, TABLE_NAME_CHARS_MAX, TABLE_NAME_CHARS_MIN
+from varley.limits import (
+    LIST_TABLES_MAX,
+    QUOTED_CHARS_MAX,
+    SCAN_SEGMENTS_MAX,
+    TABLE_NAME_CHARS_MAX,
+    TABLE_NAME_CHARS_MIN,
+)
 from varley.table.table_name import TABLE_NAME_PATTERN
 
 COMPLAINTS_MAX: Final = 10
@@ -389,19 +395,38 @@ def _complaint(value: Any, path: str, demand: str) -> str:
 
 
 def _java_text(value: Any) -> str:
-    """`value` as Java's toString() gives it. A structure has no text of its own there: its class and a number."""
+    """`value` as Java's toString() gives it, or how that begins: a request of 16 MB gets no answer of 200."""
+    pieces: list[str] = []
+    chars = 0
+    for piece in _java_pieces(value):
+        pieces.append(piece)
+        chars += len(piece)
+        if chars > QUOTED_CHARS_MAX:
+            return f"{''.join(pieces)[:QUOTED_CHARS_MAX]}..."
+    return "".join(pieces)
+
+
+def _java_pieces(value: Any) -> Iterator[str]:
+    """The text of `value`, piece by piece. A structure has none of its own in Java: its class and a number."""
     match value:
         case bool():
-            return "true" if value else "false"
+            yield "true" if value else "false"
         case list():
-            return f"[{', '.join(map(_java_text, value))}]"
+            yield "["
+            for number, each in enumerate(value):
+                yield ", " if number else ""
+                yield from _java_pieces(each)
+            yield "]"
         case dict():
-            entries = [f"{key}={_java_text(each)}" for key, each in value.items()]
-            return f"{{{', '.join(entries)}}}"
+            yield "{"
+            for number, (key, each) in enumerate(value.items()):
+                yield f", {key}=" if number else f"{key}="
+                yield from _java_pieces(each)
+            yield "}"
         case msgspec.Struct():
-            return f"{_PACKAGE}.{type(value).__name__}@{zlib.crc32(msgspec.json.encode(value)):x}"
+            yield f"{_PACKAGE}.{type(value).__name__}@{zlib.crc32(msgspec.json.encode(value)):x}"
         case _:
-            return str(value)
+            yield str(value)
 
 
 @cache

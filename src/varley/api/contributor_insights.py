@@ -16,9 +16,31 @@ from typing import Any, Final
 
 import msgspec
 
-from varley.table.schema import ContributorInsights, ContributorInsightsMode, Table
+from varley.api.absences import no_index
+from varley.errors import ValidationError
+from varley.table.schema import ContributorInsights, ContributorInsightsMode, GlobalIndex, Table
 
 _TABLE: Final = ""    # in place of an index's name
+
+
+def check_index(table: Table, index_name: str | None, *, is_enabling: bool = False) -> None:
+    """Raises ResourceNotFound if there is no such global index; ValidationError if it is not in use yet, or no more."""
+    if index_name is None:
+        return
+    index = _index(table, index_name)
+    if index is None:
+        raise no_index(table.name, index_name)
+    if is_enabling and index.status != "ACTIVE":
+        raise ValidationError(
+            "Table or Index is not in a valid state to update Key Access Insights: IndexStatus must be ACTIVE to "
+            "enable ContributorInsights."
+        )
+
+
+def without_insights(table: Table, index_name: str) -> Table:
+    """Of an index that goes: one that comes under its name has none."""
+    every = {name: each for name, each in table.contributor_insights.items() if name != index_name}
+    return msgspec.structs.replace(table, contributor_insights=every)
 
 
 def insights_of(table: Table, index_name: str | None) -> ContributorInsights | None:
@@ -93,11 +115,17 @@ def summaries(table: Table) -> list[dict[str, Any]]:
 
 def rule_names(table: Table, index_name: str | None, insights: ContributorInsights) -> list[str]:
     """In the order in which they are shown."""
-    of_keys = ["PK"] if table.key_schema.range_name is None else ["PK", "SK"]
+    index = None if index_name is None else _index(table, index_name)
+    has_sort_key = table.key_schema.range_name is not None if index is None else bool(index.range_keys)
+    of_keys = ["PK", "SK"] if has_sort_key else ["PK"]
     kinds = ["T"] if insights.mode == "THROTTLED_KEYS" else ["C", "T"]
     resource = f"{table.name}-{index_name}" if index_name else table.name
     since = round(insights.rules_since * 1000)
     return [f"DynamoDBContributorInsights-{keys}{kind}-{resource}-{since}" for kind in kinds for keys in of_keys]
+
+
+def _index(table: Table, name: str) -> GlobalIndex | None:
+    return next((index for index in table.global_indexes if index.name == name), None)
 
 
 def _resource(table: Table, index_name: str | None) -> dict[str, Any]:

@@ -1,12 +1,11 @@
-"""DescribeContributorInsights: whether they are on for a table, in which mode, with which rules."""
+"""DescribeContributorInsights: whether they are on for a table or a global index, in which mode, with which rules."""
 
 from __future__ import annotations
 
 import msgspec
 
-from varley.api.absences import no_index
 from varley.api.constraints import INDEX_NAME, TABLE_NAME, Members, check
-from varley.api.contributor_insights import description
+from varley.api.contributor_insights import check_index, description
 from varley.api.named_table import named_table
 from varley.api.requests import Request, decoder
 from varley.api.services import Services
@@ -26,6 +25,5 @@ def run(services: Services, call: Call) -> bytes:
     request = _decode(call.body)
     check(_DESCRIBE_CONTRIBUTOR_INSIGHTS, request)
     table = named_table(services, request.table_name).table
-    if request.index_name is not None:    # tables have none yet
-        raise no_index(table.name, request.index_name)
-    return msgspec.json.encode(description(table, None))
+    check_index(table, request.index_name)
+    return msgspec.json.encode(description(table, request.index_name))

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, NoReturn
 import msgspec
 
 from varley.errors import ConditionalCheckFailed, ValidationError
-from varley.expression import condition, key_condition, legacy, names, projection, update
+from varley.expression import condition, key_condition, legacy, names, projection, tree, update
 from varley.expression.names import Expression, check_parameters
 from varley.item.stored import HEADER_BYTES
 from varley.item.value import Item, check_value
@@ -62,6 +62,15 @@ class BoundCondition:
 
     def holds_for(self, item: Item | None) -> bool:
         return self._condition.evaluate(item, self._values)
+
+    @property
+    def root(self) -> tree.Condition:
+        """What was parsed, for who may not evaluate it on items."""
+        return self._condition.root
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        return self._values
 
     @property
     def nested_names(self) -> tuple[str, ...]:

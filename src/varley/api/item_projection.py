@@ -18,8 +18,10 @@ class ProjectedRead(Protocol):
     """What the two requests have in common."""
 
     projection_expression: str | None
-    attributes_to_get: list[str] | None
     expression_attribute_names: dict[str, str] | None
+
+    @property
+    def attributes_to_get(self) -> list[str] | None: ...
 
 
 def projection_expressions(request: ProjectedRead) -> Expressions | None:

@@ -19,8 +19,8 @@ from varley.router.routes import Route
 _encode = msgspec.json.encode
 
 _GB = 1024**3
-_TOO_LARGE = "Item size has exceeded the maximum allowed size"
-_TOO_LARGE_TO_UPDATE = "Item size to update has exceeded the maximum allowed size"
+TOO_LARGE = "Item size has exceeded the maximum allowed size"
+TOO_LARGE_TO_UPDATE = "Item size to update has exceeded the maximum allowed size"
 _CONDITION = ("ConditionExpression",)
 _UPDATE_AND_CONDITION = ("UpdateExpression", "ConditionExpression")
 
@@ -72,7 +72,7 @@ class Terms:
             new,
             self.route.partition_of(key).newest,
             timestamp_us,
-            too_large=_TOO_LARGE_TO_UPDATE if self.operation == "UpdateItem" else _TOO_LARGE,
+            too_large=TOO_LARGE_TO_UPDATE if self.operation == "UpdateItem" else TOO_LARGE,
         )
         for index, units in following.index_units.items():
             self.route.index_counts[index][self.operation].consumed_write_units += units
@@ -118,13 +118,19 @@ class ConditionalWrite(Protocol):
     condition_expression: str | None
     expression_attribute_names: dict[str, str] | None
     expression_attribute_values: dict[str, Any] | None
-    expected: dict[str, Any] | None
-    conditional_operator: str | None
+
+    @property
+    def expected(self) -> dict[str, Any] | None: ...
+
+    @property
+    def conditional_operator(self) -> str | None: ...
 
 
 class UpdateRequest(ConditionalWrite, Protocol):
     update_expression: str | None
-    attribute_updates: dict[str, Any] | None
+
+    @property
+    def attribute_updates(self) -> dict[str, Any] | None: ...
 
 
 def write_expressions(request: ConditionalWrite) -> Expressions | None:

@@ -18,7 +18,15 @@ from typing import Any, Final
 import click
 
 from varley.errors import ApiError, BadSettings, Damaged
-from varley.item.key_bytes import ITEM_SPACE, OUTGOING_SPACE, SOURCE_SPACE, TALLY_SPACE
+from varley.item.key_bytes import (
+    EXPIRY_SPACE,
+    ITEM_SPACE,
+    OUTGOING_SPACE,
+    PURGE_SPACE,
+    SOURCE_SPACE,
+    TALLY_SPACE,
+    TOKEN_SPACE,
+)
 from varley.item.value import Item
 from varley.metadata.catalog import Catalog, Described
 from varley.metadata.local import LocalStore
@@ -117,7 +125,7 @@ def _locked(data_dir: str) -> contextlib.AbstractContextManager[Any]:
 
 
 async def _tables(metadata: str) -> list[Described]:
-    """All tables, and deleted ones whose partitions are there. Nothing is written. Raises Damaged."""
+    """All that has partitions: tables, deleted ones that are kept, the ledger. Nothing is written. Raises Damaged."""
     store = await LocalStore.open(metadata, is_read_only=True)
     try:
         catalog = Catalog(store)
@@ -136,8 +144,12 @@ def _schema(described: Described, partition: PartitionRange) -> Schema:
         space = row_key[:1]
         if space == TALLY_SPACE and indexes:
             return None    # Consequences.problems compares it with what it counts
+        if space == EXPIRY_SPACE and described.table.time_to_live_revision:
+            return None    # likewise; while items expire no more, the rows are being removed
         if space == OUTGOING_SPACE:
             return None    # compared where it arrives; the index may be deleted since
+        if space in (TOKEN_SPACE, PURGE_SPACE):
+            return None    # of transactions that are over; nothing else depends on them
         if space == SOURCE_SPACE and len(row_key) == PROGRESS_KEY_BYTES:
             return None    # Consequences.problems knows whether it should be there
         index = indexes.get(space)

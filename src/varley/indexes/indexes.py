@@ -144,22 +144,28 @@ class Indexes:
     # Indexes that come and go later than their table
 
     async def create(
-        self, table_name: str, index: GlobalIndex, change: Callable[[Table], Table] | None = None
+        self,
+        table_name: str,
+        index: GlobalIndex,
+        change: Callable[[Table], Table] | None = None,
+        *,
+        partitions: int | None = None,
     ) -> tuple[Described, Described]:
         """Add an index to a table, durably, and begin to fill it; gives (before, after).
 
         It is CREATING until it is filled, which may take long; then it becomes ACTIVE by itself. `change`: what else
         shall become of the table's definition, in the same moment; it may raise. The definitions of the index's key
-        attributes are added. The caller holds `catalog.changes`, and has checked that the index can be. Raises what
-        Catalog.change raises.
+        attributes are added. `partitions`: of the index; None: as many as usual. The caller holds `catalog.changes`,
+        and has checked that the index can be. Raises what Catalog.change raises.
         """
         index = _with(index, status="CREATING", is_backfilling=True)
+        partitions = partitions or self._partitions
 
         def new(table: Table) -> Table:
             table = table if change is None else change(table)
             return _with_indexes(table, (*table.global_indexes, index))
 
-        before, after = await self._catalog.change(table_name, new, index_partitions={index.id: self._partitions})
+        before, after = await self._catalog.change(table_name, new, index_partitions={index.id: partitions})
         await self._router.update(after)
         return before, after
 
@@ -358,9 +364,11 @@ class Indexes:
         except WorldError as error:
             logger.warning("an index of %s is filled, which cannot be written down yet: %s", table_name, error)
             if index_id in self._backfills and error.retryable and self._is_running:
-                self._loop.call_later(
-                    1.0, lambda: self._keep(self._activate(table_name, index_id))
-                )
+                self._loop.call_later(1.0, self._activate_later, table_name, index_id)
+
+    def _activate_later(self, table_name: str, index_id: str) -> None:
+        if self._is_running:
+            self._keep(self._activate(table_name, index_id))
 
 
 class _Source:
@@ -422,5 +430,6 @@ def _with_indexes(table: Table, indexes: tuple[GlobalIndex, ...]) -> Table:
             known.setdefault(each.name, AttributeDefinition(name=each.name, kind=each.kind))
     used = {*table.key_schema.names, *(index.range_name for index in table.local_indexes)}
     used.update(name for index in indexes for name in index.key_names)
+    used.update(name for vectors in table.vector_indexes for name in vectors.search_names)
     definitions = tuple(each for name, each in known.items() if name in used)
     return schema.changed(table, global_indexes=indexes, attribute_definitions=definitions)

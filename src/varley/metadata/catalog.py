@@ -4,6 +4,7 @@
     partitions/<table's id>     which group owns which part of its keyspace       table.partition_map
     partitions/<index's id>     the same of a global index, which has partitions of its own
     deleted/<table's id>        definition of a deleted table whose partitions are kept  table.schema
+    table/varley:transactions   the ledger of transactions: kept as a table is, and not one that clients have
     groups                      the last replica group id that was given out
 
 A request never waits for metadata: it reads the view, which is loaded at start and replaced, entry by
@@ -44,6 +45,7 @@ from varley.table import partition_map, schema
 from varley.table.partition_map import PartitionMap
 from varley.table.schema import Table
 from varley.table.stored_format import Stored, UnknownFormat, stored_decoder
+from varley.table.table_name import LEDGER_NAME
 
 _TABLES: Final = "table/"
 _PARTITIONS: Final = "partitions/"
@@ -84,6 +86,7 @@ class Catalog:
         self._store = store
         self._tables: dict[str, Described] = {}
         self.deleted: dict[str, Described] = {}    # by id: tables that are none any more, and their partitions
+        self.ledger: Described | None = None    # of transactions: not one of the tables, see create_ledger
         self.groups_given = 0    # as of `load`: no replica group has a higher id than this
         self.changes = asyncio.Lock()    # held by whoever changes tables; readers of the view need not
 
@@ -120,6 +123,7 @@ class Catalog:
             self.deleted[table.id] = Described(table, partitions, entry.version, map_entry.version)
         for key in maps:
             raise _damaged(key, "there is no table for it")
+        self.ledger = self._tables.pop(LEDGER_NAME, None)
 
     def get(self, name: str) -> Described | None:
         return self._tables.get(name)
@@ -131,8 +135,9 @@ class Catalog:
         return iter(self._tables.values())
 
     def described(self) -> list[Described]:
-        """All whose partitions there are: tables, and deleted ones that are kept."""
-        return [*self._tables.values(), *self.deleted.values()]
+        """All whose partitions there are: tables, deleted ones that are kept, and the ledger if there is one."""
+        ledger = [] if self.ledger is None else [self.ledger]
+        return [*self._tables.values(), *self.deleted.values(), *ledger]
 
     def names(self) -> list[str]:
         """In the order in which tables are listed: that of their names' bytes."""
@@ -171,6 +176,17 @@ class Catalog:
         described = Described(table, new_map, version, version, index_maps, dict.fromkeys(index_maps, version))
         self._tables[table.name] = described
         return described
+
+    async def create_ledger(self, table: Table) -> Described:
+        """Add the ledger of transactions, which has none yet: `table`, which is named LEDGER_NAME.
+
+        No client can name it, and it is not among the tables: neither listed nor counted nor deleted.
+        The caller holds `changes`. Raises what Store raises.
+        """
+        assert self.ledger is None and table.name == LEDGER_NAME
+        await self.create(table, partitions=1)
+        self.ledger = self._tables.pop(LEDGER_NAME)
+        return self.ledger
 
     async def change(
         self, name: str, new: Callable[[Table], Table], *, index_partitions: Mapping[str, int] | None = None

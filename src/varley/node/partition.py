@@ -10,6 +10,7 @@ speculative layer; an answer about a speculative row, a refusal too, is held unt
     strong read            answer at once from the applied state; if the row (for a range: any row) has an
                            undecided write, wait for that slot first, then read
     eventual read          answer at once from the applied state, which may be a moment behind
+    transactions           participant.py; a write to an item that a transaction has prepared is refused
 
 Why a strong read waits and reads afterwards, and does not read the speculative row and wait: both are right, the
 reader sees a state no older than all writes acknowledged before it; but this way reads never touch undecided rows.
@@ -23,15 +24,13 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from varley.counters import TableCounters
-from varley.errors import ApiError, ItemCollectionSizeLimitExceeded, Throttling
+from varley.errors import ApiError, ItemCollectionSizeLimitExceeded, ProvisionedThroughputExceeded, Throttling
 from varley.item.stored import item_size
 from varley.item.units import write_units
+from varley.node.participant import DerivedRow, Participant
 from varley.node.replica import Outgoing, Proposal, Replica, Waiter
 from varley.node.settled import reply_when_settled
 from varley.storage.log_format import ABSENT, DELETE, DERIVED, PUT, Row
-
-# A row that follows from an item: key, stored value (None: it goes away). Of an index, a stream, an expiry.
-DerivedRow = tuple[bytes, bytes | None]
 
 # The stored row that the row becomes (None: none), the answer, and the rows that change with it.
 Outcome = tuple[bytes | None, bytes, Sequence[DerivedRow]]
@@ -63,7 +62,9 @@ class Pressure:
 class Partition:
     """The leader of one group. Used from the event loop only."""
 
-    __slots__ = ("_now_us", "_pressure", "_replica", "_speculative", "_tree", "get", "group", "tree")
+    __slots__ = (
+        "_markers", "_now_us", "_pressure", "_replica", "_speculative", "_tree", "get", "group", "participant", "tree",
+    )  # fmt: skip
 
     def __init__(self, replica: Replica, now_us: Callable[[], int], pressure: Pressure) -> None:
         self._replica = replica
@@ -71,6 +72,8 @@ class Partition:
         self._speculative = replica.speculative
         self._now_us = now_us
         self._pressure = pressure
+        self.participant = Participant(replica, self.next_timestamp)
+        self._markers = self.participant.markers
         self.group = replica.group
         self.tree = replica.tree
         self.get = replica.tree.get    # the applied state of one row: (key) -> stored value | None
@@ -82,8 +85,10 @@ class Partition:
         client is refused and the refusal is final already.
         """
         if self._pressure.is_high:
-            raise Throttling("Writes arrive faster than they can be moved to disk. Try again in a moment.")
+            raise self.overload()
         key = write.key
+        if self._markers and key in self._markers:
+            raise self.participant.conflict(key)
         observed = self._speculative.get(key)
         old = self._tree.get(key) if observed is None else observed.row(key)
         # As next_timestamp, written out: HOT PATH.
@@ -95,7 +100,8 @@ class Partition:
         try:
             new, answer, derived = write.evaluate(old, timestamp_us)
         except ApiError as refusal:
-            write.counts.consumed_write_units += write_units(0 if old is None else item_size(old), 0)
+            if not isinstance(refusal, Throttling | ProvisionedThroughputExceeded):
+                write.counts.consumed_write_units += write_units(0 if old is None else item_size(old), 0)
             if isinstance(refusal, ItemCollectionSizeLimitExceeded):
                 observed = self._replica.newest    # it is about other rows too
             if observed is None:
@@ -108,6 +114,7 @@ class Partition:
             row: Row = (PUT, key, new, ABSENT if old is None else old_size)
         else:
             write.counts.consumed_write_units += write_units(old_size, 0)
+            self.participant.gone_us = timestamp_us
             if old is not None:
                 row = (DELETE, key, None, old_size)
             else:    # nothing was there and nothing shall be: no entry, but the absence may be undecided yet
@@ -122,10 +129,13 @@ class Partition:
             self._replica.propose(timestamp_us, (row, *followers), waiter, answer)
         return None
 
-    def next_timestamp(self, after_us: int = 0) -> int:
-        """The time of the entry that is proposed next: later than any before it in this group, and than `after_us`."""
+    def next_timestamp(self, count: int = 1, *, after_us: int = 0) -> int:
+        """The time of the entry that is proposed next: later than any before it in this group, and than `after_us`.
+
+        `count`: the entry takes so many times, each of one item; this is the last of them.
+        """
         tree = self._tree
-        tree.last_timestamp_us = max(self._now_us(), tree.last_timestamp_us + 1, after_us + 1)
+        tree.last_timestamp_us = max(self._now_us(), tree.last_timestamp_us + 1, after_us + 1) + count - 1
         return tree.last_timestamp_us
 
     def propose(self, rows: Sequence[Row], timestamp_us: int, waiter: Waiter) -> None:
@@ -140,6 +150,10 @@ class Partition:
     def carry_outgoing(self, outgoing: Outgoing | None) -> None:
         """From now on `outgoing` takes what chosen entries carry to other groups; None: nobody does."""
         self._replica.outgoing = outgoing
+
+    def overload(self) -> Throttling:
+        """What to tell whoever would write while this node is under pressure."""
+        return Throttling("Writes arrive faster than they can be moved to disk. Try again in a moment.")
 
     def newest(self, key: bytes) -> bytes | None:
         """The row as the next write would find it; not to be shown to anybody."""

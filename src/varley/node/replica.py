@@ -85,7 +85,10 @@ class Proposal:
 class Replica:
     """The log position and the state of one group on this node. Used from the event loop only."""
 
-    __slots__ = ("_append", "ballot", "epoch", "group", "newest", "outgoing", "proposed_slot", "speculative", "tree")
+    __slots__ = (
+        "_append", "ballot", "epoch", "group", "newest", "on_abandon", "outgoing", "proposed_slot", "speculative",
+        "tree",
+    )  # fmt: skip
 
     def __init__(
         self, group: int, tree: Tree, append: Append, *, ballot: int
@@ -98,6 +101,7 @@ class Replica:
         self.proposed_slot = tree.applied_slot    # tree.applied_slot <= proposed_slot
         self.speculative: dict[bytes, Proposal] = {}    # key -> newest proposal for it; slots > applied_slot
         self.newest: Proposal | None = None    # the proposal of proposed_slot, while it is not chosen
+        self.on_abandon: Callable[[], None] | None = None    # called when the speculative layer was dropped
         self.outgoing: Outgoing | None = None    # None: its entries carry nothing to other groups
 
     def propose(self, timestamp_us: int, rows: Sequence[Row], waiter: Waiter, answer: bytes) -> None:
@@ -158,6 +162,8 @@ class Replica:
             self.speculative.clear()
             self.newest = None
             self.proposed_slot = self.tree.applied_slot
+            if self.on_abandon is not None:
+                self.on_abandon()
         try:
             proposal.waiter.fail(error)
         except Exception:

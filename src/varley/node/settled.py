@@ -7,6 +7,21 @@ from collections.abc import Callable, Sequence
 from varley.node.replica import Proposal, Waiter
 
 
+class Told:
+    """A waiter that calls `then(None)` when what it waits for is done, `then(error)` if nobody can know."""
+
+    __slots__ = ("_then",)
+
+    def __init__(self, then: Callable[[BaseException | None], None]) -> None:
+        self._then = then
+
+    def reply(self, body: bytes) -> None:
+        self._then(None)
+
+    def fail(self, error: BaseException) -> None:
+        self._then(error)
+
+
 def reply_when_settled(waiter: Waiter, read: Callable[[], bytes]) -> Callable[[BaseException | None], None]:
     """What to call when an undecided slot is settled, to answer `waiter` with what `read` gives then."""
 

@@ -6,8 +6,8 @@ knows of one table: its keys and its partitions in order. Here all partitions ar
 answer of `partition_of` is the partition itself.
 
 A global index has partitions of its own, whose rows are found in the same way, so it has a route of its own within its
-table's. A table's route is replaced when its definition changes such that other things follow from its items; requests
-that have the old one finish with it.
+table's. When a table's definition changes such that other things follow from its items, its route changes, and stays
+the same object: whoever holds it (a transaction that is not over, a page that is being read) goes by what is so now.
 
 Source: Amazon DynamoDB (ATC 2022), sections 3 and 6.6.
 """
@@ -15,7 +15,7 @@ Source: Amazon DynamoDB (ATC 2022), sections 3 and 6.6.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from varley.counters import Counters, TableCounters
@@ -33,6 +33,7 @@ from varley.table.local_index import LocalIndexCodec
 from varley.table.partition_map import PartitionMap
 from varley.table.schema import GlobalIndex
 from varley.table.table_name import table_name
+from varley.table.vector_index import VectorIndexCodec, VectorIndexFollower
 
 
 class Ranges:
@@ -90,8 +91,8 @@ class Route(Ranges):
     """One table, as requests see it."""
 
     __slots__ = (
-        "_indexes", "consequences", "counts", "global_indexes", "global_names", "index_counts", "is_closed", "keys",
-        "name",
+        "_counters", "_indexes", "consequences", "counts", "global_indexes", "global_names", "index_counts",
+        "is_closed", "keys", "name",
     )  # fmt: skip
 
     def __init__(
@@ -109,6 +110,11 @@ class Route(Ranges):
         self.is_closed = False    # the table was deleted
         self.keys = keys
         self.counts = _Counts(counters, name)    # operation -> its counters on this table
+        self._counters = counters
+        self.become(consequences, global_indexes)
+
+    def become(self, consequences: Consequences | None, global_indexes: Sequence[GlobalIndexRoute]) -> None:
+        """From now on this follows from items, and these are the global indexes."""
         self.consequences = consequences    # of each write; None: nothing follows from an item here
         self.global_indexes = tuple(global_indexes)
         self.global_names = frozenset(index.name for index in global_indexes)
@@ -116,7 +122,7 @@ class Route(Ranges):
         self._indexes: dict[str, LocalIndexCodec | GlobalIndexRoute] = {}
         self._indexes.update((index.name, index) for index in local_indexes)
         self._indexes.update((index.name, index) for index in global_indexes)
-        self.index_counts = {index.name: _Counts(counters, name, index.name) for index in local_indexes}
+        self.index_counts = {index.name: _Counts(self._counters, self.name, index.name) for index in local_indexes}
         self.index_counts.update((index.name, index.counts) for index in global_indexes)
 
     def index(self, name: str) -> LocalIndexCodec | GlobalIndexRoute:
@@ -127,6 +133,16 @@ class Route(Ranges):
         if isinstance(index, GlobalIndexRoute) and index.is_backfilling:
             raise ValidationError(f"Cannot read from backfilling global secondary index: {name}")
         return index
+
+
+    def vector_index(self, name: str) -> VectorIndexCodec:
+        """Raises ValidationError, the client's fault, if the table has no such vector index."""
+        for follower in () if self.consequences is None else self.consequences.followers:
+            if isinstance(follower, VectorIndexFollower):
+                for index in follower.indexes:
+                    if index.name == name:
+                        return index
+        raise ValidationError(f"The table does not have the specified index: {name}")
 
 
 class _Counts(dict[str, TableCounters]):
@@ -147,7 +163,7 @@ class Watcher(Protocol):
     """Somebody who has work to do for tables. Called on the event loop, in the step that makes the change."""
 
     def opened(self, route: Route) -> None:
-        """A table is served from now on by `route`, in place of an earlier route if it had one."""
+        """A table is served from now on, or what follows from its items has changed."""
         ...
 
     def index_closed(self, index: GlobalIndexRoute) -> None:
@@ -181,6 +197,9 @@ class Router:
             if route is None:
                 raise ResourceNotFound("Requested resource not found")
         return route
+
+    def routes(self) -> Iterable[Route]:
+        return self._routes.values()
 
     def statistics(self, name: str) -> tuple[int, int]:
         """(items, DynamoDB bytes) of a table, exact and now; (0, 0) if there is no such table."""
@@ -223,8 +242,13 @@ class Router:
             open_index.is_backfilling = index.is_backfilling
             indexes.append(open_index)
         consequences = consequences_of(table, keys, {index.id: index.backlog for index in indexes})
-        route = Route(table.name, keys, _lows(described.partitions), partitions, self.counters, consequences, indexes)
-        self._routes[table.name] = route
+        if before is None:
+            lows = _lows(described.partitions)
+            route = Route(table.name, keys, lows, partitions, self.counters, consequences, indexes)
+            self._routes[table.name] = route
+        else:
+            route = before
+            route.become(consequences, indexes)
         for watcher in self.watchers:
             watcher.opened(route)
 
@@ -250,13 +274,13 @@ class Router:
 
         Partitions of global indexes that it has now are opened, those of indexes that it has no more are removed.
         """
-        before = self._routes[described.table.name]
-        there = {index.id for index in before.global_indexes}
+        route = self._routes[described.table.name]
+        there = {index.id for index in route.global_indexes}
+        closed = [index for index in route.global_indexes if index.id not in described.index_partitions]
         opened = {
             index: self._open(each) for index, each in described.index_partitions.items() if index not in there
         }
-        self.add(described, before.partitions, opened)
-        closed = [index for index in before.global_indexes if index.id not in described.index_partitions]
+        self.add(described, route.partitions, opened)
         for index in closed:
             self._close_index(index)
         for index in closed:

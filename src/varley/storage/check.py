@@ -39,16 +39,20 @@ import msgspec
 from google_crc32c import value as _crc32c
 
 from varley.errors import ApiError, Damaged, WorldError
-from varley.item import stored
+from varley.item import marker, stored
 from varley.item.key_bytes import (
     DERIVED_SPACES,
+    EXPIRY_SPACE,
     ITEM_SPACE,
     LOCAL_INDEX_SPACES,
+    MARKER_SPACE,
     OUTGOING_SPACE,
     PARTITION_HASH_BYTES,
+    PURGE_SPACE,
     SOURCE_SPACE,
     STREAM_SPACE,
     TALLY_SPACE,
+    TOKEN_SPACE,
 )
 from varley.item.value import check_item
 from varley.limits import INDEX_KEY_PARTS_MAX, SORT_KEY_BYTES_MAX
@@ -102,7 +106,11 @@ _KEY_BYTES: Final = {
     OUTGOING_SPACE: (OUTGOING_KEY_AT + _KEY_BYTES_MIN, OUTGOING_KEY_AT + _ITEM_KEY_BYTES_MAX),
     **dict.fromkeys(LOCAL_INDEX_SPACES, (_KEY_BYTES_MIN + 3, _KEY_BYTES_MIN + 3 * SORT_KEY_BYTES_MAX + 2)),
     TALLY_SPACE: (len(TALLY_SPACE), _KEY_BYTES_MIN),
+    EXPIRY_SPACE: (len(EXPIRY_SPACE), _KEY_BYTES_MIN + 8 + SORT_KEY_BYTES_MAX),
     STREAM_SPACE: (stream_record.HORIZON_KEY_BYTES, stream_record.RECORD_KEY_BYTES),
+    MARKER_SPACE: (_KEY_BYTES_MIN, _KEY_BYTES_MIN + SORT_KEY_BYTES_MAX),
+    TOKEN_SPACE: (_KEY_BYTES_MIN, _KEY_BYTES_MIN),
+    PURGE_SPACE: (_KEY_BYTES_MIN + 8, _KEY_BYTES_MIN + 8),
 }
 _STEPS_PER_PROGRESS: Final = 1000
 
@@ -406,6 +414,8 @@ class _Walk:
         """`entry_us`: the time of the log entry that it stands in."""
         if key.startswith(STREAM_SPACE):
             return stream_record.row_problem(key, value, entry_us)
+        if key.startswith(MARKER_SPACE):
+            return _marker_problem(value)
         if not stored.verify(value):
             return "the stored value's checksum is wrong"
         text = value[stored.HEADER_BYTES :]
@@ -532,6 +542,14 @@ class _TreeWalk:
                 f"its own row says {applied.item_count} of {applied.size_bytes}"
             )
         return applied
+
+
+def _marker_problem(value: bytes) -> str | None:
+    try:
+        marker.unpack(value)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _key_problem(key: bytes) -> str | None:

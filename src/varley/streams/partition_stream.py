@@ -138,7 +138,7 @@ class PartitionStream:
     def _next_timestamp(self, after_us: int = 0) -> int:
         if self._partition.is_under_pressure:
             raise Throttling("Writes arrive faster than they can be moved to disk. Try again in a moment.")
-        return self._partition.next_timestamp(after_us)
+        return self._partition.next_timestamp(after_us=after_us)
 
     def _propose(self, changes: Mapping[bytes, bytes | None], time_us: int, decided: Callable[[bool], None]) -> None:
         rows = [(DELETE if value is None else PUT, key, value, DERIVED) for key, value in changes.items()]

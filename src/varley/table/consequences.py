@@ -63,6 +63,7 @@ class ItemWrite(NamedTuple):
     timestamp_us: int       # no other write to an item of this partition has the same; ascends from slot to slot
     too_large: str          # the text for who makes an item too large for an index: operations differ
     is_expiry: bool         # it is time to live that deletes the item, not a client
+    is_decided: bool = False    # a transaction has been promised it: nothing may refuse it any more
 
 
 class Following:
@@ -148,15 +149,17 @@ class Consequences:
         *,
         too_large: str,
         is_expiry: bool = False,
+        is_decided: bool = False,
     ) -> Following:
         """What follows when the row of the item at `key` becomes `new` from `old`: stored values; None: no item.
 
-        Raises, and both are the client's fault: ValidationError with the text `too_large` if the item and its row in
-        an index come to more than 400 KB; ItemCollectionSizeLimitExceeded if the collection grows beyond its limit.
+        Raises, unless the write `is_decided`, and both are the client's fault: ValidationError with the text
+        `too_large` if the item and its row in an index come to more than 400 KB; ItemCollectionSizeLimitExceeded if
+        the collection grows beyond its limit.
         """
         old_image = None if old is None else _image(old)
         new_image = None if new is None else _image(new)
-        write = ItemWrite(key, old_image, new_image, timestamp_us, too_large, is_expiry)
+        write = ItemWrite(key, old_image, new_image, timestamp_us, too_large, is_expiry, is_decided)
         following = Following()
         if self.local_indexes:
             self._follow_locally(write, newest, following)
@@ -172,7 +175,7 @@ class Consequences:
         counts: dict[str, tuple[int, int]] = {}
         for index in self.local_indexes:
             change = index.change(key, write.old, write.new, timestamp_us)
-            if new_size + change.new_size > ITEM_BYTES_MAX:
+            if new_size + change.new_size > ITEM_BYTES_MAX and not write.is_decided:
                 raise ValidationError(write.too_large)
             if change.rows:
                 rows += change.rows
@@ -186,7 +189,7 @@ class Consequences:
         before = collection_size(newest(collection))
         after = before + grown
         if grown:
-            if grown > 0 and after > self._collection_bytes_max:
+            if grown > 0 and after > self._collection_bytes_max and not write.is_decided:
                 raise ItemCollectionSizeLimitExceeded("Collection size exceeded.")
             assert after >= 0
             rows.append((collection, _collection_tally(after, timestamp_us) if after else None))

@@ -97,7 +97,10 @@ class GlobalIndexFollower:
             codec.check_updated(item)
 
     def follow(self, write: ItemWrite, following: Following) -> None:
-        """Raises ProvisionedThroughputExceeded or Throttling if an index that the write changes is too far behind."""
+        """Raises ProvisionedThroughputExceeded or Throttling if an index that the write changes is too far behind.
+
+        Not if the write is decided: one that was prepared before the index fell behind.
+        """
         old, new = write.old, write.new
         item_value = None if new is None else new.stored
         for index in self._indexes:
@@ -107,7 +110,7 @@ class GlobalIndexFollower:
             if not change.rows:
                 continue
             backlog = index.backlog
-            if backlog is not None and backlog.bytes >= backlog.bytes_max:
+            if backlog is not None and backlog.bytes >= backlog.bytes_max and not write.is_decided:
                 self._refuse()
             prefix = index.prefix
             for key, value in change.rows:

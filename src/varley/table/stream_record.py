@@ -9,7 +9,8 @@ the item, so there is no item without its record and no record of a write that d
     20 | stream (8) | 02 | time (8)           a record
 
 `stream` is the time in milliseconds at which the stream was enabled (a table's streams have different ones, and the
-label in a stream's ARN says the same), `time` the entry's time in microseconds; big-endian, both. The times of a
+label in a stream's ARN says the same), `time` the entry's time in microseconds; big-endian, both. (In the entry of a
+transaction each item has a time of its own, the last of them that of the entry.) The times of a
 partition's entries ascend from slot to slot, over restarts and whatever the clock does, so the order of these keys is
 the order in which the writes were chosen: whoever has read up to some time has missed nothing before it. That holds
 only because the time in the key is the time of the entry that the row stands in: a record that is written later than
@@ -45,6 +46,7 @@ from varley.item.equality import equal
 from varley.item.key_bytes import STREAM_SPACE
 from varley.item.size import item_size
 from varley.item.value import Item, check_item
+from varley.limits import TRANSACTION_ACTIONS_MAX
 from varley.table.consequences import Following, Get, ItemWrite, Scan
 from varley.table.keys import KeyCodec
 from varley.table.schema import Stream, StreamView
@@ -242,7 +244,8 @@ def row_problem(key: bytes, value: bytes, entry_us: int | None = None) -> str | 
     text = value[stored.HEADER_BYTES :]
     if kind != _HORIZON and stored.timestamp(value) != time_of(key):
         return f"the row's key says {time_of(key)}, its value {stored.timestamp(value)}"
-    if entry_us is not None and stored.timestamp(value) != entry_us:
+    # The records of a transaction's entry have a time of their own each, up to that of the entry.
+    if entry_us is not None and not entry_us - TRANSACTION_ACTIONS_MAX < stored.timestamp(value) <= entry_us:
         return f"the row's time is {stored.timestamp(value)}, its log entry's {entry_us}"
     try:
         size = _CHECKS[kind](text)

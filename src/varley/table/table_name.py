@@ -16,6 +16,7 @@ from varley.errors import ValidationError
 from varley.limits import TABLE_NAME_CHARS_MAX
 
 TABLE_NAME_PATTERN: Final = "[a-zA-Z0-9_.-]+"
+LEDGER_NAME: Final = "varley:transactions"    # the ledger of transactions; a client's name cannot have a colon
 
 _is_name = re.compile(TABLE_NAME_PATTERN).fullmatch
 _parse_arn = re.compile(r"arn:aws[a-z-]*:dynamodb:[^:/]*:\d{12}:table/([a-zA-Z0-9_.-]{3,255})").fullmatch

@@ -1,0 +1,129 @@
+"""One transaction that writes in several partitions, on its way: does what its coordinator says, and tells it what
+happened. The coordinator knows its participants by their partitions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from varley.item.marker import Name
+from varley.node.participant import Evaluation
+from varley.node.partition import Partition
+from varley.node.settled import Told
+from varley.router.routes import Route
+from varley.transactions.action import follow_of
+from varley.transactions.coordinator import Coordinator, Effects, State
+from varley.transactions.ledger import Ledger
+from varley.transactions.record import Record
+
+Tell = Callable[[Partition], Effects[Partition]]
+
+
+class Part(NamedTuple):
+    """What a transaction has in one partition."""
+
+    route: Route
+    keys: Sequence[bytes]               # row keys of the items
+    evaluation: Evaluation | None       # None: another coordinator has prepared it, or not
+
+
+class Drive:
+    """Call `begin`, or `resume`, once, and in the call stack in which the parts were evaluated."""
+
+    __slots__ = ("_coordinator", "_is_left", "_leave_behind", "_ledger", "_now_us", "_parts", "_record", "_then")
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        record: Record,
+        parts: Mapping[Partition, Part],
+        now_us: Callable[[], int],
+        then: Callable[[State | BaseException], None],
+        leave: Callable[[Name], None],
+    ) -> None:
+        """`record`: of the transaction; its state does not matter.
+
+        `then` is called once: with COMMITTED or CANCELLED when that is so everywhere, or with why nobody can know yet.
+        `leave` is called if somebody has to finish it later: perhaps after `then`, if only the ledger does not know.
+        """
+        self._ledger = ledger
+        self._record = record
+        self._parts = parts
+        self._now_us = now_us
+        self._then = then
+        self._leave_behind = leave
+        self._is_left = False
+        self._coordinator: Coordinator[Partition] = Coordinator(parts)
+
+    def begin(self) -> None:
+        self._perform(self._coordinator.begin())
+
+    def resume(self, found: State | None) -> None:
+        self._perform(self._coordinator.resume(found))
+
+    def _perform(self, effects: Effects[Partition]) -> None:
+        try:
+            for partition in effects.prepare:
+                self._prepare(partition)
+            if effects.record is not None:
+                self._ledger.ask(self._record_of(effects.record), self._recorded)
+            for partition in effects.commit:
+                self._commit(partition)
+            for partition in effects.cancel:
+                self._cancel(partition)
+        except Exception as error:    # this is called by those who apply the log: nobody else would tell the client
+            self._leave(error)
+        if effects.outcome is not None and not self._is_left:
+            self._then(effects.outcome)
+
+    def _record_of(self, state: State) -> Record:
+        name, _, request, rows, _ = self._record
+        return Record(name, state, request, (), self._now_us()) if state.is_over else Record(name, state, request, rows)
+
+    def _prepare(self, partition: Partition) -> None:
+        part = self._parts[partition]
+        assert part.evaluation is not None
+        name: Name = self._record.name
+        partition.participant.prepare(name, part.evaluation, self._when(self._coordinator.prepared, partition))
+
+    def _commit(self, partition: Partition) -> None:
+        route, keys, _ = self._parts[partition]
+        follow = follow_of(route)
+        heard = self._when(self._coordinator.done, partition)
+        items = [(key, follow) for key in keys]
+        if route.is_closed or not partition.participant.commit(self._record.name, items, heard):
+            heard.reply(b"")
+
+    def _cancel(self, partition: Partition) -> None:
+        route, keys, _ = self._parts[partition]
+        heard = self._when(self._coordinator.done, partition)
+        if route.is_closed or not partition.participant.cancel(self._record.name, keys, heard):
+            heard.reply(b"")
+
+    def _when(self, tell: Tell, partition: Partition) -> Told:
+        """Who waits for a step of one participant."""
+
+        def then(error: BaseException | None) -> None:
+            if error is not None:
+                self._leave(error)
+            elif not self._is_left:
+                self._perform(tell(partition))
+
+        return Told(then)
+
+    def _recorded(self, held: State | BaseException) -> None:
+        if isinstance(held, BaseException):
+            if self._coordinator.is_over:    # and that was told
+                self._leave_behind(self._record.name)
+            else:
+                self._leave(held)
+        elif not self._is_left:
+            self._perform(self._coordinator.recorded(held))
+
+    def _leave(self, error: BaseException) -> None:
+        """The disk has refused a step. What was decided, and what was prepared, stays for who finishes it."""
+        if not self._is_left:
+            self._is_left = True
+            self._then(error)
+            self._leave_behind(self._record.name)

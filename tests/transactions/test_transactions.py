@@ -1,0 +1,377 @@
+"""Transactions on the real parts: log, trees, partitions, ledger; and on disks that fail at every single step."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.node.writes import Waiter
+from tests.storage.forgetful_disk import ForgetfulDisk, PowerCut
+from tests.transactions.bank import REQUEST, Bank, account, write_of
+from varley.clock import MovableClock, StoppedClock
+from varley.errors import (
+    DiskFull,
+    IdempotentParameterMismatch,
+    TransactionCanceled,
+    TransactionConflict,
+    TransactionInProgress,
+)
+from varley.item.key_bytes import MARKER_SPACE, PURGE_SPACE, TOKEN_SPACE
+from varley.item.marker import Name
+from varley.storage.log_reader import LogReader
+from varley.transactions.action import Action
+from varley.transactions.coordinator import State
+
+
+@pytest.fixture
+def bank(tmp_path: Path) -> Iterator[Bank]:
+    bank = Bank(tmp_path, ForgetfulDisk())
+    for name in ("a", "a2", "b", "b2"):
+        bank.put(name, 100)
+    yield bank
+    bank.stop()
+
+
+def codes(waiter: Waiter) -> list[str]:
+    assert isinstance(waiter.answer, TransactionCanceled), waiter.answer
+    return [reason["Code"] for reason in waiter.answer.reasons]
+
+
+def rows(bank: Bank, space: bytes) -> int:
+    """In all trees, applied."""
+    end = bytes((space[0] + 1,))
+    return sum(sum(1 for _ in partition.tree.scan(space, end)) for partition in bank.node.partitions.values())
+
+
+def entries(bank: Bank, disk: ForgetfulDisk) -> int:
+    return sum(1 for _ in LogReader(disk, "log"))
+
+
+# In several partitions
+
+
+def test_all_is_done_and_nothing_is_left_behind(bank: Bank) -> None:
+    waiter = bank.begin(write_of("a", -10, add=True), write_of("b", 10, add=True))
+    assert waiter.answer is None
+    assert bank.markers == 2
+    bank.turns()
+    assert waiter.answer == b"done"
+    assert bank.numbers("a", "b") == [90, 110]
+    assert bank.markers == 0
+    assert rows(bank, MARKER_SPACE) == 0
+
+
+def test_items_come_and_go(bank: Bank) -> None:
+    waiter = bank.begin(write_of("a", None), write_of("b new", 5))
+    bank.turns()
+    assert waiter.answer == b"done"
+    assert bank.numbers("a", "b new") == [None, 5]
+    assert [bank.node.partitions[group].tree.item_count for group in (1, 2)] == [1, 3]
+
+
+def test_a_refusal_writes_nothing_and_tells_which_action_was_at_fault(bank: Bank) -> None:
+    before = [partition.tree.applied_slot for partition in bank.node.partitions.values()]
+    waiter = bank.begin(write_of("a", 1), write_of("b", 2, if_number=7), write_of("b2", 3))
+    assert codes(waiter) == ["None", "ConditionalCheckFailed", "None"]
+    bank.turns()
+    assert [partition.tree.applied_slot for partition in bank.node.partitions.values()] == before
+    assert bank.numbers("a", "b", "b2") == [100, 100, 100]
+
+
+def test_a_refusal_by_an_undecided_write_is_told_when_that_is_decided(bank: Bank) -> None:
+    first = Waiter()
+    assert bank.partition_of("a").write(write_of("a", 7), first) is None
+    waiter = bank.begin(write_of("a", 1, if_number=100), write_of("b", 2))
+    assert waiter.answer is None
+    bank.turns()
+    assert first.answer == b"7"
+    assert codes(waiter) == ["ConditionalCheckFailed", "None"]
+
+
+def test_nobody_else_writes_an_item_meanwhile(bank: Bank) -> None:
+    waiter = bank.begin(write_of("a", 1), write_of("b", 2))
+    with pytest.raises(TransactionConflict):
+        bank.partition_of("a").write(write_of("a", 3), Waiter())
+    assert codes(bank.begin(write_of("a2", 1), write_of("b", 3))) == ["None", "TransactionConflict"]
+    assert bank.number("a") == 100, "reads go on, and see what was there before"
+    bank.turns()
+    assert waiter.answer == b"done"
+    assert bank.put("a", 3).answer == b"3"
+
+
+def test_an_item_that_is_only_checked_is_not_written_by_others_either(bank: Bank) -> None:
+    waiter = bank.begin(write_of("a", 1), checks=[write_of("b", 100, if_number=100)])
+    with pytest.raises(TransactionConflict):
+        bank.partition_of("b").write(write_of("b", 3), Waiter())
+    before = bank.partition_of("b").get(account("b"))
+    bank.turns()
+    assert waiter.answer == b"done"
+    assert bank.partition_of("b").get(account("b")) == before
+    assert bank.put("b", 3).answer == b"3"
+
+
+def test_what_is_in_the_way_of_nobody_goes_on(bank: Bank) -> None:
+    first = bank.begin(write_of("a", 1), write_of("b", 2))
+    second = bank.begin(write_of("a2", 3), write_of("b2", 4))
+    bank.turns()
+    assert (first.answer, second.answer) == (b"done", b"done")
+    assert bank.numbers("a", "b", "a2", "b2") == [1, 2, 3, 4]
+
+
+def test_a_clock_that_was_set_back_refuses_nobody(tmp_path: Path) -> None:
+    clock = MovableClock(StoppedClock())
+    bank = Bank(tmp_path, ForgetfulDisk(), clock=clock)
+    bank.put("a", 1)
+    bank.put("b", 1)
+    bank.put("b gone", 1)
+    bank.put("b gone", None)
+    clock.set(clock.time() - 30 * 86400)
+    assert bank.transfer({"a": 1, "b": 1, "b gone": 3}).answer == b"done"
+    assert bank.transfer({"a": 1, "b": 1, "b gone": 3}).answer == b"done"
+    assert bank.numbers("a", "b", "b gone") == [3, 3, 6]
+    bank.stop()
+
+
+# In one partition
+
+
+def test_one_partition_takes_one_entry_and_the_ledger_another(tmp_path: Path) -> None:
+    disk = ForgetfulDisk()
+    bank = Bank(tmp_path, disk)
+    waiter = bank.transfer({"a": 1, "a2": 2}, token="once")
+    assert waiter.answer == b"done"
+    assert bank.numbers("a", "a2") == [1, 2]
+    assert entries(bank, disk) == 2
+    assert bank.transfer({"a": 1, "a2": 2}).answer == b"done"
+    assert entries(bank, disk) == 3, "what nobody can ask for again is in no ledger"
+    bank.stop()
+
+
+def test_a_transaction_that_changes_nothing_is_answered(bank: Bank) -> None:
+    """There is no slot to wait for, if nothing was undecided."""
+    assert bank.begin(write_of("a nothing", None), checks=[write_of("a", 100, if_number=100)]).answer == b"done"
+    assert bank.begin(write_of("a nothing", None), write_of("b nothing", None)).answer is None
+    bank.turns()
+    first = Waiter()
+    assert bank.partition_of("a").write(write_of("a", 7), first) is None
+    waiter = bank.begin(checks=[write_of("a", 7, if_number=7)])
+    assert waiter.answer is None
+    bank.turns()
+    assert (first.answer, waiter.answer) == (b"7", b"done")
+
+
+# The same request again
+
+
+@pytest.mark.parametrize("names", [("a", "a2"), ("a", "b")], ids=["one partition", "two"])
+def test_a_request_that_comes_again_is_not_done_again(bank: Bank, names: tuple[str, str]) -> None:
+    amounts = dict.fromkeys(names, 1)
+    first = bank.begin(*(write_of(name, 1, add=True) for name in names), token="t")
+    during = bank.begin(*(write_of(name, 1, add=True) for name in names), token="t")
+    assert isinstance(during.answer, TransactionInProgress)
+    other = bank.begin(write_of("a", 1), token="t", request=REQUEST[::-1])
+    assert isinstance(other.answer, IdempotentParameterMismatch)
+    bank.turns()
+    assert first.answer == b"done"
+    assert bank.transfer(amounts, token="t").answer == b"done before"
+    assert isinstance(bank.transfer(amounts, token="t", request=REQUEST[::-1]).answer, IdempotentParameterMismatch)
+    assert bank.numbers(*names) == [101, 101]
+    assert bank.transfer(amounts, token="other").answer == b"done"
+
+
+@pytest.mark.parametrize("names", [("a", "a2"), ("a", "b")], ids=["one partition", "two"])
+def test_ten_minutes_after_it_was_done_a_token_is_new(bank: Bank, names: tuple[str, str]) -> None:
+    amounts = dict.fromkeys(names, 1)
+    bank.transfer(amounts, token="t")
+    bank.clock.advance(599)
+    assert bank.transfer(amounts, token="t").answer == b"done before"
+    bank.clock.advance(2)
+    assert bank.transfer(amounts, token="t").answer == b"done"
+    assert bank.transfer(amounts, token="t").answer == b"done before"
+    bank.clock.advance(599)
+    assert bank.transfer(amounts, token="t").answer == b"done before", "counted from the second time"
+    assert bank.numbers(*names) == [102, 102]
+
+
+def test_a_token_may_be_used_again_after_a_refusal(bank: Bank) -> None:
+    assert codes(bank.begin(write_of("a", 1), write_of("b", 2, if_number=7), token="t")) == [
+        "None",
+        "ConditionalCheckFailed",
+    ]
+    assert bank.transfer({"a": 1, "b": 1}, token="t").answer == b"done"
+
+
+def test_records_go_after_ten_minutes_and_what_goes_with_them(bank: Bank) -> None:
+    for number in range(250):
+        assert bank.transfer({"a": 1, "a2": 1}, token=f"one {number}").answer == b"done"
+    bank.transfer({"a": 1, "b": 1}, token="two")
+    bank.turns()
+    assert bank.ledger.partition.tree.item_count == 251
+    assert rows(bank, TOKEN_SPACE) == 250
+    bank.clock.advance(599)
+    bank.node.loop.advance(1)
+    bank.turns()
+    assert bank.ledger.partition.tree.item_count == 251
+    bank.clock.advance(3)
+    bank.node.loop.advance(1)
+    bank.turns()
+    assert bank.ledger.partition.tree.item_count == 0
+    assert rows(bank, TOKEN_SPACE) == rows(bank, PURGE_SPACE) == 0
+    assert list(bank.ledger.partition.tree.scan(b"", None)) == []
+
+
+def test_when_all_tables_are_gone_no_token_is_remembered(bank: Bank) -> None:
+    bank.transfer({"a": 1, "b": 1}, token="t")
+    bank.transfer({"a": 1}, token="u")
+    bank.node.loop.run(bank.transactions.forget())
+    assert list(bank.ledger.partition.tree.scan(b"", None)) == []
+    assert bank.ledger.partition.tree.item_count == 0
+
+
+# Reading
+
+
+def test_a_read_sees_all_of_a_transaction_or_nothing(bank: Bank) -> None:
+    assert bank.read("a", "b", "a nothing").answer == b"[100, 100, None]"
+    waiter = bank.begin(write_of("a", -10, add=True), write_of("b", 10, add=True))
+    seen = []
+    while waiter.answer is None:
+        seen.append(bank.read("a", "b"))
+        bank.node.loop.turn()
+    bank.turns()
+    assert bank.read("a", "b").answer == b"[90, 110]"
+    for each in seen:
+        if each.answer not in (b"[100, 100]", b"[90, 110]"):
+            assert set(codes(each)) <= {"TransactionConflict", "None"}
+
+
+def test_a_read_waits_for_writes_that_are_not_decided(bank: Bank) -> None:
+    first = Waiter()
+    bank.partition_of("a").write(write_of("a", 7), first)
+    read = bank.read("a", "b")
+    assert read.answer is None
+    bank.turns()
+    assert (first.answer, read.answer) == (b"7", b"[7, 100]")
+
+
+def test_a_check_does_not_disturb_readers(bank: Bank) -> None:
+    bank.begin(write_of("a", 1), checks=[write_of("b", 100, if_number=100)])
+    assert bank.read("b", "a2").answer == b"[100, 100]"
+    assert codes(bank.read("b", "a")) == ["None", "TransactionConflict"]
+    bank.turns()
+
+
+# When the disk refuses
+
+
+def test_a_disk_that_is_full_leaves_nothing_and_is_finished_later(tmp_path: Path) -> None:
+    """At each write to the disk in turn: the client is told that nobody knows, and then all is done or nothing."""
+    seen: list[tuple[bool, list[int | None]]] = []    # whether the client was told, and what came of it
+    for write in range(6):
+        folder = tmp_path / str(write)
+        folder.mkdir()
+        disk = ForgetfulDisk()
+        bank = Bank(folder, disk)
+        bank.put("a", 100)
+        bank.put("b", 100)
+        disk.fail("write_synced", errno.ENOSPC, skip=write, times=2)
+        waiter = bank.transfer({"a": -10, "b": 10}, token="t")
+        disk.heal()
+        bank.node.loop.advance(1)
+        bank.turns()
+        assert waiter.answer == b"done" or isinstance(waiter.answer, DiskFull)
+        numbers = bank.numbers("a", "b")
+        seen.append((waiter.answer == b"done", numbers))
+        assert bank.markers == rows(bank, MARKER_SPACE) == 0
+        again = bank.transfer({"a": -10, "b": 10}, token="t")
+        assert again.answer == (b"done" if numbers == [100, 100] else b"done before")
+        assert bank.numbers("a", "b") == [90, 110]
+        bank.stop()
+    assert (False, [100, 100]) in seen, "refused before it was decided"
+    assert (False, [90, 110]) in seen, "refused after that, and done all the same"
+    assert (True, [90, 110]) in seen
+    assert (True, [100, 100]) not in seen
+
+
+def test_a_marker_that_nobody_looks_after_is_finished_when_somebody_meets_it(bank: Bank) -> None:
+    """Its coordinator is gone, and nothing of it is in the ledger."""
+    participant = bank.partition_of("a").participant
+    name = Name(b"x" * 16, bank.node.partitions[1].tree.last_timestamp_us + 1)
+    evaluation = participant.evaluate([Action(bank.route, write_of("a", 1))], name.timestamp_us)
+    participant.prepare(name, evaluation, Waiter())
+    bank.turns()
+    with pytest.raises(TransactionConflict):
+        bank.partition_of("a").write(write_of("a", 3), Waiter())
+    bank.turns()
+    found = bank.ledger.find(name.id)
+    assert found is not None and found.state is State.CANCELLED
+    assert bank.put("a", 3).answer == b"3"
+
+
+# Crashes
+
+
+WORK = (
+    ({"a": -10, "b": 10}, "first"),
+    ({"a": 3, "a2": -3}, "second"),
+    ({"b2": -7, "a2": 4, "b": 3}, "third"),
+)
+NAMES = ("a", "a2", "b", "b2")
+
+
+@pytest.mark.parametrize("manner", ["none", "torn", "all"])
+def test_all_or_nothing_wherever_the_power_goes(tmp_path: Path, manner: str) -> None:
+    """The power goes at every single call to the disk, also while the start before that finishes what was left."""
+    cut = 0
+    while True:
+        folder = tmp_path / str(cut)
+        folder.mkdir()
+        disk = ForgetfulDisk()
+        bank = Bank(folder, disk)
+        for name in NAMES:
+            bank.put(name, 100)
+        answered: list[str] = []
+        disk.cut_at = len(disk.calls) + cut
+        try:
+            for amounts, token in WORK:
+                if bank.transfer(amounts, token=token).answer == b"done":
+                    answered.append(token)
+        except PowerCut:
+            pass
+        else:
+            bank.node.loop.close()
+            break
+        check_after_crash(folder, disk, answered, manner, Random(cut))
+        cut += 1
+    assert cut >= 10, "the power was cut in few places: this test shows little"
+
+
+def check_after_crash(folder: Path, disk: ForgetfulDisk, answered: list[str], manner: str, random: Random) -> None:
+    """The start after a crash may be cut off too, a few times, before one is let go on to its end."""
+    for start in range(4):
+        disk = disk.after_power_cut(random, manner)
+        if start < 3:
+            disk.cut_at = random.randrange(8)
+        try:
+            bank = Bank(folder, disk)
+            bank.turns()
+        except PowerCut:
+            continue
+        break
+    disk.cut_at = None
+    expected = dict.fromkeys(NAMES, 100)
+    for amounts, token in WORK:
+        waiter = bank.transfer(amounts, token=token)
+        assert waiter.answer in (b"done", b"done before"), waiter.answer
+        if token in answered:
+            assert waiter.answer == b"done before", "what was acknowledged is done"
+        for name, amount in amounts.items():
+            expected[name] += amount
+    bank.turns()
+    assert bank.numbers(*NAMES) == list(expected.values())
+    assert bank.markers == rows(bank, MARKER_SPACE) == 0
+    bank.halt()
