@@ -298,6 +298,135 @@ def test_a_disk_that_is_full_leaves_nothing_and_is_finished_later(tmp_path: Path
     assert (True, [100, 100]) not in seen
 
 
+def test_a_token_is_not_believed_whose_entry_the_disk_refused(tmp_path: Path) -> None:
+    """The entry of the partition is large and does not fit; the ledger's is in the next frame, and does."""
+    disk = ForgetfulDisk()
+    bank = Bank(tmp_path, disk)
+    bank.put("a", 100)
+    amounts = {f"a{number}": 1 for number in range(10, 40)} | {"a": 1}
+    disk.fail("write_synced", errno.ENOSPC)
+    many = [write_of(name, amount, add=name == "a") for name, amount in amounts.items()]
+    first = bank.begin(*many, token="t")
+    bank.turns()
+    assert isinstance(first.answer, DiskFull)
+    assert bank.numbers("a", "a10") == [100, None]
+    found = bank.ledger.find(record.id_of_token("t"))
+    assert found is not None and found.state is State.COMMITTED, "so this test tries what it says"
+    again = bank.begin(*many, token="t")
+    bank.turns()
+    assert again.answer == b"done"
+    assert bank.numbers("a", "a10") == [101, 1]
+    third = bank.begin(*many, token="t")
+    assert third.answer == b"done before"
+    assert bank.number("a") == 101
+    bank.stop()
+
+
+def test_what_the_disk_refused_as_a_whole_is_not_kept_to_be_finished(tmp_path: Path) -> None:
+    """A disk may be full for hours, and every transaction that was tried meanwhile is looked at each second."""
+    disk = ForgetfulDisk()
+    bank = Bank(tmp_path, disk)
+    bank.put("a", 100)
+    bank.put("b", 100)
+    disk.fail("write_synced", errno.ENOSPC, times=1000)
+    for _ in range(5):
+        assert isinstance(bank.transfer({"a": -10, "b": 10}).answer, DiskFull)
+    bank.node.loop.advance(1)
+    assert bank.ledger.partition.undecided_range() is None
+    disk.heal()
+    bank.node.loop.advance(1)
+    bank.turns()
+    assert bank.ledger.partition.tree.item_count == 0
+    assert bank.transfer({"a": -10, "b": 10}).answer == b"done"
+    bank.stop()
+
+
+def test_a_commit_that_the_disk_refuses_leaves_its_markers(tmp_path: Path) -> None:
+    """What was about to be removed is in the way again, at once."""
+    disk = ForgetfulDisk()
+    bank = Bank(tmp_path, disk)
+    bank.put("a", 100)
+    bank.put("b", 100)
+    disk.fail("write_synced", errno.ENOSPC, skip=3, times=1000)
+    waiter = bank.transfer({"a": -10, "b": 10})
+    assert isinstance(waiter.answer, DiskFull)
+    assert bank.markers == rows(bank, MARKER_SPACE) == 2
+    with pytest.raises(TransactionConflict):
+        bank.partition_of("a").write(write_of("a", 3), Waiter())
+    disk.heal()
+    bank.node.loop.advance(1)
+    bank.turns()
+    assert bank.numbers("a", "b") == [90, 110]
+    bank.stop()
+
+
+def test_a_token_whose_transaction_is_being_cancelled_is_in_progress(bank: Bank) -> None:
+    """After a crash nobody knows what was asked, so nobody can say that it was something else."""
+    participant = bank.partition_of("a").participant
+    name = Name(record.id_of_token("t"), bank.node.partitions[1].tree.last_timestamp_us + 1)
+    evaluation = participant.evaluate([Action(bank.route, write_of("a", 1))], name.timestamp_us)
+    participant.prepare(name, evaluation, Waiter())
+    bank.turns()
+    assert codes(bank.begin(write_of("a", 1), write_of("b", 1), token="t")) == ["TransactionConflict", "None"]
+    bank.node.loop.turn()
+    again = bank.begin(write_of("a", 1), write_of("b", 1), token="t")
+    assert isinstance(again.answer, TransactionInProgress)
+    bank.turns()
+    assert bank.transfer({"a": 1, "b": 1}, token="t").answer == b"done"
+
+
+def test_an_answer_that_cannot_be_made_is_told(bank: Bank) -> None:
+    for names in (("a", "a2"), ("a", "b")):
+        waiter = Waiter()
+        bank.transactions.write(
+            [Action(bank.route, write_of(name, 1)) for name in names],
+            None, REQUEST, waiter, answer=_no_answer, repeated=_no_answer,
+        )  # fmt: skip
+        bank.turns()
+        assert isinstance(waiter.answer, LookupError)
+
+
+def _no_answer() -> bytes:
+    raise LookupError
+
+
+def test_a_disk_that_refuses_is_not_asked_again_and_again_to_purge(tmp_path: Path) -> None:
+    disk = ForgetfulDisk()
+    bank = Bank(tmp_path, disk)
+    for number in range(250):
+        bank.transfer({"a": 1}, token=f"one {number}")
+    bank.clock.advance(610)
+    disk.fail("write_synced", errno.ENOSPC, times=1000)
+    before = len(disk.calls)
+    bank.node.loop.advance(1)
+    bank.turns()
+    assert len(disk.calls) - before < 10
+    assert bank.ledger.partition.tree.item_count == 250
+    disk.heal()
+    bank.node.loop.advance(1)
+    bank.turns()
+    assert bank.ledger.partition.tree.item_count == 0
+    assert rows(bank, TOKEN_SPACE) == rows(bank, PURGE_SPACE) == 0
+    bank.stop()
+
+
+def test_records_of_a_clock_that_was_set_back_go_too(bank: Bank) -> None:
+    """They are due before others that are gone already, where nobody would look any more."""
+    bank.transfer({"a": 1, "b": 1}, token="before")
+    bank.clock.advance(700)
+    bank.node.loop.advance(1)
+    bank.turns()
+    assert bank.ledger.partition.tree.item_count == 0
+    finished = record.Record(Name(b"y" * 16, 1), State.COMMITTED, REQUEST, (), 1)
+    assert bank.transactions._ledger is not None
+    bank.transactions._ledger.ask(finished, lambda held: None)
+    bank.node.loop.turns()
+    assert bank.ledger.partition.tree.item_count == 1
+    bank.node.loop.advance(1)
+    bank.turns()
+    assert bank.ledger.partition.tree.item_count == 0
+
+
 def test_a_marker_that_nobody_looks_after_is_finished_when_somebody_meets_it(bank: Bank) -> None:
     """Its coordinator is gone, and nothing of it is in the ledger."""
     participant = bank.partition_of("a").participant

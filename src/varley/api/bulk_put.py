@@ -12,9 +12,9 @@ After a crash it goes on from the last record: lines behind that are put once mo
 changes nothing; one with attribute_not_exists is then told that its item exists, and is reported although it was put.
 A record per line would make that exact, and the whole fifty times slower.
 
-Writes that are throttled are tried again, as is everything when the disk takes no more writes: what was put before and
-is put again is the same item. `MaxWriteRequestUnits` is kept by pausing. Only what ends the operation for good ends it
-early: the table is gone, an object cannot be read.
+Writes that are throttled, or that a transaction is in the way of, are tried again, as is everything when the disk takes
+no more writes: what was put before and is put again is the same item. `MaxWriteRequestUnits` is kept by pausing. Only
+what ends the operation for good ends it early: the table is gone, an object cannot be read.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from varley.errors import (
     ProvisionedThroughputExceeded,
     ResourceNotFound,
     Throttling,
+    TransactionConflict,
     ValidationError,
     WorldError,
 )
@@ -51,7 +52,7 @@ _RECORD_SECONDS: Final = 1.0    # between two records
 _AGAIN_SECONDS: Final = 0.2    # after writes that were not taken
 _encode = msgspec.json.encode
 _decode_line = decoder(PutItemRequest)
-_BUSY: Final = (Throttling, ProvisionedThroughputExceeded, WorldError)
+_BUSY: Final = (Throttling, ProvisionedThroughputExceeded, TransactionConflict, WorldError)
 ERROR: Final = "ERROR"
 CONDITION_CHECK_FAILURE: Final = "CONDITION_CHECK_FAILURE"
 

@@ -139,7 +139,8 @@ def write_costs(operation: str, actions: Iterable[Action]) -> Costs:
         costs.add(route, action.units, action.index_units)
         route.counts[operation].consumed_write_units += action.units
         for index, units in action.index_units.items():
-            route.index_counts[index][operation].consumed_write_units += units
+            if index in route.index_counts:    # it may have been deleted since that was worked out
+                route.index_counts[index][operation].consumed_write_units += units
     return costs
 
 

@@ -99,14 +99,23 @@ class Participant:
         self.markers: dict[bytes, Marker] = {}
         self.gone_us = self.checked_us = replica.tree.last_timestamp_us
         self.met: Callable[[Marker], None] = _ignore    # told of each marker that is in somebody's way
-        replica.on_abandon = self._load
-        self._load()
+        replica.on_abandon = self._take_back
+        for key, packed in replica.tree.scan(MARKER_SPACE, _after(MARKER_SPACE)):
+            self.markers[marker.item_key(key)] = marker.unpack(packed)
 
-    def _load(self) -> None:
-        """The markers as the applied state has them: at the start, and when what was undecided is lost."""
-        self.markers.clear()
-        for key, value in self._replica.tree.scan(MARKER_SPACE, _after(MARKER_SPACE)):
-            self.markers[marker.item_key(key)] = marker.unpack(value)
+    def _take_back(self) -> None:
+        """What is undecided is lost: the markers are again as the applied state has them.
+
+        Only those that are about to change are looked up. A full disk brings everybody here who would write, again and
+        again, and a scan would pass all markers that went since the last checkpoint.
+        """
+        for key in self._replica.speculative:
+            if key.startswith(MARKER_SPACE):
+                packed = self._replica.tree.get(key)
+                if packed is None:
+                    self.markers.pop(marker.item_key(key), None)
+                else:
+                    self.markers[marker.item_key(key)] = marker.unpack(packed)
 
     def conflict(self, key: bytes) -> TransactionConflict:
         """What to tell whoever would write the item at `key`, which has a marker."""

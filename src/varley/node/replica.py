@@ -101,7 +101,7 @@ class Replica:
         self.proposed_slot = tree.applied_slot    # tree.applied_slot <= proposed_slot
         self.speculative: dict[bytes, Proposal] = {}    # key -> newest proposal for it; slots > applied_slot
         self.newest: Proposal | None = None    # the proposal of proposed_slot, while it is not chosen
-        self.on_abandon: Callable[[], None] | None = None    # called when the speculative layer was dropped
+        self.on_abandon: Callable[[], None] | None = None    # called before the speculative layer is dropped
         self.outgoing: Outgoing | None = None    # None: its entries carry nothing to other groups
 
     def propose(self, timestamp_us: int, rows: Sequence[Row], waiter: Waiter, answer: bytes) -> None:
@@ -159,11 +159,11 @@ class Replica:
         """
         if proposal.epoch == self.epoch:
             self.epoch += 1
+            if self.on_abandon is not None:
+                self.on_abandon()
             self.speculative.clear()
             self.newest = None
             self.proposed_slot = self.tree.applied_slot
-            if self.on_abandon is not None:
-                self.on_abandon()
         try:
             proposal.waiter.fail(error)
         except Exception:

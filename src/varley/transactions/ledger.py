@@ -35,7 +35,6 @@ class Purged(NamedTuple):
 
     records: list[Record]       # that went
     unfinished: list[Record]    # that should be over long since
-    is_more: bool               # more may be due
 
 
 class Ledger:
@@ -46,6 +45,9 @@ class Ledger:
         # By id, of the transactions that are being committed: the record's bytes, and what they say. So that it need
         # not be decoded when it is over; whether these are still the bytes of the row is looked at.
         self._decided: dict[bytes, tuple[bytes, Record]] = {}
+        # No row of PURGE_SPACE is below, but those that are being removed. A scan from the beginning would pass
+        # whatever was removed since the last checkpoint, and there may be a hundred thousand.
+        self._purge_from = PURGE_SPACE
 
     def find(self, transaction: bytes) -> Record | None:
         """The newest record of this id, decided or not."""
@@ -79,7 +81,7 @@ class Ledger:
         value = record.pack(wanted, timestamp_us)
         rows: list[Row] = [(PUT, key, value, ABSENT if old is None else stored.item_size(old))]
         if found is None or found.name != wanted.name:
-            rows.append((PUT, record.purge_key(wanted.due, transaction), _EMPTY, DERIVED))
+            rows.append(self._look_at(wanted.due, transaction))
         if wanted.state.is_over:
             self._decided.pop(transaction, None)
         else:
@@ -92,13 +94,25 @@ class Ledger:
         known = self._decided.get(transaction)
         return known[1] if known is not None and known[0] is value else record.unpack(value)
 
-    def purge(self, now: float, waiter: Waiter) -> Purged:
-        """Look at records that are due (`now`: epoch seconds), some of them, and remove those that can go."""
+    def _look_at(self, due: int, transaction: bytes) -> Row:
+        """The row that says so, to be proposed."""
+        key = record.purge_key(due, transaction)
+        self._purge_from = min(self._purge_from, key)
+        return PUT, key, _EMPTY, DERIVED
+
+    def purge(self, now: float, again: Callable[[], None]) -> Purged:
+        """Look at records that are due (`now`: epoch seconds), some of them, and remove those that can go.
+
+        `again` is called when that is chosen, if more may be due.
+        """
         partition = self.partition
         due_rows = list(
-            islice(partition.tree.scan(PURGE_SPACE, record.purge_key(int(now) + 1, b"")), _PURGED_AT_ONCE)
+            islice(partition.tree.scan(self._purge_from, record.purge_key(int(now) + 1, b"")), _PURGED_AT_ONCE)
         )
-        purged = Purged([], [], len(due_rows) == _PURGED_AT_ONCE)
+        purged = Purged([], [])
+        if not due_rows:
+            return purged
+        self._purge_from = due_rows[-1][0] + b"\0"
         rows: list[Row] = []
         for purge_row, _ in due_rows:
             if partition.newest(purge_row) is None:
@@ -112,15 +126,22 @@ class Ledger:
             found = record.unpack(value)
             if not found.state.is_over:
                 purged.unfinished.append(found)
-                rows.append((PUT, record.purge_key(int(now) + _AGAIN_SECONDS, transaction), _EMPTY, DERIVED))
+                rows.append(self._look_at(int(now) + _AGAIN_SECONDS, transaction))
             elif found.due > due:    # it was over later than its beginning let expect, or the token was used again
-                rows.append((PUT, record.purge_key(found.due, transaction), _EMPTY, DERIVED))
+                rows.append(self._look_at(found.due, transaction))
             else:
                 rows.append((DELETE, key, None, stored.item_size(value)))
                 purged.records.append(found)
+
+        def told(error: BaseException | None) -> None:
+            if error is not None:
+                self._purge_from = PURGE_SPACE
+            elif len(due_rows) == _PURGED_AT_ONCE:
+                again()
+
         if rows:
             unique = {row[1]: row for row in rows}    # two looks at one record may come to the same row
-            partition.propose(list(unique.values()), partition.next_timestamp(), waiter)
+            partition.propose(list(unique.values()), partition.next_timestamp(), Told(told))
         return purged
 
     def clear(self, waiter: Waiter) -> bool:

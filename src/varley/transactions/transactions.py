@@ -20,8 +20,10 @@ and every second while that fails. How old it is does not matter, as it does in 
 a coordinator is still at work.
 
 A token's record is kept for ten minutes after the transaction was over, and then removed. The row that tells of a
-transaction of one partition (its token row) goes with it. It is there for one case: the entry of the partition is
-durable and the power goes before the ledger's is; then the repeated request finds it.
+transaction of one partition (its token row) goes with it. It is there for this case: the entry of the partition is
+durable and the power goes before the ledger's is; then the repeated request finds it. And for its reverse: the disk
+refuses the partition's entry, which is large, and has room for the ledger's behind it. So of a transaction of one
+partition the token row decides, and the ledger's record sees to it that both go in time.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ from varley.item.marker import ID_BYTES, Marker, Name
 from varley.node.participant import Evaluation, Participant
 from varley.node.partition import Partition
 from varley.node.replica import Proposal, Waiter
-from varley.node.settled import Told, when_settled
+from varley.node.settled import Told, reply_when_settled, when_settled
 from varley.router.routes import GlobalIndexRoute, Route, Router
 from varley.transactions import reasons, record
 from varley.transactions.action import Action
@@ -75,7 +77,8 @@ class Transactions:
         self._router = router
         self._ledger: Ledger | None = None
         self.why_no_ledger: WorldError = ReadOnly("The data folder is read-only", operation="write")
-        self._live: dict[bytes, bytes] = {}     # id -> request: whose client waits, or which is being finished
+        # id -> request (None: nobody knows): whose client waits, or which is being finished
+        self._live: dict[bytes, bytes | None] = {}
         self._left: set[Name] = set()           # to be finished at the next tick
         self._last_us = 0                       # the latest timestamp that was given to a transaction
         self._timer: asyncio.TimerHandle | None = None
@@ -173,7 +176,8 @@ class Transactions:
             if known is not None and known.state is State.COMMITTING:    # and nobody is at it
                 self._finish(known.name, _answering(waiter, repeated))
                 return None
-            if known is not None or (len(numbers) == 1 and self._is_done(transaction, request, actions[0])):
+            # Of one partition, that partition is asked: what the ledger has promises nothing (see _write_both).
+            if self._is_done(transaction, request, actions[0]) if len(numbers) == 1 else known is not None:
                 return repeated()
         for partition in numbers:
             if partition.is_under_pressure:
@@ -250,7 +254,7 @@ class Transactions:
                 _answering(waiter, answer)(failure)
 
         participant.write(name, evaluation, record.pack_token(name, done.request), Told(then))
-        # Behind the partition's entry in the log: if the record is there after a crash, what it tells is true.
+        # Both in one frame, nearly always, and so at the price of one. The log may take either without the other.
         self._ledger.ask(done, lambda held: then(held if isinstance(held, BaseException) else None))
 
     def _known(self, transaction: bytes, request: bytes, ledger: Ledger) -> Record | None:
@@ -258,9 +262,8 @@ class Transactions:
 
         Raises TransactionInProgress or IdempotentParameterMismatch, the client's fault.
         """
-        live = self._live.get(transaction)
-        if live is not None:
-            _check_same(live, request)
+        if transaction in self._live:
+            _check_same(self._live[transaction] or request, request)
             raise TransactionInProgress
         found = ledger.find(transaction)
         if found is None or found.state is State.CANCELLED or not found.is_kept(self._now_us()):
@@ -326,6 +329,8 @@ class Transactions:
             for partition in route.partitions:
                 markers = partition.participant.markers
                 items.update(((route.name, key), None) for key, marker in markers.items() if marker.name == name)
+        if not items and (found is None or found.state.is_over):
+            return    # the disk refused all of it: nothing was prepared, and nothing can come late on one node
         keys: dict[Partition, list[bytes]] = {}
         routes: dict[Partition, Route] = {}
         for table, key in items:
@@ -338,7 +343,7 @@ class Transactions:
             routes[partition] = route
         state = None if found is None else found.state
         logger.info("finishing a transaction that is %s", "unknown" if state is None else state.value)
-        self._live[name.id] = b"" if found is None else found.request
+        self._live[name.id] = None if found is None else found.request
 
         def then(outcome: State | BaseException) -> None:
             self._ended(name)
@@ -357,7 +362,7 @@ class Transactions:
     def _purge(self) -> None:
         if self._ledger is None:
             return
-        purged = self._ledger.purge(self._clock.time(), _NOBODY)
+        purged = self._ledger.purge(self._clock.time(), self._purge_again)
         self._left.update(each.name for each in purged.unfinished if each.name.id not in self._live)
         tokens: dict[Participant, list[bytes]] = {}
         for each in purged.records:
@@ -367,7 +372,9 @@ class Transactions:
                 tokens.setdefault(participant, []).append(TOKEN_SPACE + each.name.id)
         for participant, keys in tokens.items():
             participant.remove(keys, _NOBODY)
-        if purged.is_more and self._timer is not None:
+
+    def _purge_again(self) -> None:
+        if self._timer is not None:
             self._loop.call_soon(self._purge)
 
     # Reading
@@ -469,13 +476,7 @@ def _nothing(held: State | BaseException) -> None:
 def _answering(waiter: Waiter, answer: MakeAnswer) -> Callable[[BaseException | None], None]:
     """What to call when all is done, or when nobody can know."""
 
-    def then(error: BaseException | None) -> None:
-        if error is None:
-            waiter.reply(answer())
-        else:
-            waiter.fail(error)
-
-    return then
+    return reply_when_settled(waiter, answer)
 
 
 def _by_partition(items: Sequence[tuple[Route, bytes]]) -> dict[Partition, list[int]]:
