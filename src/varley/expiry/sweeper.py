@@ -23,6 +23,10 @@ only be dropped once the rows that were proposed before it are applied, or this 
 
 So the end of a sweep sets the hint aside first, waits for what is undecided then, and reads afterwards.
 
+A slice goes on behind the one before. If each began at the first row, it would pass all rows that were removed since
+the last checkpoint (tombstones: storage/overlay.py), a hundred thousand after a mass of deletions; so only the last one
+does, for rows that were made meanwhile.
+
 `delay_seconds` makes everything late by so much. The service is late too, by minutes to days; programs that forget to
 filter out expired items are found with it.
 
@@ -271,6 +275,7 @@ class _Sweep:
         self.hint_at = NEVER    # nor has any that was made since then an earlier one than this
         self.is_busy = False
         self._has_failed = False    # a deletion of this slice
+        self._position = b""    # where the next slice begins; b"": at the first row
 
     # Of deletions
 
@@ -301,20 +306,31 @@ class _Sweep:
             return
         self._has_failed = False
         try:
-            due = [key for key, _ in islice(self._rows(row_bound(math.ceil(self._sweeper.now()))), _ROWS_PER_SLICE)]
+            due = self._due() or self._due_from_the_first()
             self._delete(due)
         except (ApiError, WorldError) as error:
             self._try_later(error)
             return
         if due:
+            self._position = due[-1] + b"\0"
             self._when_settled(self._next)
         else:
             self.hint_at = NEVER
             self._when_settled(self._finish)
 
+    def _due(self) -> list[bytes]:
+        """The keys of the next slice."""
+        return [key for key, _ in islice(self._rows(row_bound(math.ceil(self._sweeper.now()))), _ROWS_PER_SLICE)]
+
+    def _due_from_the_first(self) -> list[bytes]:
+        if not self._position:
+            return []    # that is where `_due` has just looked
+        self._position = b""
+        return self._due()
+
     def _rows(self, high: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Those below `high`, oldest first, whose items are not too old to be deleted."""
-        low = row_bound(math.floor(self._sweeper.now()) - TOO_OLD_SECONDS)
+        """Those from the position to `high`, oldest first, whose items are not too old to be deleted."""
+        low = max(row_bound(math.floor(self._sweeper.now()) - TOO_OLD_SECONDS), self._position)
         return self._partition.tree.scan(low, max(low, high))
 
     def _delete(self, due: list[bytes]) -> None:
@@ -348,6 +364,8 @@ class _Sweep:
         newest.hold(release)
 
     def _next(self) -> None:
+        if self._has_failed:
+            self._position = b""    # they are still there
         self._sweeper.later(_TICK_SECONDS_MAX if self._has_failed else _BREATH_SECONDS, self._slice)
 
     def _finish(self) -> None:
