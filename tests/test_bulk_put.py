@@ -14,6 +14,9 @@ from botocore.exceptions import ClientError
 
 import varley
 from tests.crash.server_process import Client, ServerProcess
+from varley.errors import TransactionConflict
+from varley.node.partition import Partition, Write
+from varley.node.replica import Waiter
 
 TABLE: dict[str, Any] = {
     "TableName": "Music",
@@ -145,6 +148,25 @@ def test_conditions(client: Any, bucket: Path) -> None:
     assert report(bucket, arn, "condition-check-failures.json") == [
         {"Item": {"pk": {"S": "a"}, "n": {"N": "2"}}, "ExistingItem": {"pk": {"S": "a"}, "n": {"N": "1"}}}
     ]
+
+
+def test_an_item_that_a_transaction_is_about_to_write_is_put_later(
+    client: Any, bucket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (bucket / "1.json").write_bytes(lines(item("a"), item("b")))
+    write = Partition.write
+    conflicts = [TransactionConflict()]
+
+    def write_later(partition: Partition, wanted: Write, waiter: Waiter) -> bytes | None:
+        if conflicts:
+            raise conflicts.pop()
+        return write(partition, wanted, waiter)
+
+    monkeypatch.setattr(Partition, "write", write_later)
+    shown = ended(client, start(client, "1"))
+    assert not conflicts
+    assert (shown["BulkOperationStatus"], shown["ProcessedItemCount"]) == ("COMPLETED", 2)
+    assert names(client) == {"a", "b"}
 
 
 def test_what_cannot_be_read_fails(client: Any, bucket: Path) -> None:

@@ -259,6 +259,20 @@ def test_a_read_waits_for_writes_that_are_not_decided(bank: Bank) -> None:
     assert (first.answer, read.answer) == (b"7", b"[7, 100]")
 
 
+def test_a_read_that_waits_in_several_partitions_is_refused_once(tmp_path: Path) -> None:
+    disk = ForgetfulDisk()
+    bank = Bank(tmp_path, disk)
+    bank.put("a", 1)
+    disk.fail("write_synced", errno.ENOSPC, times=10)
+    for name in ("a", "b"):
+        bank.partition_of(name).write(write_of(name, 7), Waiter())
+    read = bank.read("a", "b")
+    bank.turns()
+    assert isinstance(read.answer, DiskFull), "and that asserts that it was told once"
+    disk.heal()
+    bank.stop()
+
+
 def test_a_check_does_not_disturb_readers(bank: Bank) -> None:
     bank.begin(write_of("a", 1), checks=[write_of("b", 100, if_number=100)])
     assert bank.read("b", "a2").answer == b"[100, 100]"

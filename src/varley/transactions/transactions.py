@@ -174,7 +174,7 @@ class Transactions:
         if token is not None:
             known = self._known(transaction, request, ledger)
             if known is not None and known.state is State.COMMITTING:    # and nobody is at it
-                self._finish(known.name, _answering(waiter, repeated))
+                self._finish(known.name, self._marked(), _answering(waiter, repeated))
                 return None
             # Of one partition, that partition is asked: what the ledger has promises nothing (see _write_both).
             if self._is_done(transaction, request, actions[0]) if len(numbers) == 1 else known is not None:
@@ -310,11 +310,28 @@ class Transactions:
         self._left.add(name)
 
     def _finish_left(self) -> None:
+        if not self._left:
+            return
         left, self._left = self._left, set()
+        marked = self._marked()    # finishing one changes the markers of no other
         for name in left:
-            self._finish(name)
+            self._finish(name, marked)
 
-    def _finish(self, name: Name, told: Callable[[BaseException | None], None] | None = None) -> None:
+    def _marked(self) -> dict[Name, list[tuple[str, bytes]]]:
+        """Table and row key of all items that have a marker, by transaction."""
+        marked: dict[Name, list[tuple[str, bytes]]] = {}
+        for route in self._router.routes():
+            for partition in route.partitions:
+                for key, marker in partition.participant.markers.items():
+                    marked.setdefault(marker.name, []).append((route.name, key))
+        return marked
+
+    def _finish(
+        self,
+        name: Name,
+        marked: Mapping[Name, Sequence[tuple[str, bytes]]],
+        told: Callable[[BaseException | None], None] | None = None,
+    ) -> None:
         """Commit it or cancel it, as was decided; cancel it if nothing was. `told` hears when that is done."""
         if self._ledger is None:
             return
@@ -324,11 +341,7 @@ class Transactions:
         found = self._ledger.find(name.id)
         if found is not None and found.name != name:
             found = None
-        items = {} if found is None else dict.fromkeys(found.rows)
-        for route in self._router.routes():
-            for partition in route.partitions:
-                markers = partition.participant.markers
-                items.update(((route.name, key), None) for key, marker in markers.items() if marker.name == name)
+        items = dict.fromkeys((*(() if found is None else found.rows), *marked.get(name, ())))
         if not items and (found is None or found.state.is_over):
             return    # the disk refused all of it: nothing was prepared, and nothing can come late on one node
         keys: dict[Partition, list[bytes]] = {}
@@ -399,7 +412,7 @@ class _TwoRounds:
     A partition is read at once, or once its undecided writes to these items are decided: each of its own time.
     """
 
-    __slots__ = ("_answer", "_items", "_numbers", "_reading", "_waiter")
+    __slots__ = ("_answer", "_has_failed", "_items", "_numbers", "_reading", "_waiter")
 
     def __init__(
         self,
@@ -412,11 +425,16 @@ class _TwoRounds:
         self._reading = Reading(len(items))
         self._waiter = waiter
         self._answer = answer
+        self._has_failed = False    # and that was told; other partitions may still be waited for
 
     def begin(self) -> bytes | None:
         verdict: Verdict | None = Verdict.AGAIN
-        while verdict is Verdict.AGAIN:
-            verdict = self._round()
+        try:
+            while verdict is Verdict.AGAIN:
+                verdict = self._round()
+        except Exception:
+            self._has_failed = True
+            raise
         return None if verdict is None else self._result(verdict)
 
     def _round(self) -> Verdict | None:
@@ -436,6 +454,8 @@ class _TwoRounds:
         return self._reading.found([(number, version(self._items[number][1])) for number in own])
 
     def _waited(self, partition: Partition, own: Sequence[int], error: BaseException | None) -> None:
+        if self._has_failed:
+            return
         try:
             if error is not None:
                 raise error
@@ -445,6 +465,7 @@ class _TwoRounds:
             if verdict is not None:
                 answer = self._result(verdict)
         except Exception as failure:
+            self._has_failed = True
             self._waiter.fail(failure)
         else:
             if verdict is not None:
