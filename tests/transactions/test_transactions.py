@@ -137,6 +137,24 @@ def test_a_clock_that_was_set_back_refuses_nobody(tmp_path: Path) -> None:
     bank.stop()
 
 
+@pytest.mark.parametrize("names", [("a", "a2"), ("a", "b")], ids=["one partition", "two"])
+def test_a_clock_that_was_set_back_counts_ten_minutes_all_the_same(tmp_path: Path, names: tuple[str, str]) -> None:
+    clock = MovableClock(StoppedClock())
+    bank = Bank(tmp_path, ForgetfulDisk(), clock=clock)
+    bank.transfer({"a": 1, "b": 1})
+    clock.set(clock.time() - 30 * 86400)
+    amounts = dict.fromkeys(names, 1)
+    assert bank.transfer(amounts, token="t").answer == b"done"
+    clock.advance(590)
+    assert bank.transfer(amounts, token="t").answer == b"done before"
+    clock.advance(20)
+    bank.node.loop.advance(1)
+    bank.turns()
+    assert bank.ledger.find(record.id_of_token("t")) is None
+    assert rows(bank, TOKEN_SPACE) == 0
+    bank.stop()
+
+
 # In one partition
 
 

@@ -80,7 +80,8 @@ class Ledger:
         timestamp_us = partition.next_timestamp()
         value = record.pack(wanted, timestamp_us)
         rows: list[Row] = [(PUT, key, value, ABSENT if old is None else stored.item_size(old))]
-        if found is None or found.name != wanted.name:
+        # Over before it is due by its timestamp: that is ahead of a clock that was set back.
+        if found is None or found.name != wanted.name or wanted.due < found.due:
             rows.append(self._look_at(wanted.due, transaction))
         if wanted.state.is_over:
             self._decided.pop(transaction, None)

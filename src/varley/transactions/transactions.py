@@ -205,7 +205,7 @@ class Transactions:
         [(partition, evaluation)] = evaluations.items()
         if token is not None:
             rows = ((actions[0].route.name, actions[0].key),)
-            done = Record(name, State.COMMITTED, request, rows, name.timestamp_us)
+            done = Record(name, State.COMMITTED, request, rows, self._now_us())
             self._write_both(done, partition.participant, evaluation, waiter, answer)
             return None
         told = _answering(waiter, answer)
