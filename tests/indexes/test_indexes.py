@@ -371,6 +371,24 @@ def test_an_index_can_be_deleted_while_it_is_filled(world: World, monkeypatch: p
     node.stop()
 
 
+def test_progress_that_the_disk_kept_goes_with_the_index(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backfill, "SLICE_ITEMS", 5)
+    node = started(world, BY_G_KEYS)
+    filled(node, 50)
+    node.add_index(BY_G)
+    while node.definition.global_indexes[1].is_backfilling:
+        node.loop.turn()
+    world.disk.fail("write_synced", errno.ENOSPC, times=2)    # what was to forget it
+    node.settle()
+    world.disk.heal()
+    node.put("a", g="one")
+    assert any(rows_of(partition, b"\x40") for partition in node.route.partitions)
+    node.delete_index("by-g")
+    for partition in node.route.partitions:
+        assert rows_of(partition, b"\x40") == []
+    node.stop()
+
+
 def test_what_was_prepared_before_an_index_was_defined_reaches_it(world: World) -> None:
     node = started(world, BY_G_KEYS)
     route = node.route
