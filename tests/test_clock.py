@@ -70,3 +70,18 @@ def test_monotonic_time_never_goes_back_and_time_is_what_was_set(moves: list[tup
         else:
             clock.advance(seconds)
         assert clock.monotonic() >= monotonic
+
+
+def test_who_watches_the_clock_hears_of_each_move() -> None:
+    clock = MovableClock(StoppedClock(1000.0))
+    heard: list[float] = []
+
+    def moved() -> None:
+        heard.append(clock.time())
+
+    clock.watch(moved)
+    clock.advance(5)
+    clock.set(10)
+    clock.unwatch(moved)
+    clock.advance(5)
+    assert heard == [1005.0, 10.0]

@@ -14,12 +14,14 @@ Two kinds of time, never mixed:
 
 Rejected: replacing the `time` module in tests (it reaches code that must not be reached, the event loop's
 own timers first of all), and a clock with timers (the loop has timers; a part that waits for a clock time
-looks at the clock whenever its timer fires).
+looks at the clock whenever its timer fires). A clock that was moved by hand says so, however, to those who asked:
+nobody who has just moved it a month on wants to wait a second for a timer.
 """
 
 from __future__ import annotations
 
 import time as machine_time
+from collections.abc import Callable
 from typing import Protocol
 
 EPOCH_SECONDS_MAX = 253_402_300_800.0    # the year 10000: what dates can say, and what stored timestamps can hold
@@ -63,6 +65,7 @@ class MovableClock:
         self._base: Clock = SystemClock() if base is None else base
         self._offset = 0.0
         self._monotonic_offset = 0.0    # the sum of all moves forward: only ever grows
+        self._watchers: list[Callable[[], None]] = []
 
     @property
     def offset(self) -> float:
@@ -84,6 +87,7 @@ class MovableClock:
             raise ValueError(f"a clock advances by 0 seconds or more, and not beyond the year 9999; not by {seconds}")
         self._offset += seconds
         self._monotonic_offset += seconds
+        self._tell()
 
     def set(self, epoch_seconds: float) -> None:
         """Make `time()` give this now, later or earlier than it was. `monotonic()` moves only if it is later.
@@ -95,3 +99,15 @@ class MovableClock:
         moved = epoch_seconds - self.time()
         self._offset += moved
         self._monotonic_offset += max(moved, 0.0)
+        self._tell()
+
+    def watch(self, moved: Callable[[], None]) -> None:
+        """Call `moved` after each move, on the thread that moves the clock."""
+        self._watchers.append(moved)
+
+    def unwatch(self, moved: Callable[[], None]) -> None:
+        self._watchers.remove(moved)
+
+    def _tell(self) -> None:
+        for watcher in list(self._watchers):
+            watcher()

@@ -27,9 +27,13 @@ from varley.admin.metrics import Metrics, Reading
 from varley.admin.pages import Pages
 from varley.admin.port import AdminPort
 from varley.api import operations
+from varley.api.bulk_put import run_bulk_put
 from varley.api.services import Services
+from varley.bulk.operations import BulkOperations
+from varley.bulk.runner import BulkRunner
 from varley.clock import Clock, MovableClock
 from varley.errors import BadSettings, Damaged, WorldError
+from varley.expiry.sweeper import Sweeper
 from varley.http.call import Call
 from varley.http.reception import FrontDoorSettings
 from varley.http.server import FrontDoor
@@ -48,6 +52,7 @@ from varley.storage.inventory import Inventory
 from varley.storage.log_reader import LogEntry, LogReader
 from varley.storage.log_writer import LogWriter
 from varley.storage.memory_log import MemoryLog
+from varley.storage.object_folder import ObjectFolder
 from varley.storage.recovery import recover
 from varley.storage.refusing_log import RefusingLog
 from varley.storage.tree import Tree
@@ -58,6 +63,7 @@ from varley.streams.upkeep import Upkeep
 from varley.table.outgoing import id_bytes
 from varley.transactions.record import ledger_table
 from varley.transactions.transactions import Transactions
+from varley.vectors.search import VectorSearch
 
 logger = logging.getLogger("varley.server")
 
@@ -81,6 +87,8 @@ class Server:
         self._log: LogWriter | MemoryLog | RefusingLog
         self._catalog: Catalog
         self._router: Router
+        self._sweeper: Sweeper
+        self._bulk: BulkRunner
         self._streams: Streams
         self._upkeep: Upkeep | None = None    # of streams; None if nothing can be written
         self._transactions: Transactions
@@ -174,9 +182,18 @@ class Server:
         assert not trees
         self._node.start(self._log, is_read_only=is_read_only)
         self._does_node_run = True
+        self._sweeper = Sweeper(loop, self._clock, self._router, delay_seconds=settings.ttl_delay)
+        bulk_operations = BulkOperations(store)
+        await bulk_operations.load(self._clock.time())
+        objects = None if settings.s3_dir is None else ObjectFolder(settings.s3_dir)
+        self._bulk = BulkRunner(
+            loop, self._clock, self._router, bulk_operations, objects, run_bulk_put, self._keep_in_background
+        )
         if not is_read_only:
+            self._sweeper.start(self._catalog)
             self._indexes.start(self._undelivered)
             await self._start_transactions()    # what was left is committed now, and indexes take what follows
+            self._bulk.resume()
         self._undelivered = []
         if is_read_only:
             logger.warning("%s is read-only: reads are answered, writes are refused", settings.data_dir)
@@ -194,11 +211,20 @@ class Server:
 
     async def _start_transactions(self) -> None:
         if self._catalog.ledger is None:
-            async with self._catalog.changes:
-                table = ledger_table(str(uuid.UUID(int=self._random.getrandbits(128), version=4)), self._clock.time())
-                [group] = (await self._catalog.create_ledger(table)).groups
-            self._transactions.open_ledger(self._node.create_group(group))
+            try:
+                await self._create_ledger()
+            except WorldError as error:
+                logger.warning("no transactions until the next start: %s", error)
+                self._transactions.why_no_ledger = error
         self._transactions.start()
+        await self._transactions.wait_idle()    # so that nobody meets what a crash has left
+
+    async def _create_ledger(self) -> None:
+        """Once in the life of a data folder. Raises what Store raises."""
+        async with self._catalog.changes:
+            table = ledger_table(str(uuid.UUID(int=self._random.getrandbits(128), version=4)), self._clock.time())
+            [group] = (await self._catalog.create_ledger(table)).groups
+        self._transactions.open_ledger(self._node.create_group(group))
 
     def _recover(self, folder: DataFolder, engines: TreeFolder) -> dict[int, Tree]:
         """Open trees and log; on a disk thread."""
@@ -270,6 +296,9 @@ class Server:
             random=self._random,
             catalog=self._catalog,
             router=self._router,
+            sweeper=self._sweeper,
+            bulk=self._bulk,
+            vectors=VectorSearch(bytes_max=settings.vector_cache_bytes),
             streams=self._streams,
             transactions=self._transactions,
             indexes=self._indexes,
@@ -383,6 +412,8 @@ class Server:
             if self._tasks_of_calls:
                 await asyncio.wait(self._tasks_of_calls)
             self._stop_upkeep()
+            self._sweeper.stop()
+            self._bulk.stop()
             if reason is None:
                 await self._transactions.stop()
                 self._does_node_run = False
@@ -409,6 +440,7 @@ class Server:
         if self._does_node_run:
             self._transactions.halt()
             self._does_node_run = False
+            self._sweeper.stop()
             self._indexes.close()
             await self._node.halt()
         if self._store is not None:
@@ -439,6 +471,8 @@ class Server:
             items, size_bytes = self._router.statistics(table.name)
             yield Reading("varley_table_items", items, (table.name, ""))
             yield Reading("varley_table_bytes", size_bytes, (table.name, ""))
+            if table.name in self._sweeper.expired:
+                yield Reading("varley_expired_items_total", self._sweeper.expired[table.name], (table.name,))
             yield Reading("varley_provisioned_read_units", table.provisioned.read_units, (table.name, ""))
             yield Reading("varley_provisioned_write_units", table.provisioned.write_units, (table.name, ""))
             for name, (rows, row_bytes) in self._router.index_statistics(table.name).items():

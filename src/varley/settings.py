@@ -76,10 +76,17 @@ class NodeSettings:
     data_dir: str = _setting("varley-data", "Folder of the data; made if it is not there.")
     in_memory: bool = _setting(False, "Keep everything in memory; nothing is written to disk.")
 
+    s3_dir: str | None = _setting(
+        None, "Folder that stands for Amazon S3: a folder in it is a bucket. Without it there is no S3."
+    )
+
     # What clients see
     region: str = _setting("us-east-1", "Region in ARNs when a request's signature names none.")
     development_clock: bool | None = _setting(
         None, "Let the admin port move the clock. By default only a server on loopback does."
+    )
+    ttl_delay: float = _setting(
+        0.0, "Seconds that items stay after their time to live has ended; AWS takes up to two days.", low=0
     )
 
     # Global indexes
@@ -89,6 +96,11 @@ class NodeSettings:
     )
     index_backlog_bytes: int = _setting(
         64 * 1024**2, "Changes that one global index may be behind; writes that add to more are throttled.", low=4096
+    )
+
+    # Vector indexes
+    vector_cache_bytes: int = _setting(
+        256 * 1024**2, "Memory for decoded vectors; those beyond are decoded anew by each search.", low=4096
     )
 
     # Log and checkpoints

@@ -377,10 +377,8 @@ def test_what_does_not_go_together_is_refused(members: dict[str, Any], text: str
 @pytest.mark.parametrize(
     ("member", "value"),
     [
-        ("ResourcePolicy", "{}"),
         ("GlobalTableSourceArn", "arn:aws:dynamodb:us-east-1:123456789012:table/x"),
         ("GlobalTableSettingsReplicationMode", "ENABLED"),
-        ("VectorIndexes", []),
     ],
 )
 def test_what_this_version_cannot_do_is_never_dropped_silently(member: str, value: Any) -> None:

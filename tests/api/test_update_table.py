@@ -225,7 +225,6 @@ def test_protection_and_encryption() -> None:
         ("GlobalTableWitnessUpdates", [{"Create": {"RegionName": "eu-west-1"}}]),
         ("GlobalTableSettingsReplicationMode", "ENABLED"),
         ("DisassociationProtectionEnabled", True),
-        ("VectorIndexUpdates", [{}]),
     ],
 )
 def test_what_this_version_cannot_do_is_never_dropped_silently(member: str, value: Any) -> None:

@@ -15,8 +15,8 @@ from varley.table.schema import Table
 NOW = 1_700_000_000.0
 HOUR = 3600.0
 NEVER = on_demand_table()
-SINCE_NOW = on_demand_table(time_to_live_attribute="a", time_to_live_changed_at=NOW)
-NO_MORE_SINCE_NOW = on_demand_table(time_to_live_changed_at=NOW)
+SINCE_NOW = on_demand_table(time_to_live_attribute="a", time_to_live_changed_at=NOW, time_to_live_revision=1)
+NO_MORE_SINCE_NOW = on_demand_table(time_to_live_changed_at=NOW, time_to_live_revision=2)
 
 
 def update(table: Table, *, enabled: bool, attribute: str, now: float = NOW, limit_changes: bool = False) -> Table:

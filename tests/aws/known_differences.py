@@ -178,6 +178,7 @@ _LOCAL_WORDS = [
         r".*DynamoDB only supports precision up to 38 digits.*",
     ),
     (r".* (ADD|DELETE) action.* is not supported for the type .*", r".* is not supported for the type .*"),
+    (r".* contains duplicates\..*", r".* contains duplicates.*"),
     (r"Query condition missed key schema element: .*", r"Query condition missed key schema element"),
     # One text for an unknown ReturnConsumedCapacity in every operation, whatever it is about
     (
@@ -274,10 +275,12 @@ _LOCAL_FILES = {
     "test_list_tags_of_resource.py": "knows no tags",
     "test_describe_endpoints.py": "does not know the operation",
     "test_batch_execute_statement.py": "other words for most refusals; wrong about sort-key ranges",
+    "test_bulk_operations.py": "does not know the operations",
     "test_create_backup.py": "does not know the operation",
     "test_create_global_table.py": "does not know the operation",
     "test_delete_backup.py": "does not know the operation",
     "test_delete_resource_policy.py": "does not know the operation",
+    "test_search_vectors.py": "does not know the operation",
     "test_describe_backup.py": "does not know the operation",
     "test_describe_continuous_backups.py": "does not know the operation",
     "test_describe_contributor_insights.py": "does not know the operation",

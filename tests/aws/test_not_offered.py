@@ -21,9 +21,9 @@ def assert_refused_by_name(caught: pytest.ExceptionInfo[ClientError], name: str)
 @pytest.mark.parametrize(
     ("parameters", "name"),
     [
-        ({"ResourcePolicy": "{}"}, "ResourcePolicy"),
+        ({"GlobalTableSourceArn": "arn:aws:dynamodb:us-east-1:123456789012:table/x"}, "GlobalTableSourceArn"),
     ],
-    ids=["policy"],
+    ids=["replica"],
 )
 def test_a_table_with_this_is_not_made(dynamodb: Any, parameters: dict[str, Any], name: str) -> None:
     table = unique("varley-test")

@@ -7,7 +7,7 @@ import pytest
 
 from .policies import arn_of, no_policy, policy, put
 from .refusals import constraint, invalid, refused
-from .table import Table
+from .table import Table, schema, unique
 
 INVALID = "One or more parameter values were invalid: "
 
@@ -92,3 +92,20 @@ def test_there_must_be_a_document(arn: str, dynamodb: Any) -> None:
 def test_a_revision_has_a_length(arn: str, dynamodb: Any) -> None:
     with invalid(constraint("''", "expectedRevisionId", "have length greater than or equal to 1")):
         put(dynamodb, arn, policy(arn), ExpectedRevisionId="")
+
+
+def test_a_table_may_be_made_with_a_policy(make_table: Any, dynamodb: Any, arn: str) -> None:
+    name = unique("varley-test")
+    own = arn.rpartition("/")[0] + "/" + name
+    make_table(TableName=name, ResourcePolicy=policy(own))
+    shown = dynamodb.get_resource_policy(ResourceArn=own)
+    assert shown["Policy"] == policy(own)
+    assert put(dynamodb, own, policy(own), ExpectedRevisionId=shown["RevisionId"]) == shown["RevisionId"]
+
+
+def test_no_table_is_made_with_a_policy_that_is_none(dynamodb: Any) -> None:
+    name = unique("varley-test")
+    with invalid(f"{INVALID}Invalid policy document: This policy contains invalid Json"):
+        dynamodb.create_table(TableName=name, **schema(), ResourcePolicy="{")
+    with refused("ResourceNotFoundException"):
+        dynamodb.describe_table(TableName=name)

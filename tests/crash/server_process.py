@@ -107,10 +107,14 @@ class Client:
     def __init__(self, port: int, timeout: float = 30) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
 
-    def call(self, operation: str, request: dict[str, Any], service: str = "DynamoDB") -> dict[str, Any]:
+    def send(self, operation: str, request: dict[str, Any], service: str = "DynamoDB") -> None:
+        """Send a request whose answer nobody waits for."""
         self._connection.request(
             "POST", "/", json.dumps(request), {**HEADERS, "X-Amz-Target": f"{service}_20120810.{operation}"}
         )
+
+    def call(self, operation: str, request: dict[str, Any], service: str = "DynamoDB") -> dict[str, Any]:
+        self.send(operation, request, service)
         answer = self._connection.getresponse()
         body = json.loads(answer.read())
         if answer.status != 200:

@@ -4,6 +4,7 @@ everything works again. The disk is a real one, of 8 MB, under a real server.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from tests.crash.server_process import Refused, ServerProcess
 from tests.crash.small_disk import Filling, small_disk
+from varley.cli import main
 from varley.storage.check import check
 
 SECONDS_MAX = 20    # to notice that there is space again
@@ -213,3 +215,72 @@ def test_a_table_whose_checkpoint_does_not_fit_can_be_deleted(disk: Disk) -> Non
     except Refused as refusal:
         if not is_about_space(refusal):    # metadata needs a page, too
             raise
+
+
+@pytest.mark.slow
+def test_a_global_index_gets_all_changes_in_order_when_there_is_space(
+    disk: Disk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What an index could not take waits, also over kill -9, and nothing is passed over."""
+    names = ("pk", "g")
+    index = {
+        "IndexName": "by-g",
+        "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}],
+        "Projection": {"ProjectionType": "ALL"},
+    }
+    definitions = [{"AttributeName": name, "AttributeType": "S"} for name in names]
+    indexed = {**TABLE, "TableName": "indexed", "AttributeDefinitions": definitions, "GlobalSecondaryIndexes": [index]}
+    disk.client.call("CreateTable", indexed)
+    acknowledged: dict[str, int] = {}
+    written = 0
+
+    def put() -> Refused | None:
+        nonlocal written
+        written += 1
+        key = f"key-{written % 400}"
+        new = {**item(key, written), "g": {"S": f"g{written % 3}"}}
+        try:
+            disk.client.call("PutItem", {"TableName": "indexed", "Item": new})
+        except Refused as refusal:
+            return refusal
+        acknowledged[key] = written
+        return None
+
+    def everything(**parameters: Any) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        request = {"TableName": "indexed", **parameters}
+        while True:
+            page = disk.client.call("Scan", request)
+            for each in page["Items"]:
+                assert each["pk"]["S"] not in found, "twice in the index"
+                found[each["pk"]["S"]] = each
+            if "LastEvaluatedKey" not in page:
+                return found
+            request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+    def judge() -> None:
+        items = everything(ConsistentRead=True)
+        for key, number in acknowledged.items():
+            assert int(items[key]["n"]["N"]) >= number
+        deadline = time.monotonic() + SECONDS_MAX
+        while everything(IndexName="by-g") != items:
+            assert time.monotonic() < deadline, "the index does not become what its table is"
+
+    for is_killed in (False, True):
+        disk.filling.take(leave=1_000_000)
+        for _ in range(20_000):
+            if put() is not None:
+                break
+        disk.filling.take()
+        for _ in range(20):
+            put()
+        if is_killed:
+            disk.restart()
+        disk.filling.give_back()
+        deadline = time.monotonic() + SECONDS_MAX
+        while (refusal := put()) is not None:
+            assert time.monotonic() < deadline, refusal
+        judge()
+    assert disk.server.stop() == 0
+    main(["check", "--data-dir", str(disk.server.data_dir), "--json"])
+    assert json.loads(capsys.readouterr().out)["findings"] == []

@@ -23,6 +23,7 @@ from varley.api.global_indexes import (
     warm_of,
 )
 from varley.api.requests import LONG, Request, Structure, decoder
+from varley.api.resource_policy import document_of, with_policy
 from varley.api.services import Services, view_of
 from varley.api.table_structures import (
     ATTRIBUTE_DEFINITIONS,
@@ -52,6 +53,7 @@ from varley.api.table_structures import (
     units_of,
 )
 from varley.api.tags import Tag, tags_of
+from varley.api.vector_indexes import SearchSchemaElement, VectorAttributeDefinition, vector_indexes_of
 from varley.errors import LimitExceeded, ResourceInUse, ValidationError
 from varley.http.call import Call
 from varley.limits import (
@@ -81,15 +83,6 @@ class GlobalSecondaryIndex(Structure):
     provisioned_throughput: ProvisionedThroughput | None = None
     on_demand_throughput: OnDemandThroughput | None = None
     warm_throughput: WarmThroughput | None = None
-
-
-class VectorAttributeDefinition(Structure):
-    attribute_name: str | None = None
-
-
-class SearchSchemaElement(Structure):
-    attribute_name: str | None = None
-    search_schema_element_type: str | None = None
 
 
 class VectorIndex(Structure):
@@ -160,6 +153,8 @@ def run(services: Services, call: Call) -> bytes | None:
     request = _decode(call.body)
     view = view_of(services, call)
     table = table_of(request, now=view.now, random=services.random, region=view.region)
+    if request.resource_policy is not None:
+        table = with_policy(table, document_of(request.resource_policy), expected_revision=None, now=view.now)
     services.spawn(_create(services, table, view, request.warm_throughput is not None), call)
     return None
 
@@ -231,6 +226,13 @@ def table_of(request: CreateTableRequest, *, now: float, random: Random, region:
     local_indexes = _local_indexes_of(request, key_schema)
     billing_mode, provisioned = _capacity_of(request)
     global_indexes = _global_indexes_of(request, local_indexes, billing_mode, random, region)
+    vector_indexes = vector_indexes_of(
+        request.vector_indexes or (),
+        dict(_definitions_of(request)),
+        billing_mode,
+        taken=[*(index.name for index in local_indexes), *(index.name for index in global_indexes)],
+        random=random,
+    )
     on_demand = _on_demand_of(request, billing_mode, region)
     warm = warm_of(request.warm_throughput, provisioned, region=region)
     encryption = encryption_of(request.sse_specification)
@@ -249,6 +251,7 @@ def table_of(request: CreateTableRequest, *, now: float, random: Random, region:
         key_schema=key_schema,
         local_indexes=local_indexes,
         global_indexes=global_indexes,
+        vector_indexes=vector_indexes,
         streams=streams,
         billing_mode=billing_mode,
         on_demand_since=now if billing_mode == "PAY_PER_REQUEST" else None,
@@ -283,7 +286,12 @@ def _key_schema_of(request: CreateTableRequest) -> KeySchema:
     used = dict.fromkeys(names)
     for index in indexes:
         used.update(dict.fromkeys(each.attribute_name or "" for each in index.key_schema or ()))
-    _check_definitions(names, list(kinds), list(used), has_indexes=bool(indexes))
+    search_schemas = [index.search_schema or [] for index in request.vector_indexes or ()]
+    searched = [each.attribute_name or "" for search_schema in search_schemas for each in search_schema]
+    if not set(searched) <= set(kinds):
+        raise ValidationError("One element in SearchSchema is not defined in attribute definitions")
+    used.update(dict.fromkeys(searched))
+    _check_definitions(names, list(kinds), list(used), has_indexes=bool(indexes or searched))
     if len(names) == 1:
         return KeySchema(hash_name=names[0], hash_kind=kinds[names[0]])
     return KeySchema(
@@ -453,10 +461,8 @@ def _streams_of(specification: StreamSpecification | None, now: float) -> tuple[
 
 def _refuse_unsupported(request: CreateTableRequest) -> None:
     for member, value in (
-        ("ResourcePolicy", request.resource_policy),
         ("GlobalTableSourceArn", request.global_table_source_arn),
         ("GlobalTableSettingsReplicationMode", request.global_table_settings_replication_mode),
-        ("VectorIndexes", request.vector_indexes),
     ):
         if value is not None:
             raise not_supported(member)

@@ -27,25 +27,24 @@ _EVERYDAY = (
 )  # fmt: skip
 
 _OTHERS = (
-    "BatchExecuteStatement", "CreateBackup", "CreateGlobalTable", "CreateTable", "DeleteBackup",
-    "DeleteResourcePolicy", "DeleteTable", "DescribeBackup", "DescribeContinuousBackups",
-    "DescribeContributorInsights", "DescribeEndpoints", "DescribeExport", "DescribeGlobalTable",
-    "DescribeGlobalTableSettings", "DescribeImport", "DescribeKinesisStreamingDestination", "DescribeLimits",
-    "DescribeStream", "DescribeTable", "DescribeTableReplicaAutoScaling", "DescribeTimeToLive",
-    "DisableKinesisStreamingDestination", "EnableKinesisStreamingDestination", "ExecuteStatement",
-    "ExecuteTransaction",
-    "ExportTableToPointInTime", "GetRecords", "GetResourcePolicy", "GetShardIterator", "ImportTable",
-    "ListBackups", "ListContributorInsights", "ListExports", "ListGlobalTables", "ListImports", "ListStreams",
-    "ListTables", "ListTagsOfResource", "PutResourcePolicy", "RestoreTableFromBackup",
-    "RestoreTableToPointInTime", "TagResource", "TransactGetItems", "TransactWriteItems", "UntagResource",
-    "UpdateContinuousBackups", "UpdateContributorInsights", "UpdateGlobalTable", "UpdateGlobalTableSettings",
-    "UpdateKinesisStreamingDestination", "UpdateTable", "UpdateTableReplicaAutoScaling", "UpdateTimeToLive",
+    "BatchExecuteStatement", "CancelBulkOperation", "CreateBackup", "CreateGlobalTable", "CreateTable",
+    "DeleteBackup", "DeleteResourcePolicy", "DeleteTable", "DescribeBackup", "DescribeBulkOperation",
+    "DescribeContinuousBackups", "DescribeContributorInsights", "DescribeEndpoints", "DescribeExport",
+    "DescribeGlobalTable", "DescribeGlobalTableSettings", "DescribeImport",
+    "DescribeKinesisStreamingDestination", "DescribeLimits", "DescribeStream", "DescribeTable",
+    "DescribeTableReplicaAutoScaling", "DescribeTimeToLive", "DisableKinesisStreamingDestination",
+    "EnableKinesisStreamingDestination", "ExecuteStatement", "ExecuteTransaction", "ExportTableToPointInTime",
+    "GetRecords", "GetResourcePolicy", "GetShardIterator", "ImportTable", "ListBackups", "ListBulkOperations",
+    "ListContributorInsights", "ListExports", "ListGlobalTables", "ListImports", "ListStreams", "ListTables",
+    "ListTagsOfResource", "PutResourcePolicy", "RestoreTableFromBackup", "RestoreTableToPointInTime",
+    "SearchVectors", "StartBulkPutItems", "TagResource", "TransactGetItems", "TransactWriteItems",
+    "UntagResource", "UpdateContinuousBackups", "UpdateContributorInsights", "UpdateGlobalTable",
+    "UpdateGlobalTableSettings", "UpdateKinesisStreamingDestination", "UpdateTable",
+    "UpdateTableReplicaAutoScaling", "UpdateTimeToLive",
 )  # fmt: skip
 
 # The service has them, this version does not: they are refused by name, so that nobody looks for a misspelling.
-NOT_OFFERED = frozenset((
-    "CancelBulkOperation", "DescribeBulkOperation", "ListBulkOperations", "SearchVectors", "StartBulkPutItems",
-))  # fmt: skip
+NOT_OFFERED: frozenset[str] = frozenset()
 
 
 class _Operations(Mapping[str, Operation]):

@@ -7,7 +7,9 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+from varley.bulk.runner import BulkRunner
 from varley.clock import Clock
+from varley.expiry.sweeper import Sweeper
 from varley.http.call import Call
 from varley.indexes.indexes import Indexes
 from varley.metadata.catalog import Catalog
@@ -16,6 +18,7 @@ from varley.settings import ClusterSettings, NodeSettings
 from varley.streams.streams import Streams
 from varley.table.description import View
 from varley.transactions.transactions import Transactions
+from varley.vectors.search import VectorSearch
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,9 @@ class Services:
     random: random.Random    # table ids; seeded in tests
     catalog: Catalog
     router: Router
+    sweeper: Sweeper
+    bulk: BulkRunner
+    vectors: VectorSearch
     transactions: Transactions
     indexes: Indexes    # global ones: they come and go, and are filled
     streams: Streams

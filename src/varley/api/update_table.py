@@ -55,6 +55,12 @@ from varley.api.table_structures import (
     provisioned_of,
     units_of,
 )
+from varley.api.vector_indexes import (
+    VECTOR_INDEX_UPDATES,
+    VectorIndexUpdate,
+    check_vector_updates,
+    with_vector_updates,
+)
 from varley.errors import LimitExceeded, ResourceNotFound, ValidationError
 from varley.http.call import Call
 from varley.table import schema
@@ -85,7 +91,7 @@ class UpdateTableRequest(Request):
     warm_throughput: WarmThroughput | None = None
     global_table_settings_replication_mode: str | None = None
     disassociation_protection_enabled: bool | None = None
-    vector_index_updates: list[dict[str, Any]] | None = None
+    vector_index_updates: list[VectorIndexUpdate] | None = None
 
 
 _decode = decoder(UpdateTableRequest)
@@ -109,6 +115,7 @@ _UPDATE_TABLE: Final = Members(
     multi_region_consistency=(OneOf("EVENTUAL", "STRONG"),),
     global_table_witness_updates=(Length(1, 1),),
     global_table_settings_replication_mode=(OneOf("ENABLED", "DISABLED", "ENABLED_WITH_OVERRIDES"),),
+    vector_index_updates=(VECTOR_INDEX_UPDATES,),
 )
 
 
@@ -130,13 +137,15 @@ async def _update(services: Services, request: UpdateTableRequest, name: str, vi
         before = described.table
         others = provisioned_of(each.table for each in catalog if each is not described)
         after = updated_table(before, request, view, others=others)
+        vector_updates = request.vector_index_updates or ()
+        after = with_vector_updates(after, vector_updates, request.attribute_definitions, services.random)
         is_stream_changed = after.streams != before.streams
         if is_stream_changed and after.stream is not None:
             after = services.streams.distinguished(after)
         action = action_of(
             after,
             request.global_secondary_index_updates or (),
-            request.attribute_definitions,
+            None if vector_updates else request.attribute_definitions,
             view,
             others=[*others, *provisioned_of([after])],
             random=services.random,
@@ -150,7 +159,8 @@ async def _update(services: Services, request: UpdateTableRequest, name: str, vi
                 after = _with_status(after, index_name, "DELETING")
             case None:
                 described = (await catalog.change(name, lambda _: after))[1]
-                if is_stream_changed or (after.global_indexes and after.billing_mode != before.billing_mode):
+                is_rebilled = after.global_indexes and after.billing_mode != before.billing_mode
+                if is_stream_changed or is_rebilled or after.vector_indexes != before.vector_indexes:
                     await services.router.update(described)
         if is_stream_changed:
             described = catalog.get(name)
@@ -169,7 +179,8 @@ async def _update(services: Services, request: UpdateTableRequest, name: str, vi
         or request.stream_specification is not None
         or request.billing_mode is not None
         or request.table_class is not None
-        or action is not None,
+        or action is not None
+        or bool(vector_updates),
     )
     _show_removed_caps(shown, request.on_demand_throughput)
     return msgspec.json.encode({"TableDescription": shown})
@@ -192,6 +203,7 @@ def check_request(request: UpdateTableRequest) -> None:
     check_table_class(request.table_class)
     _check_that_something_changes(request)
     _check_what_goes_together(request)
+    check_vector_updates(request.vector_index_updates or ())
     if request.global_secondary_index_updates is not None:
         check_updates(request.global_secondary_index_updates)
     _refuse_unsupported(request)
@@ -325,7 +337,6 @@ def _refuse_unsupported(request: UpdateTableRequest) -> None:
         ("GlobalTableWitnessUpdates", request.global_table_witness_updates),
         ("GlobalTableSettingsReplicationMode", request.global_table_settings_replication_mode),
         ("DisassociationProtectionEnabled", request.disassociation_protection_enabled),
-        ("VectorIndexUpdates", request.vector_index_updates),
     ):
         if value is not None:
             raise not_supported(member)

@@ -18,7 +18,15 @@ from typing import Any, Final
 import click
 
 from varley.errors import ApiError, BadSettings, Damaged
-from varley.item.key_bytes import ITEM_SPACE, OUTGOING_SPACE, PURGE_SPACE, SOURCE_SPACE, TALLY_SPACE, TOKEN_SPACE
+from varley.item.key_bytes import (
+    EXPIRY_SPACE,
+    ITEM_SPACE,
+    OUTGOING_SPACE,
+    PURGE_SPACE,
+    SOURCE_SPACE,
+    TALLY_SPACE,
+    TOKEN_SPACE,
+)
 from varley.item.value import Item
 from varley.metadata.catalog import Catalog, Described
 from varley.metadata.local import LocalStore
@@ -136,6 +144,8 @@ def _schema(described: Described, partition: PartitionRange) -> Schema:
         space = row_key[:1]
         if space == TALLY_SPACE and indexes:
             return None    # Consequences.problems compares it with what it counts
+        if space == EXPIRY_SPACE and described.table.time_to_live_revision:
+            return None    # likewise; while items expire no more, the rows are being removed
         if space == OUTGOING_SPACE:
             return None    # compared where it arrives; the index may be deleted since
         if space in (TOKEN_SPACE, PURGE_SPACE):

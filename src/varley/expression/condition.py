@@ -116,7 +116,7 @@ class Condition:
 
 
 def parse(text: str, names: Mapping[str, str] | None, kind: str) -> Condition:
-    """`kind` is "ConditionExpression" or "FilterExpression"; `names` is ExpressionAttributeNames.
+    """`kind` is the parameter that the text is of, one of _CACHES; `names` is ExpressionAttributeNames.
 
     Raises ValidationError for what is wrong with the text by itself; what depends on placeholders, `check` of
     the result raises.
@@ -161,7 +161,8 @@ def from_tree(root: Node, paths: list[path.Path]) -> Condition:
 
 
 _CACHES: dict[str, Cache[Condition]] = {
-    kind: Cache(partial(read, kind)) for kind in ("ConditionExpression", "FilterExpression")
+    kind: Cache(partial(read, kind))
+    for kind in ("ConditionExpression", "FilterExpression", "SearchConditionExpression")
 }
 
 

@@ -433,5 +433,6 @@ def _with_indexes(table: Table, indexes: tuple[GlobalIndex, ...]) -> Table:
             known.setdefault(each.name, AttributeDefinition(name=each.name, kind=each.kind))
     used = {*table.key_schema.names, *(index.range_name for index in table.local_indexes)}
     used.update(name for index in indexes for name in index.key_names)
+    used.update(name for vectors in table.vector_indexes for name in vectors.search_names)
     definitions = tuple(each for name, each in known.items() if name in used)
     return schema.changed(table, global_indexes=indexes, attribute_definitions=definitions)

@@ -33,6 +33,7 @@ from varley.table.local_index import LocalIndexCodec
 from varley.table.partition_map import PartitionMap
 from varley.table.schema import GlobalIndex
 from varley.table.table_name import table_name
+from varley.table.vector_index import VectorIndexCodec, VectorIndexFollower
 
 
 class Ranges:
@@ -132,6 +133,16 @@ class Route(Ranges):
         if isinstance(index, GlobalIndexRoute) and index.is_backfilling:
             raise ValidationError(f"Cannot read from backfilling global secondary index: {name}")
         return index
+
+
+    def vector_index(self, name: str) -> VectorIndexCodec:
+        """Raises ValidationError, the client's fault, if the table has no such vector index."""
+        for follower in () if self.consequences is None else self.consequences.followers:
+            if isinstance(follower, VectorIndexFollower):
+                for index in follower.indexes:
+                    if index.name == name:
+                        return index
+        raise ValidationError(f"The table does not have the specified index: {name}")
 
 
 class _Counts(dict[str, TableCounters]):

@@ -42,6 +42,7 @@ from varley.errors import ApiError, Damaged, WorldError
 from varley.item import marker, stored
 from varley.item.key_bytes import (
     DERIVED_SPACES,
+    EXPIRY_SPACE,
     ITEM_SPACE,
     LOCAL_INDEX_SPACES,
     MARKER_SPACE,
@@ -105,6 +106,7 @@ _KEY_BYTES: Final = {
     OUTGOING_SPACE: (OUTGOING_KEY_AT + _KEY_BYTES_MIN, OUTGOING_KEY_AT + _ITEM_KEY_BYTES_MAX),
     **dict.fromkeys(LOCAL_INDEX_SPACES, (_KEY_BYTES_MIN + 3, _KEY_BYTES_MIN + 3 * SORT_KEY_BYTES_MAX + 2)),
     TALLY_SPACE: (len(TALLY_SPACE), _KEY_BYTES_MIN),
+    EXPIRY_SPACE: (len(EXPIRY_SPACE), _KEY_BYTES_MIN + 8 + SORT_KEY_BYTES_MAX),
     STREAM_SPACE: (stream_record.HORIZON_KEY_BYTES, stream_record.RECORD_KEY_BYTES),
     MARKER_SPACE: (_KEY_BYTES_MIN, _KEY_BYTES_MIN + SORT_KEY_BYTES_MAX),
     TOKEN_SPACE: (_KEY_BYTES_MIN, _KEY_BYTES_MIN),

@@ -32,6 +32,7 @@ from varley.table.schema import (
     Projection,
     Provisioned,
     Table,
+    VectorIndex,
     WarmThroughput,
 )
 from varley.table.table_name import table_arn
@@ -82,6 +83,8 @@ def description(
             _global_index(table, index, view, *(index_sizes or {}).get(index.name, (0, 0)))
             for index in table.global_indexes
         ]
+    if table.vector_indexes:
+        shown["VectorIndexes"] = [_vector_index(table, index, view) for index in table.vector_indexes]
     if table.on_demand_since is not None:
         shown["BillingModeSummary"] = {
             "BillingMode": table.billing_mode,
@@ -208,6 +211,27 @@ def _global_index(table: Table, index: GlobalIndex, view: View, rows: int, size_
         shown["Backfilling"] = index.is_backfilling
     if index.on_demand is not None:
         shown["OnDemandThroughput"] = _on_demand(index.on_demand)
+    return shown
+
+
+def _vector_index(table: Table, index: VectorIndex, view: View) -> Description:
+    """Without ItemCount and IndexSizeBytes: it has no rows that could be counted."""
+    shown: Description = {
+        "IndexName": index.name,
+        "VectorAttribute": {"AttributeName": index.attribute},
+        "Projection": _projection(index.projection),
+        "Dimensions": index.dimensions,
+        "DistanceFunction": index.distance,
+        "IndexStatus": "ACTIVE",
+        "IndexArn": _index_arn(table, index.name, view),
+    }
+    if index.search_names:
+        roles = dict.fromkeys(index.filter_names, "INLINE_FILTER")
+        if index.hash_name is not None:
+            roles = {index.hash_name: "HASH", **roles}
+        shown["SearchSchema"] = [
+            {"AttributeName": name, "SearchSchemaElementType": role} for name, role in roles.items()
+        ]
     return shown
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from varley.table.consequences import Consequences, Follower
+from varley.table.expiry import Expiries
 from varley.table.global_index_follower import Backlog, GlobalIndexFollower
 from varley.table.keys import KeyCodec
 from varley.table.schema import Table
 from varley.table.stream_record import StreamRecords
+from varley.table.vector_index import VectorIndexFollower
 
 
 def consequences_of(
@@ -21,6 +23,10 @@ def consequences_of(
     followers: list[Follower] = []
     if table.global_indexes:
         followers.append(GlobalIndexFollower(table, keys, backlogs))
+    if table.time_to_live_attribute is not None:
+        followers.append(Expiries(table.time_to_live_attribute, table.time_to_live_revision))
+    if table.vector_indexes:
+        followers.append(VectorIndexFollower(table, keys))
     if table.stream is not None:
         followers.append(StreamRecords(table.stream, keys))
     if not table.local_indexes and not followers:

@@ -23,6 +23,7 @@ TableClass = Literal["STANDARD", "STANDARD_INFREQUENT_ACCESS"]
 ProjectionKind = Literal["ALL", "INCLUDE", "KEYS_ONLY"]
 TableStatus = Literal["CREATING", "ACTIVE", "UPDATING", "DELETING"]
 IndexStatus = Literal["CREATING", "ACTIVE", "UPDATING", "DELETING"]
+DistanceFunction = Literal["COSINE", "DOT_PRODUCT", "EUCLIDEAN"]
 StreamView = Literal["KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES"]
 ContributorInsightsMode = Literal["ACCESSED_AND_THROTTLED_KEYS", "THROTTLED_KEYS"]
 
@@ -150,6 +151,24 @@ class GlobalIndex(Stored, frozen=True, kw_only=True):
         return tuple(each.name for each in (*self.hash_keys, *self.range_keys))
 
 
+class VectorIndex(Stored, frozen=True, kw_only=True):
+    """A vector index: the table's items by how near one of their attributes is to a vector. It has no rows."""
+
+    name: str
+    id: str    # a UUID; an index that is created again has another
+    attribute: str    # a list of numbers
+    dimensions: int
+    distance: DistanceFunction
+    hash_name: str | None = None    # an attribute that a search must name a value of
+    filter_names: tuple[str, ...] = ()    # others that it may
+    projection: Projection
+
+    @property
+    def search_names(self) -> tuple[str, ...]:
+        """The attributes that a search may ask for by value."""
+        return self.filter_names if self.hash_name is None else (self.hash_name, *self.filter_names)
+
+
 class Stream(Stored, frozen=True, kw_only=True):
     """A stream of a table's changes, enabled or not any more. Times are epoch seconds."""
 
@@ -185,6 +204,7 @@ class Table(Stored, frozen=True, kw_only=True):
     key_schema: KeySchema
     local_indexes: tuple[LocalIndex, ...] = ()    # never changes; the place of an index here names its row space
     global_indexes: tuple[GlobalIndex, ...] = ()
+    vector_indexes: tuple[VectorIndex, ...] = ()
     streams: tuple[Stream, ...] = ()    # oldest first; all but the last are disabled
     billing_mode: BillingMode
     warm: WarmThroughput    # at least `provisioned`; at least ON_DEMAND_WARM once the table was on demand
@@ -199,14 +219,14 @@ class Table(Stored, frozen=True, kw_only=True):
     tags: dict[str, str] = {}    # noqa: RUF012 - a Struct copies its defaults
     time_to_live_attribute: str | None = None    # None: items do not expire
     time_to_live_changed_at: float | None = None    # the last time they began or ceased to; None: never
+    time_to_live_revision: int = 0    # how often that was; partitions say for which one their rows are (expiry.py)
     resource_policy: str | None = None    # JSON, as api/resource_policy.py writes it
     resource_policy_revision: int = 0    # of the last change of the policy, its removal too; only ever grows
     contributor_insights: dict[str, ContributorInsights] = {}    # noqa: RUF012 - by index; "" is the table itself
 
     def __post_init__(self) -> None:
-        keys = {*self.key_schema.names, *(index.range_name for index in self.local_indexes)}
-        keys.update(name for index in self.global_indexes for name in index.key_names)
-        assert {each.name for each in self.attribute_definitions} == keys
+        search_names = {name for index in self.vector_indexes for name in index.search_names}
+        assert {each.name for each in self.attribute_definitions} == self.key_names | search_names
         assert all(stream.disabled_at is not None for stream in self.streams[:-1])
         assert not self.local_indexes or self.key_schema.range_name is not None
         assert (self.billing_mode == "PAY_PER_REQUEST") == (self.provisioned.read_units == 0)
@@ -215,6 +235,12 @@ class Table(Stored, frozen=True, kw_only=True):
         assert self.warm.write_units >= self.provisioned.write_units
         assert self.time_to_live_attribute is None or self.time_to_live_changed_at is not None
         assert self.resource_policy is None or self.resource_policy_revision > 0
+
+    @property
+    def key_names(self) -> frozenset[str]:
+        """The attributes that are in the key of the table or of an index."""
+        names = {*self.key_schema.names, *(index.range_name for index in self.local_indexes)}
+        return frozenset(names.union(*(index.key_names for index in self.global_indexes)))
 
     @property
     def stream(self) -> Stream | None:

@@ -1,0 +1,155 @@
+"""Searching a vector index: every item of the table is looked at, and the nearest are kept.
+
+Exact, and always up to date: there is no structure beside the items that could be behind them. What it costs is the
+walk, for which vectors are kept in memory once they were decoded, as 32-bit floats, up to a bound; what is kept of an
+item is good as long as the item's time of writing is the same, and that is in the header of its row. So a search after
+the first reads rows and headers, and multiplies: 100,000 multiplications take about 5 ms.
+
+It runs in slices, since others are to be served meanwhile; what is written between two of them may be found or not,
+as the service has it.
+
+Rejected: a graph of neighbours (approximate, as the service is; it must be kept, checked and recovered, for a machine
+that has tens of thousands of vectors and not a billion), rows of 32-bit floats beside the items (what they save, the
+memory saves too), numpy (twenty times faster, and thirty megabytes for those who have no vectors).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import OrderedDict
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from varley.errors import ResourceNotFound
+from varley.item.key_bytes import ITEM_SPACE
+from varley.item.stored import HEADER_BYTES, timestamp
+from varley.item.value import Item
+from varley.node.partition import Partition
+from varley.router.routes import Route
+from varley.table.vector_index import Distance, Vector, VectorIndexCodec, length_of
+
+_ITEMS_END: Final = bytes((ITEM_SPACE[0] + 1,))
+_NUMBERS_PER_SLICE: Final = 16_384    # about a millisecond
+_FLOAT_BYTES: Final = 4
+_KEPT_OVERHEAD_BYTES: Final = 400    # of one vector in memory, beside its numbers
+_decode = msgspec.json.decode
+
+
+class Found(NamedTuple):
+    """An item near the vector that was searched for."""
+
+    item: Item    # whole, as it is stored
+    score: float
+
+
+class Finding(NamedTuple):
+    """What a search comes to."""
+
+    found: list[Found]    # nearest first
+    examined: int    # vectors looked at
+
+
+class _Kept(NamedTuple):
+    """What is known of one item."""
+
+    timestamp_us: int
+    vector: Vector[float] | None    # None: it is not in the index
+    length: float    # of the vector
+    values: Mapping[str, Any]    # of the attributes that a search may ask for
+
+
+class VectorSearch:
+    """The memory of one server, and the searches that use it. Used from the event loop only."""
+
+    def __init__(self, *, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
+        self._bytes = 0
+        self._kept: OrderedDict[tuple[str, bytes], _Kept] = OrderedDict()    # (index id, item key); last used last
+
+    async def nearest(
+        self, route: Route, index: VectorIndexCodec, query: Vector[float], count: int, wanted: Mapping[str, Any]
+    ) -> Finding:
+        """The `count` items nearest to `query` whose attributes have the `wanted` values.
+
+        Raises ResourceNotFound if the table is deleted meanwhile, Damaged.
+        """
+        nearest = _Nearest(Distance(index.distance, query), count)
+        for partition in route.partitions:
+            await self._look(route, partition, index, nearest, wanted)
+        return nearest.finding()
+
+    async def _look(
+        self, route: Route, partition: Partition, index: VectorIndexCodec, nearest: _Nearest, wanted: Mapping[str, Any]
+    ) -> None:
+        rows_max = max(_NUMBERS_PER_SLICE // index.dimensions, 4)
+        low = ITEM_SPACE
+        while True:
+            if route.is_closed:
+                raise ResourceNotFound("Requested resource not found")
+            rows = list(islice(partition.tree.scan(low, _ITEMS_END), rows_max))
+            for key, value in rows:
+                kept = self._known(index, key, value)
+                if kept.vector is not None and all(kept.values.get(name) == each for name, each in wanted.items()):
+                    nearest.consider(kept.vector, kept.length, value)
+            if len(rows) < rows_max:
+                return
+            low = rows[-1][0] + b"\0"
+            await asyncio.sleep(0)
+
+    def _known(self, index: VectorIndexCodec, key: bytes, value: bytes) -> _Kept:
+        place = (index.id, key)
+        kept = self._kept.get(place)
+        if kept is not None and kept.timestamp_us == timestamp(value):
+            self._kept.move_to_end(place)
+            return kept
+        if kept is not None:
+            self._bytes -= _size(kept)
+        item = _decode(value[HEADER_BYTES:])
+        vector = index.vector_of(item)
+        length = 0.0 if vector is None else length_of(vector)
+        kept = _Kept(timestamp(value), vector, length, index.search_values(item))
+        self._kept[place] = kept
+        self._kept.move_to_end(place)
+        self._bytes += _size(kept)
+        while self._bytes > self._bytes_max:
+            self._bytes -= _size(self._kept.popitem(last=False)[1])
+        return kept
+
+    @property
+    def bytes_kept(self) -> int:
+        """About how much memory they take."""
+        return self._bytes
+
+
+def _size(kept: _Kept) -> int:
+    return _KEPT_OVERHEAD_BYTES + (0 if kept.vector is None else len(kept.vector) * _FLOAT_BYTES)
+
+
+class _Nearest:
+    """The nearest of those that were considered."""
+
+    def __init__(self, distance: Distance, count: int) -> None:
+        self._distance = distance
+        self._count = count
+        self._heap: list[tuple[float, int, bytes]] = []    # -rank, -number, stored item: the farthest first
+        self._considered = 0
+
+    def consider(self, vector: Vector[float], length: float, value: bytes) -> None:
+        self._considered += 1
+        # Of equals, those that come first in the table: the same every time.
+        entry = (-self._distance.rank(vector, length), -self._considered, value)
+        if len(self._heap) < self._count:
+            heapq.heappush(self._heap, entry)
+        elif entry > self._heap[0]:
+            heapq.heapreplace(self._heap, entry)
+
+    def finding(self) -> Finding:
+        found = [
+            Found(_decode(value[HEADER_BYTES:]), self._distance.score(-negative))
+            for negative, _, value in sorted(self._heap, reverse=True)
+        ]
+        return Finding(found, self._considered)
