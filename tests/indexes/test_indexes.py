@@ -422,3 +422,17 @@ def test_an_index_made_again_under_its_old_name_is_another(world: World) -> None
     assert len(node.rows("by-g")) == 1
     node.assert_indexes_equal_table()
     node.stop()
+
+
+def test_who_reads_a_page_in_slices_sees_that_table_or_index_is_gone(world: World) -> None:
+    node = started(world, BY_G_KEYS)
+    held = node.route
+    node.add_index(BY_G)    # the table's route has changed, and is the same
+    node.loop.turns(30)
+    index_held = node.index("by-g")
+    node.delete_index("by-g")
+    assert index_held.is_closed and not held.is_closed
+    index_held = node.index("by-g-keys")
+    node.delete_table()
+    assert index_held.is_closed and held.is_closed
+    node.stop()
