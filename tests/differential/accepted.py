@@ -34,6 +34,7 @@ _UNFIT = (
 )
 _TABLE_OPERATIONS = r"(Create|Update|Describe|Delete|List)Tables?"
 _REFUSED = r"400 (ValidationException|ResourceNotFoundException|ResourceInUseException|LimitExceededException): .*"
+_TRANSACTIONS = r"Transact(Write|Get)Items"
 _NOT_DESCRIBED = (
     r"Table\.(GlobalSecondaryIndexes\[\]\.)?ProvisionedThroughput\.NumberOfDecreasesToday.*"
     r"|Table\.GlobalSecondaryIndexes\[\]\.(IndexSizeBytes|ItemCount) here only"
@@ -95,7 +96,8 @@ def _has_read_nothing(found: Difference) -> bool:
 
 def _tables(body: Body) -> list[str]:
     """The names of the tables that a request speaks of."""
-    return [str(body.get("TableName", "")), *body.get("RequestItems", {})]
+    requested = body.get("RequestItems")
+    return [str(body.get("TableName", "")), *(requested if isinstance(requested, dict) else ())]
 
 
 def _units(body: Any) -> list[float]:
@@ -479,6 +481,42 @@ ACCEPTED = (
         operations="DeleteTable",
         ours=_INVALID + r"Resource cannot be deleted as it is currently protected .*",
         theirs="200",
+    ),
+    Accepted(
+        local="refuses a transaction with an action's mistake itself, or with its text and no reasons",
+        dynamodb="cancels it, with the reason ValidationError",
+        why="service model, TransactionCanceledException: the list of ValidationError's messages",
+        operations=_TRANSACTIONS,
+        ours=r"400 TransactionCanceledException: .*\[.*ValidationError.*\]",
+        theirs=r"400 (ValidationException|TransactionCanceledException): .*",
+    ),
+    Accepted(
+        local="looks at the actions of a transaction one after the other, conditions included",
+        dynamodb="not known; Varley looks at all that needs no item first, then whether two are about one item",
+        why="several mistakes",
+        operations=_TRANSACTIONS,
+        ours=_INVALID + ANY,
+        theirs=r"400 (ValidationException|TransactionCanceledException): .*",
+        when=lambda found: (
+            len(found.body["TransactItems"]) > 1
+            or "ConditionalCheckFailed" in found.theirs.message
+            or "can only be specified when using expressions" in found.ours.message
+        ),
+    ),
+    Accepted(
+        local="takes an update of a transaction that gives an index key a type that the index cannot hold",
+        dynamodb="cancels the transaction",
+        why="service model, TransactionCanceledException: 'to unsupported type'",
+        operations="TransactWriteItems",
+        ours=r"400 TransactionCanceledException: .*\[.*ValidationError.*\]",
+        theirs="200",
+    ),
+    Accepted(
+        local="counts an action of a transaction four times, and its index rows too",
+        dynamodb="twice: to prepare and to commit",
+        why="Developer Guide, \"Capacity management for transactions\"",
+        operations=_TRANSACTIONS,
+        members=r"ConsumedCapacity\[\]\..*",
     ),
     Accepted(
         local="writes numbers in a text about an expression as the client wrote them",
