@@ -140,7 +140,7 @@ _decode_put = decoder(PutItemRequest)
 
 
 def check_batch(body: bytes) -> None:
-    constraints.check_batch_write(_decode_batch(body))
+    constraints.check(constraints.BATCH_WRITE_ITEM, _decode_batch(body))
 
 
 def check_put(body: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Programs on aiobotocore, run one after the other: see test_aiobotocore.py, and there why in a process of their own."""
+"""Programs on aiobotocore, run one after the other. Why in a process of their own: test_aiobotocore.py."""
 
 # Why: programs on an event loop (FastAPI services, most of them) use aiobotocore, itself or below aioboto3. It speaks
 # HTTP through aiohttp, keeps many connections open, and has hundreds of requests under way at once.

@@ -155,7 +155,7 @@ class Gather:
 
 def run(services: Services, call: Call) -> bytes | None:
     request = _decode(call.body)
-    constraints.check_batch_write(request)
+    constraints.check(constraints.BATCH_WRITE_ITEM, request)
     assert request.request_items is not None
     total = 0
     sizes: dict[str, list[int]] = {}

@@ -59,7 +59,7 @@ def run(services: Services, call: Call) -> bytes | None:
         request.query_filter = old_style(request.query_filter, Condition)
     name = request.table_name
     if name not in services.router or _is_unusual(request):
-        constraints.check_range_read(request)
+        constraints.check(constraints.QUERY, request)
         check_parameters(
             {
                 "ProjectionExpression": request.projection_expression,

@@ -53,7 +53,7 @@ _decode = decoder(ScanRequest)
 def run(services: Services, call: Call) -> bytes | None:
     request = _decode(call.body)
     request.scan_filter = old_style(request.scan_filter, Condition)
-    constraints.check_range_read(request)
+    constraints.check(constraints.SCAN, request)
     assert request.table_name is not None
     check_parameters(
         {"ProjectionExpression": request.projection_expression, "FilterExpression": request.filter_expression},

@@ -40,6 +40,7 @@ from varley.errors import (
     ResourceNotFound,
     TransactionCanceled,
     TransactionInProgress,
+    WorldError,
 )
 from varley.item.key_bytes import TOKEN_SPACE
 from varley.item.marker import ID_BYTES, Marker, Name
@@ -73,6 +74,7 @@ class Transactions:
         self._random = random
         self._router = router
         self._ledger: Ledger | None = None
+        self.why_no_ledger: WorldError = ReadOnly("The data folder is read-only", operation="write")
         self._live: dict[bytes, bytes] = {}     # id -> request: whose client waits, or which is being finished
         self._left: set[Name] = set()           # to be finished at the next tick
         self._last_us = 0                       # the latest timestamp that was given to a transaction
@@ -83,7 +85,7 @@ class Transactions:
     # Lifetime
 
     def open_ledger(self, partition: Partition) -> None:
-        """What the ledger is kept in; without one, on a folder that was read-only from its first day, nobody writes."""
+        """What the ledger is kept in. Without one, on a folder that never could be written to, there are only reads."""
         self._ledger = Ledger(partition)
 
     def start(self) -> None:
@@ -159,11 +161,11 @@ class Transactions:
         `request`: 16 bytes that no other request has. `answer` makes the answer's body once all is done, `repeated`
         that of a request that was done before. Returns it if it is final already, else None: `waiter` gets it later.
         Raises ApiError, the client's fault, if that is final already: TransactionCanceled, TransactionInProgress,
-        IdempotentParameterMismatch, Throttling. Raises ReadOnly if nothing can be written.
+        IdempotentParameterMismatch, Throttling. Raises `why_no_ledger` without a ledger.
         """
         ledger = self._ledger
         if ledger is None:
-            raise ReadOnly("The data folder is read-only", operation="write")
+            raise self.why_no_ledger.with_traceback(None)
         numbers = _by_partition([(action.route, action.key) for action in actions])
         transaction = self._random.randbytes(ID_BYTES) if token is None else record.id_of_token(token)
         if token is not None:
