@@ -178,6 +178,8 @@ _LOCAL_WORDS = [
         r".*DynamoDB only supports precision up to 38 digits.*",
     ),
     (r".* (ADD|DELETE) action.* is not supported for the type .*", r".* is not supported for the type .*"),
+    (r"The provided starting key is invalid.*", r"The query can return at most one row and cannot be restarted\. .*"),
+    (r".* contains duplicates\..*", r".* contains duplicates.*"),
     (r"Query condition missed key schema element: .*", r"Query condition missed key schema element"),
     # One text for an unknown ReturnConsumedCapacity in every operation, whatever it is about
     (

@@ -23,6 +23,7 @@ from varley.errors import (
 from varley.item.key_bytes import MARKER_SPACE, PURGE_SPACE, TOKEN_SPACE
 from varley.item.marker import Name
 from varley.storage.log_reader import LogReader
+from varley.transactions import record
 from varley.transactions.action import Action
 from varley.transactions.coordinator import State
 
@@ -375,3 +376,27 @@ def check_after_crash(folder: Path, disk: ForgetfulDisk, answered: list[str], ma
     assert bank.numbers(*NAMES) == list(expected.values())
     assert bank.markers == rows(bank, MARKER_SPACE) == 0
     bank.halt()
+
+
+def test_a_crash_between_a_partitions_entry_and_the_ledgers_does_not_do_it_twice(tmp_path: Path) -> None:
+    """The entry of the partition is durable, the record behind it is not: the token row tells."""
+    disk = ForgetfulDisk()
+    bank = Bank(tmp_path, disk)
+    bank.put("a", 100)
+    partition = bank.partition_of("a")
+    name = Name(record.id_of_token("t"), partition.tree.last_timestamp_us + 1)
+    action = Action(bank.route, write_of("a", 1, add=True))
+    evaluation = partition.participant.evaluate([action], name.timestamp_us)
+    partition.participant.write(name, evaluation, record.pack_token(name, REQUEST), Waiter())
+    bank.turns()
+    bank.halt()
+    again = Bank(tmp_path, disk.after_kill())
+    assert again.number("a") == 101
+    assert again.ledger.find(name.id) is None
+    assert again.transfer({"a": 1}, token="t").answer == b"done before"
+    assert again.number("a") == 101
+    again.turns()
+    assert again.ledger.find(name.id) is not None, "now the ledger knows, and the row goes in its time"
+    other = again.transfer({"b": 1}, token="t", request=REQUEST[::-1])
+    assert isinstance(other.answer, IdempotentParameterMismatch)
+    again.stop()

@@ -103,7 +103,7 @@ def run(services: Services, call: Call) -> bytes | None:
         hash_low, hash_high = segment_range(request.segment, request.total_segments)
         low, high = space + hash_low, high if hash_high is None else space + hash_high
     if start_key is not None:
-        start = start_row(route, index, start_key)
+        start = start_row(route, index, start_key, operation="Scan")
         if not low <= start < high:
             raise ValidationError(
                 "The provided starting key is invalid: Invalid ExclusiveStartKey. Please use ExclusiveStartKey "

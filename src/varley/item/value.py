@@ -165,6 +165,7 @@ def _odd_value_size(value: Value, depth: int) -> int:
     known = {kind: value[kind] for kind in KINDS if value.get(kind) is not None}
     if not known:
         raise ValidationError(_EMPTY)
+    check_shape(value, depth)    # wrong types go first, in the order of the members
     for kind, content in known.items():    # what is wrong with a member goes before there being several
         size = _values_size(({kind: content},), depth)
     if len(known) > 1:
