@@ -44,11 +44,11 @@ clean:  ## remove .venv and caches; data folders stay
 # A new version of Python under .venv is not noticed: `make clean` then.
 
 $(SERVER): pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
 $(TOOLS): pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[test,check]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,check]'
 	@touch $(SERVER) $@
 
 # The clients in JavaScript that tests/clients runs. Without Node.js, or without a registry, their tests are skipped and

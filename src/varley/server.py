@@ -47,7 +47,7 @@ from varley.node.node import Node
 from varley.router.routes import Router
 from varley.settings import ClusterSettings, NodeSettings
 from varley.storage.data_folder import DataFolder
-from varley.storage.disk import ReadOnlyDisk, RealDisk
+from varley.storage.disk import ReadOnlyDisk, RealDisk, failure
 from varley.storage.inventory import Inventory
 from varley.storage.log_reader import LogEntry, LogReader
 from varley.storage.log_writer import LogWriter
@@ -158,7 +158,11 @@ class Server:
             trees: dict[int, Tree] = {}
         else:
             assert isinstance(engines, TreeFolder)
-            trees = await loop.run_in_executor(None, self._recover, folder, engines)
+            try:
+                trees = await loop.run_in_executor(None, self._recover, folder, engines)
+            except OSError as error:
+                path = error.filename or folder.path
+                raise failure(error, "The data folder cannot be opened", path, "open") from error
         self._streams = Streams(self._clock)
         for described in self._catalog:
             partitions = {

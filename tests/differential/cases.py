@@ -14,6 +14,7 @@ from .draw import Draw, Grammar, Item, Placeholders, Value
 from .statements import batch_execute_statement, execute_statement
 from .tables import tables
 from .talk import Body
+from .transactions import read_step, write_step
 from .world import GLOBAL, INDEXED, SORTED, TABLES, Index, WorldTable
 
 Step = tuple[str, Body]
@@ -405,6 +406,16 @@ def batch_write_item(draw: Draw) -> Case:
     return [*steps, ("BatchWriteItem", request)]
 
 
+def transaction(draw: Draw) -> Case:
+    """Mostly on different items: their sort keys, or else partition keys, are drawn from more values."""
+    tables = draw.random.sample(TABLES, draw.of(1, 1, 2))
+    steps: Case = []
+    for table in tables:
+        steps += filled(draw, table, 0, 3)
+    steps.append(write_step(draw, tables, key, item))
+    return [*steps, read_step(draw, tables, key)]
+
+
 def _distinct_keys(draw: Draw, keys: list[Item]) -> list[Item]:
     """Without those that are equal, but for a mistake."""
     if draw.errs():
@@ -436,4 +447,5 @@ KINDS: dict[str, tuple[int, Callable[[Draw], Case]]] = {
     "statement": (3, execute_statement),
     "batch_statement": (1, batch_execute_statement),
     "tables": (2, tables),
+    "transaction": (2, transaction),
 }

@@ -23,7 +23,8 @@ from varley.errors import (
 from varley.item.key_bytes import MARKER_SPACE, PURGE_SPACE, TOKEN_SPACE
 from varley.item.marker import Name
 from varley.storage.log_reader import LogReader
-from varley.transactions import record
+from varley.storage.tree import Tree
+from varley.transactions import ledger, record
 from varley.transactions.action import Action
 from varley.transactions.coordinator import State
 
@@ -241,6 +242,32 @@ def test_records_go_after_ten_minutes_and_what_goes_with_them(bank: Bank) -> Non
     assert bank.ledger.partition.tree.item_count == 0
     assert rows(bank, TOKEN_SPACE) == rows(bank, PURGE_SPACE) == 0
     assert list(bank.ledger.partition.tree.scan(b"", None)) == []
+
+
+def test_what_was_purged_is_not_passed_over_again(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until the next checkpoint it is still there, hidden, so a purge begins where the one before it did, or behind."""
+    lows = []
+    scan = Tree.scan
+
+    def noted(tree: Tree, low: bytes, high: bytes | None, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        if low.startswith(PURGE_SPACE):
+            lows.append(low)
+        return scan(tree, low, high, reverse=reverse)
+
+    monkeypatch.setattr(ledger, "_PURGED_AT_ONCE", 2)
+    for number in range(6):
+        bank.transfer({"a": 1, "b": 1}, token=str(number))
+        bank.clock.advance(1)
+    bank.clock.advance(601)
+    monkeypatch.setattr(Tree, "scan", noted)
+    for _ in range(2):
+        bank.node.loop.advance(1)
+        bank.turns()
+    bank.clock.set(bank.clock.time() - 7200)
+    bank.node.loop.advance(1)
+    bank.turns()
+    assert len(set(lows[:-1])) >= 3 and lows[:-1] == sorted(lows[:-1])
+    assert rows(bank, PURGE_SPACE) == bank.ledger.partition.tree.item_count == 0
 
 
 def test_when_all_tables_are_gone_no_token_is_remembered(bank: Bank) -> None:

@@ -42,7 +42,9 @@ def kind_of(code: int | None) -> type[WorldError]:
 
 def failure(error: OSError, problem: str, path: str, operation: str) -> WorldError:
     """What has failed, as `kind_of` says."""
-    return kind_of(error.errno)(f"{problem}: {error.strerror}", path=path, operation=operation)
+    kind = kind_of(error.errno)
+    hint = "Allow this process more open files (ulimit -n), or close connections" if kind is Exhausted else ""
+    return kind(f"{problem}: {error.strerror}", path=path, operation=operation, hint=hint)
 
 
 class Disk(Protocol):

@@ -23,10 +23,10 @@ byte of the old one must be right. A writer never writes into a segment that it 
 never where something durable is.
 
 Failures.
-  - No space, a read-only file system, no more open files (DiskFull, ReadOnly, Exhausted): the frame that failed promised nothing. What it
-    left on the disk is cut off by ending the segment before it, in the next segment's head. Each later append
-    tries again, so a disk that gets space works again; `probe` finds that out when nobody appends. Slots behind
-    a refused one are refused too, see `append`.
+  - No space, a read-only file system, no more open files (DiskFull, ReadOnly, Exhausted): the frame that failed
+    promised nothing. What it left on the disk is cut off by ending the segment before it, in the next segment's
+    head. Each later append tries again, so a disk that gets space works again; `probe` finds that out when nobody
+    appends. Slots behind a refused one are refused too, see `append`.
   - Any other failed write or sync (LogFailed): the system may have dropped what it failed to write and forget
     that it did, so trying again proves nothing (Rebello et al., "Can Applications Recover from fsync
     Failures?", ATC 2020). The log takes nothing more until it is opened again, and read.

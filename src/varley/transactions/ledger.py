@@ -45,9 +45,10 @@ class Ledger:
         # By id, of the transactions that are being committed: the record's bytes, and what they say. So that it need
         # not be decoded when it is over; whether these are still the bytes of the row is looked at.
         self._decided: dict[bytes, tuple[bytes, Record]] = {}
-        # No row of PURGE_SPACE is below, but those that are being removed. A scan from the beginning would pass
-        # whatever was removed since the last checkpoint, and there may be a hundred thousand.
+        # No row of PURGE_SPACE is below this, but those that are being removed. What was removed since the last
+        # checkpoint is still passed over, one by one, by who begins before it.
         self._purge_from = PURGE_SPACE
+        self._is_purging = False    # a slice is not chosen yet: the next would pass by the rows that it puts
 
     def find(self, transaction: bytes) -> Record | None:
         """The newest record of this id, decided or not."""
@@ -82,7 +83,7 @@ class Ledger:
         rows: list[Row] = [(PUT, key, value, ABSENT if old is None else stored.item_size(old))]
         # Over before it is due by its timestamp: that is ahead of a clock that was set back.
         if found is None or found.name != wanted.name or wanted.due < found.due:
-            rows.append(self._look_at(wanted.due, transaction))
+            rows.append(self._to_purge(wanted.due, transaction))
         if wanted.state.is_over:
             self._decided.pop(transaction, None)
         else:
@@ -95,22 +96,16 @@ class Ledger:
         known = self._decided.get(transaction)
         return known[1] if known is not None and known[0] is value else record.unpack(value)
 
-    def _look_at(self, due: int, transaction: bytes) -> Row:
-        """The row that says so, to be proposed."""
-        key = record.purge_key(due, transaction)
-        self._purge_from = min(self._purge_from, key)
-        return PUT, key, _EMPTY, DERIVED
-
     def purge(self, now: float, again: Callable[[], None]) -> Purged:
         """Look at records that are due (`now`: epoch seconds), some of them, and remove those that can go.
 
         `again` is called when that is chosen, if more may be due.
         """
         partition = self.partition
-        due_rows = list(
-            islice(partition.tree.scan(self._purge_from, record.purge_key(int(now) + 1, b"")), _PURGED_AT_ONCE)
-        )
+        end = record.purge_key(int(now) + 1, b"")
+        low = min(self._purge_from, end)    # the clock may have been set back
         purged = Purged([], [])
+        due_rows = [] if self._is_purging else list(islice(partition.tree.scan(low, end), _PURGED_AT_ONCE))
         if not due_rows:
             return purged
         self._purge_from = due_rows[-1][0] + b"\0"
@@ -127,23 +122,31 @@ class Ledger:
             found = record.unpack(value)
             if not found.state.is_over:
                 purged.unfinished.append(found)
-                rows.append(self._look_at(int(now) + _AGAIN_SECONDS, transaction))
+                rows.append(self._to_purge(int(now) + _AGAIN_SECONDS, transaction))
             elif found.due > due:    # it was over later than its beginning let expect, or the token was used again
-                rows.append(self._look_at(found.due, transaction))
+                rows.append(self._to_purge(found.due, transaction))
             else:
                 rows.append((DELETE, key, None, stored.item_size(value)))
                 purged.records.append(found)
 
         def told(error: BaseException | None) -> None:
+            self._is_purging = False
             if error is not None:
                 self._purge_from = PURGE_SPACE
             elif len(due_rows) == _PURGED_AT_ONCE:
                 again()
 
         if rows:
+            self._is_purging = True
             unique = {row[1]: row for row in rows}    # two looks at one record may come to the same row
             partition.propose(list(unique.values()), partition.next_timestamp(), Told(told))
         return purged
+
+    def _to_purge(self, due: int, transaction: bytes) -> Row:
+        """The row that says when a record is to be looked at; it is proposed next."""
+        key = record.purge_key(due, transaction)
+        self._purge_from = min(self._purge_from, key)
+        return PUT, key, _EMPTY, DERIVED
 
     def clear(self, waiter: Waiter) -> bool:
         """Remove some records, of which nothing may be undecided. False: there is none, and `waiter` hears nothing."""
