@@ -49,14 +49,15 @@ def healthy(preference: PreferenceList, n: int, is_alive: IsAlive, must_have: st
     """The first N of the list that can be reached, in order; fewer if there are no more.
 
     Each one that is no home stands in for a home that cannot be reached, in the order of the list. `must_have` (the
-    coordinator, which can reach itself) takes the last place if it would have none.
+    coordinator, which can reach itself) takes the last place if it would have none; in a ring of fewer than N members
+    it may be one copy more, and stands in for the first.
     """
     homes = preference[:n]
     reached = [node for node in preference if is_alive(node)][:n]
     if must_have is not None and must_have not in reached:
         reached = [*reached[: n - 1], must_have]
     missing = iter([home for home in homes if home not in reached])
-    return tuple(Target(node, None if node in homes else next(missing)) for node in reached)
+    return tuple(Target(node, None if node in homes else next(missing, homes[0])) for node in reached)
 
 
 def coordinator(

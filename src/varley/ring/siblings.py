@@ -37,7 +37,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 
-from varley.ring.vector_clock import ENTRIES_MAX, Entry, VectorClock, actor_of, of_entries
+from varley.ring.vector_clock import ENTRIES_MAX, Entry, VectorClock, actor_of, of_entries, place_of
 
 
 class BadContext(ValueError):
@@ -148,10 +148,11 @@ class Stamp:
     mode: Mode = Mode.SIBLINGS
     remembers_since_us: int = 0     # see actor_of
 
-    def apply(self, held: Siblings) -> Siblings:
-        actor = actor_of(
-            self.node, [version.clock for version in held], self.context, self.now_us, self.remembers_since_us
-        )
+    def apply(self, held: Siblings, hint_for: str | None = None) -> Siblings:
+        """`held`: all that the node has of the key, hints included; `hint_for`: where the result goes."""
+        clocks = [version.clock for version in held]
+        place = place_of(self.node, hint_for)
+        actor = actor_of(place, clocks, self.context, self.now_us, self.remembers_since_us)
         return put(held, self.context, actor, self.now_us, self.value, self.mode)
 
 

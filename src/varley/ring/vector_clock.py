@@ -6,16 +6,21 @@ of every actor. Every entry carries the time of the actor's last event too, for 
 ENTRIES_MAX, the oldest go (section 4.4 of the paper), so that a clock stays small when many coordinators take turns.
 
 What truncation costs: a version whose author had seen X no longer says so, and X may come back beside it as a sibling.
-It never costs a write, because an event that was dropped is never numbered again: see `actor` below.
+It never costs a write, because an event that was dropped is never numbered again: see below.
 
-An *actor* is not simply a node. Counters only tell the truth if the one who counts remembers what it counted, and a
-node forgets: it hands on what it held for another and deletes it, it leaves and comes back, its memory buffer dies
-with it. Story, if the node's name were the actor:  1. D holds a version (D,1) for A, who is down; A comes back; D
-hands it over and deletes it.  2. D coordinates another put, knows nothing of the key, and stamps (D,1) again.  3. A
-sees an event that it knows, and throws the new value away: an acknowledged write is lost. (Numbering by time does not
-help: (D,20) claims to have seen (D,10), which somebody else holds as a sibling.) So a node goes on counting only
-where its own last entry is in front of it, and begins as a new actor otherwise, named for itself and the time:
-`a~5f3…`. Riak came to the same ("actor epochs", 2015) after years of node names.
+An *actor* is not simply a node. Counters only tell the truth if the one who counts remembers what it counted, and a node
+forgets: it hands on what it held for another and deletes it, it leaves and comes back, its memory dies with it. Story,
+if the node's name were the actor:
+
+    1. D, standing in for A, holds a version (D,1). A comes back; D hands it over and deletes it.
+    2. D coordinates another put, knows nothing of the key, and stamps (D,1) again.
+    3. A takes it for the event that it knows, and throws the new value away: an acknowledged write is lost.
+
+Numbering by time would not help: a reader of (D,20) claims to have seen (D,10), which somebody else may hold as a
+sibling. Nor is it enough that D's own entry is in front of it, for an old copy may have brought that back. So an actor
+belongs to one *place* that versions are stamped into (a node's own rows, `D`, or its hints for A, `D/A`), and to the
+time for which nothing was deleted there: `D/A~5f3c…`. What came before goes on under another name. Riak has come to
+the same, "actor epochs", after years of node names.
 
 Source: DeCandia et al., "Dynamo", SOSP 2007, sections 4.4 and figure 3. Lamport, "Time, clocks", 1978.
 """
@@ -115,28 +120,30 @@ def of_entries(entries: Iterable[Entry]) -> VectorClock:
     return VectorClock(tuple(sorted(entries)))
 
 
-def actor_of(
-    node: str, held: Sequence[VectorClock], context: VectorClock, now_us: int, remembers_since_us: int = 0
-) -> str:
-    """Under which name `node` stamps the next version of a key of which it holds versions with these clocks.
+def place_of(node: str, hint_for: str | None) -> str:
+    """Where a node stamps: its own rows, or what it holds for another. Names of nodes have neither / nor ~."""
+    return node if hint_for is None else f"{node}/{hint_for}"
 
-    The one it used last, if that actor's last event is in front of it. It is not where the client has seen more of
-    the actor than we hold (our store has forgotten something); where a clock that may have been truncated lacks it;
-    or where it began before `remembers_since_us`, the start of a process whose memory was lost since (0: all that was
-    acknowledged was synced).
+
+def actor_of(
+    place: str, held: Sequence[VectorClock], context: VectorClock, now_us: int, remembers_since_us: int = 0
+) -> str:
+    """Under which name the next version is stamped, at a place that holds versions with these clocks.
+
+    The one used last, if all that it stamped is remembered. It is not where the actor is older than
+    `remembers_since_us` (the latest deletion of this key at any of the node's places, and the start of the process if a
+    crash may have made it forget what somebody had seen); where the client has seen more of the actor than is held;
+    and where a clock that may have been truncated lacks it. A node's own clock must not go back over what it forgets.
     """
     known = VectorClock().merge(*held)
-    own = [entry for entry in known if node_of(entry.actor) == node and _epoch_us(entry.actor) >= remembers_since_us]
+    mine = [entry for entry in known if entry.actor.partition(_EPOCH_MARK)[0] == place]
+    own = [entry for entry in mine if _epoch_us(entry.actor) >= remembers_since_us]
     if own:
         last = max(own, key=lambda entry: _epoch_us(entry.actor))
         is_dropped = any(len(clock) >= ENTRIES_MAX and last.actor not in clock.counters for clock in held)
         if not is_dropped and not context.knows(last.actor, last.counter + 1):
             return last.actor
-    return f"{node}{_EPOCH_MARK}{max(now_us, known.time_us + 1, context.time_us + 1):x}"
-
-
-def node_of(actor: str) -> str:
-    return actor.partition(_EPOCH_MARK)[0]
+    return f"{place}{_EPOCH_MARK}{max([now_us, *(_epoch_us(entry.actor) + 1 for entry in mine)]):x}"
 
 
 def _epoch_us(actor: str) -> int:
