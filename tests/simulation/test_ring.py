@@ -6,14 +6,16 @@ Seeds are few by default. RING_RUNS=1000 runs as many; RING_SEED=17 runs that on
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import fields
 
 import pytest
 
-from tests.simulation.ring_node import RingNode, Settings
+from tests.simulation.ring_node import ClientPut, RingNode, Settings
 from tests.simulation.ring_run import Report, RingRun
 from varley.ring.hash_tree import HashTree
-from varley.ring.siblings import Mode, Siblings
+from varley.ring.preference_list import Target
+from varley.ring.siblings import Mode, Siblings, Stamp, put
 
 RUNS = int(os.environ.get("RING_RUNS", "3"))
 SEEDS = [int(os.environ["RING_SEED"])] if "RING_SEED" in os.environ else range(RUNS)
@@ -75,9 +77,21 @@ class DoesNotUpdateItsTrees(RingNode):
     tree_type = StaleTree
 
 
-def _first_that_shows(node_type: type[RingNode], settings: Settings, what: str) -> Report | None:
+class NumbersByNode(RingNode):
+    """Its actor is its name, as in the paper: after a hint was handed over and deleted, an event gets its number again."""
+
+    def _stamp(self, request: ClientPut, stamp: Stamp, target: Target, then: Callable[[Siblings], None]) -> None:
+        super()._stamp(request, StampedByNode(*(getattr(stamp, f.name) for f in fields(stamp))), target, then)
+
+
+class StampedByNode(Stamp):
+    def apply(self, held: Siblings, hint_for: str | None = None) -> Siblings:
+        return put(held, self.context, self.node, self.now_us, self.value, self.mode)
+
+
+def _first_that_shows(node_type: type[RingNode], settings: Settings, what: str, keys: int) -> Report | None:
     for seed in range(12):
-        report = RingRun(seed, settings, node_type).run()
+        report = RingRun(seed, settings, node_type, keys=keys).run()
         if getattr(report, what):
             return report
     return None
@@ -85,12 +99,16 @@ def _first_that_shows(node_type: type[RingNode], settings: Settings, what: str) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("node_type", "settings", "what"),
+    ("node_type", "settings", "what", "keys"),
     [
-        (DropsASibling, usual, "lost"),
-        (ForgetsHints, always_writable, "lost"),
-        (DoesNotUpdateItsTrees, always_writable, "not_converged"),
+        (DropsASibling, usual, "lost", 12),
+        (ForgetsHints, always_writable, "lost", 12),
+        (NumbersByNode, always_writable, "lost", 12),
+        # With many keys some are not read again: only the trees can find out what a replica has missed.
+        (DoesNotUpdateItsTrees, always_writable, "not_converged", 100),
     ],
 )
-def test_the_judges_catch_a_planted_bug(node_type: type[RingNode], settings: Settings, what: str) -> None:
-    assert _first_that_shows(node_type, settings, what) is not None
+def test_the_judges_catch_a_planted_bug(
+    node_type: type[RingNode], settings: Settings, what: str, keys: int
+) -> None:
+    assert _first_that_shows(node_type, settings, what, keys) is not None
