@@ -9,7 +9,8 @@ from varley.ring.balance import figure_8
 from varley.ring.tokens import draw_tokens, partition_of, position_of, quotas, range_of, range_sizes, rebalance, ring_of
 
 Q = 64
-nodes = st.dictionaries(st.sampled_from([f"n{index}" for index in range(8)]), st.sampled_from([0.5, 1.0, 2.0]), min_size=1)
+names = st.sampled_from([f"n{index}" for index in range(8)])
+nodes = st.dictionaries(names, st.sampled_from([0.5, 1.0, 2.0]), min_size=1)
 
 
 @given(nodes)

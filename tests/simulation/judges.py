@@ -1,7 +1,7 @@
 """Judges of a ring: they watch from outside, and know what really happened.
 
-Each write has a number, which is its value (tombstones too: it is told apart by its dot). What a write descends from is
-kept as a set of numbers: what its author was shown, and what that descended from. Nothing of this is computed from vector
+Each write has a number, by which its dot is known (tombstones have one too). What a write descends from is kept as a
+set of numbers: what its author was shown, and what that descended from. Nothing of this is computed from vector
 clocks: they are what is being judged.
 """
 

@@ -133,7 +133,7 @@ class RingNode:
 
         self._after(self._world.random.uniform(0, period_us), again)
 
-    def _after(self, delay_us: float, action: Callable[[], None]) -> None:
+    def _after(self, delay_us: float, action: Callable[[], object]) -> None:
         life = self._life
         self._world.after(delay_us, lambda: action() if life == self._life else None)
 
@@ -226,7 +226,7 @@ class RingNode:
         self._waiting[number] = (to, answer)
         self._send(to, make(number))
         self._after(REPLICA_TIMEOUT_US, timeout)
-        self._after(4 * REQUEST_TIMEOUT_US, lambda: self._waiting.pop(number, None) and None)
+        self._after(4 * REQUEST_TIMEOUT_US, lambda: self._waiting.pop(number, None))
 
     def _ask_store(
         self,
@@ -294,7 +294,7 @@ class RingNode:
                 fetched = lambda siblings, node=node: do(quorum.fetched(node, siblings))  # noqa: E731
                 failed = lambda node=node: do(quorum.failed(node))  # noqa: E731
                 if node == self.name:
-                    self._after(0, lambda: fetched(self._held(get.key)))
+                    self._after(0, lambda fetched=fetched: fetched(self._held(get.key)))
                 else:
                     self._ask(node, lambda number: Fetch(number, get.key), fetched, failed)
             if effects.outcome is not None:
@@ -330,7 +330,12 @@ class RingNode:
             send()
         else:
             history = effects.persist
-            self.disk.write(("history",), history, lambda: (self._place(history), send()) and None)
+
+            def placed() -> None:
+                self._place(history)
+                send()
+
+            self.disk.write(("history",), history, placed)
 
     def _place(self, history: History) -> None:
         if set(history.changes) <= set(self.placement.history.changes):
@@ -417,7 +422,7 @@ class RingNode:
             if home not in self._deliveries or self._deliveries[home].is_over:
                 reached = [(hint, to) for hint, to in some if all(map(self._reaches, to))]
                 delivery = self._deliveries[home] = HintDelivery(reached, window=4)
-                self._after(1_000_000, lambda home=home: self._deliveries.pop(home, None) and None)
+                self._after(1_000_000, lambda home=home: self._deliveries.pop(home, None))
                 self._do_hints(delivery, delivery.begin())
 
     def _reaches(self, node: str) -> bool:

@@ -166,8 +166,8 @@ class RingRun:
         self._say("the network is whole")
 
     def _weather(self) -> None:
-        random = self._random
-        self._network.troubles = Troubles(random.choice([0, 0.02, 0.2]), random.choice([0, 0.1]), random.choice([5_000, 60_000]))
+        choice = self._random.choice
+        self._network.troubles = Troubles(choice([0, 0.02, 0.2]), choice([0, 0.1]), choice([5_000, 60_000]))
         self._say(f"{self._network.troubles}")
 
     def _join_or_leave(self) -> None:

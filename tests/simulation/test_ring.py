@@ -78,7 +78,7 @@ class DoesNotUpdateItsTrees(RingNode):
 
 
 class NumbersByNode(RingNode):
-    """Its actor is its name, as in the paper: after a hint was handed over and deleted, an event gets its number again."""
+    """Its actor is its name, as in the paper: once a hint is handed over, its number is given to another event."""
 
     def _stamp(self, request: ClientPut, stamp: Stamp, target: Target, then: Callable[[Siblings], None]) -> None:
         super()._stamp(request, StampedByNode(*(getattr(stamp, f.name) for f in fields(stamp))), target, then)

@@ -1,4 +1,4 @@
-"""A pretended world: time that jumps from event to event, a network that misbehaves, disks that forget what was not synced.
+"""A pretended world: time that jumps from event to event, a network that misbehaves, disks that forget.
 
 Everything is drawn from one seeded Random, so that a run is its seed.
 """

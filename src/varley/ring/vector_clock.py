@@ -8,8 +8,8 @@ ENTRIES_MAX, the oldest go (section 4.4 of the paper), so that a clock stays sma
 What truncation costs: a version whose author had seen X no longer says so, and X may come back beside it as a sibling.
 It never costs a write, because an event that was dropped is never numbered again: see below.
 
-An *actor* is not simply a node. Counters only tell the truth if the one who counts remembers what it counted, and a node
-forgets: it hands on what it held for another and deletes it, it leaves and comes back, its memory dies with it. Story,
+An *actor* is not simply a node. Counters only tell the truth if the one who counts remembers what it counted, and a
+node forgets: it hands on what it held for another and deletes it, it leaves and comes back, its memory dies with it. Story,
 if the node's name were the actor:
 
     1. D, standing in for A, holds a version (D,1). A comes back; D hands it over and deletes it.
