@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from varley.ring.vector_clock import ENTRIES_MAX, Entry, VectorClock, actor_of, of_entries
+from varley.ring.vector_clock import ENTRIES_MAX, SEEN_ENTRIES_MAX, Entry, VectorClock, actor_of, of_entries
 
 Events = frozenset[tuple[str, int]]     # closed: with an event, all earlier ones of its actor
 
@@ -61,7 +61,7 @@ def test_an_actor_goes_on_where_it_remembers_all_it_stamped() -> None:
 def test_an_actor_begins_anew_after_whatever_may_have_been_forgotten() -> None:
     held = VectorClock().increment("a~50", 1)
     seen = held.increment("a~50", 2)
-    full = of_entries(Entry(f"b~{index}", 1, index) for index in range(ENTRIES_MAX))
+    full = of_entries(Entry(f"b~{index}", 1, index) for index in range(SEEN_ENTRIES_MAX))
     assert actor_of("a", [held], VectorClock(), 0x60, remembers_since_us=0x51) == "a~60", "deleted since"
     assert actor_of("a", [held], seen, 0x60) == "a~60", "the client has seen what is not held"
     assert actor_of("a", [held, full], VectorClock(), 0x60) == "a~60", "a truncated clock may have had more"

@@ -37,7 +37,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 
-from varley.ring.vector_clock import ENTRIES_MAX, Entry, VectorClock, actor_of, of_entries, place_of
+from varley.ring.vector_clock import SEEN_ENTRIES_MAX, Entry, VectorClock, actor_of, of_entries, place_of
 
 
 class BadContext(ValueError):
@@ -162,8 +162,7 @@ def put(
     """`held`, without what `context` has seen, and with the new version."""
     time_us = max(now_us, held.clock.time_us + 1, context.time_us + 1)
     counter = max(held.clock.counters.get(actor, 0), context.counters.get(actor, 0)) + 1
-    # One place is for the dot, so that the paper's clock of this version has ENTRIES_MAX entries at most.
-    new = Version(Entry(actor, counter, time_us), context.truncate(ENTRIES_MAX - 1), value)
+    new = Version(Entry(actor, counter, time_us), context.truncate(SEEN_ENTRIES_MAX), value)
     kept = [version for version in held if not context.knows(version.dot.actor, version.dot.counter)]
     return reconcile([Siblings(tuple(kept)), Siblings((new,))], mode)
 

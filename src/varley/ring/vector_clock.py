@@ -9,8 +9,8 @@ What truncation costs: a version whose author had seen X no longer says so, and 
 It never costs a write, because an event that was dropped is never numbered again: see below.
 
 An *actor* is not simply a node. Counters only tell the truth if the one who counts remembers what it counted, and a
-node forgets: it hands on what it held for another and deletes it, it leaves and comes back, its memory dies with it. Story,
-if the node's name were the actor:
+node forgets: it hands on what it held for another and deletes it, it leaves and comes back, its memory dies with it.
+Story, if the node's name were the actor:
 
     1. D, standing in for A, holds a version (D,1). A comes back; D hands it over and deletes it.
     2. D coordinates another put, knows nothing of the key, and stamps (D,1) again.
@@ -33,6 +33,7 @@ from functools import cached_property
 from typing import Final, NamedTuple
 
 ENTRIES_MAX: Final = 10     # section 4.4: "say 10"
+SEEN_ENTRIES_MAX: Final = ENTRIES_MAX - 1       # one place is for the event of the version itself
 _EPOCH_MARK: Final = "~"
 
 
@@ -140,7 +141,9 @@ def actor_of(
     own = [entry for entry in mine if _epoch_us(entry.actor) >= remembers_since_us]
     if own:
         last = max(own, key=lambda entry: _epoch_us(entry.actor))
-        is_dropped = any(len(clock) >= ENTRIES_MAX and last.actor not in clock.counters for clock in held)
+        # If a later event than `last` was truncated away, whatever descends from it has SEEN_ENTRIES_MAX newer entries,
+        # and lacks the actor altogether: `last` is older than what was dropped, so it was dropped too, or is again.
+        is_dropped = any(len(clock) >= SEEN_ENTRIES_MAX and last.actor not in clock.counters for clock in held)
         if not is_dropped and not context.knows(last.actor, last.counter + 1):
             return last.actor
     return f"{place}{_EPOCH_MARK}{max([now_us, *(_epoch_us(entry.actor) + 1 for entry in mine)]):x}"
