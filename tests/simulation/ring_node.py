@@ -91,6 +91,7 @@ class RingNode:
         self._world = world
         self._network = network
         self._settings = settings
+        self._skew_us = int(world.random.uniform(-400_000, 400_000))    # of this machine's clock
         self._seeds = tuple(seeds)
         self._life = 0
         network.attach(name, self._receive)
@@ -101,7 +102,7 @@ class RingNode:
         assert not self.is_up
         self.is_up = True
         self._life += 1
-        self._started_us = self._world.now_us
+        self._started_us = self._now_us
         self._deleted_us: dict[bytes, int] = {}
         self._detector = FailureDetector()
         self._gossip = Gossip(self.name, self._seeds, self.disk.rows.get(("history",), History()))
@@ -136,6 +137,10 @@ class RingNode:
     def _after(self, delay_us: float, action: Callable[[], object]) -> None:
         life = self._life
         self._world.after(delay_us, lambda: action() if life == self._life else None)
+
+    @property
+    def _now_us(self) -> int:
+        return self._world.now_us + self._skew_us
 
     # ---- The store
 
@@ -252,7 +257,7 @@ class RingNode:
         if by != self.name and not put.is_forwarded:
             self._send(by, ClientPut(put.key, put.value, put.context, put.stamped, put.reply, is_forwarded=True))
             return
-        now_us = self._world.now_us
+        now_us = self._now_us
         # Rows are shown to peers before they are synced, so what an earlier life has stamped may be known elsewhere.
         since_us = self._deleted_us.get(put.key, self._started_us)
         stamp = Stamp(self.name, put.context.clock, put.value, now_us, settings.mode, since_us)
@@ -446,7 +451,7 @@ class RingNode:
         siblings = self.disk.rows.get(_row_of(hint))
         if siblings is None or siblings.digest != hint.digest:
             return
-        self._deleted_us[hint.key] = self._world.now_us + 1
+        self._deleted_us[hint.key] = self._now_us + 1
         if hint.home:
             self.disk.write(_row_of(hint), None, lambda: None)
         elif self.name not in self.placement.homes(self.placement.partition_of(hint.key), self._settings.n):

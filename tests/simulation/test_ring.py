@@ -13,6 +13,7 @@ import pytest
 
 from tests.simulation.ring_node import ClientPut, RingNode, Settings
 from tests.simulation.ring_run import Report, RingRun
+from varley.ring import siblings, vector_clock
 from varley.ring.hash_tree import HashTree
 from varley.ring.preference_list import Target
 from varley.ring.siblings import Mode, Siblings, Stamp, put
@@ -39,6 +40,16 @@ def test_nothing_acknowledged_is_lost_and_all_replicas_converge(settings: Settin
 def test_with_last_write_wins_all_replicas_converge(seed: int) -> None:
     report = RingRun(seed, Settings(mode=Mode.LAST_WRITE_WINS)).run()
     assert report.not_converged + report.undelivered_hints + report.untrue_trees == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SEEDS)
+def test_short_clocks_bring_old_siblings_back_and_lose_nothing(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many coordinators as a key sees in a run are too few to truncate ten entries, so there are three."""
+    for module in (vector_clock, siblings):
+        monkeypatch.setattr(module, "SEEN_ENTRIES_MAX", 2)
+    report = RingRun(seed, always_writable, keys=4).run()
+    assert report.wrong == [], f"RING_SEED={seed}\n" + "\n".join(report.happened)
 
 
 def test_a_run_is_its_seed() -> None:

@@ -130,6 +130,7 @@ def reconcile(sets: Iterable[Siblings], mode: Mode = Mode.SIBLINGS) -> Siblings:
     left = [
         version for version in versions.values() if not any(other.replaces(version) for other in versions.values())
     ]
+    assert left or not versions, "versions replace each other in a circle: an event was numbered twice"
     return Siblings(tuple(sorted(left, key=lambda version: version.dot[:2])))
 
 
