@@ -10,6 +10,7 @@ BIN := .venv/bin
 SERVER := .venv/.installed-server
 TOOLS := .venv/.installed-tools
 CLIENTS := tests/clients/node_modules/.installed
+AIOBOTOCORE := .venv/aiobotocore/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help serve setup test check bench clean
@@ -25,7 +26,7 @@ serve: $(SERVER)  ## serve http://127.0.0.1:8000 from ./varley-data; ARGS='--por
 setup: $(TOOLS)  ## install Varley and everything that tests and checks need into .venv
 	@echo "Varley is installed in .venv: $(BIN)/varley"
 
-test: $(TOOLS) $(CLIENTS)  ## run every test that must pass; ARGS='tests/aws -k put' runs some
+test: $(TOOLS) $(CLIENTS) $(AIOBOTOCORE)  ## run every test that must pass; ARGS='tests/aws -k put' runs some
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(TOOLS)  ## style, types, and who imports whom
@@ -43,11 +44,11 @@ clean:  ## remove .venv and caches; data folders stay
 # A new version of Python under .venv is not noticed: `make clean` then.
 
 $(SERVER): pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
 $(TOOLS): pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[test,check]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,check]'
 	@touch $(SERVER) $@
 
 # The clients in JavaScript that tests/clients runs. Without Node.js, or without a registry, their tests are skipped and
@@ -59,6 +60,13 @@ $(CLIENTS): tests/clients/package-lock.json
 	elif echo "Installing the JavaScript clients of tests/clients" && \
 	  npm ci --prefix tests/clients --no-audit --no-fund; then touch $@; \
 	else echo "npm could not install them: the tests of clients in JavaScript will be skipped" >&2; fi
+
+# It goes with a botocore of its own, older than the one that the other tests need.
+
+$(AIOBOTOCORE): Makefile | $(TOOLS)
+	@rm -rf $(@D)
+	$(BIN)/python -m pip install --quiet --target $(@D) 'aiobotocore>=3,<4'
+	@touch $@
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

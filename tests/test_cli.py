@@ -232,14 +232,18 @@ TABLE: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with 40 items in two partitions. Not to be changed: copy it."""
+    """A data folder with 41 items in two partitions, one of them in the log only. Not to be changed: copy it."""
     folder = tmp_path_factory.mktemp("data")
     with varley.Server(data_dir=str(folder), initial_partitions=2) as server:
         client = server.client()
         client.create_table(**TABLE)
         for number in range(40):
             client.put_item(TableName="Music", Item={"Artist": {"S": str(number)}})
-    return folder
+    # A clean stop leaves nothing in the log. A copy of a folder in use is what a crash would leave of it.
+    with varley.Server(data_dir=str(folder)) as server:
+        server.client().put_item(TableName="Music", Item={"Artist": {"S": "40"}})
+        shutil.copytree(folder, copy := folder.with_name("copy"))
+    return copy
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from varley.clock import SystemClock
-from varley.errors import Damaged, WorldError
+from varley.errors import Damaged, Exhausted, WorldError
 from varley.server import Server
 from varley.settings import ClusterSettings, NodeSettings
 from varley.storage.disk import RealDisk
@@ -151,6 +151,17 @@ def test_lost_trees_and_a_lost_log_are_named_and_never_served_as_empty_tables(tm
     with EmbeddedServer(data_dir=str(folder)) as server:
         for key in "ab":
             assert "Item" in server.client().get_item(TableName="Music", Key={"pk": {"S": key}})
+
+
+def test_too_few_open_files_at_the_start_are_told_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def recover(*arguments: object, **options: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files", "/a/tree")
+
+    monkeypatch.setattr("varley.server.recover", recover)
+    with pytest.raises(Exhausted, match=r"Too many open files \(open /a/tree\). Allow this process more open files"):
+        EmbeddedServer(data_dir=str(tmp_path / "data")).start()
 
 
 def test_a_start_that_fails_lets_go_of_everything(tmp_path: Path) -> None:

@@ -79,6 +79,7 @@ WRITE_UNIT_BYTES = 1024                 # [DG]
 
 # Front door
 REQUEST_BODY_BYTES_MAX = 16 * 1024 * 1024      # [DG] 16 MB
+QUOTED_CHARS_MAX = 64 * 1024            # [own] of a value that the text of an error quotes
 REQUEST_HEAD_BYTES_MAX = 64 * 1024             # [own]
 VECTOR_DIMENSIONS_MAX = 4096    # model: SearchVectorList
 TOP_K_MAX = 100                 # [DG] "Troubleshooting vector indexes"

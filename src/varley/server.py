@@ -47,7 +47,7 @@ from varley.node.node import Node
 from varley.router.routes import Router
 from varley.settings import ClusterSettings, NodeSettings
 from varley.storage.data_folder import DataFolder
-from varley.storage.disk import ReadOnlyDisk, RealDisk
+from varley.storage.disk import ReadOnlyDisk, RealDisk, failure
 from varley.storage.inventory import Inventory
 from varley.storage.log_reader import LogEntry, LogReader
 from varley.storage.log_writer import LogWriter
@@ -158,7 +158,11 @@ class Server:
             trees: dict[int, Tree] = {}
         else:
             assert isinstance(engines, TreeFolder)
-            trees = await loop.run_in_executor(None, self._recover, folder, engines)
+            try:
+                trees = await loop.run_in_executor(None, self._recover, folder, engines)
+            except OSError as error:
+                path = error.filename or folder.path
+                raise failure(error, "The data folder cannot be opened", path, "open") from error
         self._streams = Streams(self._clock)
         for described in self._catalog:
             partitions = {
@@ -211,12 +215,20 @@ class Server:
 
     async def _start_transactions(self) -> None:
         if self._catalog.ledger is None:
-            async with self._catalog.changes:
-                table = ledger_table(str(uuid.UUID(int=self._random.getrandbits(128), version=4)), self._clock.time())
-                [group] = (await self._catalog.create_ledger(table)).groups
-            self._transactions.open_ledger(self._node.create_group(group))
+            try:
+                await self._create_ledger()
+            except WorldError as error:
+                logger.warning("no transactions until the next start: %s", error)
+                self._transactions.why_no_ledger = error
         self._transactions.start()
         await self._transactions.wait_idle()    # so that nobody meets what a crash has left
+
+    async def _create_ledger(self) -> None:
+        """Once in the life of a data folder. Raises what Store raises."""
+        async with self._catalog.changes:
+            table = ledger_table(str(uuid.UUID(int=self._random.getrandbits(128), version=4)), self._clock.time())
+            [group] = (await self._catalog.create_ledger(table)).groups
+        self._transactions.open_ledger(self._node.create_group(group))
 
     def _recover(self, folder: DataFolder, engines: TreeFolder) -> dict[int, Tree]:
         """Open trees and log; on a disk thread."""

@@ -156,7 +156,7 @@ def test_an_empty_table_name() -> None:
 def test_an_entry_of_a_batch_is_named_by_its_table_and_number() -> None:
     request = BatchWriteItemRequest(request_items={"abc": [WriteRequest(put_request=PutRequest())]})
     with pytest.raises(ValidationError) as refusal:
-        constraints.check_batch_write(request)
+        constraints.check(constraints.BATCH_WRITE_ITEM, request)
     assert refusal.value.message == "1 validation error detected: " + failed(
         "null", "requestItems.abc.member.1.member.putRequest.item", "not be null"
     )
@@ -178,5 +178,5 @@ def test_old_style_conditions_are_checked_in_their_raw_form() -> None:
     unusual = Put(item={}, expected={"a": {"ComparisonOperator": "IS"}})
     assert constraints.has_unusual_write_options(unusual)
     with pytest.raises(ValidationError) as refusal:
-        constraints.check_write(unusual, required="item")
+        constraints.check(constraints.PUT_ITEM, unusual)
     assert "Value 'IS' at 'expected.a.member.comparisonOperator'" in refusal.value.message

@@ -178,6 +178,8 @@ _LOCAL_WORDS = [
         r".*DynamoDB only supports precision up to 38 digits.*",
     ),
     (r".* (ADD|DELETE) action.* is not supported for the type .*", r".* is not supported for the type .*"),
+    (r"The provided starting key is invalid.*", r"The query can return at most one row and cannot be restarted\. .*"),
+    (r".* contains duplicates\..*", r".* contains duplicates.*"),
     (r"Query condition missed key schema element: .*", r"Query condition missed key schema element"),
     # One text for an unknown ReturnConsumedCapacity in every operation, whatever it is about
     (
@@ -302,6 +304,7 @@ _LOCAL_FILES = {
     "test_list_exports.py": "does not know the operation",
     "test_list_global_tables.py": "does not know the operation",
     "test_list_imports.py": "does not know the operation",
+    "test_partiql_model.py": "tells no capacity of statements",
     "test_put_resource_policy.py": "does not know the operation",
     "test_restore_table_from_backup.py": "does not know the operation",
     "test_restore_table_to_point_in_time.py": "does not know the operation",

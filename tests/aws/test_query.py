@@ -326,6 +326,57 @@ def test_a_start_key_outside_the_condition_is_refused(sorted_table: Table, lette
         )
 
 
+@pytest.mark.parametrize(
+    ("condition", "forward", "last"),
+    [
+        ("sk <= :x", True, "c"),
+        ("sk BETWEEN :a AND :x", True, "c"),
+        ("sk >= :x", False, "c"),
+        ("sk BETWEEN :x AND :z", False, "c"),
+    ],
+)
+def test_a_page_that_ends_with_the_end_of_its_range_is_the_last(
+    sorted_table: Table, letters: Item, condition: str, forward: bool, last: str
+) -> None:
+    given = {"x": {"S": last}} | {name: {"S": name} for name in "az" if f":{name}" in condition}
+    query = {"ScanIndexForward": forward, **values(letters, **given)}
+    whole = sorted_table.query(f"pk = :pk AND {condition}", **query)
+    page = sorted_table.query(f"pk = :pk AND {condition}", Limit=whole["Count"], **query)
+    assert page["Items"] == whole["Items"]
+    assert page["Items"][-1]["sk"] == {"S": last}
+    assert "LastEvaluatedKey" not in page
+    with invalid("The provided starting key does not match the range key predicate"):
+        sorted_table.query(
+            f"pk = :pk AND {condition}", ExclusiveStartKey={"pk": letters, "sk": {"S": last}}, **query
+        )
+
+
+@pytest.mark.parametrize(("condition", "given"), [("", {}), (" AND sk < :x", {"x": {"S": "zz"}})])
+def test_a_page_that_ends_elsewhere_does_not_know_that_it_is_the_last(
+    sorted_table: Table, letters: Item, condition: str, given: Item
+) -> None:
+    query = values(letters, **given)
+    whole = sorted_table.query(ALL + condition, **query)
+    page = sorted_table.query(ALL + condition, Limit=whole["Count"], **query)
+    following = sorted_table.query(ALL + condition, ExclusiveStartKey=page["LastEvaluatedKey"], **query)
+    assert (page["Items"], following["Items"]) == (whole["Items"], [])
+
+
+def test_an_equality_does_not_know_it_either(sorted_table: Table, letters: Item) -> None:
+    query = values(letters, x={"S": "c"})
+    page = sorted_table.query("pk = :pk AND sk = :x", Limit=1, **query)
+    assert page["LastEvaluatedKey"] == {"pk": letters, "sk": {"S": "c"}}
+    following = sorted_table.query("pk = :pk AND sk = :x", ExclusiveStartKey=page["LastEvaluatedKey"], **query)
+    assert following["Items"] == []
+
+
+def test_one_item_of_a_table_without_sort_keys_is_all(table: Table, key: Item) -> None:
+    table.put(key)
+    page = table.query(ALL, Limit=1, **values(key["pk"]))
+    assert page["Items"] == [key]
+    assert "LastEvaluatedKey" not in page
+
+
 def test_pages_within_a_range_join_too(sorted_table: Table, letters: Item) -> None:
     pages = sorted_table.pages(
         "query",

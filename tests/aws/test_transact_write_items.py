@@ -257,6 +257,7 @@ def test_a_key_that_does_not_fit_cancels(table: Table, key: Item) -> None:
         check(table, number, "attribute_exists(pk)"),
         update(table, number, "SET a = :a", ExpressionAttributeValues={":a": {"S": "x"}}),
         delete(table, {"other": {"S": "x"}}),
+        delete(table, {"pk": {"B": b""}}),    # its type is looked at first
     ):
         with canceled(NONE, wrong(KEY_MISMATCH)):
             write(table, put(table, key), action)

@@ -161,7 +161,6 @@ def test_transactions(run: Callable[[Work], None]) -> None:
     run(play)
 
 
-@pytest.mark.xfail(reason="time to live", strict=True)
 def test_time_to_live(run: Callable[[Work], None]) -> None:
     async def play(table: Table) -> None:
         await table.time_to_live.enable("expires", wait_for_enabled=AT_ONCE)

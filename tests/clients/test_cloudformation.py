@@ -171,7 +171,6 @@ def test_a_stack_is_made_read_updated_and_deleted(stack: Stack) -> None:
     assert sorted_deeply(stack.read()) == sorted_deeply(changed)
 
 
-@pytest.mark.xfail(reason="time to live", strict=True)
 def test_a_stack_that_uses_everything_is_made_and_read_without_drift(stack: Stack) -> None:
     stack.create(WITH_MORE)
     assert sorted_deeply(stack.read()) == sorted_deeply(WITH_MORE)

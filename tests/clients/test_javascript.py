@@ -12,17 +12,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.node]
 
 PROGRAMS = sorted(path.name for path in Path(__file__).parent.glob("*.mjs"))
 
-# Programs that need what the server does not offer yet. Strict: one that runs must leave this list.
-NOT_YET = {"dynamoose.mjs": "time to live", "sdk_expiry.mjs": "time to live"}
 
-
-@pytest.mark.parametrize(
-    "program",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(reason=NOT_YET[name], strict=True) if name in NOT_YET else ())
-        for name in PROGRAMS
-    ],
-)
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_this_program_runs(program: str, node: Run, environment: dict[str, str], endpoint_kind: str) -> None:
     if program == "sdk_expiry.mjs" and endpoint_kind != "varley":
         pytest.skip("items expire within seconds here, and within days elsewhere")

@@ -31,11 +31,7 @@ from pynamodb.transactions import TransactGet, TransactWrite
 
 from .conftest import REGION, Eventually
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.usefixtures("in_environment"),
-    pytest.mark.xfail(reason="time to live", strict=True),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("in_environment")]
 
 
 class ByViews(LocalSecondaryIndex["Thread"]):

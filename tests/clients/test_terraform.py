@@ -319,7 +319,6 @@ def test_everyday_changes_of_a_table(terraform: Terraform) -> None:
     assert terraform.plan(config) == {}
 
 
-@pytest.mark.xfail(reason="time to live", strict=True)
 def test_streams_and_expiry_are_turned_on_changed_and_off(terraform: Terraform) -> None:
     config = PLAIN | {
         "stream_enabled": True,

@@ -460,9 +460,9 @@ class ShowsUndecidedRows(Partition):
         return None
 
 
-def _write_applied_first(frozen: Any, pause: Any) -> None:
+def _write_applied_first(frozen: Any, pause: Any, *rest: Any) -> None:
     LmdbEngine.write(frozen.engine, iter(()), frozen.applied)    # past the gate
-    checkpoint_as_it_is(frozen, pause)
+    checkpoint_as_it_is(frozen, pause, *rest)
 
 
 checkpoint_as_it_is = checkpoint.write_frozen

@@ -9,6 +9,7 @@ without an answer is sent again with its token once the server is back: then it 
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import random
 import threading
@@ -22,6 +23,7 @@ import pytest
 
 from tests.crash.server_process import Client, Refused, ServerProcess
 from tests.models.serializability import Transaction, check
+from varley.cli import main
 
 ROUNDS = int(os.environ.get("TRANSACTION_ROUNDS", "12"))
 SEED = int(os.environ.get("TEST_SEED", "0")) or random.randrange(2**32)
@@ -192,7 +194,7 @@ def set_up(client: Client) -> None:
 
 
 @pytest.mark.slow
-def test_transactions_survive_kill_9_whole(tmp_path: Path) -> None:
+def test_transactions_survive_kill_9_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     print(f"TEST_SEED={SEED} TRANSACTION_ROUNDS={ROUNDS}")
     chance = random.Random(SEED)
     server = ServerProcess(
@@ -222,6 +224,8 @@ def test_transactions_survive_kill_9_whole(tmp_path: Path) -> None:
                 raise worker.surprise
             done += worker.done
             conflicts += worker.conflicts
+        if number % 4 == 0:
+            assert findings(server.data_dir, capsys) == []
         server.start()
         client = server.client()
         assert audit(client) == EACH * len(ACCOUNTS), f"round {number}: money was made or lost"
@@ -238,6 +242,13 @@ def test_transactions_survive_kill_9_whole(tmp_path: Path) -> None:
     client.close()
     assert server.stop() == 0
     print(f"{done} requests done, {conflicts} in conflict, {retried} sent again after a kill, over {ROUNDS} rounds")
+
+
+def findings(folder: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Of `varley check`, on what the kill has left: markers, token rows, records."""
+    capsys.readouterr()
+    main(["check", "--data-dir", str(folder), "--json"])
+    return json.loads(capsys.readouterr().out)["findings"]
 
 
 def contents(client: Client, name: str) -> tuple[int, ...]:

@@ -14,7 +14,8 @@ from .draw import Draw, Grammar, Item, Placeholders, Value
 from .statements import batch_execute_statement, execute_statement
 from .tables import tables
 from .talk import Body
-from .world import INDEXED, PLAIN, SORTED, TABLES, LocalIndex, WorldTable
+from .transactions import read_step, write_step
+from .world import GLOBAL, INDEXED, SORTED, TABLES, Index, WorldTable
 
 Step = tuple[str, Body]
 Case = list[Step]
@@ -61,12 +62,22 @@ def key(draw: Draw, table: WorldTable) -> Item:
 
 def item(draw: Draw, table: WorldTable) -> Item:
     found = draw.item(key(draw, table))
-    for index in table.indexes:
+    for name in _index_names(table):
         if draw.often(0.7):
-            found[index.range_name] = key_value(draw, table.kinds[index.range_name], is_hash=False)
+            found[name] = _index_value(draw, table, name)
         elif not draw.errs():
-            found.pop(index.range_name, None)
+            found.pop(name, None)
     return found
+
+
+def _index_names(table: WorldTable) -> list[str]:
+    """The attributes that are keys of indexes and not of the table."""
+    return [name for name in table.kinds if name not in table.key_names]
+
+
+def _index_value(draw: Draw, table: WorldTable, name: str) -> Value:
+    is_hash = any(index.hash_name == name for index in table.indexes)
+    return key_value(draw, table.kinds[name], is_hash=is_hash)
 
 
 def filled(draw: Draw, table: WorldTable, low: int, high: int) -> Case:
@@ -77,10 +88,11 @@ def filled(draw: Draw, table: WorldTable, low: int, high: int) -> Case:
         # Nobody says how rows with equal index keys are ordered.
         seen: set[str] = set()
         for each in items:
-            if index.range_name in each:
-                text = str(_plain(each[index.range_name]))
+            names = (table.hash_name_of(index), index.range_name)
+            if all(name in each for name in names):
+                text = str([_plain(each[name]) for name in names])
                 if text in seen:
-                    del each[index.range_name]
+                    del each[index.hash_name or index.range_name]
                 seen.add(text)
     return [("PutItem", {"TableName": table.name, "Item": each}) for each in items]
 
@@ -207,10 +219,10 @@ def get_item(draw: Draw) -> Case:
     return [*filled(draw, table, 0, 3), ("GetItem", body)]
 
 
-def _range_read(draw: Draw, table: WorldTable, placeholders: Placeholders) -> tuple[Body, LocalIndex | None]:
+def _range_read(draw: Draw, table: WorldTable, placeholders: Placeholders) -> tuple[Body, Index | None]:
     """What Query and Scan have in common."""
     body: Body = {"TableName": table_name(draw, table)}
-    index: LocalIndex | None = None
+    index: Index | None = None
     if table.indexes and draw.often(0.6):
         index = draw.any(table.indexes)
         body["IndexName"] = draw.of("none", "", "by n", "by-x") if draw.errs() else index.name
@@ -226,25 +238,36 @@ def _range_read(draw: Draw, table: WorldTable, placeholders: Placeholders) -> tu
             choices = ["SPECIFIC_ATTRIBUTES", "ALL_ATTRIBUTES", "COUNT", "ALL_PROJECTED_ATTRIBUTES"]
         body["Select"] = draw.word(*choices)
     draw.maybe(body, 0.3, "Limit", lambda: draw.of(0, -1) if draw.errs() else draw.of(1, 2, 3, 100))
-    draw.maybe(body, 0.4, "ConsistentRead", lambda: draw.of(True, False))
+    is_global = index is not None and index.hash_name is not None
+    draw.maybe(body, 0.4, "ConsistentRead", lambda: draw.of(True, False) and (not is_global or draw.errs()))
     draw.maybe(body, 0.5, "ReturnConsumedCapacity", lambda: draw.word(*_CAPACITY))
     if draw.often(0.15):
         start = key(draw, table)
         if index is not None and not draw.errs():
-            start[index.range_name] = key_value(draw, table.kinds[index.range_name], is_hash=False)
+            for name in (index.hash_name, index.range_name):
+                if name is not None and name not in table.key_names:
+                    start[name] = _between(draw, table, name)
         body["ExclusiveStartKey"] = start
     return body, index
 
 
-def key_condition(draw: Draw, table: WorldTable, index: LocalIndex | None, placeholders: Placeholders) -> str:
-    hash_name = table.key_names[0]
+def _between(draw: Draw, table: WorldTable, name: str) -> Value:
+    """A value for an index key that no item has as its sort key: nobody says which of equal rows come first."""
+    if any(index.hash_name == name for index in table.indexes):
+        return _index_value(draw, table, name)
+    return {"N": draw.of("1.25", "4", "50")} if table.kinds[name] == "N" else {"S": draw.of("aa", "c", "zz")}
+
+
+def key_condition(draw: Draw, table: WorldTable, index: Index | None, placeholders: Placeholders) -> str:
+    hash_name = table.hash_name_of(index)
     range_name = index.range_name if index is not None else table.key_names[1] if len(table.key_names) > 1 else None
+    hash_kind = table.kinds[hash_name]
     if range_name is None and draw.errs():
         range_name = draw.attribute()
     if draw.errs():
         hash_name = draw.attribute()
     operator = draw.of("<", "<>") if draw.errs() else "="
-    value = placeholders.value(key_value(draw, table.kinds[table.key_names[0]], is_hash=True))
+    value = placeholders.value(key_value(draw, hash_kind, is_hash=True))
     parts = [f"{placeholders.name(hash_name)} {operator} {value}"]
     if range_name is not None and draw.often(0.7):
         kind = table.kinds.get(range_name, "S")
@@ -270,8 +293,8 @@ def key_condition(draw: Draw, table: WorldTable, index: LocalIndex | None, place
     return Grammar(draw, placeholders, table.key_names).smudged(" AND ".join(parts))
 
 
-def old_key_conditions(draw: Draw, table: WorldTable, index: LocalIndex | None) -> dict[str, Any]:
-    hash_name = table.key_names[0]
+def old_key_conditions(draw: Draw, table: WorldTable, index: Index | None) -> dict[str, Any]:
+    hash_name = table.hash_name_of(index)
     value = key_value(draw, table.kinds[hash_name], is_hash=True)
     operator = draw.word("LT", "NE") if draw.errs() else "EQ"
     found: dict[str, Any] = {hash_name: {"AttributeValueList": [value], "ComparisonOperator": operator}}
@@ -290,7 +313,7 @@ def old_key_conditions(draw: Draw, table: WorldTable, index: LocalIndex | None) 
 
 
 def query(draw: Draw) -> Case:
-    table = draw.any(TABLES) if draw.often(0.3) else draw.of(SORTED, INDEXED)
+    table = draw.any(TABLES) if draw.often(0.3) else draw.of(SORTED, INDEXED, GLOBAL)
     placeholders = Placeholders(draw)
     body, index = _range_read(draw, table, placeholders)
     # A filter may not speak of the key of what is read.
@@ -315,8 +338,11 @@ def scan(draw: Draw) -> Case:
     """In an order that both have in common: all items are of one partition key, or all are answered."""
     table = draw.any(TABLES)
     placeholders = Placeholders(draw)
-    body, _ = _range_read(draw, table, placeholders)
+    body, index = _range_read(draw, table, placeholders)
     steps = filled(draw, table, 1, 6)
+    if index is not None and index.hash_name is not None:
+        body.pop("Limit", None)    # the rows of one partition key of the index may be of several of the table
+        body.pop("ExclusiveStartKey", None)
     if "Limit" in body or "ExclusiveStartKey" in body:
         hash_name = table.key_names[0]
         value = {"S": "k"} if table.kinds[hash_name] == "S" else {"B": "aw=="}
@@ -380,6 +406,16 @@ def batch_write_item(draw: Draw) -> Case:
     return [*steps, ("BatchWriteItem", request)]
 
 
+def transaction(draw: Draw) -> Case:
+    """Mostly on different items: their sort keys, or else partition keys, are drawn from more values."""
+    tables = draw.random.sample(TABLES, draw.of(1, 1, 2))
+    steps: Case = []
+    for table in tables:
+        steps += filled(draw, table, 0, 3)
+    steps.append(write_step(draw, tables, key, item))
+    return [*steps, read_step(draw, tables, key)]
+
+
 def _distinct_keys(draw: Draw, keys: list[Item]) -> list[Item]:
     """Without those that are equal, but for a mistake."""
     if draw.errs():
@@ -411,5 +447,5 @@ KINDS: dict[str, tuple[int, Callable[[Draw], Case]]] = {
     "statement": (3, execute_statement),
     "batch_statement": (1, batch_execute_statement),
     "tables": (2, tables),
+    "transaction": (2, transaction),
 }
-__all__ = ["INDEXED", "KINDS", "PLAIN", "Case", "Step", "case_of"]

@@ -38,7 +38,8 @@ class Difference:
     @property
     def members(self) -> list[str]:
         """What differs in the bodies."""
-        return unlike(plain(self.operation, self.body, self.ours), plain(self.operation, self.body, self.theirs, is_local=True))
+        ours = plain(self.operation, self.body, self.ours)
+        return unlike(ours, plain(self.operation, self.body, self.theirs, is_local=True))
 
     def __str__(self) -> str:
         answers = f"Varley          {_shown(self.ours)}\n    DynamoDB Local  {_shown(self.theirs)}"
@@ -95,7 +96,10 @@ def _description(table: Body) -> Body:
     kept = {name: member for name, member in table.items() if name not in _OF_ITS_OWN}
     for kind in ("LocalSecondaryIndexes", "GlobalSecondaryIndexes"):
         if kind in kept:
-            kept[kind] = sorted((_description(index) for index in kept[kind]), key=lambda index: str(index["IndexName"]))
+            indexes = [_description(index) for index in kept[kind] if index.get("IndexStatus") != "DELETING"]
+            kept[kind] = sorted(indexes, key=lambda index: str(index["IndexName"]))
+    if not kept.get("GlobalSecondaryIndexes", True):
+        del kept["GlobalSecondaryIndexes"]
     for name, member in kept.items():
         if name == "ProvisionedThroughput":
             kept[name] = {unit: count for unit, count in member.items() if not unit.endswith("DateTime")}

@@ -14,6 +14,7 @@ from .talk import Answer, Body, Server
 from .world import BY_NAME, TABLES
 
 _PAGES_MAX = 4
+_LOOKS = 100    # at what takes a while, until it is as at the other server
 _WRITES = frozenset(
     ("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "ExecuteStatement", "BatchExecuteStatement",
      "TransactWriteItems", "ExecuteTransaction")
@@ -42,8 +43,12 @@ class Pair:
         try:
             for operation, body in case:
                 found += self._step(operation, body)
-                if not all(map(is_accepted, found)) or any(one.is_one_sided for one in found):
-                    return found    # they are not as each other any more
+                if not all(map(is_accepted, found)):
+                    return found
+                if operation in _WRITES and any(one.ours.is_refusal or one.theirs.is_refusal for one in found):
+                    return found    # they may not be as each other any more
+                if any(one.is_one_sided for one in found):
+                    return found
                 if operation == "BatchExecuteStatement" and self.refused:
                     return found    # DynamoDB Local has done it all the same
             for name in sorted(_touched(case)):
@@ -57,9 +62,11 @@ class Pair:
 
     def _delete(self, name: str) -> None:
         for server in (self.ours, self.theirs):
-            if server.ask("DeleteTable", {"TableName": name}).message.startswith("Resource cannot be deleted"):
+            for _ in range(_LOOKS):
+                answer = server.ask("DeleteTable", {"TableName": name})
+                if answer.code == "ResourceNotFoundException":
+                    break
                 server.ask("UpdateTable", {"TableName": name, "DeletionProtectionEnabled": False})
-                server.ask("DeleteTable", {"TableName": name})
 
     def _step(self, operation: str, body: Body) -> list[Difference]:
         """One request and, as long as both agree where the next page begins, the pages after it."""
@@ -68,6 +75,8 @@ class Pair:
             ours, theirs = self._ask(operation, body)
             self.refused = theirs.is_refusal
             one = difference(operation, body, ours, theirs)
+            if one is not None and (operation == "DescribeTable" or _is_of_global_index(body)):
+                one = self._settled(one)
             if one is not None:
                 found.append(one)
             key = ours.body.get("LastEvaluatedKey")
@@ -75,6 +84,16 @@ class Pair:
                 break
             body = {**body, "ExclusiveStartKey": key}
         return found
+
+    def _settled(self, found: Difference) -> Difference | None:
+        """What is left of a difference when global indexes have caught up, are made, are gone: it takes a while."""
+        one: Difference | None = found
+        for _ in range(_LOOKS):
+            if one is None:
+                break
+            ours, theirs = self._ask(found.operation, found.body)
+            one = difference(found.operation, found.body, ours, theirs)
+        return one
 
     def _ask(self, operation: str, body: Body) -> tuple[Answer, Answer]:
         self.requests += 1
@@ -112,6 +131,11 @@ class Pair:
         finally:
             for name in _touched(case):
                 self._empty(name)
+
+
+def _is_of_global_index(body: Body) -> bool:
+    table = BY_NAME.get(str(body.get("TableName")))
+    return table is not None and table.is_global(body.get("IndexName"))
 
 
 def _touched(case: Case) -> set[str]:

@@ -97,8 +97,9 @@ def _value(statement: _Statement, value: Value) -> str:
 def _insert(draw: Draw, table: WorldTable) -> Body:
     statement = _Statement(draw)
     item = {**{draw.any(_NAMES): _plain_value(draw) for _ in range(draw.random.randint(0, 3))}, **_key(draw, table)}
-    for index in table.indexes:
-        item.pop(index.range_name, None)
+    for name in table.kinds:
+        if name not in table.key_names:
+            item.pop(name, None)
     if draw.errs():
         item.pop(draw.any(table.key_names))
     members = ", ".join(f"'{name}': {_value(statement, value)}" for name, value in item.items())

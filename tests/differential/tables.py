@@ -58,9 +58,8 @@ def create_table(draw: Draw, name: str) -> Body:
             _local_index(draw, number, used) for number in range(draw.of(0, 6) if draw.errs() else draw.of(1, 2))
         ]
     if draw.often(0.3):
-        body["GlobalSecondaryIndexes"] = [
-            _global_index(draw, number, used, body) for number in range(draw.of(0, 21) if draw.errs() else draw.of(1, 2))
-        ]
+        count = draw.of(0, 21) if draw.errs() else draw.of(1, 2)
+        body["GlobalSecondaryIndexes"] = [_global_index(draw, number, used, body) for number in range(count)]
     if draw.errs():
         used ^= {draw.any(_ATTRIBUTES)}
     kinds = ("S", "N", "B")

@@ -9,10 +9,13 @@ Body = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class LocalIndex:
+class Index:
+    """A local index, or a global one if it has a partition key of its own."""
+
     name: str
     range_name: str
     projection: Body
+    hash_name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class WorldTable:
     name: str
     key_names: tuple[str, ...]
     kinds: dict[str, str]
-    indexes: tuple[LocalIndex, ...] = ()
+    indexes: tuple[Index, ...] = ()
 
     def definition(self) -> Body:
         """The CreateTable request that makes it."""
@@ -32,16 +35,18 @@ class WorldTable:
             "AttributeDefinitions": [{"AttributeName": n, "AttributeType": kind} for n, kind in self.kinds.items()],
             "BillingMode": "PAY_PER_REQUEST",
         }
-        if self.indexes:
-            body["LocalSecondaryIndexes"] = [
-                {
-                    "IndexName": index.name,
-                    "KeySchema": _schema(self.key_names[0], index.range_name),
-                    "Projection": index.projection,
-                }
-                for index in self.indexes
-            ]
+        for index in self.indexes:
+            kind = "LocalSecondaryIndexes" if index.hash_name is None else "GlobalSecondaryIndexes"
+            keys = _schema(self.hash_name_of(index), index.range_name)
+            described = {"IndexName": index.name, "KeySchema": keys, "Projection": index.projection}
+            body.setdefault(kind, []).append(described)
         return body
+
+    def hash_name_of(self, index: Index | None) -> str:
+        return index.hash_name if index is not None and index.hash_name is not None else self.key_names[0]
+
+    def is_global(self, name: object) -> bool:
+        return any(index.name == name and index.hash_name is not None for index in self.indexes)
 
 
 def _schema(hash_name: str, range_name: str | None = None) -> list[Body]:
@@ -59,11 +64,22 @@ INDEXED = WorldTable(
     ("pk", "sk"),
     {"pk": "S", "sk": "S", "n": "N", "s": "S"},
     (
-        LocalIndex("by-n", "n", {"ProjectionType": "ALL"}),
-        LocalIndex("by-s", "s", {"ProjectionType": "KEYS_ONLY"}),
-        LocalIndex("n-and-a", "n", {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["a"]}),
+        Index("by-n", "n", {"ProjectionType": "ALL"}),
+        Index("by-s", "s", {"ProjectionType": "KEYS_ONLY"}),
+        Index("n-and-a", "n", {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["a"]}),
     ),
 )
 
-TABLES = (PLAIN, SORTED, BINARY, INDEXED)
+GLOBAL = WorldTable(
+    "world.global",
+    ("pk", "sk"),
+    {"pk": "S", "sk": "N", "n": "N", "s": "S", "b": "B"},
+    (
+        Index("s-by-n", "n", {"ProjectionType": "ALL"}, "s"),
+        Index("s-by-sk", "sk", {"ProjectionType": "KEYS_ONLY"}, "s"),
+        Index("b-by-n", "n", {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["a"]}, "b"),
+    ),
+)
+
+TABLES = (PLAIN, SORTED, BINARY, INDEXED, GLOBAL)
 BY_NAME = {table.name: table for table in TABLES}

@@ -296,3 +296,24 @@ def test_a_disk_that_takes_nothing_delays_the_change() -> None:
     server.pass_seconds(1)
     assert server.settled.done()
     assert server.problems() == []
+
+
+def test_a_sweep_reads_what_it_has_deleted_only_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until a checkpoint they stand in the tree as rows that are gone: each slice must not go over all of them."""
+    server = SweptServer(**ENABLED)
+    for number in range(1000):
+        server.put(f"item-{number}", expires=NOW + 10)
+    server.settle()
+    overlay = server.route.partitions[0].tree._overlay
+    seen = 0
+
+    def counted(*bounds: object, range_of: object = type(overlay).range) -> object:
+        nonlocal seen
+        for row in range_of(*bounds):    # type: ignore[operator]
+            seen += 1
+            yield row
+
+    monkeypatch.setattr(type(overlay), "range", counted)
+    server.pass_seconds(20)
+    assert server.names() == set()
+    assert seen < 10 * 1000

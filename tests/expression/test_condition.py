@@ -415,7 +415,12 @@ ATTRIBUTE_VALUES: st.SearchStrategy[dict[str, Any]] = st.recursive(
     max_leaves=4,
 )
 ITEMS = st.dictionaries(st.sampled_from("abc"), ATTRIBUTE_VALUES, max_size=3)
-PLACEHOLDERS = st.fixed_dictionaries({":x": ATTRIBUTE_VALUES, ":y": ATTRIBUTE_VALUES, ":z": SCALARS})
+PLACEHOLDERS = st.fixed_dictionaries(
+    {
+        ":x": ATTRIBUTE_VALUES, ":y": ATTRIBUTE_VALUES, ":z": SCALARS,
+        **{f":{kind}": st.just({"S": kind}) for kind in ("N", "SS", "L")},
+    }
+)
 
 LEAVES = st.sampled_from(["a", "b", "c", "a.a", "a.b", "b[0]", "b[1].a", ":x", ":y", ":z"])
 OPERANDS = LEAVES | LEAVES.map(lambda leaf: ("size", leaf))
@@ -425,6 +430,7 @@ PREDICATES = st.one_of(
     st.tuples(st.just("IN"), OPERANDS, OPERANDS, OPERANDS),
     st.tuples(st.sampled_from(["attribute_exists", "attribute_not_exists"]), st.sampled_from(["a", "b[0]", "a.b"])),
     st.tuples(st.sampled_from(["begins_with", "contains"]), OPERANDS, OPERANDS),
+    st.tuples(st.just("attribute_type"), st.sampled_from(["a", "b[0]", "a.b"]), st.sampled_from([":N", ":SS", ":L"])),
 )
 CONDITIONS: st.SearchStrategy[Any] = st.recursive(
     PREDICATES,
@@ -504,6 +510,9 @@ def true(node: Any, item: dict[str, Any], values: dict[str, Any]) -> bool:
             return read(operand, item, values) is not None
         case ("attribute_not_exists", operand):
             return read(operand, item, values) is None
+        case ("attribute_type", operand, kind):
+            found = read(operand, item, values)
+            return found is not None and found[0] == values[kind]["S"]
     operator, *operands = node
     a, *others = (read(operand, item, values) for operand in operands)
     if operator == "IN":

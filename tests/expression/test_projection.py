@@ -128,3 +128,67 @@ def test_each_path_alone_finds_what_is_there(texts: list[str]) -> None:
         else:
             # Elements close up: what was kept is always at index 0.
             assert path.get(kept, tuple(0 if isinstance(part, int) else part for part in parts)) == found
+
+
+# ---- Against a plain model: what is left of an item is what some path leads to, and the ways there ----
+
+LEAVES = st.sampled_from([{"N": "1"}, {"S": "x"}, {"SS": ["a"]}, {"L": []}, {"M": {}}])
+VALUES: st.SearchStrategy[dict[str, Any]] = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3).map(lambda elements: {"L": elements}),
+        st.dictionaries(st.sampled_from("ab"), inner, max_size=2).map(lambda members: {"M": members}),
+    ),
+    max_leaves=8,
+)
+ITEMS = st.dictionaries(st.sampled_from("abc"), VALUES, max_size=3)
+PARTS = st.tuples(st.sampled_from("abc")).flatmap(
+    lambda top: st.lists(st.sampled_from(["a", "b", 0, 1, 2]), max_size=3).map(lambda rest: (*top, *rest))
+)
+
+
+def written(parts: tuple[str | int, ...]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)[1:]
+
+
+def is_sound(paths: list[tuple[str | int, ...]]) -> bool:
+    """No path is another's beginning, and none takes for a list what another takes for a map."""
+    kinds: dict[tuple[str | int, ...], type] = {}
+    for one in paths:
+        if any(other[: len(one)] == one for other in paths if other is not one):
+            return False
+        for at in range(1, len(one)):
+            if kinds.setdefault(one[:at], type(one[at])) is not type(one[at]):
+                return False
+    return True
+
+
+def left(value: dict[str, Any], paths: list[tuple[str | int, ...]]) -> dict[str, Any] | None:
+    """What the paths leave of a value; None is nothing. A list closes up in its own order."""
+    if () in paths:
+        return value
+    if "M" in value:
+        names = [name for name in value["M"] if any(each[0] == name for each in paths)]
+        found = {name: left(value["M"][name], [p[1:] for p in paths if p[0] == name]) for name in names}
+        kept = {name: each for name, each in found.items() if each is not None}
+        return {"M": kept} if kept else None
+    if "L" in value:
+        elements = [
+            left(element, [p[1:] for p in paths if p[0] == at])
+            for at, element in enumerate(value["L"])
+            if any(each[0] == at for each in paths)
+        ]
+        inside = [element for element in elements if element is not None]
+        return {"L": inside} if inside else None
+    return None
+
+
+@given(st.lists(PARTS, min_size=1, max_size=5, unique=True), ITEMS)
+def test_it_agrees_with_a_plain_model(paths: list[tuple[str | int, ...]], item: dict[str, Any]) -> None:
+    text = ", ".join(map(written, paths))
+    if not is_sound(paths):
+        with pytest.raises(ValidationError, match=r"Two document paths (overlap|conflict) with each other"):
+            projection.parse(text, None)
+        return
+    whole = left({"M": item}, [tuple(each) for each in paths])
+    assert projection.parse(text, None).apply(item) == ({} if whole is None else whole["M"])

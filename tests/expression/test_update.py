@@ -402,8 +402,19 @@ OLD = st.fixed_dictionaries(
         ),
     },
 )
+SECTIONS = {
+    "SET": ("SET", " = :nine"),
+    "COPY": ("SET", " = if_not_exists(m.n, :s)"),
+    "SUM": ("SET", " = if_not_exists(n, :v) + :v"),
+    "REST": ("SET", " = :v - n"),
+    "APPEND": ("SET", " = list_append(l, if_not_exists(m.more, l))"),
+    "REMOVE": ("REMOVE", ""),
+    "ADD": ("ADD", " :v"),
+    "UNION": ("ADD", " :ss"),
+    "DELETE": ("DELETE", " :ss"),
+}
 ACTIONS = st.lists(
-    st.tuples(st.sampled_from(TARGETS), st.sampled_from(["SET", "COPY", "SUM", "REMOVE", "ADD", "UNION", "DELETE"])),
+    st.tuples(st.sampled_from(TARGETS), st.sampled_from(list(SECTIONS))),
     min_size=1,
     max_size=6,
     unique_by=lambda action: action[0],
@@ -413,15 +424,7 @@ ACTIONS = st.lists(
 def written(actions: list[tuple[str, str]]) -> str:
     sections: dict[str, list[str]] = {}
     for target, action in actions:
-        section, rest = {
-            "SET": ("SET", " = :nine"),
-            "COPY": ("SET", " = if_not_exists(m.n, :s)"),
-            "SUM": ("SET", " = if_not_exists(n, :v) + :v"),
-            "REMOVE": ("REMOVE", ""),
-            "ADD": ("ADD", " :v"),
-            "UNION": ("ADD", " :ss"),
-            "DELETE": ("DELETE", " :ss"),
-        }[action]
+        section, rest = SECTIONS[action]
         sections.setdefault(section, []).append(target + rest)
     return " ".join(f"{section} {', '.join(each)}" for section, each in sections.items())
 
@@ -435,6 +438,10 @@ def outcome(now: Any, action: str, old: dict[str, Any]) -> Any:
             return path.get(old, ("m", "n")) or X
         case "SUM":
             return {"N": str(Decimal(old.get("n", ONE)["N"]) + 1)}
+        case "REST":
+            return {"N": str(1 - Decimal(old["n"]["N"]))}
+        case "APPEND":
+            return {"L": old["l"]["L"] * 2}
         case "REMOVE":
             return None
     if now is None:

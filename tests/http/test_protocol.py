@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import gzip
 import logging
 import re
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 from house import House, request
 
 from varley.errors import ResourceInUse
+from varley.http.call import Call
 from varley.http.protocol import Connection
 from varley.http.reception import FrontDoorSettings
 from varley.http.routes import PlainRequest, PlainResponse
@@ -587,3 +589,31 @@ def test_answers_are_counted_by_operation(house: House) -> None:
     assert 0 < traffic.seconds["GetItem"] < 1
     assert traffic.failures == {("DeleteItem", 400, "ResourceNotFoundException"): 1}
     assert traffic.refusals == {"UnknownOperationException": 1}
+
+
+# ---- large bodies
+
+
+def test_bodies_of_megabytes_are_handled_without_the_cyclic_collector(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Decoding them makes millions of lists and maps, and it looks through all of them again and again."""
+    was_on: list[bool] = []
+
+    def handle(house: House, call: Call) -> bytes:
+        was_on.append(gc.isenabled())
+        if len(was_on) == 4:
+            raise ResourceInUse("a failure")
+        return b"%d" % len(call.body)
+
+    monkeypatch.setattr("conftest.handle", handle)
+    large = b" " * 2_000_000
+    packed = gzip.compress(large)
+    wire = house.connect()
+    assert wire.ask(request(body=b"small")).body == b"5"
+    assert wire.ask(request(body=large)).body == b"2000000"
+    assert wire.ask(request(body=packed, Content_Encoding="gzip")).body == b"2000000"
+    assert wire.ask(request(body=large)).status == 400
+    assert wire.ask(request(body=b"small")).body == b"5"
+    assert was_on == [True, False, False, False, True]
+    assert gc.isenabled()

@@ -371,6 +371,24 @@ def test_an_index_can_be_deleted_while_it_is_filled(world: World, monkeypatch: p
     node.stop()
 
 
+def test_progress_that_the_disk_kept_goes_with_the_index(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backfill, "SLICE_ITEMS", 5)
+    node = started(world, BY_G_KEYS)
+    filled(node, 50)
+    node.add_index(BY_G)
+    while node.definition.global_indexes[1].is_backfilling:
+        node.loop.turn()
+    world.disk.fail("write_synced", errno.ENOSPC, times=2)    # what was to forget it
+    node.settle()
+    world.disk.heal()
+    node.put("a", g="one")
+    assert any(rows_of(partition, b"\x40") for partition in node.route.partitions)
+    node.delete_index("by-g")
+    for partition in node.route.partitions:
+        assert rows_of(partition, b"\x40") == []
+    node.stop()
+
+
 def test_what_was_prepared_before_an_index_was_defined_reaches_it(world: World) -> None:
     node = started(world, BY_G_KEYS)
     route = node.route
@@ -403,4 +421,18 @@ def test_an_index_made_again_under_its_old_name_is_another(world: World) -> None
     node.settle()
     assert len(node.rows("by-g")) == 1
     node.assert_indexes_equal_table()
+    node.stop()
+
+
+def test_who_reads_a_page_in_slices_sees_that_table_or_index_is_gone(world: World) -> None:
+    node = started(world, BY_G_KEYS)
+    held = node.route
+    node.add_index(BY_G)    # the table's route has changed, and is the same
+    node.loop.turns(30)
+    index_held = node.index("by-g")
+    node.delete_index("by-g")
+    assert index_held.is_closed and not held.is_closed
+    index_held = node.index("by-g-keys")
+    node.delete_table()
+    assert index_held.is_closed and held.is_closed
     node.stop()

@@ -168,7 +168,7 @@ def test_a_bug_in_a_checkpoint_stops_the_node_and_not_only_its_thread(
     node = RunningNode(tmp_path, ForgetfulDisk(), overlay_bytes_max=1000)
     fill(node, 20)
 
-    def write_frozen(frozen: object, pause: object) -> None:
+    def write_frozen(*arguments: object) -> None:
         raise ZeroDivisionError
 
     with monkeypatch.context() as patch:

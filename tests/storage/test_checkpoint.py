@@ -83,7 +83,7 @@ def test_large_rows_make_small_transactions(tmp_path: Path) -> None:
     engine = RecordingEngine(str(tmp_path), GROUP)
     engine.transactions = []
     tree = Tree(engine)
-    tree.apply(1, [(PUT, key, value, ABSENT) for key, value in some_rows(8, size=400_000).items()])
+    tree.apply(1, [(PUT, key, value, ABSENT) for key, value in some_rows(8, size=100_000).items()])
     write_frozen(frozen_of(tree), NO_PAUSE)
     assert [len(keys) for keys, _ in engine.transactions] == [3, 3, 2]
     tree.close()
@@ -207,7 +207,7 @@ def test_a_pause_lasts_as_long_as_the_slice_before_it() -> None:
 def test_pauses_shrink_with_urgency_but_never_to_nothing() -> None:
     now = [0.0]
     pace = pace_on(now)
-    urgencies = iter([0.0, 0.25, 0.75, 1.0, 40.0])
+    urgencies = iter([-1.0, 0.25, 0.75, 1.0, 40.0])
     pace.urgency = lambda: next(urgencies)
     shortest = checkpoint.PAUSE_SECONDS_HURRIED
     assert pauses_after(pace, [0.004] * 5, now) == pytest.approx([0.004, 0.003, 0.001, shortest, shortest])
@@ -215,22 +215,38 @@ def test_pauses_shrink_with_urgency_but_never_to_nothing() -> None:
     assert pauses_after(pace, [0.004], now) == pytest.approx([shortest])
 
 
-def test_a_checkpoint_is_urgent_when_the_new_overlay_fills_up(tmp_path: Path) -> None:
-    rows = some_rows(400)
-    tree = tree_with(tmp_path, rows)
+def test_transactions_are_larger_while_there_is_no_time_to_pause(tmp_path: Path) -> None:
+    engine = RecordingEngine(str(tmp_path), GROUP)
+    engine.transactions = []
+    tree = Tree(engine)
+    rows = 20 * checkpoint.TRANSACTION_ROWS
+    tree.apply(1, [(PUT, key, value, ABSENT) for key, value in some_rows(rows).items()])
+    pace = pace_on([0.0])
+    urgencies = iter([0.0, 0.9, 1.0])
+    pace.urgency = lambda: next(urgencies, 0.0)
+    write_frozen(frozen_of(tree), NO_PAUSE, pace.is_urgent)
+    times = [len(keys) / checkpoint.TRANSACTION_ROWS for keys, _ in engine.transactions]
+    assert times[:4] == [1, 1, checkpoint.URGENT_TIMES, 1]
+    pace.is_hurried = True
+    assert pace.is_urgent()
+    tree.close()
+
+
+def test_a_checkpoint_is_urgent_when_the_new_overlay_outgrows_it(tmp_path: Path) -> None:
+    tree = tree_with(tmp_path, some_rows(400))
     frozen = frozen_of(tree)
     waits: list[float] = []
     done: SimpleQueue[None] = SimpleQueue()
 
-    def write_as_much_again(seconds: float) -> None:
+    def write_three_times_as_much(seconds: float) -> None:
         """Once, in the first pause: as when a client writes faster than the checkpoint does."""
         if not waits:
-            for slot, (key, value) in enumerate(rows.items(), tree.applied_slot + 1):
-                tree.apply(slot, [(PUT, key, value, 40)])
+            for slot, (key, value) in enumerate(some_rows(1200).items(), tree.applied_slot + 1):
+                tree.apply(slot, [(PUT, key, value, ABSENT)])
         waits.append(seconds)
 
     checkpointer = Checkpointer(
-        lambda *job: done.put(None), lambda error, *job: pytest.fail(str(error)), wait=write_as_much_again
+        lambda *job: done.put(None), lambda error, *job: pytest.fail(str(error)), wait=write_three_times_as_much
     )
     checkpointer.submit(tree, frozen)
     done.get(timeout=30)

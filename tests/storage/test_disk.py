@@ -8,10 +8,13 @@ import resource
 from collections.abc import Callable
 from pathlib import Path
 
+import lmdb
 import pytest
 from forgetful_disk import ForgetfulDisk
 
-from varley.storage.disk import Disk, RealDisk
+from varley.errors import DiskFull, Exhausted, ReadOnly, WorldError
+from varley.storage.disk import Disk, RealDisk, kind_of
+from varley.storage.lmdb_engine import code_of
 
 DISKS: list[Callable[[], Disk]] = [RealDisk, ForgetfulDisk]
 
@@ -123,3 +126,33 @@ def test_a_full_disk_is_told_by_its_number() -> None:
         disk.write_synced(file, 0, [b"x"])
     assert raised.value.errno == errno.ENOSPC
     os.close(file)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (errno.ENOSPC, DiskFull),
+        (errno.EDQUOT, DiskFull),
+        (errno.EROFS, ReadOnly),
+        (errno.EACCES, ReadOnly),
+        (errno.EMFILE, Exhausted),
+        (errno.ENFILE, Exhausted),
+        (errno.EIO, WorldError),
+        (None, WorldError),
+    ],
+)
+def test_what_the_system_says_has_one_meaning_for_all(code: int | None, kind: type[WorldError]) -> None:
+    assert kind_of(code) is kind
+
+
+def test_lmdb_tells_an_errno_in_words() -> None:
+    for code in (errno.ENOSPC, errno.EROFS, errno.EMFILE, errno.EIO):
+        assert code_of(lmdb.Error(f"/a/path: {os.strerror(code)}")) == code_of(OSError(code, "")) == code
+    assert code_of(lmdb.Error("MDB_CORRUPTED")) is None
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    path, new = str(tmp_path / "file"), str(tmp_path / "file.new")
+    RealDisk().replace(path, new, b"one")
+    RealDisk().replace(path, new, b"other")
+    assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [("file", b"other")]

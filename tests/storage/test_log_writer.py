@@ -18,7 +18,7 @@ import pytest
 from forgetful_disk import ForgetfulDisk
 from log_driver import FOLDER, SEGMENT_BYTES, LogDriver, read_log
 
-from varley.errors import DiskFull, LogFailed, ReadOnly, WorldError
+from varley.errors import DiskFull, Exhausted, LogFailed, ReadOnly, WorldError
 from varley.storage.disk import RealDisk
 from varley.storage.log_format import ABSENT, PUT, decode_rows
 from varley.storage.log_reader import LogEnd, LogReader
@@ -381,7 +381,7 @@ def test_too_many_open_files_while_a_segment_is_made_stops_no_one_for_good(call:
     log = LogDriver(disk)
     disk.fail(call, errno.EMFILE)
     log.write((1, 1, 1, entry(1)))
-    assert [type(error) for error, _ in log.failed] == [ReadOnly]
+    assert [type(error) for error, _ in log.failed] == [Exhausted]
     log.write((1, 1, 1, entry(1)))
     assert log.durable == read_log(disk) == [(1, 1, 1, entry(1))]
 

@@ -136,8 +136,9 @@ class RunningStreams:
 
     # What clients do
 
-    def put(self, pk: str, x: int = 0, *, wait: bool = True, delete: bool = False) -> Waiter:
-        write = Put(self.route, {"pk": {"S": pk}, "x": {"N": str(x)}}, delete=delete)
+    def put(self, pk: str, x: int = 0, *, text: str = "", wait: bool = True, delete: bool = False) -> Waiter:
+        item = {"pk": {"S": pk}, "x": {"N": str(x)}, **({"text": {"S": text}} if text else {})}
+        write = Put(self.route, item, delete=delete)
         waiter = Waiter()
         answer = self.route.partition_of(write.key).write(write, waiter)
         if answer is not None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from tests.streams.running_streams import DAY, HOUR, RunningStreams
 from varley.node.partition import Partition
+from varley.storage.tree import Tree
 
 
 def test_shards_end_with_age() -> None:
@@ -34,6 +39,47 @@ def test_many_records_go_in_small_steps() -> None:
     running.look()
     assert running.rows() == 1
     assert slot(running.route.partitions[0]) - slots == 5, "200 rows an entry"
+    running.stop()
+
+
+def test_large_records_go_in_smaller_steps() -> None:
+    running = RunningStreams()
+    for number in range(30):
+        running.put("a", number, text="x" * 100_000, wait=False)
+    running.loop.turns()
+    running.clock.advance(2 * DAY)
+    slots = slot(running.route.partitions[0])
+    running.look()
+    assert running.rows() == 1
+    assert slot(running.route.partitions[0]) - slots == 3, "a megabyte an entry"
+    running.stop()
+
+
+def test_what_was_removed_is_not_passed_over_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until the next checkpoint it is still there, hidden: to begin with the first record that ever was costs more with
+    each step."""
+    lows = []
+    scan = Tree.scan
+
+    def noted(tree: Tree, low: bytes, high: bytes | None, *, reverse: bool = False) -> Any:
+        lows.append(low)
+        return scan(tree, low, high, reverse=reverse)
+
+    running = RunningStreams()
+    for number in range(1000):
+        running.put("a", number, wait=number % 100 == 99)
+    running.clock.advance(2 * DAY)
+    monkeypatch.setattr(Tree, "scan", noted)
+    running.look()
+    assert len(lows) >= 5
+    assert len(set(lows[:5])) == 5 and lows == sorted(lows)
+    removed = lows[-1]
+    lows.clear()
+    partition = running.partition()
+    [shard] = partition.shards(running.now_us)
+    partition.newest(shard, running.now_us)
+    partition.ending(shard)
+    assert len(lows) == 2 and min(lows) >= removed
     running.stop()
 
 

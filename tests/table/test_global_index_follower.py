@@ -104,7 +104,7 @@ def test_the_first_index_by_name_says_what_is_wrong() -> None:
         follower.check_updated(wrong)
 
 
-def test_progress_belongs_to_an_index_that_is_being_filled() -> None:
+def test_progress_belongs_to_an_index_that_there_is() -> None:
     filling = index("by-g", 1, status="CREATING", is_backfilling=True)
     rows = {progress_key(filling.id): b""}
 
@@ -113,4 +113,5 @@ def test_progress_belongs_to_an_index_that_is_being_filled() -> None:
         return [key for key, _ in found]
 
     assert problems(filling) == []
-    assert problems(BY_G) == [progress_key(BY_G.id)]
+    assert problems(BY_G) == []    # filled, and then the server was killed
+    assert problems(index("by-g", 9)) == [progress_key(BY_G.id)]

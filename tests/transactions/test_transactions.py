@@ -23,6 +23,8 @@ from varley.errors import (
 from varley.item.key_bytes import MARKER_SPACE, PURGE_SPACE, TOKEN_SPACE
 from varley.item.marker import Name
 from varley.storage.log_reader import LogReader
+from varley.storage.tree import Tree
+from varley.transactions import ledger, record
 from varley.transactions.action import Action
 from varley.transactions.coordinator import State
 
@@ -224,6 +226,32 @@ def test_records_go_after_ten_minutes_and_what_goes_with_them(bank: Bank) -> Non
     assert list(bank.ledger.partition.tree.scan(b"", None)) == []
 
 
+def test_what_was_purged_is_not_passed_over_again(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until the next checkpoint it is still there, hidden, so a purge begins where the one before it did, or behind."""
+    lows = []
+    scan = Tree.scan
+
+    def noted(tree: Tree, low: bytes, high: bytes | None, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        if low.startswith(PURGE_SPACE):
+            lows.append(low)
+        return scan(tree, low, high, reverse=reverse)
+
+    monkeypatch.setattr(ledger, "_PURGED_AT_ONCE", 2)
+    for number in range(6):
+        bank.transfer({"a": 1, "b": 1}, token=str(number))
+        bank.clock.advance(1)
+    bank.clock.advance(601)
+    monkeypatch.setattr(Tree, "scan", noted)
+    for _ in range(2):
+        bank.node.loop.advance(1)
+        bank.turns()
+    bank.clock.set(bank.clock.time() - 7200)
+    bank.node.loop.advance(1)
+    bank.turns()
+    assert len(set(lows[:-1])) >= 3 and lows[:-1] == sorted(lows[:-1])
+    assert rows(bank, PURGE_SPACE) == bank.ledger.partition.tree.item_count == 0
+
+
 def test_when_all_tables_are_gone_no_token_is_remembered(bank: Bank) -> None:
     bank.transfer({"a": 1, "b": 1}, token="t")
     bank.transfer({"a": 1}, token="u")
@@ -375,3 +403,27 @@ def check_after_crash(folder: Path, disk: ForgetfulDisk, answered: list[str], ma
     assert bank.numbers(*NAMES) == list(expected.values())
     assert bank.markers == rows(bank, MARKER_SPACE) == 0
     bank.halt()
+
+
+def test_a_crash_between_a_partitions_entry_and_the_ledgers_does_not_do_it_twice(tmp_path: Path) -> None:
+    """The entry of the partition is durable, the record behind it is not: the token row tells."""
+    disk = ForgetfulDisk()
+    bank = Bank(tmp_path, disk)
+    bank.put("a", 100)
+    partition = bank.partition_of("a")
+    name = Name(record.id_of_token("t"), partition.tree.last_timestamp_us + 1)
+    action = Action(bank.route, write_of("a", 1, add=True))
+    evaluation = partition.participant.evaluate([action], name.timestamp_us)
+    partition.participant.write(name, evaluation, record.pack_token(name, REQUEST), Waiter())
+    bank.turns()
+    bank.halt()
+    again = Bank(tmp_path, disk.after_kill())
+    assert again.number("a") == 101
+    assert again.ledger.find(name.id) is None
+    assert again.transfer({"a": 1}, token="t").answer == b"done before"
+    assert again.number("a") == 101
+    again.turns()
+    assert again.ledger.find(name.id) is not None, "now the ledger knows, and the row goes in its time"
+    other = again.transfer({"b": 1}, token="t", request=REQUEST[::-1])
+    assert isinstance(other.answer, IdempotentParameterMismatch)
+    again.stop()

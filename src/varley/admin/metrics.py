@@ -104,7 +104,7 @@ METRICS: Final = (
     Described("varley_log_size_bytes", "gauge", "Bytes that the log has now: what a start would read."),
     Described(
         "varley_refused_writes_total", "counter",
-        "Writes that the disk refused, by error: DiskFull, ReadOnly, LogFailed.", ("error",),
+        "Writes that the disk refused, by error: DiskFull, ReadOnly, Exhausted, LogFailed.", ("error",),
     ),
     Described("varley_overlay_bytes", "gauge", "Memory of rows that are in no checkpoint yet, about."),
     Described("varley_checkpoints_total", "counter", "Checkpoints finished."),

@@ -47,7 +47,7 @@ _OneTable = tuple[str, KeysAndAttributes, Route, Shape | None, list[tuple[Partit
 
 def run(services: Services, call: Call) -> bytes | None:
     request = _decode(call.body)
-    constraints.check_batch_get(request)
+    constraints.check(constraints.BATCH_GET_ITEM, request)
     assert request.request_items is not None
     projections: dict[str, Projection | None] = {}
     count = 0

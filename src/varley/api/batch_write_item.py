@@ -2,7 +2,8 @@
 
 All are checked before any is done. Each goes to its own partition and takes its own slot; the answer waits for the
 last of them, and since all are in one group commit more often than not, that costs one fdatasync. What meets an item
-that a transaction has prepared is told as unprocessed.
+that a transaction has prepared is told as unprocessed; so is what is throttled, unless everything is: then the request
+is ([API]).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from varley.api.put_item import Put
 from varley.api.requests import Attributes, Request, Structure, decoder
 from varley.api.services import Services
 from varley.api.writes import Terms
-from varley.errors import ApiError, TransactionConflict, ValidationError
+from varley.errors import ApiError, ProvisionedThroughputExceeded, Throttling, TransactionConflict, ValidationError
 from varley.http.call import Call
 from varley.item.stored import item_size
 from varley.item.units import write_units
@@ -155,7 +156,7 @@ class Gather:
 
 def run(services: Services, call: Call) -> bytes | None:
     request = _decode(call.body)
-    constraints.check_batch_write(request)
+    constraints.check(constraints.BATCH_WRITE_ITEM, request)
     assert request.request_items is not None
     total = 0
     sizes: dict[str, list[int]] = {}
@@ -200,18 +201,27 @@ def run(services: Services, call: Call) -> bytes | None:
             seen.add((route.name, key))
             writes.append((route.partition_of(key), write, table, want))
     gather = Gather(call, len(writes), lambda: tally.answer(request.return_consumed_capacity))
+    again: list[tuple[str, WriteRequest]] = []    # by table as it was named
+    throttled: list[ApiError] = []
     for partition, write, table, want in writes:
         try:
             answer = partition.write(write, gather)
         except TransactionConflict:
             # The operation has no such error ([API]); what is tried again later may be done then.
-            tally.unprocessed.setdefault(table, []).append(_again(want))
-            gather.reply(b"")
+            again.append((table, want))
+        except (Throttling, ProvisionedThroughputExceeded) as refusal:
+            again.append((table, want))
+            throttled.append(refusal)
         except ApiError as refusal:
             gather.fail(refusal)
         else:
             if answer is not None:
                 gather.reply(answer)
+    if len(throttled) == len(writes):
+        raise throttled[0]
+    for table, want in again:
+        tally.unprocessed.setdefault(table, []).append(_again(want))
+        gather.reply(b"")
     return None
 
 

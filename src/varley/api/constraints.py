@@ -7,8 +7,8 @@ words) and tells all that is wrong at once, up to ten complaints, in one text:
     satisfy enum value set: [PROVISIONED, PAY_PER_REQUEST]; Value null at 'keySchema.1.member.keyType'
     failed to satisfy constraint: Member must not be null
 
-Here the constraints of an operation are a table, `Members`, that names a request's fields and their rules,
-in the order in which the service complains of them; `check` walks the request along it. Fields have their
+Here the constraints of an operation are a table, `Members`, named for it, that names a request's fields and their
+rules, in the order in which the service complains of them; `check` walks the request along it. Fields have their
 Python names; how a member is spelt in a path is read from the request's class.
 
 Good requests should not pay for it: the handlers of the data plane look at the few fields that requests
@@ -31,7 +31,13 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from varley.errors import ValidationError
-from varley.limits import LIST_TABLES_MAX, SCAN_SEGMENTS_MAX, TABLE_NAME_CHARS_MAX, TABLE_NAME_CHARS_MIN
+from varley.limits import (
+    LIST_TABLES_MAX,
+    QUOTED_CHARS_MAX,
+    SCAN_SEGMENTS_MAX,
+    TABLE_NAME_CHARS_MAX,
+    TABLE_NAME_CHARS_MIN,
+)
 from varley.table.table_name import TABLE_NAME_PATTERN
 
 COMPLAINTS_MAX: Final = 10
@@ -260,7 +266,7 @@ _EXPECTED: Final = (EachValue(Members(comparison_operator=(_COMPARISON,))),)
 _CONDITIONS: Final = (EachValue(Members(comparison_operator=(NOT_NULL, _COMPARISON))),)
 _SELECT: Final = (OneOf("SPECIFIC_ATTRIBUTES", "COUNT", "ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES"),)
 
-_READ: Final = Members(
+GET_ITEM: Final = Members(
     return_consumed_capacity=_CAPACITY,
     attributes_to_get=_ATTRIBUTES_TO_GET,
     key=(NOT_NULL,),
@@ -282,13 +288,13 @@ def _write(required: str, **more: Sequence[Rule]) -> Members:
     )
 
 
-_PUT: Final = _write("item")
-_DELETE: Final = _write("key")
-_UPDATE: Final = _write(
+PUT_ITEM: Final = _write("item")
+DELETE_ITEM: Final = _write("key")
+UPDATE_ITEM: Final = _write(
     "key", attribute_updates=(EachValue(Members(action=(OneOf("ADD", "DELETE", "PUT"),))),)
 )
 
-_BATCH_GET: Final = Members(
+BATCH_GET_ITEM: Final = Members(
     return_consumed_capacity=_CAPACITY,
     request_items=(
         NOT_NULL,
@@ -297,7 +303,7 @@ _BATCH_GET: Final = Members(
         EachValue(Members(keys=(NOT_NULL, Length(1, 100)), attributes_to_get=_ATTRIBUTES_TO_GET)),
     ),
 )
-_BATCH_WRITE: Final = Members(
+BATCH_WRITE_ITEM: Final = Members(
     return_consumed_capacity=_CAPACITY,
     return_item_collection_metrics=_METRICS,
     request_items=(
@@ -323,14 +329,14 @@ _RANGE_READ: Final[dict[str, Sequence[Rule]]] = {
     "attributes_to_get": _ATTRIBUTES_TO_GET,
     "conditional_operator": _CONDITIONAL_OPERATOR,
 }
-_QUERY: Final = Members(
+QUERY: Final = Members(
     **_RANGE_READ,
     query_filter=_CONDITIONS,
     key_conditions=_CONDITIONS,
     index_name=INDEX_NAME,
     table_name=DATA_TABLE_NAME,
 )
-_SCAN: Final = Members(
+SCAN: Final = Members(
     **_RANGE_READ,
     total_segments=(Range(1, SCAN_SEGMENTS_MAX),),
     segment=(Range(0, SCAN_SEGMENTS_MAX - 1),),
@@ -341,7 +347,10 @@ _SCAN: Final = Members(
 
 
 def has_unusual_write_options(request: Any) -> bool:
-    """Whether a PutItem, DeleteItem or UpdateItem has what only `check_write` can judge. HOT PATH."""
+    """Whether a PutItem, DeleteItem or UpdateItem has what only `check` can judge. HOT PATH.
+
+    UpdateItem's old-style updates are looked at there.
+    """
     return (
         request.return_values not in _RETURN_VALUES
         or request.return_consumed_capacity not in CAPACITY_MODES
@@ -349,35 +358,7 @@ def has_unusual_write_options(request: Any) -> bool:
         or request.return_item_collection_metrics not in _COLLECTION_METRICS
         or request.conditional_operator is not None
         or request.expected is not None
-        or getattr(request, "attribute_updates", None) is not None
     )
-
-
-def check_read(request: Any, *, required: str) -> None:
-    """The constraints of GetItem. Like all below: raises ValidationError, the client's fault."""
-    assert required == "key"
-    check(_READ, request)
-
-
-def check_write(request: Any, *, required: str) -> None:
-    """The constraints of PutItem (`required` is "item"), DeleteItem and UpdateItem ("key")."""
-    if required == "item":
-        check(_PUT, request)
-    else:
-        check(_UPDATE if hasattr(request, "attribute_updates") else _DELETE, request)
-
-
-def check_batch_get(request: Any) -> None:
-    check(_BATCH_GET, request)
-
-
-def check_batch_write(request: Any) -> None:
-    check(_BATCH_WRITE, request)
-
-
-def check_range_read(request: Any) -> None:
-    """The constraints of Query and Scan."""
-    check(_SCAN if hasattr(request, "total_segments") else _QUERY, request)
 
 
 # How values and paths are written
@@ -389,19 +370,38 @@ def _complaint(value: Any, path: str, demand: str) -> str:
 
 
 def _java_text(value: Any) -> str:
-    """`value` as Java's toString() gives it. A structure has no text of its own there: its class and a number."""
+    """`value` as Java's toString() gives it, or how that begins: a request of 16 MB gets no answer of 200."""
+    pieces: list[str] = []
+    chars = 0
+    for piece in _java_pieces(value):
+        pieces.append(piece)
+        chars += len(piece)
+        if chars > QUOTED_CHARS_MAX:
+            return f"{''.join(pieces)[:QUOTED_CHARS_MAX]}..."
+    return "".join(pieces)
+
+
+def _java_pieces(value: Any) -> Iterator[str]:
+    """The text of `value`, piece by piece. A structure has none of its own in Java: its class and a number."""
     match value:
         case bool():
-            return "true" if value else "false"
+            yield "true" if value else "false"
         case list():
-            return f"[{', '.join(map(_java_text, value))}]"
+            yield "["
+            for number, each in enumerate(value):
+                yield ", " if number else ""
+                yield from _java_pieces(each)
+            yield "]"
         case dict():
-            entries = [f"{key}={_java_text(each)}" for key, each in value.items()]
-            return f"{{{', '.join(entries)}}}"
+            yield "{"
+            for number, (key, each) in enumerate(value.items()):
+                yield f", {key}=" if number else f"{key}="
+                yield from _java_pieces(each)
+            yield "}"
         case msgspec.Struct():
-            return f"{_PACKAGE}.{type(value).__name__}@{zlib.crc32(msgspec.json.encode(value)):x}"
+            yield f"{_PACKAGE}.{type(value).__name__}@{zlib.crc32(msgspec.json.encode(value)):x}"
         case _:
-            return str(value)
+            yield str(value)
 
 
 @cache

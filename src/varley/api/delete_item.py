@@ -54,7 +54,7 @@ def run(services: Services, call: Call) -> bytes | None:
         request.expected = old_style(request.expected, ExpectedAttributeValue)
     name, key = request.table_name, request.key
     if name not in services.router or key is None or constraints.has_unusual_write_options(request):
-        constraints.check_write(request, required="key")
+        constraints.check(constraints.DELETE_ITEM, request)
     assert name is not None and key is not None
     expressions = write_expressions(request)
     check_item(key)

@@ -10,7 +10,7 @@ The old-style parameters of 2011 become the same trees (expression.legacy), so n
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import msgspec
 
@@ -29,6 +29,7 @@ __all__ = [
     "BoundKeyCondition",
     "BoundUpdate",
     "Expressions",
+    "KeyBounds",
     "Shape",
     "check_key_paths",
     "check_parameters",
@@ -122,6 +123,19 @@ class BoundUpdate:
         return self._update.apply(item, self._values)
 
 
+class KeyBounds(NamedTuple):
+    """The rows that a key condition selects: [low, high), row keys with their space byte.
+
+    In a table, a condition may name the row behind which there can be no other (sk <= 5: that of 5): `last`, and
+    `first` for those who read backwards. In an index any number of rows may have the same key.
+    """
+
+    low: bytes
+    high: bytes
+    first: bytes | None = None
+    last: bytes | None = None
+
+
 class BoundKeyCondition:
     """A key condition and its values."""
 
@@ -131,8 +145,8 @@ class BoundKeyCondition:
         self._key_condition = parsed
         self._values = values
 
-    def bounds(self, keys: KeyCodec | LocalIndexCodec | GlobalIndexCodec) -> tuple[bytes, bytes]:
-        """[low, high) of the row keys that it selects, all of one item collection, in a table or an index.
+    def bounds(self, keys: KeyCodec | LocalIndexCodec | GlobalIndexCodec) -> KeyBounds:
+        """The rows that it selects, all of one item collection, in a table or an index.
 
         Raises ValidationError if it does not fit the key of that.
         """
@@ -148,15 +162,24 @@ class BoundKeyCondition:
         )
         prefix = keys.item_collection(bound.hash_value)
         if bound.operator is None:
-            return prefix, end_of(prefix)
+            only = prefix if keys.range_name is None else None
+            return KeyBounds(prefix, end_of(prefix), only, only)
         low, high = keys.range_bounds(bound)
-        return prefix + low, end_of(prefix) if high is None else prefix + high
+        begin, end = prefix + low, end_of(prefix) if high is None else prefix + high
+        if isinstance(keys, LocalIndexCodec):
+            return KeyBounds(begin, end)
+        return KeyBounds(
+            begin,
+            end,
+            begin if bound.operator in (">=", "BETWEEN") else None,
+            end[:-1] if bound.operator in ("<=", "BETWEEN") else None,    # the end is right behind it
+        )
 
-    def _bounds_of_global(self, index: GlobalIndexCodec) -> tuple[bytes, bytes]:
+    def _bounds_of_global(self, index: GlobalIndexCodec) -> KeyBounds:
         bound = self._key_condition.bind_index(index.hash_parts, index.range_parts, self._values, index.name)
         prefix = index.item_collection(bound.hash_values)
         low, high = index.range_bounds(bound.equal, bound.operator, bound.operands)
-        return prefix + low, end_of(prefix) if high is None else prefix + high
+        return KeyBounds(prefix + low, end_of(prefix) if high is None else prefix + high)
 
 
 class Expressions:

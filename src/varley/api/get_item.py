@@ -44,7 +44,7 @@ def run(services: Services, call: Call) -> bytes | None:
         or request.return_consumed_capacity not in constraints.CAPACITY_MODES
         or request.attributes_to_get is not None
     ):
-        constraints.check_read(request, required="key")
+        constraints.check(constraints.GET_ITEM, request)
     assert name is not None and key is not None
     expressions = projection_expressions(request)
     check_item(key)

@@ -68,7 +68,7 @@ def run(services: Services, call: Call) -> bytes | None:
         request.expected = old_style(request.expected, ExpectedAttributeValue)
     name, item = request.table_name, request.item
     if name not in services.router or item is None or constraints.has_unusual_write_options(request):
-        constraints.check_write(request, required="item")
+        constraints.check(constraints.PUT_ITEM, request)
     assert name is not None and item is not None
     expressions = write_expressions(request)
     size = check_item(item)

@@ -59,7 +59,7 @@ def run(services: Services, call: Call) -> bytes | None:
         request.query_filter = old_style(request.query_filter, Condition)
     name = request.table_name
     if name not in services.router or _is_unusual(request):
-        constraints.check_range_read(request)
+        constraints.check(constraints.QUERY, request)
         check_parameters(
             {
                 "ProjectionExpression": request.projection_expression,
@@ -114,19 +114,25 @@ def run(services: Services, call: Call) -> bytes | None:
             check_key_paths(each.nested_names, route)
     index, is_fetching = None, False
     if request.index_name is None:
-        low, high = key_condition.bounds(route.keys)
+        bounds = key_condition.bounds(route.keys)
         if passes is not None:
             passes.check_no_keys(route.keys.names)
     else:
         index = index_of(route, request.index_name, consistent=bool(request.consistent_read))
-        low, high = key_condition.bounds(index.codec)
+        bounds = key_condition.bounds(index.codec)
         if passes is not None:
             passes.check_no_keys(index.codec.key_names)
             index.codec.check_filter(passes.names)
         is_fetching = needs_items(index, request.select, projection)
     reverse = request.scan_index_forward is False
+    low, high = bounds.low, bounds.high
+    end = bounds.first if reverse else bounds.last
     if start_key is not None:
-        start = start_row(route, index, start_key)
+        start = start_row(route, index, start_key, operation="Query")
+        # Nothing can follow a start key that is the end of a range of sort keys: the service does not give it as a
+        # LastEvaluatedKey, and refuses it. Seen with DynamoDB Local, and reported of the service: aws-sdk-ruby#2456.
+        if start == end and route.keys.range_name is not None:
+            raise ValidationError("The provided starting key does not match the range key predicate")
         if not low <= start < high:
             if start.startswith(low[:COLLECTION_BYTES]):
                 raise ValidationError("The provided starting key does not match the range key predicate")
@@ -148,6 +154,7 @@ def run(services: Services, call: Call) -> bytes | None:
         capacity_mode=request.return_consumed_capacity,
         index=index,
         is_fetching=is_fetching,
+        end=end,
     ).run(call)
 
 

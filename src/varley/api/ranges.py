@@ -66,6 +66,7 @@ class RangeRead(PageReading):
     capacity_mode: str | None
     index: ReadIndex | None = None    # None: the rows are items
     is_fetching: bool = False    # what is asked for is not projected: items are read too
+    end: bytes | None = None    # the row behind which there can be no other: a page that comes to it is the last
 
     def undecided(self) -> Sequence[Proposal]:
         if not self.consistent:
@@ -101,7 +102,8 @@ class RangeRead(PageReading):
         if page.last is not None:
             codec = self.route.keys if self.index is None else self.index.codec
             last_key = codec.key_of(_decode_item(page.last))
-            parts += (b',"LastEvaluatedKey":', _encode(last_key))
+            if self.end is None or self.route.keys.row_key(last_key) != self.end:
+                parts += (b',"LastEvaluatedKey":', _encode(last_key))
         parts.append(count_page(self.route, self.index, page, self.operation, self.consistent, self.capacity_mode))
         parts.append(b"}")
         return b"".join(parts)
@@ -159,8 +161,14 @@ def index_of(route: Route, name: str, *, consistent: bool) -> ReadIndex:
     return ReadIndex(index.codec, index, index.counts)
 
 
-def start_row(route: Route, index: ReadIndex | None, start_key: Item) -> bytes:
-    """The row key of an ExclusiveStartKey. Raises ValidationError if it cannot be a key of the table or index."""
+def start_row(route: Route, index: ReadIndex | None, start_key: Item, *, operation: str) -> bytes:
+    """The row key of an ExclusiveStartKey. Raises ValidationError if it cannot be a key of the table or index.
+
+    Query and Scan have different words for a key of other attributes (users' reports: pynamodb#50, dynogels#184 of
+    Query; laravel-dynamodb#200 of Scan).
+    """
+    if operation == "Query" and index is None and start_key.keys() != set(route.keys.names):
+        raise ValidationError("The provided starting key is invalid")
     if index is not None:
         return index.codec.row_key(start_key)
     try:

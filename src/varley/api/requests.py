@@ -22,6 +22,7 @@ Unknown members are ignored, as AWS ignores them. A null is a member that is not
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -34,6 +35,7 @@ AttributeValue = Annotated[dict[str, Any], msgspec.Meta(extra={"class": "Attribu
 Attributes = dict[str, AttributeValue]
 LONG = msgspec.Meta(extra={"class": "Long"})
 
+_WALKED_BYTES_MAX = 1024 * 1024
 _PACKAGE = "com.amazonaws.dynamodb.v20120810."
 
 T = TypeVar("T")
@@ -89,20 +91,34 @@ OldStyle = dict[str, Any]    # a map of the structures above; they stay dicts, a
 def old_style(given: OldStyle | None, shape: type[Structure]) -> OldStyle | None:
     """`given` if its members have the shape. Raises SerializationError.
 
-    Old-style parameters are rare: their members are decoded without a type, and walked here when there are any.
+    Old-style parameters are rare: their members are decoded without a type, and looked at here when there are any.
     """
     if given is None:
         return None
+    try:
+        msgspec.convert(given, _map_of(shape))
+    except msgspec.ValidationError:
+        pass    # what AWS takes all the same, and what it says if not
+    else:
+        return given
     kind = inspect.type_info(shape)
     return {name: _walk(member, kind) or {} for name, member in given.items()}
+
+
+@cache
+def _map_of(shape: type[Structure]) -> Any:
+    return dict[str, shape]  # type: ignore[valid-type]
 
 
 def check_body(body: bytes, shape: type[Request]) -> None:
     """Raise SerializationError if anything in a body that was decoded has the wrong JSON type.
 
     For a request that is about to be refused with a ValidationError: AWS looks at the types of the whole body first,
-    attribute values included, where we look at them when we come to them.
+    attribute values included, where we look at them when we come to them. A body that is larger than any valid request
+    for one item is not looked at once more: that would take longer than all the rest.
     """
+    if len(body) > _WALKED_BYTES_MAX:
+        return
     try:
         tree = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -157,8 +173,16 @@ def _walk(value: Any, kind: inspect.Type) -> Any:
 
 def _walk_structure(value: dict[str, Any], kind: inspect.Type) -> dict[str, Any]:
     assert isinstance(kind, inspect.StructType)
-    fields = {field.encode_name: field.type for field in kind.fields}
+    fields = _fields(kind.cls)
     return {name: _walk(member, fields[name]) for name, member in value.items() if name in fields}
+
+
+@cache
+def _fields(shape: type) -> dict[str, inspect.Type]:
+    """The types of a structure's members, by their names on the wire."""
+    kind = inspect.type_info(shape)
+    assert isinstance(kind, inspect.StructType)
+    return {field.encode_name: field.type for field in kind.fields}
 
 
 def _walk_map(value: Any, kind: inspect.DictType) -> Any:

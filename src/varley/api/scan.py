@@ -53,7 +53,7 @@ _decode = decoder(ScanRequest)
 def run(services: Services, call: Call) -> bytes | None:
     request = _decode(call.body)
     request.scan_filter = old_style(request.scan_filter, Condition)
-    constraints.check_range_read(request)
+    constraints.check(constraints.SCAN, request)
     assert request.table_name is not None
     check_parameters(
         {"ProjectionExpression": request.projection_expression, "FilterExpression": request.filter_expression},
@@ -103,7 +103,7 @@ def run(services: Services, call: Call) -> bytes | None:
         hash_low, hash_high = segment_range(request.segment, request.total_segments)
         low, high = space + hash_low, high if hash_high is None else space + hash_high
     if start_key is not None:
-        start = start_row(route, index, start_key)
+        start = start_row(route, index, start_key, operation="Scan")
         if not low <= start < high:
             raise ValidationError(
                 "The provided starting key is invalid: Invalid ExclusiveStartKey. Please use ExclusiveStartKey "

@@ -20,6 +20,7 @@ from varley.table.table_name import name_in_arn
 _INVALID: Final = "One or more parameter values were invalid: "
 _KEY_CHARS_MAX: Final = 128    # [API]
 _VALUE_CHARS_MAX: Final = 256    # [API]
+_LOOKED_AT_MAX: Final = 1000    # more than TAGS_MAX, since what is wrong with a tag is told before their number
 
 Tags = dict[str, str]
 
@@ -32,6 +33,7 @@ class Tag(Structure):
 def tags_of(tags: list[Tag] | None) -> Tags:
     """Tags by key. Raises ValidationError, the client's fault."""
     by_key: Tags = {}
+    check_list_count(len(tags or ()))
     for tag in tags or ():
         check_key(tag.key)
         assert tag.key is not None
@@ -59,6 +61,12 @@ def check_count(count: int) -> None:
     """Raises ValidationError, the client's fault."""
     if count > TAGS_MAX:
         raise ValidationError("Number of Tags exceed the current limit for the provided ResourceArn")
+
+
+def check_list_count(count: int) -> None:
+    """Refuse at once, before anybody looks at each of a million. Raises ValidationError, the client's fault."""
+    if count > _LOOKED_AT_MAX:
+        check_count(count)
 
 
 def _is_tag_text(text: str, chars_min: int, chars_max: int) -> bool:

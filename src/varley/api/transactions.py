@@ -29,7 +29,6 @@ _encode = msgspec.json.encode
 _encode_in_order = msgspec.json.Encoder(order="deterministic").encode
 
 TWICE: Final = "Transaction request cannot include multiple operations on one item"
-_EMPTY_KEYS: Final = ({"S": ""}, {"B": ""})
 
 
 class TransactionTerms(Terms):
@@ -65,7 +64,9 @@ class Refusals:
         try:
             row = row_key()
         except ValidationError as refusal:
-            if any(key.get(name) in _EMPTY_KEYS for name in route.keys.names):
+            keys = route.keys
+            kinds = ((keys.hash_name, keys.hash_kind), (keys.range_name, keys.range_kind))
+            if any(name in key and key[name] == {kind: ""} for name, kind in kinds if name is not None):
                 raise
             self._refusals[number] = refusal
             return None

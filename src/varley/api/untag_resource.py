@@ -5,7 +5,7 @@ from __future__ import annotations
 from varley.api.constraints import NOT_NULL, Length, Members, check
 from varley.api.requests import Request, decoder
 from varley.api.services import Services
-from varley.api.tags import Tags, change_tags, check_count, check_key, tagged_table
+from varley.api.tags import Tags, change_tags, check_count, check_key, check_list_count, tagged_table
 from varley.errors import ValidationError
 from varley.http.call import Call
 
@@ -26,6 +26,7 @@ def run(services: Services, call: Call) -> bytes | None:
     tagged_table(request.resource_arn)
     if not request.tag_keys:
         raise ValidationError("Atleast one Tag Key needs to be provided as Input.")
+    check_list_count(len(request.tag_keys))
     for key in request.tag_keys:
         check_key(key)
     check_count(len(request.tag_keys))

@@ -114,8 +114,13 @@ def run(services: Services, call: Call) -> bytes | None:
         request.expected = old_style(request.expected, ExpectedAttributeValue)
         request.attribute_updates = old_style(request.attribute_updates, AttributeValueUpdate)
     name, key = request.table_name, request.key
-    if name not in services.router or key is None or constraints.has_unusual_write_options(request):
-        constraints.check_write(request, required="key")
+    if (
+        name not in services.router
+        or key is None
+        or request.attribute_updates is not None
+        or constraints.has_unusual_write_options(request)
+    ):
+        constraints.check(constraints.UPDATE_ITEM, request)
     assert name is not None and key is not None
     expressions = update_expressions(request)
     check_item(key)

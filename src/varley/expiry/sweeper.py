@@ -271,6 +271,9 @@ class _Sweep:
         self.hint_at = NEVER    # nor has any that was made since then an earlier one than this
         self.is_busy = False
         self._has_failed = False    # a deletion of this slice
+        # Where the next slice begins. Behind all that this sweep has deleted: until the next checkpoint that stands in
+        # the tree as rows that are gone, and who reads over a million of them for each slice stops everybody.
+        self._behind = b""
 
     # Of deletions
 
@@ -287,6 +290,7 @@ class _Sweep:
 
     def begin(self) -> None:
         self.is_busy = True
+        self._behind = b""
         self._sweeper.sweeps += 1
         self._slice()
 
@@ -301,20 +305,21 @@ class _Sweep:
             return
         self._has_failed = False
         try:
-            due = [key for key, _ in islice(self._rows(row_bound(math.ceil(self._sweeper.now()))), _ROWS_PER_SLICE)]
+            rows = self._rows(self._behind, row_bound(math.ceil(self._sweeper.now())))
+            due = [key for key, _ in islice(rows, _ROWS_PER_SLICE)]
             self._delete(due)
         except (ApiError, WorldError) as error:
             self._try_later(error)
             return
         if due:
-            self._when_settled(self._next)
+            self._when_settled(lambda: self._next(due[-1]))
         else:
             self.hint_at = NEVER
             self._when_settled(self._finish)
 
-    def _rows(self, high: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Those below `high`, oldest first, whose items are not too old to be deleted."""
-        low = row_bound(math.floor(self._sweeper.now()) - TOO_OLD_SECONDS)
+    def _rows(self, low: bytes, high: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Those from `low` to below `high`, oldest first, whose items are not too old to be deleted."""
+        low = max(low, row_bound(math.floor(self._sweeper.now()) - TOO_OLD_SECONDS))
         return self._partition.tree.scan(low, max(low, high))
 
     def _delete(self, due: list[bytes]) -> None:
@@ -347,7 +352,9 @@ class _Sweep:
 
         newest.hold(release)
 
-    def _next(self) -> None:
+    def _next(self, last: bytes) -> None:
+        if not self._has_failed:    # else this slice again
+            self._behind = last + b"\0"
         self._sweeper.later(_TICK_SECONDS_MAX if self._has_failed else _BREATH_SECONDS, self._slice)
 
     def _finish(self) -> None:
@@ -356,7 +363,7 @@ class _Sweep:
             self._end()
             return
         try:
-            first = next(self._rows(END_OF_ROWS), None)
+            first = next(self._rows(b"", END_OF_ROWS), None)
         except WorldError as error:
             self._try_later(error)
             return

@@ -38,6 +38,7 @@ one slice at most), and further bytes are not fed (`_rest`); `_go_on` takes up b
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 from time import perf_counter
 from typing import cast
@@ -67,6 +68,9 @@ _SLICE_BYTES = 16 * 1024
 # them, which is some 3 ms.
 _TURN_BYTES = 256 * 1024
 _REQUEST_BYTES = 1024
+
+# From this size on a body is decoded without the cyclic collector.
+_LARGE_BYTES = 1024 * 1024
 
 # Answers that wait behind a call without one; with more, nothing further is begun.
 _BEHIND_BYTES = 256 * 1024
@@ -234,7 +238,11 @@ class Connection(asyncio.Protocol):
         ):
             self._answer_unusual(Message.of(parser, url, head, body), started)
             return
-        self._run(Call(self, operation, body, head, authorization, started))
+        call = Call(self, operation, body, head, authorization, started)
+        if len(body) > _LARGE_BYTES:
+            self._run_large(call)
+        else:
+            self._run(call)
 
     def incomplete(self) -> None:
         """Apply what limits it; invite a body that waits to be invited."""
@@ -277,6 +285,8 @@ class Connection(asyncio.Protocol):
             call = message.call(door, self, query, terms, started)
             if call is None:
                 self._put(unknown(door, terms))
+            elif len(call.body) > _LARGE_BYTES:
+                self._run_large(call)
             else:
                 self._run(call)
         except Exception as error:
@@ -299,6 +309,18 @@ class Connection(asyncio.Protocol):
         )
 
     # ---- calls and their answers
+
+    def _run_large(self, call: Call) -> None:
+        """A body of megabytes: what it is decoded to is never a cycle, and looking for one in millions of new lists and
+        maps, over and over while they are made, takes longer than making them."""
+        if not gc.isenabled():
+            self._run(call)
+            return
+        gc.disable()
+        try:
+            self._run(call)
+        finally:
+            gc.enable()
 
     def _run(self, call: Call) -> None:
         """HOT PATH. Call the handler; its answer goes out, or to its place in the line."""

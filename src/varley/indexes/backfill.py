@@ -88,13 +88,6 @@ class Backfill:
         """Read no more. What is under way arrives, or is sent again by whoever fills this index next."""
         self._is_stopped = True
 
-    async def forget(self) -> None:
-        """Remove the progress rows. Raises what the log raises: then some may still be there."""
-        done = self._loop.create_future()
-        removal = _Removal(done)
-        removal.expect(forget_progress(self.index.id, self._partitions, removal))
-        await done
-
     # One partition after the other
 
     def _begin(self) -> None:
@@ -171,7 +164,7 @@ class Backfill:
 
 
 class _Nobody:
-    """Waits for a progress row. If the disk refuses it, a restart begins earlier, and nothing is wrong."""
+    """Waits for a progress row, or for its removal. If the disk refuses that, a restart mends it."""
 
     def reply(self, body: bytes) -> None:
         pass
@@ -183,8 +176,19 @@ class _Nobody:
 NOBODY: Final = _Nobody()
 
 
-def forget_progress(index_id: str, partitions: Sequence[Partition], waiter: Waiter) -> int:
-    """Remove the progress rows of an index from a table's partitions; `waiter` is told of each. Gives how many."""
+async def forget_progress(index_id: str, partitions: Sequence[Partition]) -> None:
+    """Remove the progress rows of an index, which nobody fills now, from a table's partitions.
+
+    Raises what the log raises: then some may still be there.
+    """
+    done = asyncio.get_running_loop().create_future()
+    removal = _Removal(done)
+    removal.expect(begin_to_forget(index_id, partitions, removal))
+    await done
+
+
+def begin_to_forget(index_id: str, partitions: Sequence[Partition], waiter: Waiter) -> int:
+    """The same for who does not wait; `waiter` is told of each row. Gives how many there are."""
     key = progress_key(index_id)
     having = [partition for partition in partitions if partition.newest(key) is not None]
     for partition in having:

@@ -26,7 +26,7 @@ import msgspec
 
 from varley.clock import Clock
 from varley.errors import WorldError
-from varley.indexes.backfill import NOBODY, Backfill, forget_progress
+from varley.indexes.backfill import NOBODY, Backfill, begin_to_forget, forget_progress
 from varley.indexes.delivery import deliver
 from varley.indexes.propagation import BATCH_ROWS_MAX, IndexRow, Part, Propagation
 from varley.item.key_bytes import ITEM_SPACE, OUTGOING_SPACE
@@ -109,7 +109,7 @@ class Indexes:
             self._fill(route)
             for index in route.global_indexes:
                 if not index.is_backfilling:    # filled, and then the server was killed before it forgot how far it was
-                    forget_progress(index.id, route.partitions, NOBODY)
+                    begin_to_forget(index.id, route.partitions, NOBODY)
 
     async def stop(self) -> None:
         """Send what there is. Returns when all has arrived, or what has not cannot now: the log has it."""
@@ -184,15 +184,17 @@ class Indexes:
             table = table if change is None else change(table)
             return _with_indexes(table, tuple(each for each in table.global_indexes if each.id != index.id))
 
+        route = self._routes[table_name]
         backfill = self._backfills.pop(index.id, None)
+        if backfill is not None:
+            backfill.stop()
         try:
-            if backfill is not None:
-                backfill.stop()
-                # First: progress rows of an index that nobody knows would stay for ever.
-                await backfill.forget()
+            # First: progress rows of an index that nobody knows would stay for ever. Also if it is filled: the disk may
+            # have refused to forget them then.
+            await forget_progress(index.id, route.partitions)
             before, after = await self._catalog.change(table_name, new)
         except BaseException:
-            self._fill(self._routes[table_name])
+            self._fill(route)
             raise
         await self._router.update(after)
         return before, after
@@ -354,13 +356,14 @@ class Indexes:
 
         try:
             async with self._catalog.changes:
-                backfill = self._backfills.get(index_id)
-                if backfill is None:    # the index was deleted meanwhile
+                if index_id not in self._backfills:    # the index was deleted meanwhile
                     return
                 _, after = await self._catalog.change(table_name, new)
-                del self._backfills[index_id]
+                # Another than the one that has finished, if somebody has tried in vain to delete the index meanwhile.
+                self._backfills.pop(index_id).stop()
                 await self._router.update(after)
-                await backfill.forget()
+                # If the disk refuses that, the rows go when the index does, or at the next start.
+                begin_to_forget(index_id, self._routes[table_name].partitions, NOBODY)
         except WorldError as error:
             logger.warning("an index of %s is filled, which cannot be written down yet: %s", table_name, error)
             if index_id in self._backfills and error.retryable and self._is_running:

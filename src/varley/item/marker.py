@@ -14,7 +14,7 @@ space (key_bytes.MARKER_SPACE); its value says whose it is and what the item is 
 The transaction is named by its id and its time together: a client's token may be used again once a first attempt was
 cancelled, and gives the same id.
 
-Rejected: the marker inside of the item's row (its flag bit was kept for that). Every prepare would write the item
+Rejected: the marker inside of the item's row. Every prepare would write the item
 twice, every read would have to look at the bit and cut the marker off, and an item of 400 KB would need room for a
 second one.
 """

@@ -42,14 +42,15 @@ from decimal import Context, Decimal, Inexact
 from typing import NoReturn
 
 from varley.errors import ValidationError
-from varley.limits import NUMBER_DIGITS_MAX, NUMBER_EXPONENT_MAX, NUMBER_EXPONENT_MIN
+from varley.limits import NUMBER_DIGITS_MAX, NUMBER_EXPONENT_MAX, NUMBER_EXPONENT_MIN, QUOTED_CHARS_MAX
 
 _BYTES_MAX = 21
 _PAIRS_MAX = 20                         # 38 digits that straddle the pairs: 1 + 18 * 2 + 1
 _EXPONENT_PAIR_MIN = -65                # 1E-130 is pair 65 after the point
 
 _NORMAL_FORM = re.compile(r"0|-?(?:[1-9][0-9]*|0(?=\.))(?:\.[0-9]*[1-9])?").fullmatch
-_ANY_FORM = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?(?:[eE]([+-]?)([0-9]+))?").fullmatch
+# Possessive (*+): what has no such form is known in one pass, and not after as many as it has digits.
+_ANY_FORM = re.compile(r"([+-]?)([0-9]*+)(?:\.([0-9]*+))?(?:[eE]([+-]?)([0-9]++))?").fullmatch
 
 # Exact for every sum of two DynamoDB numbers, whose digits lie between 1E+126 and 1E-167. `Inexact` would be
 # our mistake.
@@ -199,7 +200,8 @@ def _exponent(sign: str, digits: str, text: str) -> int:
 def _refuse(text: str) -> NoReturn:
     if not text:
         raise ValidationError("The parameter cannot be converted to a numeric value")
-    raise ValidationError(f"The parameter cannot be converted to a numeric value: {text}")
+    shown = text[:QUOTED_CHARS_MAX]
+    raise ValidationError(f"The parameter cannot be converted to a numeric value: {shown}")
 
 
 def _plain(sign: str, digits: str, exponent: int) -> str:

@@ -12,7 +12,7 @@ nothing. What must be known about an item without decoding it stands in the head
     01  00  0000  03000000  00600cba992a0600  17ede152  7b22706b223a7b2253223a2278227d7d
 
 The CRC is the same one in the log, in the tree and in an archive, so a value that was damaged on any way between
-them is known wherever it turns up. Flag bit 0 is kept for a transaction marker after the JSON; no flag is used yet.
+them is known wherever it turns up. No flag is used yet.
 
 Everything here works on every write or every read: a function costs about half a microsecond or less.
 """

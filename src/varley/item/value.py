@@ -31,7 +31,13 @@ from typing import Any, NoReturn
 from varley.errors import SerializationError, ValidationError
 from varley.item import number
 from varley.item.size import DOCUMENT_BYTES, ELEMENT_BYTES, name_size, texts_size
-from varley.limits import ATTRIBUTE_NAME_BYTES_MAX, NESTING_MAX, NUMBER_DIGITS_MAX
+from varley.limits import (
+    ATTRIBUTE_NAME_BYTES_MAX,
+    ITEM_BYTES_MAX,
+    NESTING_MAX,
+    NUMBER_DIGITS_MAX,
+    QUOTED_CHARS_MAX,
+)
 
 Value = dict[str, Any]
 Item = dict[str, Value]
@@ -55,6 +61,8 @@ def check_item(item: dict[str, Any]) -> int:
     """
     try:
         return _names_size(item) + _values_size(item.values(), 0)
+    except _SurelyTooLarge:
+        raise
     except _UNTAKEN as error:
         for value in item.values():
             check_shape(value)
@@ -65,6 +73,8 @@ def check_value(value: Any) -> int:
     """The size of one attribute value. Rewrites it in place and raises, as `check_item` does."""
     try:
         return _values_size((value,), 0)
+    except _SurelyTooLarge:
+        raise
     except _UNTAKEN as error:
         check_shape(value)
         _refuse_nulls(error, (value,))
@@ -155,6 +165,7 @@ def _odd_value_size(value: Value, depth: int) -> int:
     known = {kind: value[kind] for kind in KINDS if value.get(kind) is not None}
     if not known:
         raise ValidationError(_EMPTY)
+    check_shape(value, depth)    # wrong types go first, in the order of the members
     for kind, content in known.items():    # what is wrong with a member goes before there being several
         size = _values_size(({kind: content},), depth)
     if len(known) > 1:
@@ -196,12 +207,14 @@ def _null_size(content: Any, _depth: int) -> int:
 def _list_size(elements: Any, depth: int) -> int:
     if type(elements) is not list:
         raise TypeError("not a list")
+    _refuse_if_surely_too_large(len(elements))
     return _enter(depth) + ELEMENT_BYTES * len(elements) + _values_size(elements, depth + 1)
 
 
 def _map_size(members: Any, depth: int) -> int:
     if type(members) is not dict:
         raise TypeError("not a map")
+    _refuse_if_surely_too_large(len(members))
     size = _enter(depth) + ELEMENT_BYTES * len(members)
     return size + _names_size(members) + _values_size(members.values(), depth + 1)
 
@@ -227,10 +240,10 @@ def _string_set_size(members: Any, _depth: int) -> int:
         raise ValidationError(f"{_INVALID}: An string set  may not be empty")
     if None in members:
         raise ValidationError(f"{_INVALID}: An string set may not have a null string as a member")  # [Local]
+    _refuse_if_surely_too_large(len(members) - 1)   # one may be empty
     size = texts_size(members)
     if len(set(members)) != len(members):
-        listed = ", ".join(members)
-        raise ValidationError(f"{_INVALID}: Input collection [{listed}] contains duplicates.")
+        raise ValidationError(f"{_INVALID}: Input collection [{_listed(members)}] contains duplicates.")
     return size
 
 
@@ -241,6 +254,7 @@ def _number_set_size(members: Any, _depth: int) -> int:
         raise ValidationError(f"{_INVALID}: An number set  may not be empty")
     if None in members:
         raise ValidationError("The parameter cannot be converted to a numeric value")
+    _refuse_if_surely_too_large(len(members))
     members[:] = map(number.normalize, members)
     if len(set(members)) != len(members):
         raise ValidationError("Input collection contains duplicates")
@@ -254,13 +268,27 @@ def _binary_set_size(members: Any, depth: int) -> int:
         raise ValidationError(f"{_INVALID}: Binary sets should not be empty")
     if None in members:
         raise ValidationError(f"{_INVALID}: Binary sets may not contain null values")  # not seen, inferred
+    _refuse_if_surely_too_large(len(members) - 1)
     size = 0
     for member in members:
         size += _binary_size(member, depth)
     if len(set(members)) != len(members):
-        listed = ", ".join(members)
-        raise ValidationError(f"{_INVALID}: Input collection [{listed}]of type BS contains duplicates.")
+        raise ValidationError(f"{_INVALID}: Input collection [{_listed(members)}]of type BS contains duplicates.")
     return size
+
+
+def _listed(members: list[str]) -> str:
+    return ", ".join(members[:QUOTED_CHARS_MAX])[:QUOTED_CHARS_MAX]
+
+
+def _refuse_if_surely_too_large(count: int) -> None:
+    """No item holds so many elements: each takes a byte at least. Refused before anybody looks at each of a million."""
+    if count > ITEM_BYTES_MAX:
+        raise _SurelyTooLarge("Item size has exceeded the maximum allowed size")
+
+
+class _SurelyTooLarge(ValidationError):
+    """Not worth a walk through all of it for wrong types."""
 
 
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"

@@ -33,7 +33,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
 import struct
 from collections.abc import Callable, Iterator, Sequence
@@ -45,7 +44,9 @@ import lmdb
 
 from varley.errors import Damaged, DiskFull, LogFailed, ReadOnly, WorldError
 from varley.metadata.store import ABSENT, Change, Entry
+from varley.storage.disk import CANNOT_WRITE
 from varley.storage.lmdb_engine import (
+    code_of,
     is_for_lack_of_space,
     make_environment,
     open_environment,
@@ -215,12 +216,11 @@ class LocalStore:
         except (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError) as error:
             raise self._damaged(str(error)) from error
         except (lmdb.Error, OSError) as error:
-            code = error.errno if isinstance(error, OSError) else _code_in(str(error))
             if is_for_lack_of_space(error, self._folder):
                 raise DiskFull(
                     "No space for metadata", path=self._folder, operation=operation, hint="Make room, try again"
                 ) from error
-            if code in (errno.EROFS, errno.EACCES, errno.EPERM):
+            if code_of(error) in CANNOT_WRITE:
                 raise ReadOnly("Metadata cannot be written", path=self._folder, operation=operation) from error
             raise LogFailed(
                 f"Metadata cannot be kept: {error}",
@@ -251,11 +251,3 @@ def _pack(key: bytes, version: int, value: bytes) -> bytes:
 def _crc(key: bytes, version: int, value: bytes) -> int:
     crc: int = google_crc32c.value(key + _VERSION.pack(version) + value)
     return crc
-
-
-def _code_in(text: str) -> int | None:
-    """The errno that an lmdb.Error tells in words."""
-    for code in (errno.EROFS, errno.EACCES, errno.EPERM):
-        if os.strerror(code) in text:
-            return code
-    return None

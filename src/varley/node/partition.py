@@ -99,9 +99,10 @@ class Partition:
         tree.last_timestamp_us = timestamp_us
         try:
             new, answer, derived = write.evaluate(old, timestamp_us)
+        except (Throttling, ProvisionedThroughputExceeded):
+            raise    # costs nothing, and has nothing to do with the row
         except ApiError as refusal:
-            if not isinstance(refusal, Throttling | ProvisionedThroughputExceeded):
-                write.counts.consumed_write_units += write_units(0 if old is None else item_size(old), 0)
+            write.counts.consumed_write_units += write_units(0 if old is None else item_size(old), 0)
             if isinstance(refusal, ItemCollectionSizeLimitExceeded):
                 observed = self._replica.newest    # it is about other rows too
             if observed is None:

@@ -23,7 +23,6 @@ the lock is shared among readers and excludes a server that writes.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
@@ -31,7 +30,7 @@ import uuid
 from typing import Final, Self
 
 from varley.errors import BadSettings, Damaged, DataFolderLocked, DiskFull, ReadOnly, WorldError
-from varley.storage.disk import RealDisk
+from varley.storage.disk import CANNOT_WRITE, NO_SPACE, RealDisk
 
 DATA_FORMAT: Final = 1
 
@@ -39,7 +38,6 @@ _IDENTITY: Final = "identity.json"
 _NEW_IDENTITY: Final = "identity.json.new"
 _LOCK: Final = "lock"
 _FOLDERS: Final = ("log", "trees", "metadata")
-_CANNOT_WRITE: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
 
 class DataFolder:
@@ -123,7 +121,7 @@ def _take_lock(path: str) -> tuple[int | None, bool]:
     try:
         lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        if error.errno not in _CANNOT_WRITE:
+        if error.errno not in CANNOT_WRITE:
             raise
         return _share_lock(path, lock_path), True
     try:
@@ -209,5 +207,5 @@ def _make(path: str, *, is_read_only: bool) -> str:
 
 
 def _cannot_make(path: str, error: OSError) -> WorldError:
-    kind = DiskFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else ReadOnly
+    kind = DiskFull if error.errno in NO_SPACE else ReadOnly
     return kind(f"the data folder cannot be made: {error.strerror}", path=path, operation="create")

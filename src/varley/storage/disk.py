@@ -32,13 +32,19 @@ CANNOT_WRITE: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
+def kind_of(code: int | None) -> type[WorldError]:
+    """What an errno means: DiskFull, ReadOnly, Exhausted; WorldError itself for all else."""
+    for codes, kind in ((NO_SPACE, DiskFull), (CANNOT_WRITE, ReadOnly), (EXHAUSTED, Exhausted)):
+        if code in codes:
+            return kind
+    return WorldError
+
+
 def failure(error: OSError, problem: str, path: str, operation: str) -> WorldError:
-    """What has failed, by what the system says: DiskFull, ReadOnly, Exhausted; WorldError itself for all else."""
-    kind: type[WorldError] = WorldError
-    for codes, each in ((NO_SPACE, DiskFull), (CANNOT_WRITE, ReadOnly), (EXHAUSTED, Exhausted)):
-        if error.errno in codes:
-            kind = each
-    return kind(f"{problem}: {error.strerror}", path=path, operation=operation)
+    """What has failed, as `kind_of` says."""
+    kind = kind_of(error.errno)
+    hint = "Allow this process more open files (ulimit -n), or close connections" if kind is Exhausted else ""
+    return kind(f"{problem}: {error.strerror}", path=path, operation=operation, hint=hint)
 
 
 class Disk(Protocol):

@@ -69,6 +69,7 @@ from google_crc32c import value as _crc32c
 
 from varley.errors import Damaged, DiskFull, Exhausted, ReadOnly, WorldError
 from varley.storage import long_keys
+from varley.storage.disk import CANNOT_WRITE, EXHAUSTED, NO_SPACE, RealDisk
 from varley.storage.long_keys import LMDB_KEY_BYTES_MAX, ROWS_END
 from varley.storage.tree import NOTHING, Applied, Entry
 
@@ -87,10 +88,9 @@ _MAP_BYTES_MIN: Final = 1 << 30
 _MAP_PAGES_PER_ROW: Final = 12  # a row copies its path and may split each page of it: 2 * depth + 1, depth <= 5
 _LOCK_FILE_BYTES: Final = 16384 # more than LMDB uses for 126 readers
 _LIBRARY: Final = 0             # LMDB 0.9, whatever the environment variable of py-lmdb says: docs/formats.md says so
-_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _PROBE_FILE: Final = "probe"
 _PROBE_BYTES: Final = 1 << 20   # about a transaction
+_disk: Final = RealDisk()
 _pack_crc = struct.Struct("<I").pack
 
 # Appending to bytes their own CRC32C, little-endian, always gives this CRC32C. So a check needs no cutting.
@@ -260,13 +260,13 @@ class LmdbEngine:
         txn.put(META_KEY, encode_meta(self.group, applied or self.applied, is_partial=applied is None))
 
     def _failed_write(self, error: Exception) -> WorldError:
-        code = error.errno if isinstance(error, OSError) else _code_of(error)
+        code = code_of(error)
         if is_for_lack_of_space(error, self.folder):
             return DiskFull("No space for a checkpoint", path=self.path, operation="write",
                             hint="The log keeps everything; the checkpoint is tried again.")  # fmt: skip
         if code == errno.EROFS:
             return ReadOnly("The disk does not take writes", path=self.path, operation="write")
-        if self._env is None and code in _EXHAUSTED:    # it was not even opened
+        if self._env is None and code in EXHAUSTED:    # it was not even opened
             return Exhausted(f"A tree cannot be opened: {error}", path=self.path, operation="open",
                              hint="Allow this process more open files (ulimit -n), or close connections.")  # fmt: skip
         # After a failed write or sync nobody knows what is on disk. Copy-on-write keeps the last transaction safe.
@@ -305,7 +305,7 @@ class LmdbEngine:
             self._read_meta()
         except lmdb.Error as error:
             self.close()
-            if _code_of(error) is not None:
+            if code_of(error) is not None:
                 raise self._failed_write(error) from error
             raise self._damaged("The tree cannot be opened", META_KEY) from error
         except OSError as error:
@@ -347,8 +347,8 @@ def make_environment(folder: str) -> None:
     finally:
         new.close()
     os.rename(new_path, path)
-    _sync_folder(folder)
-    _sync_folder(os.path.dirname(os.path.abspath(folder)))
+    _disk.sync_folder(folder)
+    _disk.sync_folder(os.path.dirname(os.path.abspath(folder)))
 
 
 def open_environment(folder: str, *, is_read_only: bool = False, **options: Any) -> Any:
@@ -362,15 +362,11 @@ def open_environment(folder: str, *, is_read_only: bool = False, **options: Any)
 
 def _reserve(path: str, size: int) -> None:
     """Make sure that the first `size` bytes of a file have their place on the disk."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o700)
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o700)
     try:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(descriptor, 0, size)
-    except OSError as error:
-        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
-            raise
+        _disk.reserve(file, size)
     finally:
-        os.close(descriptor)
+        os.close(file)
 
 
 def encode_meta(group: int, applied: Applied, *, is_partial: bool) -> bytes:
@@ -445,14 +441,6 @@ def _closed(key: bytes) -> None:
     raise AssertionError("the tree is closed")
 
 
-def _sync_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def is_for_lack_of_space(error: Exception, folder: str) -> bool:
     """Whether LMDB or the system failed in `folder` because the disk is full.
 
@@ -460,14 +448,14 @@ def is_for_lack_of_space(error: Exception, folder: str) -> bool:
     then: to take a full disk for a broken one would stop the server, and the other way round does no harm, since a
     transaction that is tried again writes all of its pages again.
     """
-    code = error.errno if isinstance(error, OSError) else _code_of(error)
+    code = code_of(error)
     if code != errno.EIO:
-        return code in _NO_SPACE
+        return code in NO_SPACE
     path = os.path.join(folder, _PROBE_FILE)
     try:
         _reserve(path, _PROBE_BYTES)
     except OSError as refusal:
-        return refusal.errno in _NO_SPACE
+        return refusal.errno in NO_SPACE
     finally:
         try:
             os.remove(path)
@@ -476,10 +464,12 @@ def is_for_lack_of_space(error: Exception, folder: str) -> bool:
     return False
 
 
-def _code_of(error: Exception) -> int | None:
-    """The errno in an lmdb.Error, which LMDB gives as its text."""
+def code_of(error: Exception) -> int | None:
+    """The errno of an OSError, or of an lmdb.Error, where LMDB gives it as text; None if that has none."""
+    if isinstance(error, OSError):
+        return error.errno
     text = str(error)
-    for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
+    for code in (*NO_SPACE, *CANNOT_WRITE, *EXHAUSTED, errno.EIO):
         if os.strerror(code) in text:
             return code
     return None

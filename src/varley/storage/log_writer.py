@@ -23,10 +23,10 @@ byte of the old one must be right. A writer never writes into a segment that it 
 never where something durable is.
 
 Failures.
-  - No space, or a read-only file system (DiskFull, ReadOnly): the frame that failed promised nothing. What it
-    left on the disk is cut off by ending the segment before it, in the next segment's head. Each later append
-    tries again, so a disk that gets space works again; `probe` finds that out when nobody appends. Slots behind
-    a refused one are refused too, see `append`.
+  - No space, a read-only file system, no more open files (DiskFull, ReadOnly, Exhausted): the frame that failed
+    promised nothing. What it left on the disk is cut off by ending the segment before it, in the next segment's
+    head. Each later append tries again, so a disk that gets space works again; `probe` finds that out when nobody
+    appends. Slots behind a refused one are refused too, see `append`.
   - Any other failed write or sync (LogFailed): the system may have dropped what it failed to write and forget
     that it did, so trying again proves nothing (Rebello et al., "Can Applications Recover from fsync
     Failures?", ATC 2020). The log takes nothing more until it is opened again, and read.
@@ -46,8 +46,8 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Final, NamedTuple
 
-from varley.errors import DiskFull, LogFailed, ReadOnly, WorldError
-from varley.storage.disk import Disk
+from varley.errors import DiskFull, Exhausted, LogFailed, ReadOnly, WorldError
+from varley.storage.disk import CANNOT_WRITE, NO_SPACE, Disk, kind_of
 from varley.storage.log_format import (
     FIRST_FRAME_OFFSET,
     Row,
@@ -185,13 +185,13 @@ class LogWriter:
         has for that group (durably, in its tree; no entry: nothing). Only whole segments go, oldest first, so
         the log never has a gap; the segment being written stays.
 
-        Raises ReadOnly, or LogFailed if a file could not be deleted; what was deleted before that stays
-        deleted.
+        Raises ReadOnly, Exhausted, or LogFailed if a file could not be deleted; what was deleted before that
+        stays deleted.
         """
         try:
             return self._tail.release(checkpointed, live_groups)
         except OSError as error:
-            raise _world_error(error, "delete", self._tail.folder, not_now=_NOT_NOW) from error
+            raise _world_error(error, "delete", self._tail.folder, passing=_OF_FILES) from error
 
     # The log thread
 
@@ -272,22 +272,22 @@ def _refuse_to_push(_: _Pending) -> None:
     raise AssertionError("the log is closed")
 
 
-_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-_READ_ONLY: Final = frozenset({errno.EROFS})
-# Why a file cannot be made now though nothing is wrong with any file that is there.
-_NOT_NOW: Final = _READ_ONLY | {errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE}
+# What may pass, by what failed: a write to a file that is there, or making one or deleting one. Then nothing is wrong
+# with any file. (No memory is not among them: a sync that could not be had for that may have lost pages.)
+_OF_WRITES: Final = NO_SPACE | {errno.EROFS}
+_OF_FILES: Final = NO_SPACE | CANNOT_WRITE | {errno.EMFILE, errno.ENFILE}
 
 
-def _world_error(error: OSError, operation: str, path: str, *, not_now: frozenset[int]) -> WorldError:
-    if error.errno in _NO_SPACE:
-        return DiskFull(
-            "no space left for the log",
-            path=path,
-            operation=operation,
-            hint="Writes go on when there is space again",
-        )
-    if error.errno in not_now:
+def _world_error(error: OSError, operation: str, path: str, *, passing: frozenset[int]) -> WorldError:
+    kind = kind_of(error.errno) if error.errno in passing else LogFailed
+    if kind is DiskFull:
+        hint = "Writes go on when there is space again"
+        return DiskFull("no space left for the log", path=path, operation=operation, hint=hint)
+    if kind is ReadOnly:
         return ReadOnly(f"the log cannot grow: {error.strerror}", path=path, operation=operation)
+    if kind is Exhausted:
+        hint = "Allow this process more open files (ulimit -n), or close connections"
+        return Exhausted(f"the log cannot grow: {error.strerror}", path=path, operation=operation, hint=hint)
     return LogFailed(
         f"the log failed: {error.strerror}",
         path=path,
@@ -357,7 +357,7 @@ class _Tail:
     def write(self, records: Sequence[bytes]) -> None:
         """Write one frame. When this returns it is durable; if it raises, it does not count.
 
-        Raises DiskFull or ReadOnly (try again later), LogFailed (never again).
+        Raises DiskFull, ReadOnly or Exhausted (try again later), LogFailed (never again).
         """
         size = frame_bytes(sum(map(len, records)))
         opened = self._open
@@ -371,7 +371,7 @@ class _Tail:
             self._disk.write_synced(opened.file, segment.end, frame)
         except OSError as error:
             opened.size = segment.end    # nothing goes behind what this may have left: the segment ends here
-            raise _world_error(error, "write", segment.path, not_now=_READ_ONLY) from error
+            raise _world_error(error, "write", segment.path, passing=_OF_WRITES) from error
         statistics = self._statistics
         statistics.sync_seconds += perf_counter() - started
         statistics.frames += 1
@@ -428,7 +428,7 @@ class _Tail:
             head = SegmentHead(number, self._new_salt(), self.next_frame, self._previous_end)
             self._disk.write_synced(file, 0, [encode_segment_head(head)])
         except OSError as error:
-            raise _world_error(error, "extend", self.folder, not_now=_NOT_NOW) from error
+            raise _world_error(error, "extend", self.folder, passing=_OF_FILES) from error
         if self._open is None:
             self._on_first_segment(number)
         # The head is durable: the old segment is closed.

@@ -16,8 +16,8 @@ row is what says where the shard before it ended.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from itertools import islice, pairwise
+from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from varley.errors import ApiError, Throttling
@@ -47,6 +47,7 @@ _GRACE_SECONDS: Final = 5
 _RETENTION_US: Final = STREAM_RETENTION_SECONDS * 1_000_000
 _KEPT_US: Final = _RETENTION_US + _GRACE_SECONDS * 1_000_000
 _EVERYTHING: Final = (1 << 64) - 1    # a time after every record's
+_TRIM_BYTES_MAX: Final = 1 << 20    # of records that are removed at once: a row is read before it is removed
 
 
 class TrimmedDataAccess(ApiError):
@@ -108,8 +109,7 @@ class PartitionStream:
 
     def ending(self, shard: Shard) -> str:
         """The sequence number of the last record of a shard that has ended; if it has none, that of its beginning."""
-        low = record_key(self._prefix, shard.start_us)
-        last = next(self._partition.tree.scan(low, self._high(shard.end_us), reverse=True), None)
+        last = self._last_record(shard)
         if last is not None:
             return sequence_number(time_of(last[0]), self.group)
         is_trimmed = shard.start_us < self._trimmed_us and (shard.end_us is None or self._trimmed_us < shard.end_us)
@@ -161,13 +161,17 @@ class PartitionStream:
 
     def newest(self, shard: Shard, now_us: int) -> int:
         """The position from which only records to come are read."""
-        low = record_key(self._prefix, shard.start_us)
-        last = next(self._partition.tree.scan(low, self._high(shard.end_us), reverse=True), None)
+        last = self._last_record(shard)
         return self.oldest(shard, now_us) if last is None else max(time_of(last[0]), self._trimmed_us)
 
     def oldest(self, shard: Shard, now_us: int) -> int:
         """The position from which all records of the shard are read that are not about to be trimmed."""
         return max(shard.start_us, self._trimmed_us, min(now_us - _RETENTION_US, self.last_us))
+
+    def _last_record(self, shard: Shard) -> tuple[bytes, bytes] | None:
+        low = record_key(self._prefix, max(shard.start_us, self._trimmed_us + 1))
+        high = self._high(shard.end_us)
+        return next(self._partition.tree.scan(low, high, reverse=True), None) if low < high else None
 
     def is_trimmed_after(self, shard: Shard, position_us: int, now_us: int) -> bool:
         """Whether a record of the shard after this position is gone."""
@@ -208,8 +212,19 @@ class PartitionStream:
     @property
     def is_empty(self) -> bool:
         """Whether there are no rows of this stream, nor any change of them under way."""
-        rows = self._partition.tree.scan(self._prefix, records_end(self._prefix))
-        return not self._is_trimming and not self._is_rotating and next(rows, None) is None
+        if self._is_trimming or self._is_rotating or self._starts:
+            return False
+        return self._partition.get(horizon_key(self._prefix)) is None and self._first_record() is None
+
+    def _records_left(self, before: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """The rows of records that are not removed yet, up to the key `before`.
+
+        Not from the first that ever was: what was removed since the last checkpoint is still passed over, one by one.
+        """
+        return self._partition.tree.scan(record_key(self._prefix, self._trimmed_us + 1), before)
+
+    def _first_record(self) -> tuple[bytes, bytes] | None:
+        return next(self._records_left(records_end(self._prefix)), None)
 
     def trim(self, now_us: int, rows_max: int, then: Callable[[], None], *, is_over: bool) -> bool:
         """Remove up to `rows_max` records of those that are trimmed; `is_over`: all rows, the stream is gone.
@@ -221,13 +236,12 @@ class PartitionStream:
             return False
         before_us = _EVERYTHING if is_over else max(now_us - _KEPT_US, 0)
         horizon = horizon_key(self._prefix)
-        rows = self._partition.tree.scan(record_key(self._prefix, 0), record_key(self._prefix, before_us))
-        records = [key for key, _ in islice(rows, rows_max)]
+        records, are_all = self._old_records(record_key(self._prefix, before_us), rows_max)
         shards = [start for (start, _), (end, _) in pairwise(self._starts) if end < before_us]
         if is_over:
             shards = [start for start, _ in self._starts]
         removed = [*records, *(shard_key(self._prefix, start) for start in shards)]
-        if is_over and len(records) < rows_max and self._partition.get(horizon) is not None:
+        if is_over and are_all and self._partition.get(horizon) is not None:
             removed.append(horizon)
         if not removed:
             self._due_us = self._next_due_us(now_us)
@@ -249,9 +263,20 @@ class PartitionStream:
         self._is_trimming = True
         return True
 
+    def _old_records(self, before: bytes, rows_max: int) -> tuple[list[bytes], bool]:
+        """The keys of the first records below `before`, as many as one entry may remove; whether there are no more."""
+        keys: list[bytes] = []
+        size = 0
+        for key, value in self._records_left(before):
+            if len(keys) == rows_max or size >= _TRIM_BYTES_MAX:
+                return keys, False
+            keys.append(key)
+            size += len(value)
+        return keys, True
+
     def _next_due_us(self, now_us: int) -> int:
         """Nothing becomes old before this, seen when nothing is: of what is there, and of what may come."""
-        first = next(self._partition.tree.scan(record_key(self._prefix, 0), records_end(self._prefix)), None)
+        first = self._first_record()
         times = [min(now_us, self.last_us) if first is None else time_of(first[0])]
         times += [end for end, _ in self._starts[1:2]]    # of the oldest shard that has a row
         return min(times) + _KEPT_US

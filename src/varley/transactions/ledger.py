@@ -46,6 +46,9 @@ class Ledger:
         # By id, of the transactions that are being committed: the record's bytes, and what they say. So that it need
         # not be decoded when it is over; whether these are still the bytes of the row is looked at.
         self._decided: dict[bytes, tuple[bytes, Record]] = {}
+        # No row of PURGE_SPACE is below this. What was removed since the last checkpoint is still passed over, one by
+        # one, by who begins before it.
+        self._purge_from = PURGE_SPACE
 
     def find(self, transaction: bytes) -> Record | None:
         """The newest record of this id, decided or not."""
@@ -79,7 +82,7 @@ class Ledger:
         value = record.pack(wanted, timestamp_us)
         rows: list[Row] = [(PUT, key, value, ABSENT if old is None else stored.item_size(old))]
         if found is None or found.name != wanted.name:
-            rows.append((PUT, record.purge_key(wanted.due, transaction), _EMPTY, DERIVED))
+            rows.append(self._to_purge(wanted.due, transaction))
         if wanted.state.is_over:
             self._decided.pop(transaction, None)
         else:
@@ -95,9 +98,11 @@ class Ledger:
     def purge(self, now: float, waiter: Waiter) -> Purged:
         """Look at records that are due (`now`: epoch seconds), some of them, and remove those that can go."""
         partition = self.partition
-        due_rows = list(
-            islice(partition.tree.scan(PURGE_SPACE, record.purge_key(int(now) + 1, b"")), _PURGED_AT_ONCE)
-        )
+        end = record.purge_key(int(now) + 1, b"")
+        low = min(self._purge_from, end)    # the clock may have been set back
+        due_rows = list(islice(partition.tree.scan(low, end), _PURGED_AT_ONCE))
+        if due_rows and low == self._purge_from:
+            self._purge_from = due_rows[0][0]
         purged = Purged([], [], len(due_rows) == _PURGED_AT_ONCE)
         rows: list[Row] = []
         for purge_row, _ in due_rows:
@@ -112,9 +117,9 @@ class Ledger:
             found = record.unpack(value)
             if not found.state.is_over:
                 purged.unfinished.append(found)
-                rows.append((PUT, record.purge_key(int(now) + _AGAIN_SECONDS, transaction), _EMPTY, DERIVED))
+                rows.append(self._to_purge(int(now) + _AGAIN_SECONDS, transaction))
             elif found.due > due:    # it was over later than its beginning let expect, or the token was used again
-                rows.append((PUT, record.purge_key(found.due, transaction), _EMPTY, DERIVED))
+                rows.append(self._to_purge(found.due, transaction))
             else:
                 rows.append((DELETE, key, None, stored.item_size(value)))
                 purged.records.append(found)
@@ -122,6 +127,12 @@ class Ledger:
             unique = {row[1]: row for row in rows}    # two looks at one record may come to the same row
             partition.propose(list(unique.values()), partition.next_timestamp(), waiter)
         return purged
+
+    def _to_purge(self, due: int, transaction: bytes) -> Row:
+        """The row that says when a record is to be looked at; it is proposed next."""
+        key = record.purge_key(due, transaction)
+        self._purge_from = min(self._purge_from, key)
+        return PUT, key, _EMPTY, DERIVED
 
     def clear(self, waiter: Waiter) -> bool:
         """Remove some records, of which nothing may be undecided. False: there is none, and `waiter` hears nothing."""

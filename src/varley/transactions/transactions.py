@@ -40,6 +40,7 @@ from varley.errors import (
     ResourceNotFound,
     TransactionCanceled,
     TransactionInProgress,
+    WorldError,
 )
 from varley.item.key_bytes import TOKEN_SPACE
 from varley.item.marker import ID_BYTES, Marker, Name
@@ -73,6 +74,7 @@ class Transactions:
         self._random = random
         self._router = router
         self._ledger: Ledger | None = None
+        self.why_no_ledger: WorldError = ReadOnly("The data folder is read-only", operation="write")
         self._live: dict[bytes, bytes] = {}     # id -> request: whose client waits, or which is being finished
         self._left: set[Name] = set()           # to be finished at the next tick
         self._last_us = 0                       # the latest timestamp that was given to a transaction
@@ -83,7 +85,7 @@ class Transactions:
     # Lifetime
 
     def open_ledger(self, partition: Partition) -> None:
-        """What the ledger is kept in; without one, on a folder that was read-only from its first day, nobody writes."""
+        """What the ledger is kept in. Without one, on a folder that never could be written to, there are only reads."""
         self._ledger = Ledger(partition)
 
     def start(self) -> None:
@@ -159,11 +161,11 @@ class Transactions:
         `request`: 16 bytes that no other request has. `answer` makes the answer's body once all is done, `repeated`
         that of a request that was done before. Returns it if it is final already, else None: `waiter` gets it later.
         Raises ApiError, the client's fault, if that is final already: TransactionCanceled, TransactionInProgress,
-        IdempotentParameterMismatch, Throttling. Raises ReadOnly if nothing can be written.
+        IdempotentParameterMismatch, Throttling. Raises `why_no_ledger` without a ledger.
         """
         ledger = self._ledger
         if ledger is None:
-            raise ReadOnly("The data folder is read-only", operation="write")
+            raise self.why_no_ledger.with_traceback(None)
         numbers = _by_partition([(action.route, action.key) for action in actions])
         transaction = self._random.randbytes(ID_BYTES) if token is None else record.id_of_token(token)
         if token is not None:
@@ -171,7 +173,7 @@ class Transactions:
             if known is not None and known.state is State.COMMITTING:    # and nobody is at it
                 self._finish(known.name, _answering(waiter, repeated))
                 return None
-            if known is not None or self._is_done(transaction, request, numbers, actions[0]):
+            if known is not None or (len(numbers) == 1 and self._is_done(transaction, request, actions[0])):
                 return repeated()
         for partition in numbers:
             if partition.is_under_pressure:
@@ -266,25 +268,23 @@ class Transactions:
         _check_same(found.request, request)
         return found
 
-    def _is_done(self, transaction: bytes, request: bytes, partitions: Iterable[Partition], first: Action) -> bool:
-        """Whether it was done for all that a partition knows: the ledger does not if a crash came between the two.
+    def _is_done(self, transaction: bytes, request: bytes, first: Action) -> bool:
+        """Whether its one partition knows that it was done: the ledger does not if a crash came between the two.
 
         Raises IdempotentParameterMismatch, the client's fault.
         """
-        for partition in partitions:
-            value = partition.newest(TOKEN_SPACE + transaction)
-            if value is None:
-                continue
-            timestamp_us, made = record.unpack_token(value)
-            done = Record(
-                Name(transaction, timestamp_us), State.COMMITTED, made, ((first.route.name, first.key),), timestamp_us
-            )
-            assert self._ledger is not None
-            self._ledger.ask(done, _nothing)    # now it knows, and the row goes in its time
-            if done.is_kept(self._now_us()):
-                _check_same(made, request)
-                return True
-        return False
+        value = first.route.partition_of(first.key).newest(TOKEN_SPACE + transaction)
+        if value is None:
+            return False
+        timestamp_us, made = record.unpack_token(value)
+        rows = ((first.route.name, first.key),)
+        done = Record(Name(transaction, timestamp_us), State.COMMITTED, made, rows, timestamp_us)
+        assert self._ledger is not None
+        self._ledger.ask(done, _nothing)    # now it knows, and the row goes in its time
+        if not done.is_kept(self._now_us()):
+            return False
+        _check_same(made, request)
+        return True
 
     def _next_timestamp(self, partitions: Iterable[Partition]) -> int:
         latest_us = max(partition.tree.last_timestamp_us for partition in partitions)
