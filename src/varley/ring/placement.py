@@ -1,0 +1,53 @@
+"""The placement: what a history of membership says about who stores what. Immutable, the same on all who know the same.
+
+Requests that are under way keep the placement that they began with; a new one takes effect for what begins
+afterwards. Two nodes may see different ones for as long as gossip takes, so a home may change under a request: the
+version then lies with a node that is no longer a home, which hands it over as it does a hint (transfer.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from varley.ring import preference_list
+from varley.ring.membership import History, Member
+from varley.ring.preference_list import PreferenceList
+from varley.ring.tokens import Owners, partition_of, rebalance
+
+PARTITIONS_DEFAULT = 256    # Q: many more than nodes. Fixed when the ring is made
+
+
+@dataclass(frozen=True)
+class Placement:
+    history: History
+    partitions: int = PARTITIONS_DEFAULT
+    _lists: dict[int, PreferenceList] = field(default_factory=dict, repr=False, compare=False)  # as they are asked for
+
+    @cached_property
+    def members(self) -> dict[str, Member]:
+        return self.history.members()
+
+    @cached_property
+    def owners(self) -> Owners:
+        """Each change in turn, in the order that all agree on."""
+        owners: Owners = ()
+        for change, members in self.history.walk():
+            capacities = {name: member.capacity for name, member in members.items()}
+            owners = rebalance(owners, capacities, self.partitions, salt=f"{change.time_us}/{change.node}")
+        return owners
+
+    def partition_of(self, key: bytes) -> int:
+        return partition_of(key, self.partitions)
+
+    def preference(self, partition: int) -> PreferenceList:
+        """Empty if the ring has no members."""
+        found = self._lists.get(partition)
+        if found is None:
+            zones = {name: member.zone for name, member in self.members.items()}
+            found = preference_list.walk(self.owners, partition, zones) if self.owners else ()
+            self._lists[partition] = found
+        return found
+
+    def homes(self, partition: int, n: int) -> PreferenceList:
+        return self.preference(partition)[:n]
