@@ -1,0 +1,1 @@
+"""A whole group in one process: real cores, and a network, disks and clocks that do what a seed says."""
