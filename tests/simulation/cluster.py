@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from tests.simulation.judges import Broken, Judges
+from varley.paxos.acceptor import Acceptor
 from varley.paxos.effects import Effects, NotProposed, Proposed, ReadAt
 from varley.paxos.events import (
     Event,
@@ -77,12 +78,13 @@ class Node:
         self.cluster = cluster
         self.member = member
         self.name = member.name
-        self.rate_permille = 1000 + cluster.random.randint(-cluster.weather.drift_permille, cluster.weather.drift_permille)
+        drift = cluster.weather.drift_permille
+        self.rate_permille = 1000 + cluster.random.randint(-drift, drift)
         self.offset = cluster.random.randrange(SECOND)
         self.lost = lost
         # On disk
         self.records = list(records)
-        self.durable = State()
+        self.durable = State(slot=Acceptor(records).log.base)
         # In memory
         self.is_up = False
         self.life = 0
@@ -91,6 +93,7 @@ class Node:
         self.state = State()
         self.waiting: deque[tuple[list[Record], Effects]] = deque()     # not durable yet, in order
         self.is_syncing = False
+        self.under_sync = 0                                 # so many of `waiting` go with the sync under way
         self.proposed: dict[int, bytes] = {}                # slot -> value, of this leadership
         self.reads: dict[int, int] = {}                     # read -> slot known to clients when it began
         self.ready: list[tuple[ReadAt, int]] = []           # reads that wait for their slot
@@ -109,7 +112,7 @@ class Node:
         self.ready.clear()
         self.wake_at = 0
         self.state = State(self.durable.slot, self.durable.origin, self.durable.configuration, self.durable.values)
-        log = Replica(self.member, self.records, applied=self._base(), chance=cluster.random, now=0).log
+        log = Acceptor(self.records).log
         is_ahead = self.state.slot > log.last       # a snapshot was installed, and the log does not say so yet
         self.replica = Replica(
             self.member, self.records, applied=log.base if is_ahead else max(self.state.slot, log.base),
@@ -120,11 +123,6 @@ class Node:
         if is_ahead:
             self.step(SnapshotInstalled(self.state.slot, self.state.origin, self.state.configuration))
         self.step(Tick())
-
-    def _base(self) -> int:
-        from varley.paxos.acceptor import Acceptor
-
-        return Acceptor(self.records).log.base
 
     def crash(self) -> None:
         """What was not synced is gone, or the first so many records of it are there."""
@@ -182,12 +180,12 @@ class Node:
                 self._release(self.waiting.popleft()[1])
                 continue
             self.is_syncing = True
-            count = len(self.waiting)
-            self.cluster.at(self.cluster.random.randint(1, self.cluster.weather.sync_us), self, lambda: self._synced(count))
+            self.under_sync = len(self.waiting)
+            self.cluster.at(self.cluster.random.randint(1, self.cluster.weather.sync_us), self, self._synced)
 
-    def _synced(self, count: int) -> None:
+    def _synced(self) -> None:
         self.is_syncing = False
-        batch = [self.waiting.popleft() for _ in range(count)]
+        batch = [self.waiting.popleft() for _ in range(self.under_sync)]
         for records, _ in batch:
             self.records += records
         for _, effects in batch:
@@ -308,12 +306,12 @@ class Cluster:
             return
         if not self.is_calm and random.random() < weather.loss:
             return
+        data = encode(message)
         copies = 2 if not self.is_calm and random.random() < weather.repeats else 1
         for _ in range(copies):
             delay = random.randint(1, weather.delay_us)
             if not self.is_calm and random.random() < weather.late:
                 delay *= 100
-            data = encode(message)
             self.at(delay, None, lambda: self._deliver(sender, to, data))
 
     def _deliver(self, sender: str, to: str, data: bytes) -> None:
@@ -327,7 +325,7 @@ class Cluster:
 
     def send_snapshot(self, provider: Node, to: str) -> None:
         state, log = provider.state, provider.replica.log
-        if state.slot < log.base or state.slot == 0:
+        if state.slot < max(1, log.base):
             return
         snapshot = State(state.slot, state.origin, log.configuration_at(state.slot), state.values)
 
@@ -454,6 +452,16 @@ def crash_all(cluster: Cluster) -> None:
         cluster.at(cluster.random.randint(1, 300 * MS), None, lambda node=node: restart(cluster, node))  # type: ignore[misc]
 
 
+def crash_followers(cluster: Cluster) -> None:
+    """All but the leader, who cannot tell: it is cut off, and goes on for as long as its lease does."""
+    for leader in cluster.leaders()[:1]:
+        for node in cluster.up():
+            if node is not leader:
+                cluster.cut(node.name, leader.name)
+                node.crash()
+                cluster.at(cluster.random.randint(1, 100 * MS), None, lambda node=node: restart(cluster, node))  # type: ignore[misc]
+
+
 def restart(cluster: Cluster, node: Node) -> None:
     if not node.is_up and cluster.nodes.get(node.name) is node:
         node.start(is_first_life=False)
@@ -518,12 +526,12 @@ def lose_log(cluster: Cluster) -> None:
     del cluster.nodes[lost.name]
     cluster.numbers += 1
     member = Member(f"n{cluster.numbers}", cluster.numbers, lost.member.kind, votes=False)
-    reborn = Node(cluster, member, first_records(Configuration()), lost=lost.name)
+    reborn = Node(cluster, member, [], lost=lost.name)
     cluster.nodes[member.name] = reborn
     reborn.start(is_first_life=True)
 
 
 TROUBLES = (
-    crash, crash, crash_leader, crash_leader, crash_all, pause, pause, one_way, one_way, isolate, hub, chain,
+    crash, crash, crash_leader, crash_leader, crash_all, crash_followers, pause, pause, one_way, one_way, isolate, hub, chain,
     heal_links, heal_links, heal_links, heal_links, hand_over, hand_over, lose_log,
 )  # fmt: skip

@@ -1,9 +1,9 @@
 """Proposing, counting, and bringing the others up to date: what a member does while it leads, in one ballot.
 
-It begins by taking over a log and adding an entry of its own (NOTHING). Once that entry is chosen, all before it is, and
-it *serves*: proposes values, answers reads, changes the configuration. Entries are sent as they come, without waiting
-for those before (pipelining), up to a window for each member; what comes while a window is full goes in one message
-when it opens (batching).
+It begins by taking over a log and adding an entry of its own (NOTHING). Once that entry is chosen, all before it is
+too, and it *serves*: proposes values, answers reads, changes the configuration. Entries are sent as they come, without
+waiting for those before (pipelining), up to a window for each member; what comes while a window is full goes in one
+message when it opens (batching).
 
 A slot is chosen when a majority of the voters, by the configuration that covers the slot, have accepted it *in this
 ballot*; the leader counts itself when its own disk has it, like any other. What was accepted in earlier ballots says
@@ -16,9 +16,9 @@ What a member needs depends on where it is:
     c < base                                            a snapshot; a log member: Begin, then as above
 
 Reads. By lease: at once, at the chosen slot, if the lease holds, and still holds after the read was computed, since a
-process may be stopped for a minute between two lines. Otherwise ([RT] 6.4): note the chosen slot, then have a majority answer a
-Beat that was sent afterwards; whatever was acknowledged before the read began is chosen at or below that slot. Reads
-that come during a round wait for the next one and share it.
+process may be stopped for a minute between two lines. Otherwise ([RT] 6.4): note the chosen slot, then have a majority
+answer a Beat that was sent afterwards; whatever was acknowledged before the read began is chosen at or below that slot.
+Reads that come during a round wait for the next one and share it.
 
 Stepping down. A leader whose lease has ended does so by itself (check-quorum): it may still be heard by some who would
 call it healthy. This and asking first (election.py) need each other: either alone leaves a group without a leader in

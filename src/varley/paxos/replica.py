@@ -17,7 +17,7 @@ draws on a clock, or forgets: what must survive is in `persist`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol, assert_never
+from typing import Final, Protocol, assert_never
 
 from varley.paxos.acceptor import Acceptor
 from varley.paxos.ballot import NO_BALLOT, Ballot, next_ballot, number_of
@@ -66,6 +66,9 @@ from varley.paxos.messages import (
 from varley.paxos.records import Based, Promised, Record
 
 
+FIRST_SLOT: Final = 1   # of every group; held by the first configuration, which nobody proposed
+
+
 class Chance(Protocol):
     """random.Random, seeded by whoever makes the member."""
 
@@ -73,8 +76,11 @@ class Chance(Protocol):
 
 
 def first_records(configuration: Configuration) -> list[Record]:
-    """What a member of a new group has written down before it starts: all first members the same."""
-    return [Based(0, NO_BALLOT, configuration)]
+    """What a member of a new group has written down before it starts, all first members the same: their configuration
+    at slot 1, whose state is empty. What members come later begins at slot 0 (`Replica` with no records), which is
+    before that: so nobody can be brought up to date without being told the configuration.
+    """
+    return [Based(FIRST_SLOT, NO_BALLOT, configuration)]
 
 
 class Replica:
