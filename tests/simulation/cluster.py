@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from random import Random
 
-from tests.simulation.judges import Broken, Judges
+from tests.simulation.judges import Judges, Stuck
 from varley.paxos.acceptor import Acceptor
 from varley.paxos.effects import Effects, NotProposed, Proposed, ReadAt
 from varley.paxos.events import (
@@ -415,7 +415,7 @@ class Cluster:
         writes, reads = self.judges.writes, self.judges.reads
         self.run(2 * SECOND)
         if self.judges.writes == writes or self.judges.reads == reads:
-            raise Broken("everything is healed, and nothing is written or read")
+            raise Stuck("everything is healed, and nothing is written or read")
         inside = self.leaders()[0].replica.configuration.names
         self.judges.at_end(
             {

@@ -10,6 +10,10 @@ class Broken(Exception):
     """A rule was broken; the text says which."""
 
 
+class Stuck(Broken):
+    """Nothing wrong was done, and nothing right either."""
+
+
 class Judges:
     def __init__(self) -> None:
         self.chosen: dict[int, Entry] = {}          # slot -> what somebody took as chosen there

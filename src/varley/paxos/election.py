@@ -36,12 +36,15 @@ class Asking:
         self.number = number
         self.until = until                  # then it is given up
         self.answered = {own_name}          # who does not know a healthy leader
-        self.furthest: tuple[int, str] = (0, own_name)      # the highest chosen slot, and who told
+        self.furthest: tuple[int, str] = (0, own_name)      # the highest chosen slot that somebody can bring it to, who
 
-    def answer(self, sender: str, answer: Answer) -> None:
+    def answer(self, sender: str, answer: Answer, own_chosen: int) -> None:
         assert answer.number == self.number and not answer.is_healthy
         self.answered.add(sender)
-        self.furthest = max(self.furthest, (answer.chosen, sender))
+        # A trimmed log member may be ahead of everybody, and have nothing to give. Waiting for it would be for ever,
+        # and there is no need: what is chosen is in the log of some full member, chosen or not as far as that knows.
+        if answer.gives_from <= own_chosen:
+            self.furthest = max(self.furthest, (answer.chosen, sender))
 
     def is_enough(self, voters: Set[str]) -> bool:
         return is_quorum(self.answered, voters)

@@ -52,6 +52,7 @@ class Answer(Message, frozen=True):
     number: int
     is_healthy: bool    # the leader has shown me a lease, renewed by a quorum, that still runs
     chosen: int         # as far as I know
+    gives_from: int     # I can give what comes after this slot; 0: all, if need be as a snapshot
 
 
 class Prepare(Message, frozen=True):

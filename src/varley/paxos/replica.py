@@ -65,7 +65,6 @@ from varley.paxos.messages import (
 )
 from varley.paxos.records import Based, Promised, Record
 
-
 FIRST_SLOT: Final = 1   # of every group; held by the first configuration, which nobody proposed
 
 
@@ -241,7 +240,7 @@ class Replica:
     def _receive(self, sender: str, message: AnyMessage, now: int, out: Outbox) -> None:
         match message:
             case Ask(number):
-                out.send_at_once.append((sender, Answer(number, self._is_leader_healthy(now), self._learner.chosen)))
+                out.send_at_once.append((sender, self._answer(number, now)))
             case Answer():
                 self._take_answer(sender, message, now, out)
             case Prepare():
@@ -427,6 +426,10 @@ class Replica:
                 out.send_at_once.append((member.name, Ask(self._asked)))
         self._stand_if_enough(now, out)
 
+    def _answer(self, number: int, now: int) -> Answer:
+        gives_from = 0 if self.kind == FULL else self.log.base
+        return Answer(number, self._is_leader_healthy(now), self._learner.chosen, gives_from)
+
     def _take_answer(self, sender: str, answer: Answer, now: int, out: Outbox) -> None:
         asking = self._asking
         if asking is None or answer.number != asking.number:
@@ -435,7 +438,7 @@ class Replica:
             self._asking = None
             self._election_at = self._drawn(now, self.timing.election_us)
             return
-        asking.answer(sender, answer)
+        asking.answer(sender, answer, self._learner.chosen)
         self._stand_if_enough(now, out)
 
     def _stand_if_enough(self, now: int, out: Outbox) -> None:
