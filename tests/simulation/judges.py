@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from varley.paxos.messages import Entry
+from varley.paxos.messages import VALUE, Entry
 from varley.paxos.replica import FIRST_SLOT, Replica
 
 
@@ -60,7 +60,8 @@ class Judges:
     def at_end(self, states: dict[str, tuple[int, tuple[bytes, ...]]]) -> None:
         """`states`: (applied slot, values applied) of each full member, after all is healed."""
         for name, (slot, values) in states.items():
-            expected = tuple(self.chosen[at].value for at in range(FIRST_SLOT + 1, slot + 1) if self.chosen[at].kind == 0)
+            entries = [self.chosen[at] for at in range(FIRST_SLOT + 1, slot + 1)]
+            expected = tuple(entry.value for entry in entries if entry.kind == VALUE)
             if values != expected:
                 raise Broken(f"{name} has applied something else up to slot {slot}")
         reached = max(slot for slot, _ in states.values())

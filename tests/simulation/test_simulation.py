@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from tests.simulation.cluster import SECOND, Bugs, Cluster, Weather
+from tests.simulation.cluster import FAST, SECOND, Bugs, Cluster, Weather
 from tests.simulation.judges import Broken, Stuck
-from varley.paxos import election, lease, replica
-from varley.paxos.lease import Timing
-from varley.paxos.membership import LOG
+from varley.paxos import election, lease
 from varley.paxos.messages import Entry, Promise
 
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "16"))
@@ -51,7 +50,7 @@ def test_a_seed_decides_everything() -> None:
 
 
 def test_clocks_may_be_wrong_by_a_fifth_if_all_reckon_with_it() -> None:
-    timing = Timing(window_entries=8, chunk_entries=6, drift_permille=200)
+    timing = replace(FAST, drift_permille=200)
     for seed in range(4):
         run(seed, 6, weather=Weather(drift_permille=200), timing=timing)
 
@@ -79,7 +78,7 @@ def test_bug_messages_leave_before_the_disk_has_what_they_say() -> None:
 
 def test_bug_a_restarted_member_forgets_its_grants() -> None:
     # Elections come fast here: otherwise a member that just started waits longer than a lease anyway.
-    timing = Timing(window_entries=8, chunk_entries=6, election_us=200_000, spread_us=200_000, answer_us=100_000)
+    timing = replace(FAST, election_us=90_000, spread_us=50_000)
     for seed in range(4):
         run(seed, 6, timing=timing)
     first_broken(lambda seed: run(seed, bugs=Bugs(forgets_grants=True), timing=timing, weather=STORMY))
@@ -89,14 +88,10 @@ def test_bug_reads_are_answered_without_looking_at_the_lease_again() -> None:
     assert "a read saw" in first_broken(lambda seed: run(seed, bugs=Bugs(answers_unchecked=True), weather=STORMY))
 
 
-def test_bug_adoption_in_two_records() -> None:
-    first_broken(lambda seed: run(seed, bugs=Bugs(tears_adoption=True), weather=STORMY))
-
-
 def test_bug_the_lease_reckons_with_perfect_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease.Timing, "leader_lease_us", property(lambda timing: timing.lease_us))
-    timing = Timing(window_entries=8, chunk_entries=6, drift_permille=200, election_us=200_000, answer_us=100_000)
-    weather = Weather(drift_permille=200, fault_every_us=300_000)
+    timing = replace(FAST, drift_permille=200, election_us=90_000, spread_us=50_000)
+    weather = Weather(drift_permille=200)
     assert "lease" in first_broken(lambda seed: run(seed, 6, weather=weather, timing=timing))
 
 
@@ -129,14 +124,3 @@ def test_bug_each_slot_by_its_own_highest_ballot(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(election.Candidate, "best", best)
     first_broken(lambda seed: run(seed, weather=STORMY))
-
-
-def test_bug_log_members_drop_what_nobody_else_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    trim = replica.Replica._trim
-
-    def careless(member: replica.Replica, slot: int, archived: int, out: object) -> None:
-        trim(member, slot, slot if member.kind == LOG else archived, out)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(replica.Replica, "_trim", careless)
-    weather = Weather(loss=0.1, late=0.05, fault_every_us=300_000, checkpoint_every_us=100_000)
-    first_broken(lambda seed: run(seed, full=2, logs=1, weather=weather), seeds=150)

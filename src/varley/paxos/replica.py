@@ -169,6 +169,8 @@ class Replica:
         assert now >= self._now, "time went back"
         self._now = now
         out = Outbox()
+        if self._leader is not None and self._leader.has_lost_quorum(now):
+            self._step_down(now, out)   # first: a leader that was stopped must not propose before it knows
         match event:
             case Tick():
                 pass
@@ -196,9 +198,7 @@ class Replica:
     def _on_time(self, now: int, out: Outbox) -> None:
         """Whatever is due by now."""
         if self._leader is not None:
-            if self._leader.has_lost_quorum(now):
-                self._step_down(now, out)
-            elif now >= self._leader.beat_at:
+            if now >= self._leader.beat_at:
                 self._leader.beat(now, out)
                 self._leader.feed_all(now, out)
         elif now >= min((role.until for role in (self._candidate, self._asking) if role is not None), default=now + 1):
