@@ -547,6 +547,6 @@ def lose_log(cluster: Cluster) -> None:
 
 
 TROUBLES = (
-    crash, crash, crash_leader, crash_leader, crash_all, crash_followers, pause, pause, one_way, one_way, isolate, hub, chain,
-    heal_links, heal_links, heal_links, heal_links, hand_over, hand_over, lose_log,
+    crash, crash, crash_leader, crash_leader, crash_all, crash_followers, pause, pause, one_way, one_way, isolate, hub,
+    chain, heal_links, heal_links, heal_links, heal_links, hand_over, hand_over, lose_log,
 )  # fmt: skip

@@ -7,10 +7,11 @@ one member and has lost its majority must not be kept in office by that one. Oth
 answered at all, so that a member which reaches no majority never raises the ballot of those that do ([OMNI]: only who
 is connected to a quorum may).
 
-**Collecting.** A majority of promises, in every configuration that may be in force: that of the candidate's last chosen
-slot, and all that stand in the log which it is about to take over. Story: 1. {A,B,C}, D is added: chosen by A, B, D.
-2. C, who has not heard of it, collects promises of B and itself: a majority of three, and not one of four; but B's log
-says so, and C goes on collecting. Each configuration meets the next in some member, so there is always one who says so.
+**Collecting.** A majority of promises, by the newest configuration in the log that it is about to take over. Story:
+1. {A,B,C}, D is added: chosen by A, B, D. 2. C, who has not heard of it, collects promises of B and itself: a majority
+of three, and not one of four; but B's log says so, and C goes on collecting. As majorities of configurations that
+follow each other meet, somebody always says so. Rejected: a majority in each configuration since the last slot known to
+be chosen. After restarts that may be an old one, chosen over long ago, with voters who were replaced since they died.
 
 What it takes over is the whole log of the promise with the highest (accepted ballot, last slot): acceptor.py says why
 not slot by slot.
@@ -72,12 +73,10 @@ class Candidate:
         """Whose log is to be taken over. Among equals, one that has not been trimmed so far."""
         return max(self.promises.items(), key=lambda of: (of[1].accepted_ballot, of[1].last, -of[1].base))
 
-    def configurations(self) -> list[Configuration]:
-        """All that may be in force, as far as the promises tell."""
+    def newest(self) -> Configuration:
+        """The configuration that counts the promises, as far as they tell."""
         _, best = self.best()
-        return [self.configuration, *configurations_in(best.entries)]
+        return (configurations_in(best.entries) or [self.configuration])[-1]
 
     def is_elected(self) -> bool:
-        return bool(self.promises) and all(
-            is_quorum(self.promises.keys(), configuration.voters) for configuration in self.configurations()
-        )
+        return bool(self.promises) and is_quorum(self.promises.keys(), self.newest().voters)

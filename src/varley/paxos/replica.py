@@ -477,8 +477,7 @@ class Replica:
         if candidate is None or candidate.ballot != promise.ballot:
             return
         candidate.promised(sender, promise)
-        for configuration in candidate.configurations():
-            self._prepare(candidate, configuration.names, out)
+        self._prepare(candidate, candidate.newest().names, out)
         if candidate.is_elected():
             self._lead(candidate, now, out)
 
