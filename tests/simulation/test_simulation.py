@@ -17,8 +17,8 @@ from tests.simulation.judges import Broken, Stuck
 from varley.paxos import election, lease
 from varley.paxos.messages import Entry, Promise
 
-SEEDS = int(os.environ.get("SIMULATION_SEEDS", "16"))
-SECONDS = int(os.environ.get("SIMULATION_SECONDS", "8"))
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "8"))
+SECONDS = int(os.environ.get("SIMULATION_SECONDS", "6"))
 ONLY = os.environ.get("SIMULATION_SEED")
 
 SHAPES = ((3, 0), (2, 1), (5, 0), (3, 2))   # full members, log members

@@ -5,7 +5,7 @@ too, and it *serves*: proposes values, answers reads, changes the configuration.
 waiting for those before (pipelining), up to a window for each member; what comes while a window is full goes in one
 message when it opens (batching).
 
-A slot is chosen when a majority of the voters, by the configuration that covers the slot, have accepted it *in this
+A slot is chosen when a majority of the voters, by the newest configuration of the log, have accepted it *in this
 ballot*; the leader counts itself when its own disk has it, like any other. What was accepted in earlier ballots says
 nothing here: it was sent again.
 
@@ -191,13 +191,9 @@ class Leader:
             self._feed(sender, peer, now, out)
 
     def _count(self) -> None:
-        """Find out what is chosen. Slots before a configuration are counted by the one before it, in their order."""
-        for end, configuration in self._acceptor.log.stretches(self._learner.chosen):
-            reached = min(end, reached_by_quorum(self.matched, configuration.voters))
-            if reached > self._learner.chosen:
-                self._learner.learn(reached)
-            if reached < end:
-                break
+        """Find out what is chosen: by the newest configuration, also for slots before it. Its majorities meet those of
+        the one before, and voters of that one may have gone for good since."""
+        self._learner.learn(reached_by_quorum(self.matched, self.configuration.voters))
 
     def granted(self, sender: str, granted: Granted, now: int, out: Outbox) -> None:
         self.lease.granted(sender, granted.sent_at)

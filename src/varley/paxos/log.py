@@ -54,21 +54,11 @@ class Log:
         return self._configurations[-1][0]
 
     def configuration_at(self, slot: int) -> Configuration:
-        """The one that the entry at `slot` is counted by."""
+        """The one in force there: what a snapshot that ends at `slot` carries."""
         for start, configuration in reversed(self._configurations):
             if start <= slot:
                 return configuration
         raise AssertionError("a log begins with a configuration")
-
-    def stretches(self, after: int) -> list[tuple[int, Configuration]]:
-        """(last slot of the stretch, its configuration) for all slots after `after`, ascending."""
-        found: list[tuple[int, Configuration]] = []
-        end = self.last
-        for start, configuration in reversed(self._configurations):
-            if end > after:
-                found.append((end, configuration))
-            end = min(end, start - 1)
-        return found[::-1]
 
     def append(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
