@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tests.simulation import judges
+from tests.simulation import ring_judges as judges
 from tests.simulation.ring_node import ClientGet, ClientPut, RingNode, Settings
 from tests.simulation.world import Network, Troubles, World
 from varley.ring.get_quorum import Found

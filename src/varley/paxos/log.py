@@ -1,0 +1,85 @@
+"""The entries that a member has: one stretch of slots, without holes, and the configurations in it.
+
+    base            the slot before the first entry. What is up to there is chosen and in the state of full members
+    base + 1 .. last
+
+All entries are in memory: the store trims the log as checkpoints go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from varley.paxos.membership import Configuration, decoded
+from varley.paxos.messages import CONFIGURATION, Entry
+
+
+class Log:
+    __slots__ = ("_configurations", "_entries", "base", "base_origin")
+
+    def __init__(self) -> None:
+        self.base = 0
+        self.base_origin = 0
+        self._entries: list[Entry] = []
+        # (slot from which on it is in force, configuration), ascending; the first one's slot <= base
+        self._configurations: list[tuple[int, Configuration]] = [(0, Configuration())]
+
+    @property
+    def last(self) -> int:
+        return self.base + len(self._entries)
+
+    def entry(self, slot: int) -> Entry:
+        assert self.base < slot <= self.last, (self.base, slot, self.last)
+        return self._entries[slot - self.base - 1]
+
+    def origin(self, slot: int) -> int | None:
+        """The origin of the entry at `slot`; None if it is not known (any more)."""
+        if slot == self.base:
+            return self.base_origin
+        return self.entry(slot).origin if self.base < slot <= self.last else None
+
+    def after(self, slot: int, entries_max: int | None = None) -> tuple[Entry, ...]:
+        """The entries after `slot`, at most so many."""
+        assert slot >= self.base, (slot, self.base)
+        start = slot - self.base
+        return tuple(self._entries[start : None if entries_max is None else start + entries_max])
+
+    @property
+    def configuration(self) -> Configuration:
+        """The newest one, chosen or not."""
+        return self._configurations[-1][1]
+
+    @property
+    def configuration_slot(self) -> int:
+        return self._configurations[-1][0]
+
+    def configuration_at(self, slot: int) -> Configuration:
+        """The one in force there: what a snapshot that ends at `slot` carries."""
+        for start, configuration in reversed(self._configurations):
+            if start <= slot:
+                return configuration
+        raise AssertionError("a log begins with a configuration")
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            self._entries.append(entry)
+            if entry.kind == CONFIGURATION:
+                self._configurations.append((self.last, decoded(entry.value)))
+
+    def cut(self, after: int) -> None:
+        """Drop all entries after `after`."""
+        assert after >= self.base, (after, self.base)
+        del self._entries[after - self.base :]
+        while self._configurations[-1][0] > max(after, self._configurations[0][0]):
+            self._configurations.pop()
+
+    def rebase(self, slot: int, origin: int, configuration: Configuration) -> None:
+        """Begin after `slot`; see records.Based."""
+        assert slot >= self.base, (slot, self.base)
+        if self.origin(slot) == origin:
+            self._entries = list(self.after(slot))
+            later = [mark for mark in self._configurations if mark[0] > slot]
+        else:
+            self._entries, later = [], []
+        self.base, self.base_origin = slot, origin
+        self._configurations = [(slot, configuration), *later]

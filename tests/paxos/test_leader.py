@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.paxos.group import TIMING, Group, members
+from varley.paxos.effects import NotProposed, NotRead, Proposed, ReadAt
+from varley.paxos.events import (
+    AddLearner,
+    HandOver,
+    Promote,
+    Propose,
+    Read,
+    Reconfigure,
+    Remove,
+    Tick,
+    Trim,
+)
+from varley.paxos.lease import Timing
+from varley.paxos.membership import LOG, Member
+from varley.paxos.messages import Accept, Accepted, Beat, Granted, Reborn, Yield
+
+
+def led(**settings: Timing) -> Group:
+    group = Group(*members(*"ABC"), **settings)
+    group.elect("A")
+    return group
+
+
+def test_accepts_leave_at_once_and_the_own_vote_when_the_own_disk_has_it() -> None:
+    group = led()
+    effects = group.propose("A", b"x", b"y")
+    last = group.replicas["A"].log.last
+    assert effects.proposed == Proposed(last - 1)
+    assert [to for to, message in effects.send_at_once if isinstance(message, Accept)] == ["B", "C"]
+    assert effects.send == (("A", Accepted(group.replicas["A"].promised, last)),)
+
+
+def test_chosen_by_a_majority_of_names_and_not_by_repeated_answers() -> None:
+    group = led()
+    group.propose("A", b"x")
+    group.wire.clear()
+    a = group.replicas["A"]
+    for _ in range(3):
+        group.receive("A", "B", Accepted(a.promised, a.log.last))
+    assert a.chosen == a.log.last - 1
+    assert group.receive("A", "C", Accepted(a.promised, a.log.last)).apply[-1][1].value == b"x"
+
+
+def test_what_was_accepted_in_another_ballot_does_not_count() -> None:
+    group = led()
+    group.propose("A", b"x")
+    group.wire.clear()
+    a = group.replicas["A"]
+    for name in "ABC":
+        group.receive("A", name, Accepted(a.promised - 65536, a.log.last))
+    assert a.chosen == a.log.last - 1
+
+
+def test_many_slots_are_under_way_up_to_the_window_and_the_rest_goes_in_one_message() -> None:
+    group = led(timing=Timing(window_entries=3))
+    for at in range(9):
+        group.propose("A", b"%d" % at)
+    sent = [message for _, to, message in group.wire if to == "B" and isinstance(message, Accept)]
+    assert [len(accept.entries) for accept in sent] == [1, 1, 1]
+    group.wire.clear()
+    effects = group.receive("A", "B", Accepted(group.replicas["A"].promised, sent[-1].first))
+    assert [len(message.entries) for _, message in effects.send_at_once if isinstance(message, Accept)] == [3]
+
+
+def test_values_that_were_evaluated_under_another_leadership_are_refused() -> None:
+    group = led()
+    old = group.replicas["A"].serving_ballot
+    group.wait(TIMING.lease_us * 2, without="A")
+    assert isinstance(group.step("A", Propose(old, (b"x",))).proposed, NotProposed)
+
+
+def test_a_leader_without_a_quorum_steps_down_and_drops_what_is_speculative() -> None:
+    group = led()
+    ballot = group.replicas["A"].serving_ballot
+    group.propose("A", b"x")
+    group.now += TIMING.lease_us
+    dropped = group.step("A", Tick()).dropped
+    assert dropped is not None
+    assert dropped.ballot == ballot
+
+
+def test_a_read_by_lease_is_checked_again_after_it_was_computed() -> None:
+    group = led()
+    a = group.replicas["A"]
+    effects = group.step("A", Read(1, by_lease=True))
+    assert effects.reads == (ReadAt(1, a.chosen, a.serving_ballot, is_leased=True),)
+    assert a.may_answer(a.serving_ballot, group.now)
+    assert not a.may_answer(a.serving_ballot, group.now + TIMING.lease_us), "it was stopped meanwhile"
+
+
+def test_a_read_by_index_waits_for_a_round_that_began_after_it() -> None:
+    group = led()
+    a = group.replicas["A"]
+    group.wire.clear()
+    effects = group.step("A", Read(1, by_lease=False))
+    beat = next(message for _, message in effects.send_at_once if isinstance(message, Beat))
+    group.step("A", Read(2, by_lease=False))
+    old = Granted(beat.ballot, beat.sequence - 1, beat.sent_at, beat.ballot, 1, a.log.last)
+    assert all(group.receive("A", name, old).reads == () for name in "ABC")
+    new = Granted(beat.ballot, beat.sequence, beat.sent_at, beat.ballot, 1, a.log.last)
+    assert group.receive("A", "B", new).reads == ()
+    assert [read.read for read in group.receive("A", "C", new).reads] == [1], "2 began while the round was under way"
+
+
+def test_who_does_not_lead_reads_nothing_and_says_who_may() -> None:
+    assert led().step("B", Read(1, by_lease=True)).reads == (NotRead(1, "A"),)
+
+
+def test_hand_over_gives_up_the_lease_first_and_waits_for_none() -> None:
+    group = led()
+    began, a = group.now, group.replicas["A"]
+    ballot = a.serving_ballot
+    effects = group.step("A", HandOver("B"))
+    assert (effects.refusal, effects.dropped is not None) == (None, True)
+    assert ("B", Yield(ballot)) in effects.send_at_once
+    assert not a.may_answer(ballot, group.now)
+    group.deliver()
+    assert group.replicas["B"].serving_ballot > ballot
+    assert group.now == began
+
+
+def test_while_it_hands_over_it_proposes_nothing_and_goes_on_if_that_takes_too_long() -> None:
+    group = led()
+    group.propose("A", b"x")
+    group.step("A", HandOver("C"))
+    assert group.propose("A", b"y").proposed == NotProposed("C")
+    group.wait(TIMING.hand_over_us + TIMING.beat_us, without="C")
+    assert isinstance(group.propose("A", b"y").proposed, Proposed)
+
+
+@pytest.mark.parametrize("to", ["A", "X"])
+def test_leadership_goes_to_another_full_member_only(to: str) -> None:
+    assert led().step("A", HandOver(to)).refusal == "it cannot lead"
+
+
+def test_no_configuration_before_an_entry_of_the_own_ballot_is_chosen() -> None:
+    group = Group(*members(*"ABC"))
+    group.now += TIMING.election_us + TIMING.spread_us
+    group.step("A", Tick())
+    while group.replicas["A"]._leader is None:
+        sender, to, message = group.wire.pop(0)
+        group.receive(to, sender, message)
+    refusal = group.step("A", Reconfigure(Remove("C"))).refusal
+    assert refusal == "no entry of this leader is chosen yet"
+
+
+def test_one_change_at_a_time() -> None:
+    group = led()
+    assert group.step("A", Reconfigure(Remove("C"))).refusal is None
+    assert group.step("A", Reconfigure(Remove("B"))).refusal == "the change before is not chosen yet"
+
+
+def test_a_leader_does_not_remove_itself() -> None:
+    assert "hand over first" in str(led().step("A", Reconfigure(Remove("A"))).refusal)
+
+
+def test_a_learner_catches_up_before_it_gets_a_vote() -> None:
+    group = led()
+    log_member = Member("L", 7, LOG, votes=False)
+    group.join(log_member)
+    assert group.step("A", Reconfigure(AddLearner(log_member))).refusal is None
+    group.deliver(without="L")
+    assert group.step("A", Reconfigure(Promote("L"))).refusal == "it has not caught up"
+    group.wait(TIMING.resend_us * 2)
+    assert group.step("A", Reconfigure(Promote("L"))).refusal is None
+    group.wait(TIMING.beat_us * 2)
+    assert group.replicas["L"].configuration.voters == set("ABCL")
+    assert group.replicas["L"].chosen == group.replicas["A"].chosen
+
+
+def test_a_member_that_lost_its_log_comes_back_without_a_vote_and_gets_one_when_it_is_level() -> None:
+    group = led()
+    group.step("A", Trim(group.replicas["A"].chosen - 1))
+    del group.replicas["C"]
+    group.join(Member("D", 4, LOG, votes=False))
+    group.receive("A", "D", Reborn("C", Member("D", 4, LOG, votes=False)))
+    assert group.replicas["A"].configuration.voters == set("AB")
+    group.wait(TIMING.resend_us * 3)
+    assert group.replicas["A"].configuration.voters == set("ABD")
+    assert group.replicas["D"].chosen == group.replicas["A"].chosen
+
+
+def test_log_members_drop_only_what_enough_full_members_hold_or_an_archive() -> None:
+    """The story in Replica._trim."""
+    group = Group(*members(*"AB"), Member("L", 7, LOG))
+    group.elect("A")
+    for value in (b"x", b"y", b"z"):
+        group.propose("A", value)
+    group.deliver(without="B")
+    group.wait(TIMING.beat_us * 2, without="B")
+    log_member, base = group.replicas["L"], group.replicas["B"].log.last
+    assert log_member.chosen > base
+    group.step("L", Trim(log_member.chosen))
+    assert log_member.log.base <= base
+    group.step("L", Trim(log_member.chosen, archived=log_member.chosen))
+    assert log_member.log.base == log_member.chosen
+
+
+def test_a_group_of_one_chooses_by_itself() -> None:
+    group = Group(*members("A"))
+    group.elect("A")
+    group.propose("A", b"x")
+    group.deliver()
+    assert group.applied["A"][-1][1].value == b"x"
