@@ -171,3 +171,10 @@ def test_a_request_that_comes_again_is_done_once(table: Table, key: Item) -> Non
 def test_constraints(table: Table, parameters: dict[str, Any], member: str) -> None:
     with invalid(constraint_on(member)):
         table.client.execute_transaction(**parameters)
+
+
+def test_four_megabytes_in_all(table: Table) -> None:
+    items = [{**key, "filler": {"B": bytes(390_000)}} for key in keys(11)]
+    with invalid(re.compile(r"Transaction payload size cannot exceed 4 ?MB.*")):
+        run(table, *(insert(table, item) for item in items))
+    run(table, *(insert(table, item) for item in items[:10]))

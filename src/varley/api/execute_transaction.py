@@ -22,12 +22,13 @@ from varley.api.requests import AttributeValue, Request, Structure, decoder
 from varley.api.services import Services
 from varley.api.statement import check_parameters, item_of, read_of, route_of, write_of
 from varley.api.transact_get_items import responses
-from varley.api.transact_write_items import TOKEN, Check
+from varley.api.transact_write_items import TOKEN, Check, check_payload
 from varley.api.transactions import Refusals, TransactionTerms, repeat_costs, request_hash, write_costs
 from varley.api.writes import TOO_LARGE, TOO_LARGE_TO_UPDATE
 from varley.errors import ValidationError
 from varley.expression import partiql
 from varley.http.call import Call
+from varley.item.size import value_size
 from varley.limits import TRANSACTION_ACTIONS_MAX
 from varley.router.routes import Route
 from varley.transactions.action import Action
@@ -95,6 +96,7 @@ def run(services: Services, call: Call) -> bytes | None:
     given = request.transact_statements
     assert given is not None
     parameters = [check_parameters(each.parameters) for each in given]
+    check_payload(sum(map(value_size, values)) for values in parameters)
     wanted = [_Wanted(number, each, parameters[number]) for number, each in enumerate(given)]
     if len({each.is_read for each in wanted}) > 1:
         raise ValidationError(

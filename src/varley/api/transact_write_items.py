@@ -7,7 +7,7 @@ updates against the items as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Final, NamedTuple
 
 import msgspec
@@ -173,7 +173,7 @@ def run(services: Services, call: Call) -> bytes | None:
         constraints.check(_MEMBERS, request)
     assert items is not None
     wanted = [_wanted(item) for item in items]
-    _check_size(wanted)
+    check_payload(each.size for each in wanted)
     routes = [services.router.route(each.request.table_name or "") for each in wanted]
     refusals = Refusals(len(wanted))
     actions = [
@@ -265,10 +265,11 @@ def _values_size(request: _Conditional) -> int:
     return 0 if values is None else item_size(values)
 
 
-def _check_size(wanted: Sequence[_Wanted]) -> None:
+def check_payload(sizes: Iterable[int]) -> None:
+    """Raise ValidationError if what all actions carry is more than a transaction may. In DynamoDB bytes."""
     total = 0
-    for each in wanted:
-        total += each.size
+    for size in sizes:
+        total += size
         if total > TRANSACTION_BYTES_MAX:
             raise ValidationError(f"Transaction payload size cannot exceed 4MB. Payload Size: {total}")
 
