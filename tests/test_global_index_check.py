@@ -97,4 +97,4 @@ def test_progress_that_belongs_to_nothing_is_found(data: Path, capsys: pytest.Ca
         txn.put(key, content + crc32c(key + content).to_bytes(4, "little"))
 
     change(data, groups_of(data)[0], leave)
-    assert findings(data, capsys) == ["says how far an index is filled that is not being filled"]
+    assert findings(data, capsys) == ["says how far an index is filled that there is not"]
