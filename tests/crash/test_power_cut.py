@@ -26,7 +26,7 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from random import Random, SystemRandom
-from threading import Semaphore
+from threading import RLock, Semaphore
 from typing import Any
 
 import pytest
@@ -183,6 +183,7 @@ class Life:
         self.surprises: list[str] = []
         self.moments: Counter[str] = Counter()    # power cuts that were judged
         self.cut: tuple[ForgetfulDisk, Path, dict[int, int]] | None = None    # what one left: log, folder, slots
+        self._judging = RLock()    # guards `moments`, `cut` and the folders of cuts
         self.loop = HeardLoop()
         self.gate = Gate(self.loop)
         inventory = Inventory.read(str(folder))
@@ -306,9 +307,15 @@ class Life:
     # The judge
 
     def judge(self, moment: str) -> None:
-        """What if the power went now? What is wrong goes to `surprises`: the log would handle what is raised here."""
-        if self.surprises:
-            return
+        """What if the power went now? What is wrong goes to `surprises`: the log would handle what is raised here.
+
+        A checkpoint's thread removes segments while the loop goes on: one moment is judged after the other.
+        """
+        with self._judging:
+            if not self.surprises:
+                self._judge(moment)
+
+    def _judge(self, moment: str) -> None:
         left = self.random.choice(LEFT)
         disk = self.disk.after_power_cut(self.random, left)
         folder = self.folder / f"cut-{sum(self.moments.values())}"
