@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from varley.cluster.peers import Peers
 from varley.http.identity import Identity, identify
 
 
@@ -55,6 +56,10 @@ class Call:
     terms: Terms | None             # None is the usual answer
     answer: bytes | None            # all of the response, once there is one; set at most once
     waits: bool                     # it stands in the connection's line, and `settle` must hear of its answer
+
+    # Who is asked for what other nodes have. On a single machine, where all is here, and for what another node has
+    # passed on already: nobody.
+    elsewhere: Peers | None = None
 
     def __init__(
         self,

@@ -25,6 +25,7 @@ from typing import Protocol
 
 from varley.counters import TableCounters
 from varley.errors import ApiError, ItemCollectionSizeLimitExceeded, ProvisionedThroughputExceeded, Throttling
+from varley.item.marker import Marker
 from varley.item.stored import item_size
 from varley.item.units import write_units
 from varley.node.participant import DerivedRow, Participant
@@ -151,6 +152,10 @@ class Partition:
     def carry_outgoing(self, outgoing: Outgoing | None) -> None:
         """From now on `outgoing` takes what chosen entries carry to other groups; None: nobody does."""
         self._replica.outgoing = outgoing
+
+    def tell_of_markers(self, met: Callable[[Marker], None]) -> None:
+        """From now on `met` is told of each marker of a transaction that is in somebody's way."""
+        self.participant.met = met
 
     def overload(self) -> Throttling:
         """What to tell whoever would write while this node is under pressure."""

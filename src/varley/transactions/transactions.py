@@ -139,7 +139,7 @@ class Transactions:
 
     def opened(self, route: Route) -> None:
         for partition in route.partitions:
-            partition.participant.met = self._met
+            partition.tell_of_markers(self._met)
 
     def index_closed(self, index: GlobalIndexRoute) -> None:
         pass
