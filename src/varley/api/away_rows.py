@@ -49,7 +49,7 @@ class AwayRows:
         return found
 
     def when_read(self, undecided: Sequence[Proposal], then: Then) -> None:
-        """Call `then` when all `undecided` are settled, and all that is elsewhere is fetched. There is some of either."""
+        """Call `then` when all `undecided` are settled and what is elsewhere is fetched. There is some of either."""
         left = bool(undecided) + len(self._wanted)
         failure: BaseException | None = None
 

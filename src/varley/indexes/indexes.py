@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -26,9 +27,10 @@ import msgspec
 
 from varley.clock import Clock
 from varley.errors import WorldError
+from varley.indexes.abroad import Abroad
 from varley.indexes.backfill import NOBODY, Backfill, begin_to_forget, forget_progress
 from varley.indexes.delivery import deliver
-from varley.indexes.propagation import BATCH_ROWS_MAX, IndexRow, Part, Propagation
+from varley.indexes.propagation import BATCH_ROWS_MAX, Delivery, IndexRow, Part, Propagation
 from varley.item.key_bytes import ITEM_SPACE, OUTGOING_SPACE
 from varley.metadata.catalog import Catalog, Described
 from varley.node.partition import Partition
@@ -44,6 +46,7 @@ logger = logging.getLogger("varley.indexes")
 
 _RETRY_SECONDS: Final = 0.25    # after a delivery whose outcome is unknown
 _LOOK_SECONDS: Final = 0.05     # how often the clock is looked at while changes are held back
+_WATCH_SECONDS: Final = 1.0     # how often a replica that does not lead asks what of it has arrived at indexes
 _OUTGOING: Final = OUTGOING_SPACE[0]
 _ITEM: Final = ITEM_SPACE[0]
 
@@ -71,8 +74,14 @@ class Indexes:
         partitions: int,
         delay_seconds: float,
         keep: Callable[[Coroutine[Any, Any, None]], None],
+        abroad: Abroad | None = None,
     ) -> None:
-        """`partitions`: of a new index. `keep` runs a coroutine, and says aloud if it fails."""
+        """`partitions`: of a new index. `keep` runs a coroutine, and says aloud if it fails.
+
+        `abroad`: how partitions that are led by other nodes are reached; None: there are none.
+        """
+        self._abroad = abroad
+        self._watch: asyncio.TimerHandle | None = None    # in a cluster, while it runs
         self._loop = loop
         self._clock = clock
         self._catalog = catalog
@@ -98,6 +107,8 @@ class Indexes:
     def start(self, undelivered: Iterable[Undelivered] = ()) -> None:
         """Begin to send; first what recovery found in the log, in the order of each source's slots."""
         self._is_running = True
+        if self._abroad is not None:
+            self._look_after_kept()
         for each in undelivered:
             parts = {
                 target: Part(rows, self._sources[each.source].backlog_of(target))
@@ -128,7 +139,7 @@ class Indexes:
         self._is_running = False
         for backfill in self._backfills.values():
             backfill.stop()
-        for timer in (self._retry, self._look):
+        for timer in (self._retry, self._look, self._watch):
             if timer is not None:
                 timer.cancel()
 
@@ -213,7 +224,7 @@ class Indexes:
         for partition in route.partitions:
             source = self._sources.get(partition.group)
             if source is None:
-                source = self._sources[partition.group] = _Source(self, partition.group)
+                source = self._sources[partition.group] = _Source(self, partition.group, self._abroad)
                 self.propagation.add_source(partition.group)
                 partition.carry_outgoing(source)
             source.indexes = indexes
@@ -274,12 +285,42 @@ class Indexes:
             batch = self.propagation.next_batch(target, now)
             if batch:
                 rows += sum(len(delivery.rows) for delivery in batch)
-                deliver(partition, batch, lambda error, target=target: self._delivered(target, error))  # type: ignore[misc]
+                self._deliver(partition, batch)
             elif self.propagation.due(target) is not None:
                 self._hold_back(target)
         if self._ready:
             self._make_ready(())
         self._end_if_drained()
+
+    def _deliver(self, partition: Partition, batch: Sequence[Delivery]) -> None:
+        target = partition.group
+
+        def done(error: BaseException | None) -> None:
+            self._delivered(target, error)
+
+        if self._abroad is None or self._abroad.is_led_here(target):
+            deliver(partition, batch, done)
+        else:
+            self._abroad.deliver(target, batch, done)
+
+    def _look_after_kept(self) -> None:
+        """What sources keep that this node does not lead: send it, if it does now; else ask what has arrived of it."""
+        assert self._abroad is not None
+        self._watch = self._loop.call_later(_WATCH_SECONDS, self._look_after_kept)
+        asked: dict[int, list[int]] = {}    # target -> sources
+        for group, source in self._sources.items():
+            source.send_kept_if_leading()
+            for target in source.kept_for():
+                asked.setdefault(target, []).append(group)
+        for target, sources in asked.items():
+            self._abroad.ask_what_has_arrived(
+                target, sources, lambda slots, target=target: self._have_arrived(target, slots)  # type: ignore[misc]
+            )
+
+    def _have_arrived(self, target: int, slots: Mapping[int, int]) -> None:
+        for group, slot in slots.items():
+            if group in self._sources:
+                self._sources[group].let_go(target, slot)
 
     def _now(self) -> float:
         if self._drained is not None:
@@ -377,16 +418,42 @@ class Indexes:
 class _Source:
     """Takes from the entries of one partition of a table what they carry. See node.replica.Outgoing."""
 
-    __slots__ = ("_group", "_indexes", "indexes")
+    __slots__ = ("_abroad", "_group", "_indexes", "_kept", "indexes")
 
-    def __init__(self, indexes: Indexes, group: int) -> None:
+    def __init__(self, indexes: Indexes, group: int, abroad: Abroad | None) -> None:
         self._indexes = indexes
         self._group = group
+        self._abroad = abroad
+        # What was applied here while another node led, in the order of slots: see indexes/abroad.py.
+        self._kept: deque[tuple[int, dict[int, Part]]] = deque()
         self.indexes: dict[bytes, GlobalIndexRoute] = {}    # by the 16 bytes of their ids
 
     @property
     def oldest(self) -> int | None:
-        return self._indexes.propagation.oldest(self._group)
+        sent = self._indexes.propagation.oldest(self._group)
+        kept = self._kept[0][0] if self._kept else None
+        return min((each for each in (sent, kept) if each is not None), default=None)
+
+    def send_kept_if_leading(self) -> None:
+        if self._kept and self._abroad is not None and self._abroad.is_led_here(self._group):
+            kept, self._kept = self._kept, deque()
+            is_target = self._indexes.propagation.is_target    # or it was removed meanwhile
+            for slot, parts in kept:
+                left = {target: part for target, part in parts.items() if is_target(target)}
+                if left:
+                    self._indexes.chosen(self._group, slot, left)
+
+    def kept_for(self) -> set[int]:
+        """The targets of what is kept."""
+        return {target for _, parts in self._kept for target in parts}
+
+    def let_go(self, target: int, slot: int) -> None:
+        """`target` has all up to `slot`."""
+        for kept, parts in self._kept:
+            if kept <= slot:
+                parts.pop(target, None)
+        while self._kept and not self._kept[0][1]:
+            self._kept.popleft()
 
     def chosen(self, slot: int, rows: Sequence[Row]) -> None:
         """HOT PATH of writes to tables with global indexes: 1 µs a row."""
@@ -410,8 +477,14 @@ class _Source:
                     part.rows.append(row)
             elif space == _ITEM:
                 item_value = value
-        if parts:
-            self._indexes.chosen(self._group, slot, parts)
+        if not parts:
+            return
+        if self._abroad is not None:
+            if not self._abroad.is_led_here(self._group):
+                self._kept.append((slot, parts))
+                return
+            self.send_kept_if_leading()
+        self._indexes.chosen(self._group, slot, parts)
 
     def backlog_of(self, target: int) -> Backlog:
         """Of the index that the partition `target` belongs to."""
