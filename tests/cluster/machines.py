@@ -25,6 +25,7 @@ from varley.cluster.leaders import Leaders
 from varley.cluster.peers import Peers
 from varley.expiry.sweeper import Sweeper
 from varley.gateway.gateway import Gateway
+from varley.gateway.participants import bind
 from varley.http.call import Call
 from varley.http.wire import as_api_error, error_body
 from varley.indexes.abroad import Abroad
@@ -38,6 +39,7 @@ from varley.settings import ClusterSettings, NodeSettings
 from varley.storage.memory_log import MemoryLog
 from varley.storage.tree_folder import NoFolder
 from varley.streams.streams import Streams
+from varley.transactions.abroad import Abroad as TransactionsAbroad
 from varley.transactions.record import ledger_table
 from varley.transactions.transactions import Transactions
 from varley.vectors.search import VectorSearch
@@ -193,7 +195,10 @@ class Machine:
         self._partitions: dict[int, Partition] = {}
         self.router = Router(self.node if self.peers is None else _Places(self))  # type: ignore[arg-type]
         chance = random.Random(name)
-        self.transactions = Transactions(loop, clock, chance, self.router)
+        abroad = None
+        if self.peers is not None:
+            abroad = TransactionsAbroad(self.peers, self.router, lambda *asked: bind(self.services, *asked))
+        self.transactions = Transactions(loop, clock, chance, self.router, abroad)
         self.indexes = Indexes(
             loop, clock, cluster.catalog, self.router, partitions=PARTITIONS, delay_seconds=0.0, keep=self._keep,
             abroad=None if self.peers is None else Abroad(self.peers),

@@ -55,7 +55,7 @@ class Both:
         """What indexes get, they get a moment later, on one machine as in a cluster."""
         for machine in (*self.single.machines, *self.cluster.machines):
             propagation = machine.indexes.propagation
-            while not all(propagation.is_empty(target) for target in propagation.targets()):
+            while not all(propagation.is_empty(target) for target in propagation.targets()):  # noqa: ASYNC110 - turns
                 await asyncio.sleep(0)
         await asyncio.sleep(0)
 

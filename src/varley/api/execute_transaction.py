@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+import msgspec
+
 from varley.api.capacity import answer as answer_of
 from varley.api.constraints import NOT_NULL, Each, Length, Members, check
 from varley.api.execute_statement import CAPACITY, ON_FAILURE, PARAMETERS, STATEMENT
@@ -123,18 +125,28 @@ def run(services: Services, call: Call) -> bytes | None:
     def answer() -> bytes:
         return answer_of(b',"Responses":[]' + write_costs(_OPERATION, actions).member(mode))
 
-    def repeated() -> bytes:
-        return answer_of(b',"Responses":[]' + repeat_costs(_OPERATION, actions).member(mode))
+    def repeated(values: Sequence[bytes | None]) -> bytes:
+        return answer_of(b',"Responses":[]' + repeat_costs(_OPERATION, actions, values).member(mode))
 
     return services.transactions.write(
         actions,
         request.client_request_token,
         request_hash(_OPERATION, given),
         call,
+        operation=_OPERATION,
+        encoded=lambda numbers: msgspec.json.encode([given[number] for number in numbers]),
         answer=answer,
         repeated=repeated,
     )
 
+
+def actions_of(services: Services, encoded: bytes) -> list[Action]:
+    """Actions of a request that was checked by another node, which asks for its part of them. Raises ApiError."""
+    wanted = [_Wanted(number, each, each.parameters or ()) for number, each in enumerate(_decode_given(encoded))]
+    return [_action(each, route_of(services, each.statement)) for each in wanted]
+
+
+_decode_given = msgspec.json.Decoder(list[ParameterizedStatement]).decode
 
 _FAILED: Final = "Validation failed in TransactStatements"
 

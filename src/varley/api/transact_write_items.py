@@ -189,17 +189,32 @@ def run(services: Services, call: Call) -> bytes | None:
         members = write_costs(_OPERATION, bound).member(mode) + _metrics(bound, wanted, metrics_mode)
         return b"{" + members[1:] + b"}"
 
-    def repeated() -> bytes:
-        return b"{" + repeat_costs(_OPERATION, bound).member(mode)[1:] + b"}"
+    def repeated(values: Sequence[bytes | None]) -> bytes:
+        return b"{" + repeat_costs(_OPERATION, bound, values).member(mode)[1:] + b"}"
 
     return services.transactions.write(
         bound,
         request.client_request_token,
         request_hash(_OPERATION, items),
         call,
+        operation=_OPERATION,
+        encoded=lambda numbers: _encode([items[number] for number in numbers]),
         answer=answer,
         repeated=repeated,
     )
+
+
+def actions_of(services: Services, encoded: bytes) -> list[Action]:
+    """Actions of a request that was checked by another node, which asks for its part of them. Raises ApiError."""
+    wanted = [_wanted(item) for item in _decode_items(encoded)]
+    refusals = Refusals(len(wanted))
+    routes = [services.router.route(each.request.table_name or "") for each in wanted]
+    actions = [_action(number, each, routes[number], refusals) for number, each in enumerate(wanted)]
+    refusals.check()
+    return [action for action in actions if action is not None]
+
+
+_decode_items = msgspec.json.Decoder(list[TransactWriteItem]).decode
 
 
 def _is_unusual(request: TransactWriteItemsRequest, items: Sequence[TransactWriteItem]) -> bool:

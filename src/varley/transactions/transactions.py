@@ -35,23 +35,28 @@ from random import Random
 from typing import Final
 
 from varley.clock import Clock
+from varley.cluster.peers import unreached
 from varley.errors import (
     ApiError,
     IdempotentParameterMismatch,
     ReadOnly,
     ResourceNotFound,
     TransactionCanceled,
+    TransactionConflict,
     TransactionInProgress,
     WorldError,
 )
 from varley.item.key_bytes import TOKEN_SPACE
 from varley.item.marker import ID_BYTES, Marker, Name
-from varley.node.participant import Evaluation, Participant
+from varley.node.elsewhere import Elsewhere, Need
+from varley.node.participant import Evaluation, Participant, Version
 from varley.node.partition import Partition
 from varley.node.replica import Proposal, Waiter
 from varley.node.settled import Told, reply_when_settled, when_settled
 from varley.router.routes import GlobalIndexRoute, Route, Router
 from varley.transactions import reasons, record
+from varley.transactions.abroad import Abroad, Agreed, Cost, DoneBefore, Refused, TooEarly, Work
+from varley.transactions.abroad import Verdict as Said
 from varley.transactions.action import Action
 from varley.transactions.coordinator import State
 from varley.transactions.drive import Drive, Part
@@ -63,14 +68,27 @@ logger = logging.getLogger("varley.transactions")
 
 _TICK_SECONDS: Final = 1.0      # how often old records and unfinished transactions are looked at
 
+# Markers of other coordinators are older than this when somebody asks what has become of them: about as long as a
+# transaction with many slow participants takes.
+_OLD_SECONDS: Final = 10.0
+
 MakeAnswer = Callable[[], bytes]
+MakeRepeated = Callable[[Sequence[bytes | None]], bytes]    # of the stored values that its items have now
 Numbers = Mapping[Partition, Sequence[int]]     # which of the items of a request are in which partition
 
 
 class Transactions:
     """Used from the event loop only."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock, random: Random, router: Router) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, clock: Clock, random: Random, router: Router,
+        abroad: Abroad | None = None,
+    ) -> None:  # fmt: skip
+        """`abroad`: how participants on other nodes are asked; None: all are here."""
+        self._abroad = abroad
+        if abroad is not None:
+            abroad.on_left = self._told_of_left
+        self._ledger_ballot = 0     # in which this node leads the ledger, as far as `_tick` has seen
         self._loop = loop
         self._clock = clock
         self._random = random
@@ -93,9 +111,8 @@ class Transactions:
 
     def start(self) -> None:
         """Begin to finish what the last run left, and look after the ledger from now on. The log is open."""
-        for route in self._router.routes():
-            for partition in route.partitions:
-                self._left.update(marker.name for marker in partition.participant.markers.values())
+        if self._abroad is None:
+            self._left.update(self._marked())
         self._tick()
 
     async def stop(self) -> None:
@@ -156,29 +173,47 @@ class Transactions:
         request: bytes,
         waiter: Waiter,
         *,
+        operation: str,
+        encoded: Callable[[Sequence[int]], bytes],
         answer: MakeAnswer,
-        repeated: MakeAnswer,
+        repeated: MakeRepeated,
     ) -> bytes | None:
         """Do all of `actions`, each on an item of its own, or none.
 
-        `request`: 16 bytes that no other request has. `answer` makes the answer's body once all is done, `repeated`
+        `request`: 16 bytes that no other request has. `encoded` gives the JSON of some of the actions, by number, as
+        those who lead their items are asked for them. `answer` makes the answer's body once all is done, `repeated`
         that of a request that was done before. Returns it if it is final already, else None: `waiter` gets it later.
         Raises ApiError, the client's fault, if that is final already: TransactionCanceled, TransactionInProgress,
-        IdempotentParameterMismatch, Throttling. Raises `why_no_ledger` without a ledger.
+        IdempotentParameterMismatch, Throttling. Raises `why_no_ledger` without a ledger, Elsewhere if another node has
+        to coordinate it.
         """
         ledger = self._ledger
         if ledger is None:
             raise self.why_no_ledger.with_traceback(None)
         numbers = _by_partition([(action.route, action.key) for action in actions])
+        if self._abroad is not None:
+            self._check_coordinator(self._abroad, ledger, numbers, token)
         transaction = self._random.randbytes(ID_BYTES) if token is None else record.id_of_token(token)
         if token is not None:
             known = self._known(transaction, request, ledger)
             if known is not None and known.state is State.COMMITTING:    # and nobody is at it
-                self._finish(known.name, self._marked(), _answering(waiter, repeated))
+                self._finish(known.name, self._marked(), lambda error: self._repeat(actions, waiter, repeated, error))
                 return None
             # Of one partition, that partition is asked: what the ledger has promises nothing (see _write_both).
-            if self._is_done(transaction, request, actions[0]) if len(numbers) == 1 else known is not None:
-                return repeated()
+            if len(numbers) > 1:
+                if known is not None:
+                    self._repeat(actions, waiter, repeated)
+                    return None
+            elif self._is_away(next(iter(numbers))):
+                work = encoded(range(len(actions)))
+                self._write_away(transaction, request, operation, work, actions, waiter, answer, repeated)
+                return None
+            elif self._is_done(transaction, request, actions[0]):
+                return repeated(_values(actions))
+        if any(self._is_away(partition) for partition in numbers):
+            spread = _Spread(actions, numbers, request, operation, encoded, waiter, answer)
+            self._begin_spread(spread, transaction, self._next_timestamp(numbers))
+            return None
         for partition in numbers:
             if partition.is_under_pressure:
                 raise partition.overload()
@@ -215,6 +250,166 @@ class Transactions:
             return answer()
         when_settled(observed, told)
         return None
+
+    # Writing, with participants on other nodes
+
+    def _check_coordinator(self, abroad: Abroad, ledger: Ledger, numbers: Numbers, token: str | None) -> None:
+        """Raises Elsewhere if this is not the node to coordinate it: see abroad.py."""
+        group = ledger.partition.group if len(numbers) > 1 or token is not None else next(iter(numbers)).group
+        if not abroad.is_led_here(group):
+            raise Elsewhere(group, Need.WRITE)
+
+    def _is_away(self, partition: Partition) -> bool:
+        return self._abroad is not None and not self._abroad.is_led_here(partition.group)
+
+    def _repeat(
+        self, actions: Sequence[Action], waiter: Waiter, repeated: MakeRepeated, error: BaseException | None = None
+    ) -> None:
+        """Answer a request that was done before, from its items as they are now."""
+        away: dict[int, list[bytes]] = {}
+        for action in actions:
+            partition = action.route.partition_of(action.key)
+            if self._is_away(partition):
+                away.setdefault(partition.group, []).append(action.key)
+
+        def fetched(values: Mapping[int, Mapping[bytes, bytes]], error: BaseException | None) -> None:
+            _answering(waiter, lambda: repeated(_values(actions, values)))(error)
+
+        if error is not None or not away:
+            fetched({}, error)
+        else:
+            assert self._abroad is not None
+            self._abroad.values(away, fetched)
+
+    def _write_away(
+        self, transaction: bytes, request: bytes, operation: str, encoded: bytes, actions: Sequence[Action],
+        waiter: Waiter, answer: MakeAnswer, repeated: MakeRepeated,
+    ) -> None:  # fmt: skip
+        """One with a token whose one partition is led elsewhere: that does it, and tells if it was done before."""
+        abroad, ledger = self._abroad, self._ledger
+        assert abroad is not None and ledger is not None
+        first = actions[0]
+        group = first.route.partition_of(first.key).group
+        name = Name(transaction, self._next_timestamp(()))
+        self._live[transaction] = request
+
+        def heard(verdict: Said | ApiError) -> None:
+            match verdict:
+                case Agreed():
+                    _set_costs(actions, verdict.costs)
+                    self._note_done(Name(transaction, verdict.timestamp_us), request, first, then)
+                    return
+                case DoneBefore():
+                    timestamp_us, made = record.unpack_token(verdict.token)
+                    done = Record(Name(transaction, timestamp_us), State.COMMITTED, made, (), timestamp_us)
+                    self._note_done(done.name, made, first, lambda error: None)
+                    self._ended(name)
+                    if made != request:
+                        waiter.fail(IdempotentParameterMismatch())
+                    else:
+                        self._repeat(actions, waiter, repeated)
+                case Refused():
+                    self._ended(name)
+                    waiter.fail(_canceled_elsewhere(verdict, len(actions)))
+                case TooEarly():
+                    self._ended(name)
+                    waiter.fail(reasons.conflicts([True] * len(actions)))
+                case ApiError():
+                    self._ended(name)
+                    waiter.fail(verdict)
+
+        def then(error: BaseException | None) -> None:
+            self._ended(name)
+            _answering(waiter, answer)(error)
+
+        abroad.write(group, Work(name, operation, encoded), request, heard)
+
+    def _note_done(
+        self, name: Name, request: bytes, first: Action, then: Callable[[BaseException | None], None]
+    ) -> None:
+        """Have the ledger know of a transaction of one partition."""
+        assert self._ledger is not None
+        done = Record(name, State.COMMITTED, request, ((first.route.name, first.key),), self._now_us())
+        try:
+            self._ledger.ask(done, lambda held: then(held if isinstance(held, BaseException) else None))
+        except Elsewhere:    # the ledger has moved; that it was done, the token row says
+            then(None)
+
+    def _begin_spread(self, spread: _Spread, transaction: bytes, timestamp_us: int, *, is_second: bool = False) -> None:
+        """A transaction with participants here and elsewhere. Those here say first whether they could take it."""
+        name = Name(transaction, timestamp_us)
+        actions, numbers = spread.actions, spread.numbers
+        evaluations: dict[Partition, Evaluation] = {}
+        works: dict[Partition, Work] = {}
+        for partition, own in numbers.items():
+            if self._is_away(partition):
+                works[partition] = Work(name, spread.operation, spread.encoded(own))
+            elif partition.is_under_pressure:
+                spread.waiter.fail(partition.overload())
+                return
+            else:
+                evaluations[partition] = partition.participant.evaluate([actions[each] for each in own], timestamp_us)
+        if any(evaluation.is_refused for evaluation in evaluations.values()):
+            self._refuse_spread(spread, evaluations, works)
+            return
+        parts = {
+            partition: Part(
+                actions[own[0]].route, [actions[each].key for each in own], evaluations.get(partition),
+                works.get(partition),
+            )
+            for partition, own in numbers.items()
+        }  # fmt: skip
+        rows = tuple((action.route.name, action.key) for action in actions)
+        begun = Record(name, State.COMMITTING, spread.request, rows)
+        self._live[transaction] = spread.request
+
+        def then(outcome: State | BaseException) -> None:
+            self._ended(name)
+            if isinstance(outcome, BaseException):
+                spread.waiter.fail(outcome)
+            elif outcome is State.COMMITTED:
+                for partition, verdict in drive.verdicts.items():
+                    assert isinstance(verdict, Agreed)
+                    _set_costs([actions[each] for each in numbers[partition]], verdict.costs)
+                _answering(spread.waiter, spread.answer)(None)
+            elif (late := _latest_us(drive.verdicts)) is not None and not is_second:
+                again_us = max(self._next_timestamp(()), late + 1)
+                self._last_us = again_us
+                self._begin_spread(spread, transaction, again_us, is_second=True)
+            else:
+                spread.waiter.fail(spread.why_not(drive.verdicts))
+
+        assert self._ledger is not None
+        drive = Drive(self._ledger, begun, parts, self._now_us, then, self._leave, self._abroad)
+        drive.begin()
+
+    def _refuse_spread(
+        self, spread: _Spread, evaluations: Mapping[Partition, Evaluation], works: Mapping[Partition, Work]
+    ) -> None:
+        """A participant here refuses: ask the others only whether they would too, for the client to be told of all."""
+        assert self._abroad is not None
+        observed = _distinct(each for evaluation in evaluations.values() for each in evaluation.observed)
+        verdicts: dict[Partition, Said | ApiError] = {}
+        left = len(works) + bool(observed)
+        failure: BaseException | None = None
+
+        def done(error: BaseException | None = None) -> None:
+            nonlocal left, failure
+            left -= 1
+            failure = failure or error
+            if not left:
+                spread.waiter.fail(failure or spread.why_not(verdicts, evaluations))
+
+        def heard(partition: Partition, verdict: Said | ApiError) -> None:
+            verdicts[partition] = verdict
+            done()
+
+        if observed:
+            when_settled(observed, done)
+        for partition, work in works.items():
+            self._abroad.evaluate(
+                partition.group, work, lambda verdict, partition=partition: heard(partition, verdict)  # type: ignore[misc]
+            )
 
     def _begin(
         self, begun: Record, parts: Mapping[Partition, Part], waiter: Waiter, answer: MakeAnswer
@@ -290,7 +485,8 @@ class Transactions:
         return True
 
     def _next_timestamp(self, partitions: Iterable[Partition]) -> int:
-        latest_us = max(partition.tree.last_timestamp_us for partition in partitions)
+        here = (partition for partition in partitions if not self._is_away(partition))
+        latest_us = max((partition.tree.last_timestamp_us for partition in here), default=0)
         self._last_us = max(self._now_us(), self._last_us + 1, latest_us + 1)
         return self._last_us
 
@@ -301,9 +497,21 @@ class Transactions:
 
     def _met(self, marker: Marker) -> None:
         """A marker is in somebody's way. Nearly always its transaction is under way."""
+        if self._abroad is not None and not self._is_old(marker.name):
+            return
         if marker.name.id not in self._live and marker.name not in self._left:
             self._left.add(marker.name)
             self._loop.call_soon(self._finish_left)
+
+    def _is_old(self, name: Name) -> bool:
+        """Whether its coordinator should be through. Where coordinators are on other nodes, only age can tell."""
+        return name.timestamp_us + _OLD_SECONDS * 1_000_000 < self._now_us()
+
+    def _told_of_left(self, name: Name, items: Sequence[tuple[str, bytes]]) -> None:
+        """Another node has old markers of a transaction. This one leads the ledger: nobody is at it but who is in
+        `_live`. A coordinator that led the ledger before may still be; but it can decide nothing any more."""
+        if name.id not in self._live:
+            self._finish(name, {name: items})
 
     def _leave(self, name: Name) -> None:
         """To be finished later."""
@@ -315,13 +523,22 @@ class Transactions:
         left, self._left = self._left, set()
         marked = self._marked()    # finishing one changes the markers of no other
         for name in left:
-            self._finish(name, marked)
+            if self._leads_ledger():
+                self._finish(name, marked)
+            elif name in marked:
+                assert self._abroad is not None and self._ledger is not None
+                self._abroad.tell_left(self._ledger.partition.group, name, marked[name])
+
+    def _leads_ledger(self) -> bool:
+        return self._abroad is None or self._ledger is None or self._abroad.is_led_here(self._ledger.partition.group)
 
     def _marked(self) -> dict[Name, list[tuple[str, bytes]]]:
-        """Table and row key of all items that have a marker, by transaction."""
+        """Table and row key of all items that have a marker here, by transaction."""
         marked: dict[Name, list[tuple[str, bytes]]] = {}
         for route in self._router.routes():
             for partition in route.partitions:
+                if self._is_away(partition):
+                    continue
                 for key, marker in partition.participant.markers.items():
                     marked.setdefault(marker.name, []).append((route.name, key))
         return marked
@@ -365,26 +582,42 @@ class Transactions:
 
         begun = found or Record(name, State.CANCELLED, bytes(ID_BYTES), tuple(items))
         parts = {partition: Part(routes[partition], own, None) for partition, own in keys.items()}
-        Drive(self._ledger, begun, parts, self._now_us, then, self._leave).resume(state)
+        Drive(self._ledger, begun, parts, self._now_us, then, self._leave, self._abroad).resume(state)
 
     def _tick(self) -> None:
         self._timer = self._loop.call_later(_TICK_SECONDS, self._tick)
+        if self._abroad is not None:
+            self._left.update(name for name in self._marked() if name.id not in self._live and self._is_old(name))
+            self._look_at_ledger(self._abroad)
         self._finish_left()
-        self._purge()
+        if self._leads_ledger():
+            self._purge()
+
+    def _look_at_ledger(self, abroad: Abroad) -> None:
+        """If this node leads the ledger since a moment ago: others have written to it meanwhile."""
+        if self._ledger is not None and abroad.is_led_here(self._ledger.partition.group):
+            ballot = abroad.ballot(self._ledger.partition.group)
+            if ballot != self._ledger_ballot:
+                self._ledger_ballot = ballot
+                self._ledger = Ledger(self._ledger.partition)
 
     def _purge(self) -> None:
         if self._ledger is None:
             return
         purged = self._ledger.purge(self._clock.time(), self._purge_again)
         self._left.update(each.name for each in purged.unfinished if each.name.id not in self._live)
-        tokens: dict[Participant, list[bytes]] = {}
+        tokens: dict[Partition, list[bytes]] = {}
         for each in purged.records:
             table, key = each.rows[0] if each.rows else ("", b"")
             if table in self._router:
-                participant = self._router.route(table).partition_of(key).participant
-                tokens.setdefault(participant, []).append(TOKEN_SPACE + each.name.id)
-        for participant, keys in tokens.items():
-            participant.remove(keys, _NOBODY)
+                partition = self._router.route(table).partition_of(key)
+                tokens.setdefault(partition, []).append(TOKEN_SPACE + each.name.id)
+        for partition, keys in tokens.items():
+            if self._is_away(partition):
+                assert self._abroad is not None
+                self._abroad.remove(partition.group, keys)
+            else:
+                partition.participant.remove(keys, _NOBODY)
 
     def _purge_again(self) -> None:
         if self._timer is not None:
@@ -403,7 +636,7 @@ class Transactions:
         `answer` makes the answer's body of their stored values. Returns it if it is final already, else None: `waiter`
         gets it later. Raises TransactionCanceled, the client's fault, if items are being written, if that is final.
         """
-        return _TwoRounds(items, waiter, answer).begin()
+        return _TwoRounds(items, waiter, answer, self._abroad).begin()
 
 
 class _TwoRounds:
@@ -412,14 +645,16 @@ class _TwoRounds:
     A partition is read at once, or once its undecided writes to these items are decided: each of its own time.
     """
 
-    __slots__ = ("_answer", "_has_failed", "_items", "_numbers", "_reading", "_waiter")
+    __slots__ = ("_abroad", "_answer", "_has_failed", "_items", "_numbers", "_reading", "_waiter")
 
     def __init__(
         self,
         items: Sequence[tuple[Route, bytes]],
         waiter: Waiter,
         answer: Callable[[Sequence[bytes | None]], bytes],
+        abroad: Abroad | None,
     ) -> None:
+        self._abroad = abroad
         self._items = items
         self._numbers = _by_partition(items)
         self._reading = Reading(len(items))
@@ -442,6 +677,11 @@ class _TwoRounds:
         verdict = None
         for partition, own in self._numbers.items():
             keys = [self._items[number][1] for number in own]
+            if self._abroad is not None and not self._abroad.is_led_here(partition.group):
+                self._abroad.versions(
+                    partition.group, keys, lambda found, own=own: self._heard(own, found)  # type: ignore[misc]
+                )
+                continue
             undecided = _distinct(each for key in keys if (each := partition.undecided(key)) is not None)
             if undecided:
                 when_settled(undecided, lambda error, partition=partition, own=own: self._waited(partition, own, error))  # type: ignore[misc]
@@ -454,12 +694,22 @@ class _TwoRounds:
         return self._reading.found([(number, version(self._items[number][1])) for number in own])
 
     def _waited(self, partition: Partition, own: Sequence[int], error: BaseException | None) -> None:
+        self._go_on(error, lambda: self._read(partition, own))
+
+    def _heard(self, own: Sequence[int], found: Sequence[Version] | ApiError) -> None:
+        """Of a partition that is elsewhere."""
+        if isinstance(found, ApiError):
+            self._go_on(found, lambda: None)
+        else:
+            self._go_on(None, lambda: self._reading.found(zip(own, found, strict=True)))
+
+    def _go_on(self, error: BaseException | None, read: Callable[[], Verdict | None]) -> None:
         if self._has_failed:
             return
         try:
             if error is not None:
                 raise error
-            verdict = self._read(partition, own)
+            verdict = read()
             while verdict is Verdict.AGAIN:
                 verdict = self._round()
             if verdict is not None:
@@ -475,6 +725,77 @@ class _TwoRounds:
         if verdict is Verdict.CONFLICT:
             raise reasons.conflicts(self._reading.conflicts)
         return self._answer(self._reading.values)
+
+
+class _Spread:
+    """A request of several partitions, not all of them here, until it is answered."""
+
+    __slots__ = ("actions", "answer", "encoded", "numbers", "operation", "request", "waiter")
+
+    def __init__(
+        self, actions: Sequence[Action], numbers: Numbers, request: bytes, operation: str,
+        encoded: Callable[[Sequence[int]], bytes], waiter: Waiter, answer: MakeAnswer,
+    ) -> None:  # fmt: skip
+        self.actions = actions
+        self.numbers = numbers
+        self.request = request
+        self.operation = operation
+        self.encoded = encoded
+        self.waiter = waiter
+        self.answer = answer
+
+    def why_not(
+        self,
+        verdicts: Mapping[Partition, Said | ApiError],
+        evaluations: Mapping[Partition, Evaluation] | None = None,
+    ) -> BaseException:
+        """Of a transaction that was cancelled everywhere, or begun nowhere."""
+        refusals: list[ApiError | None] = [None] * len(self.actions)
+        for partition, evaluation in (evaluations or {}).items():
+            for number, refusal in zip(self.numbers[partition], evaluation.refusals, strict=True):
+                refusals[number] = refusal
+        for partition, verdict in verdicts.items():
+            own = self.numbers[partition]
+            if isinstance(verdict, Refused):
+                if len(verdict.reasons) < len(own):    # not about single items: the node is under pressure
+                    return verdict.refusals()[0] or unreached()
+                for number, refusal in zip(own, verdict.refusals(), strict=True):
+                    refusals[number] = refusal
+            elif isinstance(verdict, TooEarly):
+                for number in own:
+                    refusals[number] = TransactionConflict()
+        return reasons.canceled(refusals) if any(refusals) else unreached()
+
+
+def _latest_us(verdicts: Mapping[Partition, Said | ApiError]) -> int | None:
+    """If some participants have found the timestamp too early, and none anything else: what it has to be later than."""
+    if any(isinstance(verdict, Refused | ApiError) for verdict in verdicts.values()):
+        return None
+    return max((each.latest_us for each in verdicts.values() if isinstance(each, TooEarly)), default=None)
+
+
+def _canceled_elsewhere(verdict: Refused, count: int) -> ApiError:
+    refusals = verdict.refusals()
+    return reasons.canceled(refusals) if len(refusals) == count else refusals[0] or unreached()
+
+
+def _set_costs(actions: Sequence[Action], costs: Sequence[Cost]) -> None:
+    for action, cost in zip(actions, costs, strict=True):
+        action.units = cost.units
+        action.index_units = cost.index_units
+        action.collection_bytes = cost.collection_bytes
+
+
+def _values(
+    actions: Sequence[Action], fetched: Mapping[int, Mapping[bytes, bytes]] | None = None
+) -> list[bytes | None]:
+    """The stored values that the items have now."""
+    values: list[bytes | None] = []
+    for action in actions:
+        partition = action.route.partition_of(action.key)
+        found = None if fetched is None else fetched.get(partition.group)
+        values.append(partition.get(action.key) if found is None else found.get(action.key))
+    return values
 
 
 class _Nobody:
