@@ -34,6 +34,7 @@ from varley.item.size import value_size
 from varley.limits import TRANSACTION_ACTIONS_MAX
 from varley.router.routes import Route
 from varley.transactions.action import Action
+from varley.transactions.transactions import AsSent
 
 _OPERATION: Final = "ExecuteTransaction"
 
@@ -133,10 +134,9 @@ def run(services: Services, call: Call) -> bytes | None:
         request.client_request_token,
         request_hash(_OPERATION, given),
         call,
-        operation=_OPERATION,
-        encoded=lambda numbers: msgspec.json.encode([given[number] for number in numbers]),
         answer=answer,
         repeated=repeated,
+        as_sent=AsSent(_OPERATION, lambda numbers: msgspec.json.encode([given[number] for number in numbers])),
     )
 
 

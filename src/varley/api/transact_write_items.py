@@ -38,6 +38,7 @@ from varley.limits import CLIENT_TOKEN_CHARS_MAX, ITEM_BYTES_MAX, TRANSACTION_AC
 from varley.node.partition import Outcome
 from varley.router.routes import Route
 from varley.transactions.action import Action
+from varley.transactions.transactions import AsSent
 
 _encode = msgspec.json.encode
 
@@ -197,10 +198,9 @@ def run(services: Services, call: Call) -> bytes | None:
         request.client_request_token,
         request_hash(_OPERATION, items),
         call,
-        operation=_OPERATION,
-        encoded=lambda numbers: _encode([items[number] for number in numbers]),
         answer=answer,
         repeated=repeated,
+        as_sent=AsSent(_OPERATION, lambda numbers: _encode([items[number] for number in numbers])),
     )
 
 

@@ -32,7 +32,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
-from typing import Final
+from typing import Final, NamedTuple
 
 from varley.clock import Clock
 from varley.cluster.peers import unreached
@@ -74,6 +74,13 @@ _OLD_SECONDS: Final = 10.0
 
 MakeAnswer = Callable[[], bytes]
 MakeRepeated = Callable[[Sequence[bytes | None]], bytes]    # of the stored values that its items have now
+class AsSent(NamedTuple):
+    """A request that writes, as it is sent on in parts."""
+
+    operation: str
+    encoded: Callable[[Sequence[int]], bytes]    # the JSON array of some of its actions, by number
+
+
 Numbers = Mapping[Partition, Sequence[int]]     # which of the items of a request are in which partition
 
 
@@ -173,15 +180,14 @@ class Transactions:
         request: bytes,
         waiter: Waiter,
         *,
-        operation: str,
-        encoded: Callable[[Sequence[int]], bytes],
         answer: MakeAnswer,
         repeated: MakeRepeated,
+        as_sent: AsSent | None = None,
     ) -> bytes | None:
         """Do all of `actions`, each on an item of its own, or none.
 
-        `request`: 16 bytes that no other request has. `encoded` gives the JSON of some of the actions, by number, as
-        those who lead their items are asked for them. `answer` makes the answer's body once all is done, `repeated`
+        `request`: 16 bytes that no other request has. `as_sent`: what others are asked who lead the items; needed in
+        a cluster. `answer` makes the answer's body once all is done, `repeated`
         that of a request that was done before. Returns it if it is final already, else None: `waiter` gets it later.
         Raises ApiError, the client's fault, if that is final already: TransactionCanceled, TransactionInProgress,
         IdempotentParameterMismatch, Throttling. Raises `why_no_ledger` without a ledger, Elsewhere if another node has
@@ -205,13 +211,14 @@ class Transactions:
                     self._repeat(actions, waiter, repeated)
                     return None
             elif self._is_away(next(iter(numbers))):
-                work = encoded(range(len(actions)))
-                self._write_away(transaction, request, operation, work, actions, waiter, answer, repeated)
+                assert as_sent is not None
+                self._write_away(transaction, request, as_sent, actions, waiter, answer, repeated)
                 return None
             elif self._is_done(transaction, request, actions[0]):
                 return repeated(_values(actions))
         if any(self._is_away(partition) for partition in numbers):
-            spread = _Spread(actions, numbers, request, operation, encoded, waiter, answer)
+            assert as_sent is not None
+            spread = _Spread(actions, numbers, request, as_sent, waiter, answer)
             self._begin_spread(spread, transaction, self._next_timestamp(numbers))
             return None
         for partition in numbers:
@@ -282,8 +289,8 @@ class Transactions:
             self._abroad.values(away, fetched)
 
     def _write_away(
-        self, transaction: bytes, request: bytes, operation: str, encoded: bytes, actions: Sequence[Action],
-        waiter: Waiter, answer: MakeAnswer, repeated: MakeRepeated,
+        self, transaction: bytes, request: bytes, as_sent: AsSent, actions: Sequence[Action], waiter: Waiter,
+        answer: MakeAnswer, repeated: MakeRepeated,
     ) -> None:  # fmt: skip
         """One with a token whose one partition is led elsewhere: that does it, and tells if it was done before."""
         abroad, ledger = self._abroad, self._ledger
@@ -322,7 +329,8 @@ class Transactions:
             self._ended(name)
             _answering(waiter, answer)(error)
 
-        abroad.write(group, Work(name, operation, encoded), request, heard)
+        work = Work(name, as_sent.operation, as_sent.encoded(range(len(actions))))
+        abroad.write(group, work, request, heard)
 
     def _note_done(
         self, name: Name, request: bytes, first: Action, then: Callable[[BaseException | None], None]
@@ -343,14 +351,14 @@ class Transactions:
         works: dict[Partition, Work] = {}
         for partition, own in numbers.items():
             if self._is_away(partition):
-                works[partition] = Work(name, spread.operation, spread.encoded(own))
+                works[partition] = Work(name, spread.as_sent.operation, spread.as_sent.encoded(own))
             elif partition.is_under_pressure:
                 spread.waiter.fail(partition.overload())
                 return
             else:
                 evaluations[partition] = partition.participant.evaluate([actions[each] for each in own], timestamp_us)
         if any(evaluation.is_refused for evaluation in evaluations.values()):
-            self._refuse_spread(spread, evaluations, works)
+            self._refuse_spread(spread, transaction, evaluations, works, is_second=is_second)
             return
         parts = {
             partition: Part(
@@ -372,20 +380,28 @@ class Transactions:
                     assert isinstance(verdict, Agreed)
                     _set_costs([actions[each] for each in numbers[partition]], verdict.costs)
                 _answering(spread.waiter, spread.answer)(None)
-            elif (late := _latest_us(drive.verdicts)) is not None and not is_second:
-                again_us = max(self._next_timestamp(()), late + 1)
-                self._last_us = again_us
-                self._begin_spread(spread, transaction, again_us, is_second=True)
-            else:
+            elif not self._is_begun_again(spread, transaction, drive.verdicts, is_second=is_second):
                 spread.waiter.fail(spread.why_not(drive.verdicts))
 
         assert self._ledger is not None
         drive = Drive(self._ledger, begun, parts, self._now_us, then, self._leave, self._abroad)
         drive.begin()
 
+    def _is_begun_again(
+        self, spread: _Spread, transaction: bytes, verdicts: Mapping[Partition, Said | ApiError], *, is_second: bool
+    ) -> bool:
+        """Whether it is tried once more with a later timestamp, because participants have found it too early."""
+        late_us = max((each.latest_us for each in verdicts.values() if isinstance(each, TooEarly)), default=None)
+        if late_us is None or is_second or any(isinstance(each, ApiError) for each in verdicts.values()):
+            return False
+        self._last_us = max(self._next_timestamp(()), late_us + 1)
+        self._begin_spread(spread, transaction, self._last_us, is_second=True)
+        return True
+
     def _refuse_spread(
-        self, spread: _Spread, evaluations: Mapping[Partition, Evaluation], works: Mapping[Partition, Work]
-    ) -> None:
+        self, spread: _Spread, transaction: bytes, evaluations: Mapping[Partition, Evaluation],
+        works: Mapping[Partition, Work], *, is_second: bool,
+    ) -> None:  # fmt: skip
         """A participant here refuses: ask the others only whether they would too, for the client to be told of all."""
         assert self._abroad is not None
         observed = _distinct(each for evaluation in evaluations.values() for each in evaluation.observed)
@@ -397,7 +413,9 @@ class Transactions:
             nonlocal left, failure
             left -= 1
             failure = failure or error
-            if not left:
+            if left:
+                return
+            if failure is not None or not self._is_begun_again(spread, transaction, verdicts, is_second=is_second):
                 spread.waiter.fail(failure or spread.why_not(verdicts, evaluations))
 
         def heard(partition: Partition, verdict: Said | ApiError) -> None:
@@ -730,17 +748,16 @@ class _TwoRounds:
 class _Spread:
     """A request of several partitions, not all of them here, until it is answered."""
 
-    __slots__ = ("actions", "answer", "encoded", "numbers", "operation", "request", "waiter")
+    __slots__ = ("actions", "answer", "as_sent", "numbers", "request", "waiter")
 
     def __init__(
-        self, actions: Sequence[Action], numbers: Numbers, request: bytes, operation: str,
-        encoded: Callable[[Sequence[int]], bytes], waiter: Waiter, answer: MakeAnswer,
+        self, actions: Sequence[Action], numbers: Numbers, request: bytes, as_sent: AsSent, waiter: Waiter,
+        answer: MakeAnswer,
     ) -> None:  # fmt: skip
         self.actions = actions
         self.numbers = numbers
         self.request = request
-        self.operation = operation
-        self.encoded = encoded
+        self.as_sent = as_sent
         self.waiter = waiter
         self.answer = answer
 
@@ -765,13 +782,6 @@ class _Spread:
                 for number in own:
                     refusals[number] = TransactionConflict()
         return reasons.canceled(refusals) if any(refusals) else unreached()
-
-
-def _latest_us(verdicts: Mapping[Partition, Said | ApiError]) -> int | None:
-    """If some participants have found the timestamp too early, and none anything else: what it has to be later than."""
-    if any(isinstance(verdict, Refused | ApiError) for verdict in verdicts.values()):
-        return None
-    return max((each.latest_us for each in verdicts.values() if isinstance(each, TooEarly)), default=None)
 
 
 def _canceled_elsewhere(verdict: Refused, count: int) -> ApiError:
