@@ -471,7 +471,8 @@ class Link:
         self.connection = None
         self.counters.connections_lost += 1
         self._next_dial = self._home.now() + PAUSE_SECONDS_MIN * self._home.jitter()
-        logger.warning("%s is not connected any more: %s", self.peer, why)
+        level = logging.INFO if self.is_forgotten else logging.WARNING
+        logger.log(level, "%s is not connected any more: %s", self.peer, why)
         for request in [request for request in self._requests.values() if request.is_sent]:
             if not request.is_over:    # what one is told may end another
                 self._finish(request, NoAnswer(f"the connection with {self.peer} was lost: {why}"))
