@@ -92,24 +92,34 @@ class _Node:
     count: int                      # entries here and below
     _digest: bytes | None
 
-    def __init__(self, label: bytes, key: bytes | None, value: bytes | None, children: tuple[_Node, ...]) -> None:
+    def __init__(
+        self,
+        label: bytes,
+        key: bytes | None,
+        value: bytes | None,
+        children: tuple[_Node, ...],
+        firsts: bytes,
+        count: int,
+    ) -> None:
         self.label = label
         self.key = key
         self.value = value
         self.children = children
-        self.firsts = bytes([child.label[0] for child in children])
-        self.count = (value is not None) + sum([child.count for child in children])
+        self.firsts = firsts
+        self.count = count
         self._digest = None
 
     def labelled(self, label: bytes) -> _Node:
         """The same, at the end of another edge."""
-        node = _Node(label, self.key, self.value, self.children)
+        node = _Node(label, self.key, self.value, self.children, self.firsts, self.count)
         node._digest = self._digest
         return node
 
     def with_child(self, at: int, child: _Node) -> _Node:
         """With this one in place of another that begins with the same byte."""
-        return _Node(self.label, self.key, self.value, (*self.children[:at], child, *self.children[at + 1 :]))
+        children = (*self.children[:at], child, *self.children[at + 1 :])
+        count = self.count - self.children[at].count + child.count
+        return _Node(self.label, self.key, self.value, children, self.firsts, count)
 
     @property
     def digest(self) -> bytes:
@@ -122,7 +132,12 @@ class _Node:
         return Edge(self.label, self.count, self.digest)
 
 
-_EMPTY: Final = _Node(b"", None, None, ())
+def _node(label: bytes, key: bytes | None, value: bytes | None, children: tuple[_Node, ...]) -> _Node:
+    firsts = bytes([child.label[0] for child in children])
+    return _Node(label, key, value, children, firsts, (value is not None) + sum([child.count for child in children]))
+
+
+_EMPTY: Final = _node(b"", None, None, ())
 
 
 class Perkle:
@@ -162,8 +177,8 @@ class Perkle:
             index = node.firsts.find(key[at])
             if index < 0:
                 index = bisect_left(node.firsts, key[at])
-                leaf = _Node(key[at:], key, value, ())
-                node = _Node(
+                leaf = _node(key[at:], key, value, ())
+                node = _node(
                     node.label, node.key, node.value, (*node.children[:index], leaf, *node.children[index:])
                 )
                 break
@@ -178,7 +193,7 @@ class Perkle:
         else:
             if node.value == value:
                 return self
-            node = _Node(node.label, key, value, node.children)
+            node = _node(node.label, key, value, node.children)
         for parent, index in reversed(path):
             node = parent.with_child(index, node)
         return Perkle(node)
@@ -201,7 +216,7 @@ class Perkle:
         for parent, index in reversed(path):
             below = (*parent.children[:index], *left, *parent.children[index + 1 :])
             left = _joined(parent.label, parent.key, parent.value, below)
-        return Perkle(left[0] if left and not left[0].label else _Node(b"", None, None, left))
+        return Perkle(left[0] if left and not left[0].label else _node(b"", None, None, left))
 
     # ---- look-ups
 
@@ -354,15 +369,15 @@ def _split(child: _Node, shared: int, key: bytes, at: int, value: bytes) -> _Nod
     lower = child.labelled(child.label[shared:])
     upper = child.label[:shared]
     if at == len(key):
-        return _Node(upper, key, value, (lower,))
-    leaf = _Node(key[at:], key, value, ())
-    return _Node(upper, None, None, (leaf, lower) if leaf.label < lower.label else (lower, leaf))
+        return _node(upper, key, value, (lower,))
+    leaf = _node(key[at:], key, value, ())
+    return _node(upper, None, None, (leaf, lower) if leaf.label < lower.label else (lower, leaf))
 
 
 def _joined(label: bytes, key: bytes | None, value: bytes | None, children: tuple[_Node, ...]) -> tuple[_Node, ...]:
     """The node with these, if it is still needed; the only child at the end of a longer edge; or nothing."""
     if value is not None or len(children) > 1:
-        return (_Node(label, key, value, children),)
+        return (_node(label, key, value, children),)
     if not label or not children:    # the root stays as it is: whoever asked puts the child under one
         return children
     (child,) = children
