@@ -159,7 +159,7 @@ def test_too_few_open_files_at_the_start_are_told_in_a_sentence(
     def recover(*arguments: object, **options: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files", "/a/tree")
 
-    monkeypatch.setattr("varley.server.recover", recover)
+    monkeypatch.setattr("varley.storage.opening.recover", recover)
     with pytest.raises(Exhausted, match=r"Too many open files \(open /a/tree\). Allow this process more open files"):
         EmbeddedServer(data_dir=str(tmp_path / "data")).start()
 
