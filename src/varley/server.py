@@ -67,6 +67,8 @@ class Server:
         self._calls = Tasks()       # what takes longer than its step of the loop, on behalf of a call
         self._stopping = Tasks()    # one at most
         self._is_stopping = False
+        self._failure: WorldError | None = None    # what ends it, if that happened before it was started
+        self._is_started = False
         self._does_node_run = False    # between node.start and node.stop or node.halt
         # Built by start(), in this order.
         self._folder: DataFolder | None = None    # None: in memory
@@ -82,7 +84,10 @@ class Server:
         self.admin_port: int | None = None
 
     async def start(self) -> None:
-        """Return when requests are served. Raises WorldError: the folder, the port or a setting is not usable."""
+        """Return when requests are served.
+
+        Raises WorldError: the folder, the port or a setting is not usable, or the disk failed; then all is closed.
+        """
         self._loop = asyncio.get_running_loop()
         self._stopped = self._loop.create_future()
         if not self._settings.in_memory:
@@ -93,9 +98,12 @@ class Server:
             await self._catalog.load()
             background = await self._open_storage(self._store)
             await self._open_ports(background)
+            if self._failure is not None:
+                raise self._failure
         except BaseException:
             await self._close()
             raise
+        self._is_started = True
         for number in (signal.SIGTERM, signal.SIGINT):
             try:
                 self._loop.add_signal_handler(number, self._begin_to_stop)
@@ -258,9 +266,13 @@ class Server:
 
     def _fail(self, error: WorldError) -> None:
         """Something that this server cannot go on without has failed."""
-        if not self._is_stopping:
-            self._is_stopping = True
+        if self._is_stopping:
+            return
+        self._is_stopping = True
+        if self._is_started:
             self._stopping.start(self._stop(error))
+        else:
+            self._failure = error    # start() raises it
 
     async def _stop(self, reason: WorldError | None) -> None:
         assert self._ports is not None
