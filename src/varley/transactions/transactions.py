@@ -49,7 +49,7 @@ from varley.item.marker import ID_BYTES, Marker, Name
 from varley.node.participant import Evaluation, Participant
 from varley.node.partition import Partition
 from varley.node.replica import Proposal, Waiter
-from varley.node.settled import Told, reply_when_settled, when_settled
+from varley.node.settled import NOBODY, Told, after_calls, reply_when_settled, when_settled
 from varley.router.routes import GlobalIndexRoute, Route, Router
 from varley.transactions import reasons, record
 from varley.transactions.action import Action
@@ -127,12 +127,11 @@ class Transactions:
             return
         partition = self._ledger.partition
         while True:
-            done = self._loop.create_future()
-            told = Told(lambda error, done=done: done.set_result(error))  # type: ignore[misc]
+            done: asyncio.Future[BaseException | None] = self._loop.create_future()
             undecided = partition.undecided_range()
             if undecided is not None:
                 undecided.hold(done.set_result)
-            elif not self._ledger.clear(told):
+            elif not self._ledger.clear(Told(done.set_result)):
                 return
             if await done is not None:
                 return    # the disk refuses: they stay for their ten minutes
@@ -174,7 +173,7 @@ class Transactions:
         if token is not None:
             known = self._known(transaction, request, ledger)
             if known is not None and known.state is State.COMMITTING:    # and nobody is at it
-                self._finish(known.name, self._marked(), _answering(waiter, repeated))
+                self._finish(known.name, self._marked(), reply_when_settled(waiter, repeated))
                 return None
             # Of one partition, that partition is asked: what the ledger has promises nothing (see _write_both).
             if self._is_done(transaction, request, actions[0]) if len(numbers) == 1 else known is not None:
@@ -208,7 +207,7 @@ class Transactions:
             done = Record(name, State.COMMITTED, request, rows, self._now_us())
             self._write_both(done, partition.participant, evaluation, waiter, answer)
             return None
-        told = _answering(waiter, answer)
+        told = reply_when_settled(waiter, answer)
         if partition.participant.write(name, evaluation, None, Told(told)):
             return None
         if not observed:
@@ -231,7 +230,7 @@ class Transactions:
             else:
                 # Every partition had agreed, and nobody else finishes what is live.
                 assert outcome is State.COMMITTED
-                _answering(waiter, answer)(None)
+                reply_when_settled(waiter, answer)(None)
 
         Drive(self._ledger, begun, parts, self._now_us, then, self._leave).begin()
 
@@ -242,17 +241,13 @@ class Transactions:
         assert self._ledger is not None
         name = done.name
         self._live[name.id] = done.request
-        left = 2
-        failure: BaseException | None = None
+        answered = reply_when_settled(waiter, answer)
 
-        def then(error: BaseException | None) -> None:
-            nonlocal left, failure
-            left -= 1
-            failure = failure or error
-            if left == 0:
-                self._ended(name)
-                _answering(waiter, answer)(failure)
+        def both(error: BaseException | None) -> None:
+            self._ended(name)
+            answered(error)
 
+        then = after_calls(2, both)
         participant.write(name, evaluation, record.pack_token(name, done.request), Told(then))
         # Both in one frame, nearly always, and so at the price of one. The log may take either without the other.
         self._ledger.ask(done, lambda held: then(held if isinstance(held, BaseException) else None))
@@ -384,7 +379,7 @@ class Transactions:
                 participant = self._router.route(table).partition_of(key).participant
                 tokens.setdefault(participant, []).append(TOKEN_SPACE + each.name.id)
         for participant, keys in tokens.items():
-            participant.remove(keys, _NOBODY)
+            participant.remove(keys, NOBODY)
 
     def _purge_again(self) -> None:
         if self._timer is not None:
@@ -477,27 +472,8 @@ class _TwoRounds:
         return self._answer(self._reading.values)
 
 
-class _Nobody:
-    """Waits for what is done again if it fails."""
-
-    def reply(self, body: bytes) -> None:
-        pass
-
-    def fail(self, error: BaseException) -> None:
-        pass
-
-
-_NOBODY: Final = _Nobody()
-
-
 def _nothing(held: State | BaseException) -> None:
     pass
-
-
-def _answering(waiter: Waiter, answer: MakeAnswer) -> Callable[[BaseException | None], None]:
-    """What to call when all is done, or when nobody can know."""
-
-    return reply_when_settled(waiter, answer)
 
 
 def _by_partition(items: Sequence[tuple[Route, bytes]]) -> dict[Partition, list[int]]:
