@@ -18,14 +18,17 @@ from typing import Final, cast
 
 import msgspec
 
-from varley.api.global_indexes import WordsOfUpdateTable, check_projected_total, global_index_of
+from varley.api.global_indexes import (
+    CreateGlobalSecondaryIndexAction,
+    WordsOfUpdateTable,
+    check_projected_total,
+    global_index_of,
+)
 from varley.api.requests import Structure
 from varley.api.table_structures import (
     INVALID,
     AttributeDefinition,
-    KeySchemaElement,
     OnDemandThroughput,
-    Projection,
     ProvisionedThroughput,
     WarmThroughput,
     check_on_demand_range,
@@ -50,15 +53,6 @@ _ACTIONS: Final = ("update", "create", "delete")
 
 class UpdateGlobalSecondaryIndexAction(Structure):
     index_name: str | None = None
-    provisioned_throughput: ProvisionedThroughput | None = None
-    on_demand_throughput: OnDemandThroughput | None = None
-    warm_throughput: WarmThroughput | None = None
-
-
-class CreateGlobalSecondaryIndexAction(Structure):
-    index_name: str | None = None
-    key_schema: list[KeySchemaElement] | None = None
-    projection: Projection | None = None
     provisioned_throughput: ProvisionedThroughput | None = None
     on_demand_throughput: OnDemandThroughput | None = None
     warm_throughput: WarmThroughput | None = None
