@@ -34,7 +34,7 @@ from varley.item.size import value_size
 from varley.limits import TRANSACTION_ACTIONS_MAX
 from varley.router.routes import Route
 from varley.transactions.action import Action
-from varley.transactions.transactions import AsSent
+from varley.transactions.spread import AsSent
 
 _OPERATION: Final = "ExecuteTransaction"
 

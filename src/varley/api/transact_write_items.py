@@ -38,7 +38,7 @@ from varley.limits import CLIENT_TOKEN_CHARS_MAX, ITEM_BYTES_MAX, TRANSACTION_AC
 from varley.node.partition import Outcome
 from varley.router.routes import Route
 from varley.transactions.action import Action
-from varley.transactions.transactions import AsSent
+from varley.transactions.spread import AsSent
 
 _encode = msgspec.json.encode
 

@@ -22,10 +22,10 @@ from varley.cluster.journey import ANSWER, not_here
 from varley.cluster.messages import Question, encode
 from varley.cluster.peers import Answer, Peers
 from varley.errors import ApiError
-from varley.indexes.delivery import Arriving, Done, deliver
+from varley.indexes.delivery import Arriving, deliver
 from varley.indexes.propagation import Delivery
 from varley.node.elsewhere import Need
-from varley.node.settled import when_settled
+from varley.node.settled import Done, once_settled
 from varley.table.outgoing import source_key, source_slot
 
 DELIVER = 3    # a service, of varley/net/channels.py
@@ -97,8 +97,4 @@ class Abroad:
             else:
                 deliver(partition, question.batch, settled)
             return
-        undecided = partition.undecided_range()
-        if undecided is None:
-            settled(None)
-        else:
-            when_settled([undecided], settled)
+        once_settled(partition.undecided_range(), settled)
