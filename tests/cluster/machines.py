@@ -20,7 +20,7 @@ from varley.bulk.operations import BulkOperations
 from varley.bulk.runner import BulkRunner
 from varley.clock import Clock, StoppedClock
 from varley.cluster.hosted import Hosted, Then
-from varley.cluster.journey import Failure
+from varley.cluster.journey import Ask
 from varley.cluster.leaders import Leaders
 from varley.cluster.peers import Peers
 from varley.expiry.sweeper import Sweeper
@@ -32,6 +32,7 @@ from varley.indexes.abroad import Abroad
 from varley.indexes.indexes import Indexes
 from varley.metadata.catalog import Catalog, Described
 from varley.metadata.memory import MemoryStore
+from varley.net.outcome import NoAnswer, NotSent, Outcome
 from varley.node.node import Node
 from varley.node.partition import Partition
 from varley.router.routes import GlobalIndexRoute, Route, Router
@@ -45,7 +46,7 @@ from varley.transactions.transactions import Transactions
 from varley.vectors.search import VectorSearch
 
 Body = dict[str, Any]
-Heard = Callable[[bytes | Failure], None]
+Heard = Callable[[Outcome], None]
 
 PARTITIONS = 5
 AUTHORIZATION = (
@@ -104,21 +105,21 @@ class Wire:
         self.mute: set[str] = set()
         self.questions: list[tuple[str, str, int]] = []
 
-    def of(self, sender: str) -> Callable[[str, int, bytes, Heard, float], None]:
-        def ask(to: str, service: int, payload: bytes, then: Heard, timeout_seconds: float) -> None:
+    def of(self, sender: str) -> Ask:
+        def ask(to: str, service: int, payload: bytes, then: Heard, *, timeout_seconds: float) -> None:
             loop = asyncio.get_running_loop()
             self.questions.append((sender, to, service))
             if (sender, to) in self.cut:
-                loop.call_soon(then, Failure.NOT_SENT)
+                loop.call_soon(then, NotSent("cut"))
                 return
 
             def answer(answered: bytes) -> None:
                 lost = to in self.mute
-                loop.call_soon(then, Failure.NO_ANSWER if lost else answered)
+                loop.call_soon(then, NoAnswer("mute") if lost else answered)
 
             peers = self.machines[to].peers
             assert peers is not None
-            loop.call_soon(peers.asked, service, sender, payload, answer)
+            loop.call_soon(peers.handlers[service], sender, payload, answer)
 
         return ask
 

@@ -156,7 +156,7 @@ class _Slot:
             done()
             return
         body = _encode({"Statements": [self.request], "ReturnConsumedCapacity": "TOTAL"})
-        peers.part(call, group, _OPERATION, body, self._heard)
+        peers.part(call, group, Need.WRITE, _OPERATION, body, self._heard)
 
     def _heard(self, answer: bytes | ApiError) -> None:
         if isinstance(answer, ApiError):

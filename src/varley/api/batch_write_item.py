@@ -270,7 +270,7 @@ class _Parts:
                 if not self._left:
                     self._finish()
 
-            self._peers.part(self._call, partition.group, "BatchWriteItem", body, heard)
+            self._peers.part(self._call, partition.group, Need.WRITE, "BatchWriteItem", body, heard)
 
     def _finish(self) -> None:
         throttled: list[ApiError] = []

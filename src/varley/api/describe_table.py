@@ -9,7 +9,10 @@ from varley.api.requests import Request, decoder
 from varley.api.services import Services, view_of
 from varley.errors import ResourceNotFound
 from varley.http.call import Call
-from varley.table.description import description
+from varley.metadata.catalog import Described
+from varley.node.elsewhere import Need
+from varley.node.settled import reply_when_settled
+from varley.table.description import View, description
 from varley.table.table_name import table_name
 
 
@@ -21,7 +24,7 @@ _decode = decoder(DescribeTableRequest)
 _DESCRIBE_TABLE = Members(table_name=TABLE_NAME)
 
 
-def run(services: Services, call: Call) -> bytes:
+def run(services: Services, call: Call) -> bytes | None:
     request = _decode(call.body)
     check(_DESCRIBE_TABLE, request)
     assert request.table_name is not None
@@ -30,6 +33,16 @@ def run(services: Services, call: Call) -> bytes:
     if described is None:
         raise ResourceNotFound(f"Requested resource not found: Table: {name} not found")
     view = view_of(services, call)
+    peers = call.elsewhere
+    if peers is not None:
+        away = [group for group in described.groups if not peers.is_here(group, Need.COPY)]
+        peers.sums.refresh(away, reply_when_settled(call, lambda: _answer(services, described, view)))
+        return None
+    return _answer(services, described, view)
+
+
+def _answer(services: Services, described: Described, view: View) -> bytes:
+    name = described.table.name
     item_count, size_bytes = services.router.statistics(name)
     index_sizes = services.router.index_statistics(name)
     shown = description(

@@ -26,6 +26,7 @@ from typing import Final, Protocol
 import msgspec
 
 from varley.cluster.leaders import Known, Leaders
+from varley.net.outcome import NoAnswer, NotSent, Outcome
 from varley.node.elsewhere import Need
 
 PATIENCE_SECONDS: Final = 8.0       # longer than an election, and shorter than clients wait for an answer
@@ -49,19 +50,14 @@ class End(Enum):
     UNREACHED = "unreached"     # surely nobody acted on it
 
 
-class Failure(Enum):
-    """What becomes of one question to one node, if no answer comes."""
-
-    NOT_SENT = "not sent"       # surely not acted on
-    NO_ANSWER = "no answer"     # nobody knows
-
-
 Then = Callable[[bytes | End], None]
 
 
 class Ask(Protocol):
+    """net.links.Links.request."""
+
     def __call__(
-        self, to: str, service: int, payload: bytes, then: Callable[[bytes | Failure], None], timeout_seconds: float
+        self, to: str, service: int, payload: bytes, then: Callable[[Outcome], None], *, timeout_seconds: float
     ) -> None:
         """`then` is called once, and not inside this."""
         ...
@@ -122,7 +118,7 @@ class Journey:
             return
         self._asked.add(to)
         seconds = WRITE_SECONDS if self._need is Need.WRITE else ANSWER_SECONDS
-        self._ask(to, self._service, self._payload, lambda answer: self._heard(to, answer), seconds)
+        self._ask(to, self._service, self._payload, lambda answer: self._heard(to, answer), timeout_seconds=seconds)
 
     def _next(self) -> str | None:
         """Whom to ask now; None: all were asked in this round."""
@@ -133,10 +129,10 @@ class Journey:
             return known.leader
         return next((each for each in known.members if each not in self._asked and each != self._own_name), None)
 
-    def _heard(self, sender: str, answer: bytes | Failure) -> None:
-        if answer is Failure.NO_ANSWER and self._need is Need.WRITE:
+    def _heard(self, sender: str, answer: Outcome) -> None:
+        if isinstance(answer, NoAnswer) and self._need is Need.WRITE:
             self._then(End.UNKNOWN)
-        elif isinstance(answer, Failure):
+        elif isinstance(answer, NotSent | NoAnswer):
             self._step()
         elif answer[:1] == NOT_HERE:
             known = _decode_known(answer[1:])

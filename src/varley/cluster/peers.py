@@ -22,13 +22,10 @@ from varley.cluster.remote_rows import RemoteRows, Row
 from varley.cluster.routed_partition import routed
 from varley.cluster.sums import Sum, Sums
 from varley.errors import ApiError, InternalServerError, ServiceUnavailable
+from varley.net import channels
+from varley.net.channels import FORWARD, ROWS
 from varley.node.elsewhere import Need
 from varley.node.partition import Partition
-
-# Of varley/net/channels.py.
-ROUTES: Final = 2       # a channel
-FORWARD: Final = 1      # services
-ROWS: Final = 2
 
 # The headers that say who has signed a request, and for which Region (http/identity.py).
 _IDENTITY: Final = (b"authorization", b"x-amz-date", b"date")
@@ -58,6 +55,14 @@ def unreached() -> ApiError:
     return ServiceUnavailable("No node leads the partition at the moment; nothing was done. Try again.")
 
 
+class Messages(Protocol):
+    """What is asked of net.links.Links beside `request`."""
+
+    def serve_messages(self, channel: int, handler: Callable[[str, bytes], None]) -> None: ...
+    def send(self, to: str, channel: int, payload: bytes) -> None: ...
+    def serve_requests(self, service: int, handler: Callable[[str, bytes, Answer], None]) -> None: ...
+
+
 class Peers:
     """Used from the event loop only."""
 
@@ -71,9 +76,11 @@ class Peers:
         self.sums = Sums(clock, self._fetch_sum)
         self.handlers: dict[int, Handler] = {ROWS: RowsAnswers(hosted, leaders).asked}    # by service
 
-    def asked(self, service: int, sender: str, payload: bytes, answer: Answer) -> None:
-        """Another node asks: to be registered for each service of `handlers`."""
-        self.handlers[service](sender, payload, answer)
+    def serve(self, links: Messages) -> None:
+        """Answer what others ask, and hear who leads. To be called when all handlers are there."""
+        links.serve_messages(channels.ROUTES, self.heard)
+        for service, handler in self.handlers.items():
+            links.serve_requests(service, handler)
 
     # Partitions
 
@@ -210,9 +217,10 @@ class Peers:
         self.inquire(ROWS, SumsWanted(group), Need.COPY, heard)
 
     def part(
-        self, of: Identified, group: int, operation: str, body: bytes, then: Callable[[bytes | ApiError], None]
-    ) -> None:
-        """A request of its own that is part of another, signed as that is; it writes to `group` and nowhere else.
+        self, of: Identified, group: int, need: Need, operation: str, body: bytes,
+        then: Callable[[bytes | ApiError], None],
+    ) -> None:  # fmt: skip
+        """A request of its own that is part of another, signed as that is; it is about `group` and nothing else.
 
         `then` gets what a client would have got, and errors as `inquire` has them. Perhaps inside this.
         """
@@ -223,4 +231,4 @@ class Peers:
                 answer = answered.body if answered.status == 200 else remote_error(answered)
             then(answer)
 
-        self.inquire(FORWARD, CallWanted(group, operation, body, identity_of(of.headers), of.query), Need.WRITE, heard)
+        self.inquire(FORWARD, CallWanted(group, operation, body, identity_of(of.headers), of.query), need, heard)

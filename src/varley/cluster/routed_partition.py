@@ -111,6 +111,12 @@ class RoutedPartition:
     def is_leading(self) -> bool:
         return self._hosted.leads(self.group)
 
+    @property
+    def reign(self) -> int:
+        """The ballot in which this node leads: what is known of the partition from an earlier one may not be so."""
+        self._led(Need.LEADER)
+        return self._hosted.partitions[self.group][1].ballot
+
     def undecided(self, key: bytes) -> Proposal | None:
         return self._relied_on().undecided(key)
 

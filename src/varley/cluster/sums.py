@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from varley.clock import Clock
 from varley.item.key_bytes import TALLY_SPACE
+from varley.node.settled import Done, after_calls
 
 KEPT_SECONDS: Final = 2.0
 
@@ -44,22 +45,19 @@ class Sums:
         """The row of TALLY_SPACE as it was last heard; None: it is another row that is asked for."""
         return self.of(group).tallies if key == TALLY_SPACE else None
 
-    def refresh(self, groups: Iterable[int], then: Callable[[], None]) -> None:
+    def refresh(self, groups: Iterable[int], then: Done) -> None:
         """Ask for those that are not known, or were heard of too long ago; `then` is called when all have answered."""
         now = self._clock.monotonic()
         old = [each for each in groups if each not in self._known or self._known[each][0] + KEPT_SECONDS <= now]
-        left = len(old)
-        if not left:
-            then()
+        if not old:
+            then(None)
             return
+        done = after_calls(len(old), then)
 
         def heard(group: int, found: Sum | None) -> None:
-            nonlocal left
-            left -= 1
             if found is not None:
                 self._known[group] = self._clock.monotonic(), found
-            if not left:
-                then()
+            done(None)
 
         for group in old:
             self._fetch(group, lambda found, group=group: heard(group, found))  # type: ignore[misc]

@@ -44,13 +44,15 @@ _TRANSACTIONS: Final = frozenset(("TransactWriteItems", "ExecuteTransaction"))
 class Asked(Call):
     """What operations get in place of the Call that the front door has made."""
 
-    __slots__ = ("_call", "_confirmed", "_gateway", "_relied", "_runs", "elsewhere")
+    __slots__ = ("_call", "_confirmed", "_gateway", "_relied", "_runs", "about", "elsewhere")
 
+    about: int | None
     elsewhere: Peers | None
 
     def __init__(self, call: Call, gateway: Gateway, *, is_forwarded: bool) -> None:
         super().__init__(call._connection, call.operation, call.body, call.headers, call.authorization, call.started)
         self.query = call.query
+        self.about = call.about
         self._call = call
         self._gateway = gateway
         # Who is asked for parts of it. None: it was passed on already, and is not taken apart once more.

@@ -22,12 +22,13 @@ from collections.abc import Callable
 from varley.cluster import messages
 from varley.cluster.journey import ANSWER, End, not_here
 from varley.cluster.messages import CallAnswered, CallWanted
-from varley.cluster.peers import FORWARD, Answer, Peers, identity_of, unknown, unreached
+from varley.cluster.peers import Answer, Peers, identity_of, unknown, unreached
 from varley.cluster.remote_error import remote_error
 from varley.errors import ApiError
 from varley.gateway.asked import Asked
 from varley.http.call import Call
 from varley.http.wire import as_api_error, error_body
+from varley.net.channels import FORWARD
 from varley.node.elsewhere import Elsewhere
 
 RunHere = Callable[[Call], bytes | None]
@@ -92,13 +93,16 @@ def _wanted(call: Call, group: int) -> CallWanted:
 class _PassedOn(Call):
     """A request that came from another node: its answer goes back there."""
 
-    __slots__ = ("_answer",)
+    __slots__ = ("_answer", "about")
+
+    about: int | None
 
     def __init__(self, wanted: CallWanted, answer: Answer) -> None:
         super().__init__(
             _Back(answer), wanted.operation, wanted.body, wanted.headers, wanted.headers.get(b"authorization"), 0.0
         )
         self.query = wanted.query
+        self.about = wanted.group
         self._answer = answer
 
     def send_back(self, answer: bytes) -> None:

@@ -60,6 +60,8 @@ class Call:
     # Who is asked for what other nodes have. On a single machine, where all is here, and for what another node has
     # passed on already: nobody.
     elsewhere: Peers | None = None
+    # The group that another node asks about, if this is a part of a request.
+    about: int | None = None
 
     def __init__(
         self,

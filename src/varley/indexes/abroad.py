@@ -24,11 +24,10 @@ from varley.cluster.peers import Answer, Peers
 from varley.errors import ApiError
 from varley.indexes.delivery import Arriving, deliver
 from varley.indexes.propagation import Delivery
+from varley.net.channels import DELIVER
 from varley.node.elsewhere import Need
 from varley.node.settled import Done, once_settled
 from varley.table.outgoing import source_key, source_slot
-
-DELIVER = 3    # a service, of varley/net/channels.py
 
 
 class _Deliver(Question, frozen=True, tag="deliver"):

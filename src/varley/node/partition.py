@@ -21,7 +21,7 @@ Everything here runs to its end without waiting, so what was true at its top is 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from varley.counters import TableCounters
 from varley.errors import ApiError, ItemCollectionSizeLimitExceeded, ProvisionedThroughputExceeded, Throttling
@@ -66,6 +66,9 @@ class Partition:
     __slots__ = (
         "_markers", "_now_us", "_pressure", "_replica", "_speculative", "_tree", "get", "group", "participant", "tree",
     )  # fmt: skip
+
+    # Changes whenever somebody else may have written to the partition since. Alone in its group, nobody else can.
+    reign: ClassVar[int] = 0
 
     def __init__(self, replica: Replica, now_us: Callable[[], int], pressure: Pressure) -> None:
         self._replica = replica

@@ -217,7 +217,7 @@ class Router:
         total = {index.name: _statistics(index) for index in route.global_indexes}
         if route.consequences.local_indexes:
             for partition in route.partitions:
-                for index, (rows, size) in route.consequences.index_sizes(partition.get(TALLY_SPACE)).items():
+                for index, (rows, size) in route.consequences.index_sizes(partition.tree.get(TALLY_SPACE)).items():
                     rows_before, size_before = total.get(index, (0, 0))
                     total[index] = (rows_before + rows, size_before + size)
         return total

@@ -27,7 +27,7 @@ that is in one partition alone takes its time there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -39,6 +39,7 @@ from varley.cluster.remote_error import RemoteError
 from varley.errors import ApiError
 from varley.item.key_bytes import TOKEN_SPACE
 from varley.item.marker import Name
+from varley.net.channels import PARTICIPANT
 from varley.node.elsewhere import Elsewhere, Need
 from varley.node.participant import Version
 from varley.node.partition import Partition
@@ -47,8 +48,6 @@ from varley.node.settled import Told, when_settled
 from varley.router.routes import Router
 from varley.transactions import record
 from varley.transactions.action import Action, follow_of
-
-PARTICIPANT: Final = 5    # a service, of varley/net/channels.py
 
 # From an operation and the JSON of some of its actions to what they are here. Raises ApiError.
 Bind = Callable[[str, bytes], Sequence[Action]]
