@@ -7,11 +7,10 @@ import msgspec
 from varley.api.constraints import TABLE_NAME, Members, check
 from varley.api.requests import Request, decoder
 from varley.api.services import Services, view_of
+from varley.cluster.peers import Peers
 from varley.errors import ResourceNotFound
 from varley.http.call import Call
 from varley.metadata.catalog import Described
-from varley.node.elsewhere import Need
-from varley.node.settled import reply_when_settled
 from varley.table.description import View, description
 from varley.table.table_name import table_name
 
@@ -35,9 +34,13 @@ def run(services: Services, call: Call) -> bytes | None:
     view = view_of(services, call)
     peers = call.elsewhere
     if peers is not None:
-        away = [group for group in described.groups if not peers.is_here(group, Need.COPY)]
-        peers.sums.refresh(away, reply_when_settled(call, lambda: _answer(services, described, view)))
+        services.spawn(_answer_knowing(peers, services, described, view), call)
         return None
+    return _answer(services, described, view)
+
+
+async def _answer_knowing(peers: Peers, services: Services, described: Described, view: View) -> bytes:
+    await peers.know_sums(described.groups)
     return _answer(services, described, view)
 
 

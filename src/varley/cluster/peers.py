@@ -98,6 +98,13 @@ class Peers:
         """Whether this node can answer by itself."""
         return group in self.hosted.partitions if need is Need.COPY else self.hosted.leads(group)
 
+    async def know_sums(self, groups: Iterable[int]) -> None:
+        """Return when items and bytes of all these groups are known."""
+        known = self._loop.create_future()
+        away = [group for group in groups if not self.is_here(group, Need.COPY)]
+        self.sums.refresh(away, known.set_result)
+        await known
+
     # Who leads
 
     def heard(self, sender: str, payload: bytes) -> None:
