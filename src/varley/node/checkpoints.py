@@ -28,7 +28,6 @@ from typing import Protocol
 
 from varley.errors import WorldError
 from varley.node.partition import Pressure
-from varley.node.replica import Replica
 from varley.storage.checkpoint import Checkpointer
 from varley.storage.tree import Frozen, Tree
 
@@ -40,6 +39,15 @@ _HURRY_FACTOR = 4          # from so many times the usual overlay on, checkpoint
 _REFUSE_FACTOR = 16        # from so many times on, writes are refused until checkpoints have caught up
 
 
+class Held(Protocol):
+    """A replica that has a tree."""
+
+    group: int
+
+    @property
+    def tree(self) -> Tree: ...
+
+
 class _LogLength(Protocol):
     @property
     def bytes_in_log(self) -> int: ...
@@ -48,19 +56,19 @@ class _LogLength(Protocol):
 class Checkpoints:
     """From `start` to `close`. `replicas`: those of the node, by group, as they come and go.
 
-    `on_finished` is called after each one: entries in the log may be of no more use. `on_fatal` gets the error that
+    `on_finished` is called with the group after each one: entries in the log may be of no more use. `on_fatal` gets the error that
     the node cannot go on after.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        replicas: Mapping[int, Replica],
+        replicas: Mapping[int, Held],
         pressure: Pressure,
         *,
         overlay_bytes_max: int,
         log_bytes_max: int,
-        on_finished: Callable[[], None],
+        on_finished: Callable[[int], None],
         on_fatal: Callable[[WorldError], None],
     ) -> None:
         self._loop = loop
@@ -103,6 +111,12 @@ class Checkpoints:
             await self._next()
         self._leaving.remove(group)
 
+    def begin(self, group: int) -> None:
+        """Write what this group has now, unless that is under way."""
+        replica = self._replicas[group]
+        if not replica.tree.is_frozen:
+            self._begin(replica)
+
     def begin_to_stop(self) -> None:
         """None is considered any more, and those under way make no pauses."""
         assert self._checkpointer is not None, "not started, or stopped already"
@@ -138,13 +152,15 @@ class Checkpoints:
         is_much = total > _HURRY_FACTOR * self._overlay_bytes_max
         overlay_bytes_max = total // (2 * len(sizes)) if is_much else self._overlay_bytes_max
         for replica, overlay_bytes in sizes.items():
-            if overlay_bytes > overlay_bytes_max or (is_log_long and overlay_bytes):
+            # Entries without rows, which a group of several has, stand in the log all the same.
+            is_behind = overlay_bytes or replica.tree.applied_slot > replica.tree.checkpointed_slot
+            if overlay_bytes > overlay_bytes_max or (is_log_long and is_behind):
                 self._begin(replica)
         assert self._checkpointer is not None
         self._checkpointer.hurry(is_much)
         self._pressure.is_high = total > _REFUSE_FACTOR * self._overlay_bytes_max
 
-    def _begin(self, replica: Replica) -> None:
+    def _begin(self, replica: Held) -> None:
         if self._is_read_only or replica.group in self._frozen:
             return
         try:
@@ -169,8 +185,9 @@ class Checkpoints:
         assert self._checkpointer is not None
         self._checkpointer.finish(tree, frozen)
         self.finished += 1
-        self._end(self._group_of(frozen))
-        self._on_finished()
+        group = self._group_of(frozen)
+        self._end(group)
+        self._on_finished(group)
 
     def _retry(self, error: WorldError, frozen: Frozen) -> None:
         group = self._group_of(frozen)

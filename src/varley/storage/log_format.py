@@ -47,7 +47,12 @@ SECTOR_BYTES: Final = 512     # what a disk writes wholly or not at all
 LOG_FORMAT_VERSION: Final = 1
 
 _ENTRY_VERSION: Final = 1
-_KIND_ROWS: Final = 1         # other kinds are reserved: membership changes, transactions, …
+# Kinds of entries. All but the first are of groups with several members: see member_log.py.
+ROWS: Final = 1
+NOTHING: Final = 2            # what a new leader begins with
+CONFIGURATION: Final = 3      # who belongs to the group, from this slot on
+RECORD: Final = 4             # none of a slot: what a member must not forget beside its entries
+_KIND_ROWS: Final = ROWS
 
 # The fields in their order, little-endian, without gaps. What is used together is packed together, from these
 # parts.
@@ -170,6 +175,30 @@ def decode_rows(entry: bytes) -> list[Row]:
         raise NotThisFormat(f"an entry of {len(entry)} bytes whose {count} rows end at byte {at}")
     return rows
 
+
+def encode_other(kind: int, content: bytes) -> bytes:
+    """An entry that holds no rows."""
+    assert kind in (NOTHING, CONFIGURATION, RECORD)
+    return _entry.pack(_ENTRY_VERSION, kind, 0, 0) + content
+
+
+def decode_other(entry: bytes) -> tuple[int, bytes]:
+    """(kind, content) of an entry that holds no rows. Raises NotThisFormat."""
+    kind = entry_kind(entry)
+    if kind not in (NOTHING, CONFIGURATION, RECORD):
+        raise NotThisFormat(f"an entry of kind {kind}")
+    return kind, entry[_entry.size :]
+
+
+def entry_kind(entry: bytes) -> int:
+    """One of the kinds above. Raises NotThisFormat for one that is not known, or of another version."""
+    if len(entry) < _entry.size:
+        raise NotThisFormat(f"an entry of {len(entry)} bytes")
+    version, kind, _, _ = _entry.unpack_from(entry)
+    if version != _ENTRY_VERSION or not ROWS <= kind <= RECORD:
+        raise NotThisFormat(f"an entry of version {version} and kind {kind}")
+    known: int = kind
+    return known
 
 
 def entry_timestamp(entry: bytes) -> int:

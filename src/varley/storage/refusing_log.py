@@ -34,6 +34,12 @@ class RefusingLog:
     def append_row(self, group: int, ballot: int, slot: int, timestamp_us: int, row: Row, waiter: Any) -> None:
         self._waiters.append(waiter)
 
+    def append_record(self, group: int, order: int, record: bytes, waiter: Any) -> None:
+        self._waiters.append(waiter)
+
+    def forget(self, group: int) -> None:
+        pass
+
     def probe(self) -> None:
         self._on_failure(self._refusal, [])
 
@@ -44,6 +50,9 @@ class RefusingLog:
 
     def release(self, checkpointed: Mapping[int, int], live_groups: Container[int]) -> list[Segment]:
         return []
+
+    def holding(self, checkpointed: Mapping[int, int], live_groups: Container[int]) -> set[int]:
+        return set()
 
     def close(self, checkpointed: Mapping[int, int] | None = None, live_groups: Container[int] = ()) -> None:
         self.flush()
