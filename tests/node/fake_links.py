@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 from tests.node.stepped_loop import SteppedLoop
 
@@ -78,3 +79,34 @@ class FakeLinks:
 
     def serve_requests(self, service: int, handler: Callable[[str, bytes, Callable[[bytes], None]], None]) -> None:
         self.services[service] = handler
+
+    def request(
+        self, to: str, service: int, payload: bytes, then: Callable[[Any], None], *, timeout_seconds: float
+    ) -> None:
+        loop, network = self.network.loop, self.network
+        is_over = False
+
+        def finish(outcome: Any) -> None:
+            nonlocal is_over
+            if not is_over and not self.is_closed:
+                is_over = True
+                then(outcome)
+
+        def serve(receiver: FakeLinks) -> None:
+            def answer(answered: bytes) -> None:
+                if not receiver.is_closed:
+                    network.carry(to, self.name, lambda _: finish(answered))
+
+            receiver.services[service](self.name, payload, answer)
+
+        if not network.carry(self.name, to, serve):
+            loop.call_soon(finish, NotSent())
+        loop.call_later(timeout_seconds, finish, NoAnswer())
+
+
+class NotSent:
+    pass
+
+
+class NoAnswer:
+    pass

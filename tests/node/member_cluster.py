@@ -21,6 +21,7 @@ from varley.node.member_partition import MemberPartition
 from varley.node.node import Node
 from varley.paxos.lease import Timing
 from varley.paxos.membership import FULL, Configuration, Member
+from varley.paxos.replica import Replica as Core
 from varley.storage.inventory import Inventory
 from varley.storage.log_reader import LogReader
 from varley.storage.log_writer import LogWriter
@@ -97,20 +98,22 @@ class Machine:
         self.disk = ForgetfulDisk()
 
     @property
-    def core(self) -> object:
+    def core(self) -> Core:
         return self.node.members.by_group[GROUP].core
 
     def checkpoint(self) -> None:
         """Write what there is into the tree, and wait for it."""
         if self.partition is None:
             return
-        before = self.node.checkpoints
         tree = self.partition.tree
         if tree.applied_slot > tree.checkpointed_slot:
             self.node.checkpoint(GROUP)
-            while self.node.checkpoints == before:
-                self.cluster.loop.wait_for_call()
-            self.cluster.loop.turns()
+            self.wait_for_checkpoint()
+
+    def wait_for_checkpoint(self) -> None:
+        """If one is under way."""
+        while self.is_up and self.partition is not None and self.partition.tree.is_frozen:
+            self.cluster.loop.wait_for_call()
 
 
 class MemberCluster:
@@ -185,6 +188,13 @@ class MemberCluster:
         if answer is not None:
             waiter.reply(answer)
         return waiter
+
+    def settle(self, seconds: float = 5) -> None:
+        """Let so much time pass, and checkpoints end that are waited for."""
+        for _ in range(int(seconds * 10)):
+            self.loop.run_for(0.1)
+            for machine in self.machines.values():
+                machine.wait_for_checkpoint()
 
     def stop(self) -> None:
         for machine in self.machines.values():

@@ -56,8 +56,8 @@ class _LogLength(Protocol):
 class Checkpoints:
     """From `start` to `close`. `replicas`: those of the node, by group, as they come and go.
 
-    `on_finished` is called with the group after each one: entries in the log may be of no more use. `on_fatal` gets the error that
-    the node cannot go on after.
+    `on_finished` is called with the group after each one: entries in the log may be of no more use. `on_fatal` gets the
+    error that the node cannot go on after.
     """
 
     def __init__(
@@ -83,6 +83,8 @@ class Checkpoints:
         self._frozen: dict[int, Frozen] = {}    # group -> the checkpoint under way, or to be tried again
         self._retries: dict[int, asyncio.TimerHandle] = {}    # group, in _frozen -> when it is tried again
         self._leaving: set[int] = set()    # groups that are being removed
+        self._paused: set[int] = set()
+        self._when_quiet: dict[int, Callable[[], None]] = {}    # of paused groups, in _frozen
         self._waiters: list[asyncio.Future[None]] = []    # for the next one that ends
         self._timer: asyncio.TimerHandle | None = None
         self._is_read_only = False
@@ -116,6 +118,19 @@ class Checkpoints:
         replica = self._replicas[group]
         if not replica.tree.is_frozen:
             self._begin(replica)
+
+    def pause(self, group: int, then: Callable[[], None]) -> None:
+        """Call `then` when none of this group is under way; none begins before `resume`."""
+        self._paused.add(group)
+        if group in self._retries:
+            self._end(group)
+        if group in self._frozen:
+            self._when_quiet[group] = then
+        else:
+            then()
+
+    def resume(self, group: int) -> None:
+        self._paused.discard(group)
 
     def begin_to_stop(self) -> None:
         """None is considered any more, and those under way make no pauses."""
@@ -161,7 +176,7 @@ class Checkpoints:
         self._pressure.is_high = total > _REFUSE_FACTOR * self._overlay_bytes_max
 
     def _begin(self, replica: Held) -> None:
-        if self._is_read_only or replica.group in self._frozen:
+        if self._is_read_only or replica.group in self._frozen or replica.group in self._paused:
             return
         try:
             frozen = replica.tree.freeze()
@@ -210,6 +225,9 @@ class Checkpoints:
         del self._frozen[group]
         if group in self._retries:
             self._retries.pop(group).cancel()
+        quiet = self._when_quiet.pop(group, None)
+        if quiet is not None:
+            self._loop.call_soon(quiet)
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter.set_result(None)

@@ -136,7 +136,7 @@ class HostedMember:
     """See above. `tree` is None in a log member, which votes and keeps no state."""
 
     __slots__ = (
-        "_host", "_in_flight", "_inbox", "_is_noting", "_is_releasing", "_is_stalled", "_lease_seen", "_member", "_pending", "_read",
+        "_changes", "_host", "_in_flight", "_inbox", "_is_noting", "_is_releasing", "_is_stalled", "_lease_seen", "_member", "_pending", "_read",
         "_reads", "_tree", "_undecided", "_waiting", "_when_idle", "ballot", "core", "due_us", "epoch", "group", "is_leading",
         "keep_after", "name", "newest", "on_abandon", "orders", "outgoing", "partition", "scheduled_us", "speculative",
         "undecided_bytes",
@@ -163,6 +163,7 @@ class HostedMember:
         self._when_idle: list[Callable[[], None]] = []
         self._inbox: deque[AnyMessage] = deque()    # to oneself
         self._reads: dict[int, Confirmed] = {}
+        self._changes: list[tuple[int, Confirmed]] = []     # (slot of a configuration, who waits for it)
         self._read = 0                  # number of the last one
         self.due_us = 0                 # when the core wants to be woken
         self.scheduled_us = 0           # when the host will, <= due_us; 0: not
@@ -305,9 +306,13 @@ class HostedMember:
         best = max(others, key=lambda one: matched.get(one.name, 0), default=None)
         return best is not None and best.name in matched and self.hand_over(best.name) is None
 
-    def reconfigure(self, change: Change) -> str | None:
-        """Propose another configuration; says why it is refused, or None. Chosen it is when `configuration` tells."""
-        return self.step(Reconfigure(change)).refusal
+    def reconfigure(self, change: Change, then: Confirmed | None = None) -> str | None:
+        """Propose another configuration; says why it is refused, or None. `then` hears when it is chosen, or that
+        nobody knows."""
+        refusal = self.step(Reconfigure(change)).refusal
+        if refusal is None and then is not None:
+            self._changes.append((self.core.log.configuration_slot, then))
+        return refusal
 
     @property
     def configuration(self) -> tuple[int, Configuration]:
@@ -338,11 +343,10 @@ class HostedMember:
         if slot > self.core.log.base:
             self.step(Trim(slot))
 
-    def trim_to_checkpoint(self) -> None:
-        """After a checkpoint: drop the entries that nobody needs any more."""
+    def trim_to_checkpoint(self, kept_slot: int | None) -> None:
+        """After a checkpoint: drop the entries that nobody needs any more; after `kept_slot` somebody does."""
         log, slot = self.core.log, self.tree.checkpointed_slot
-        if self.keep_after is not None:
-            slot = min(slot, self.keep_after)
+        slot = min(each for each in (slot, self.keep_after, kept_slot) if each is not None)
         if slot <= log.base:
             return
         behind = min(self.core.matched.values(), default=slot)
@@ -491,6 +495,7 @@ class HostedMember:
                 continue
             if entry.kind != VALUE:
                 tree.apply(slot, ())
+                self._has_changed(slot)
                 continue
             rows = _rows(entry)
             tree.apply(slot, rows)
@@ -499,6 +504,13 @@ class HostedMember:
                 tree.last_timestamp_us = timestamp_us
             if self.outgoing is not None:
                 self.outgoing.chosen(slot, rows)
+
+    def _has_changed(self, slot: int) -> None:
+        """The entry of `slot`, which may be a configuration that was proposed here, is chosen."""
+        chosen = [then for at, then in self._changes if at <= slot]
+        self._changes = [change for change in self._changes if change[0] > slot]
+        for then in chosen:
+            then(None)
 
     def _apply_own(self, slot: int, proposal: Proposal) -> None:
         rows = proposal.rows
@@ -553,6 +565,9 @@ class HostedMember:
             proposal.tell(unknown)
         for proposal, _ in pending:
             proposal.tell(not_done)
+        changes, self._changes = self._changes, []
+        for _, then in changes:
+            then(unknown)
         assert self.partition is not None
         self.partition.follows()
         self._host.has_followed()

@@ -24,7 +24,7 @@ import logging
 from collections.abc import Callable
 from functools import lru_cache
 from struct import Struct
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -55,6 +55,14 @@ class NoLinks:
 
     def serve_messages(self, channel: int, handler: Callable[[str, bytes], None]) -> None:
         pass
+
+    def serve_requests(self, service: int, handler: Callable[[str, bytes, Callable[[bytes], None]], None]) -> None:
+        pass
+
+    def request(
+        self, to: str, service: int, payload: bytes, then: Callable[[Any], None], *, timeout_seconds: float
+    ) -> None:
+        raise AssertionError("a node without others asks nobody")
 
 
 class Members:

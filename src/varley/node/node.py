@@ -39,6 +39,8 @@ from varley.node.member_partition import MemberPartition
 from varley.node.members import Links, Members, NoLinks
 from varley.node.partition import Partition, Pressure
 from varley.node.replica import Proposal, Replica
+from varley.node.snapshots import RequestLinks, Snapshots
+from varley.paxos.events import Change, SnapshotInstalled
 from varley.paxos.lease import Timing
 from varley.paxos.membership import FULL, Configuration, Member
 from varley.paxos.records import Record
@@ -47,6 +49,7 @@ from varley.paxos.replica import Replica as Core
 from varley.storage.log_format import Row, encode_rows
 from varley.storage.member_log import Orders, RecoveredMember, State, encode, first_state
 from varley.storage.tree import Engine, Tree
+from varley.storage.tree_folder import SnapshotNote
 
 logger = logging.getLogger("varley.node")
 
@@ -87,6 +90,13 @@ class Engines(Protocol):
         """Remember, durably, that these engines hold something. Blocks: called on a disk thread. Raises WorldError."""
         ...
 
+    # For what comes from other nodes: see storage.tree_folder.TreeFolder.
+
+    def open_incoming(self, group: int) -> Engine: ...
+    def note_snapshot(self, group: int, note: SnapshotNote) -> None: ...
+    def install_incoming(self, group: int, incoming: Engine) -> Engine: ...
+    def settle_incoming(self, group: int) -> None: ...
+
 
 def _ignore_leading(partition: MemberPartition, ballot: int) -> None:
     pass
@@ -109,7 +119,7 @@ class Node:
         engines: Engines,
         on_fatal: Callable[[WorldError], None],
         name: str = "",
-        links: Links | None = None,
+        links: NodeLinks | None = None,
         lease_clock_us: Callable[[], int] = boot_time_us,
         chance: Chance | None = None,
         timing: Timing | None = None,
@@ -133,7 +143,7 @@ class Node:
             now_us=lease_clock_us,
             append_record=self._append_record,
             flush_log_soon=self._flush_soon,
-            on_snapshot_needed=self._snapshot_is_needed,
+            on_snapshot_needed=lambda member, by: self._snapshots.offer(member, by),
             on_state_noted=self._release_log,
         )
         self._lives = 0     # that were begun by this process
@@ -152,6 +162,16 @@ class Node:
             overlay_bytes_max=overlay_bytes_max,
             log_bytes_max=log_bytes_max,
             on_finished=self._checkpoint_is_finished,
+            on_fatal=on_fatal,
+        )
+        self._snapshots = Snapshots(
+            loop,
+            self._links,
+            self.members.by_group,
+            engines,
+            checkpoint=self.checkpoint,
+            pause_checkpoints=self._checkpoints.pause,
+            resume_checkpoints=self._checkpoints.resume,
             on_fatal=on_fatal,
         )
         self._releasing: asyncio.Future[Any] | None = None    # old log segments, on a disk thread
@@ -217,8 +237,14 @@ class Node:
     def open_member(self, recovered: RecoveredMember, tree: Tree | None) -> MemberPartition | None:
         """Go on with a life, as recovery left it; `tree` None: of a log member, which has no partition."""
         assert recovered.why_lost is None and recovered.member is not None
-        applied = recovered.base if tree is None else tree.applied_slot
-        return self._host(recovered.group, recovered.member, recovered.records, applied, tree, recovered.orders)
+        ahead = recovered.ahead
+        applied = recovered.base if tree is None or ahead is not None else tree.applied_slot
+        partition = self._host(recovered.group, recovered.member, recovered.records, applied, tree, recovered.orders)
+        if ahead is not None:
+            # The node went down between taking a state in and writing that down.
+            hosted = self.members.by_group[recovered.group]
+            hosted.step(SnapshotInstalled(ahead.slot, ahead.origin, ahead.configuration))
+        return partition
 
     async def create_member(self, group: int, member: Member, configuration: Configuration) -> MemberPartition | None:
         """Begin as one of the first members of a new group. Raises WorldError if that cannot be written down."""
@@ -232,6 +258,17 @@ class Node:
 
         Raises WorldError if that cannot be written down."""
         return await self._begin_life(group, member, (), lost=lost, known=known)
+
+    def hand_over(self, group: int, to: str) -> str | None:
+        """Let the member `to` lead the group, which is led here. Says why it is refused, or None: it is under way."""
+        return self.members.by_group[group].hand_over(to)
+
+    def reconfigure(
+        self, group: int, change: Change, then: Callable[[BaseException | None], None] | None = None
+    ) -> str | None:
+        """Change who belongs to the group, which is led here. Says why it is refused, or None: it is under way, and
+        `then` is called when it is chosen, with OutcomeUnknown if it is not known whether it is."""
+        return self.members.by_group[group].reconfigure(change, then)
 
     async def _begin_life(
         self,
@@ -297,6 +334,7 @@ class Node:
         return partition
 
     async def _remove_member(self, group: int) -> None:
+        self._snapshots.leave(group)
         hosted = self.members.remove(group)
         hosted.give_up(NotLeading(group, None))
         await self._idle(hosted)
@@ -313,8 +351,6 @@ class Node:
         member.when_idle(lambda: idle.set_result(None))
         await idle
 
-    def _snapshot_is_needed(self, member: HostedMember, by: str) -> None:
-        raise NotImplementedError
 
     def _now_us(self) -> int:
         return int(self._clock.time() * 1_000_000)
@@ -381,7 +417,8 @@ class Node:
     def _checkpoint_is_finished(self, group: int) -> None:
         member = self.members.by_group.get(group)
         if member is not None:
-            member.trim_to_checkpoint()
+            self._snapshots.has_checkpoint(group)
+            member.trim_to_checkpoint(self._snapshots.kept_slot(group))
             member.note_state()     # and then the log is released
         self._note_states()
         if member is None:
@@ -487,6 +524,7 @@ class Node:
 
     def _begin_to_stop(self) -> None:
         self.members.stop()
+        self._snapshots.stop()
         self._is_stopping = True
         if self._probe_timer is not None:
             self._probe_timer.cancel()
@@ -509,6 +547,10 @@ class Node:
                 logger.warning("the log stays as it is: %s", error)
                 releasable = None
         self._log.close(releasable, self._hosted)
+
+
+class NodeLinks(Links, RequestLinks, Protocol):
+    """What a node needs of varley.net's Links."""
 
 
 class _Hosted:

@@ -52,6 +52,7 @@ from varley.storage.log_format import (
     entry_kind,
 )
 from varley.storage.log_reader import LogEntry, Segment
+from varley.storage.tree_folder import SnapshotNote
 
 
 class State(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -193,6 +194,7 @@ class RecoveredMember:
     last: int                   # and end here
     orders: Orders
     why_lost: str | None        # what must not be relied upon any more, and why; None: it is all there
+    ahead: SnapshotNote | None = None   # the tree is of this slot, which the log does not lead to
 
 
 class MemberReading:

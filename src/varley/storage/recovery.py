@@ -41,6 +41,7 @@ from typing import Final, NamedTuple
 
 from varley.errors import Damaged
 from varley.item.key_bytes import DERIVED_SPACES
+from varley.paxos.acceptor import Acceptor
 from varley.paxos.membership import FULL
 from varley.paxos.replica import FIRST_SLOT
 from varley.storage.lmdb_engine import DATA_FILE, LmdbEngine, verify_structure
@@ -157,6 +158,13 @@ def _open_tree_of_member(folder: TreeFolder, member: RecoveredMember) -> Tree:
     engine = folder.open(group)
     tree = Tree(engine)
     slot = tree.applied_slot
+    note = folder.noted_snapshot(group)
+    if note is not None and note.slot == slot and Acceptor(member.records).log.origin(slot) != note.origin:
+        member.ahead = note
+    elif slot > member.last:
+        engine.close()
+        raise Damaged(f"The tree has slot {slot}, the log ends with slot {member.last}", path=engine.path,
+                      group=group)  # fmt: skip
     if slot < FIRST_SLOT and member.base == FIRST_SLOT:
         tree.apply(FIRST_SLOT, ())  # of a founding member: its first state is empty
     elif slot < member.base:
