@@ -139,6 +139,7 @@ class MemberCluster:
         members = [Member(f"n{number}", number, kind) for number, kind in enumerate(kinds, 1)]
         self.configuration = Configuration(tuple(members))
         self.numbers = len(members)
+        self.lost: list[tuple[str, str | None]] = []    # at each restart: why it is another member now, or None
         self.names: dict[str, str] = {}     # machine -> name of its member now
         self.machines: dict[str, Machine] = {}
         for member in members:
@@ -158,6 +159,7 @@ class MemberCluster:
         """Goes on, or begins another life if its log is lost."""
         machine.start(groups=[GROUP])
         lost = machine.recovered[GROUP]
+        self.lost.append((machine.name, lost.why_lost))
         if lost.why_lost is not None:
             self.numbers += 1
             old = self.names[machine.name]

@@ -45,7 +45,7 @@ from varley.paxos.messages import VALUE, AnyMessage, Entry
 from varley.paxos.records import Record
 from varley.paxos.replica import Replica as Core
 from varley.storage.log_format import Row, decode_rows, encode_rows, entry_timestamp
-from varley.storage.member_log import Orders, State, encode, state_of
+from varley.storage.member_log import Before, Orders, State, encode, state_of
 from varley.storage.tree import Tree
 
 logger = logging.getLogger("varley.node")
@@ -103,14 +103,13 @@ class Follows(Protocol):
 class Step:
     """The effects of one step that wait for the log."""
 
-    __slots__ = ("effects", "is_durable", "records", "replica", "state_order")
+    __slots__ = ("effects", "is_durable", "records", "replica", "state_base", "state_order")
 
-    def __init__(
-        self, replica: HostedMember, effects: Effects, records: list[tuple[int, bytes]], state_order: int = 0
-    ) -> None:
+    def __init__(self, replica: HostedMember, effects: Effects, records: list[tuple[int, bytes]]) -> None:
         self.replica = replica
         self.effects = effects
-        self.state_order = state_order  # of the State that it writes; 0: none
+        self.state_order = 0            # of the State that it writes; 0: none
+        self.state_base = 0             # its base
         self.records = records          # (order, encoded): what is durable first
         self.is_durable = not records
 
@@ -136,14 +135,21 @@ class HostedMember:
     """See above. `tree` is None in a log member, which votes and keeps no state."""
 
     __slots__ = (
-        "_changes", "_host", "_in_flight", "_inbox", "_is_noting", "_is_releasing", "_is_stalled", "_lease_seen", "_member", "_pending", "_read",
+        "_before", "_changes", "_host", "_in_flight", "_inbox", "_is_noting", "_is_releasing", "_is_stalled", "_lease_seen", "_member", "_pending", "_read",
         "_reads", "_tree", "_undecided", "_waiting", "_when_idle", "ballot", "core", "due_us", "epoch", "group", "is_leading",
         "keep_after", "name", "newest", "on_abandon", "orders", "outgoing", "partition", "scheduled_us", "speculative",
         "undecided_bytes",
     )  # fmt: skip
 
     def __init__(
-        self, host: Host, group: int, member: Member, core: Core, tree: Tree | None, orders: Orders
+        self,
+        host: Host,
+        group: int,
+        member: Member,
+        core: Core,
+        tree: Tree | None,
+        orders: Orders,
+        before: Before | None = None,
     ) -> None:
         assert (tree is not None) == (member.kind == FULL)
         self.group = group
@@ -153,6 +159,7 @@ class HostedMember:
         self.partition: Follows | None = None   # None in a log member
         self._host = host
         self._member = member
+        self._before = before
         self._tree = tree
         # Between steps and the log
         self._waiting: deque[Step] = deque()
@@ -220,7 +227,7 @@ class HostedMember:
     @property
     def releasable_slot(self) -> int:
         """For the log, which counts the records of members by their order: see storage/member_log.py."""
-        return self.orders.releasable(self.core.log.base)
+        return self.orders.releasable
 
     def newest_row(self, key: bytes) -> bytes | None:
         """The row as the next write would find it: through the speculative layer."""
@@ -358,7 +365,8 @@ class HostedMember:
         """Write down what all records so far come to, so that older ones may go."""
         if not self._is_noting:
             self._is_noting = True
-            self._persist((state_of(self._member, self.core.acceptor),), _NOTHING_TO_DO, notes_state=True)
+            state = state_of(self._member, self.core.acceptor, self._before)
+            self._persist((state,), _NOTHING_TO_DO, state_base=state.base)
 
     def when_idle(self, then: Callable[[], None]) -> None:
         """Call `then` when the log has answered for all that it was given; may call at once."""
@@ -394,7 +402,7 @@ class HostedMember:
             host.wake(self, effects.timers)
 
     def _persist(
-        self, records: Iterable[Record | State], effects: Effects, *, notes_state: bool = False
+        self, records: Iterable[Record | State], effects: Effects, *, state_base: int | None = None
     ) -> None:
         orders, group = self.orders, self.group
         order = orders.next
@@ -406,7 +414,9 @@ class HostedMember:
                     orders.entries.append((order, last_slot))
                 order += 1
         orders.next = order
-        step = Step(self, effects, encoded, order - 1 if notes_state else 0)
+        step = Step(self, effects, encoded)
+        if state_base is not None:
+            step.state_order, step.state_base = order - 1, state_base
         self._waiting.append(step)
         if not self._is_stalled:
             self._append(step)
@@ -425,7 +435,8 @@ class HostedMember:
         step.is_durable = True
         step.records = []
         if step.state_order:
-            self.orders.state, self._is_noting = step.state_order, False
+            self.orders.noted(step.state_order, step.state_base)
+            self._is_noting = False
             self._host.state_is_noted()
         self._release()
         if not self._in_flight:

@@ -47,7 +47,7 @@ from varley.paxos.records import Record
 from varley.paxos.replica import FIRST_SLOT, Chance, first_records
 from varley.paxos.replica import Replica as Core
 from varley.storage.log_format import Row, encode_rows
-from varley.storage.member_log import Orders, RecoveredMember, State, encode, first_state
+from varley.storage.member_log import Before, Orders, RecoveredMember, State, encode, first_state
 from varley.storage.tree import Engine, Tree
 from varley.storage.tree_folder import SnapshotNote
 
@@ -239,7 +239,9 @@ class Node:
         assert recovered.why_lost is None and recovered.member is not None
         ahead = recovered.ahead
         applied = recovered.base if tree is None or ahead is not None else tree.applied_slot
-        partition = self._host(recovered.group, recovered.member, recovered.records, applied, tree, recovered.orders)
+        partition = self._host(
+            recovered.group, recovered.member, recovered.records, applied, tree, recovered.orders, recovered.before
+        )
         if ahead is not None:
             # The node went down between taking a state in and writing that down.
             hosted = self.members.by_group[recovered.group]
@@ -257,7 +259,7 @@ class Node:
         by it: the name that it had before its log was lost. `known`: members to tell that to.
 
         Raises WorldError if that cannot be written down."""
-        return await self._begin_life(group, member, (), lost=lost, known=known)
+        return await self._begin_life(group, member, (), None if lost is None else Before(lost, tuple(known)))
 
     def hand_over(self, group: int, to: str) -> str | None:
         """Let the member `to` lead the group, which is led here. Says why it is refused, or None: it is under way."""
@@ -271,13 +273,7 @@ class Node:
         return self.members.by_group[group].reconfigure(change, then)
 
     async def _begin_life(
-        self,
-        group: int,
-        member: Member,
-        records: Sequence[Record],
-        *,
-        lost: str | None = None,
-        known: Sequence[str] = (),
+        self, group: int, member: Member, records: Sequence[Record], before: Before | None = None
     ) -> MemberPartition | None:
         assert group not in self._hosted
         self._hosted.beginning.add(group)
@@ -285,14 +281,12 @@ class Node:
             await self._loop.run_in_executor(None, self._engines.remove, group)    # of an earlier life
             self._lives += 1
             orders = Orders(next=self._lives << 48)     # above all that the log counts of earlier lives
-            await self._write_first_state(group, orders, first_state(member, records))
+            await self._write_first_state(group, orders, first_state(member, records, before))
             tree = Tree(self._engines.open(group)) if member.kind == FULL else None
             if tree is not None and records:
                 tree.apply(FIRST_SLOT, ())
             applied = FIRST_SLOT if records else 0
-            return self._host(
-                group, member, records, applied, tree, orders, is_first_life=True, lost=lost, known=known
-            )
+            return self._host(group, member, records, applied, tree, orders, before, is_first_life=True)
         finally:
             self._hosted.beginning.remove(group)
 
@@ -303,7 +297,7 @@ class Node:
         self._append_record(group, orders.next, record, written)
         self._flush_soon()
         await written.done
-        orders.state = orders.next
+        orders.noted(orders.next, state.base)
         orders.next += 1
 
     def _host(
@@ -314,16 +308,16 @@ class Node:
         applied: int,
         tree: Tree | None,
         orders: Orders,
+        before: Before | None,
         *,
         is_first_life: bool = False,
-        lost: str | None = None,
-        known: Sequence[str] = (),
     ) -> MemberPartition | None:
         core = Core(
             member, records, applied=applied, chance=self._chance, now=self.members.now_us(), timing=self._timing,
-            is_first_life=is_first_life, lost=lost, known=known,
+            is_first_life=is_first_life, lost=None if before is None else before.lost,
+            known=() if before is None else before.known,
         )  # fmt: skip
-        hosted = HostedMember(self.members, group, member, core, tree, orders)
+        hosted = HostedMember(self.members, group, member, core, tree, orders, before)
         partition = None
         if tree is not None:
             self._replicas[group] = hosted

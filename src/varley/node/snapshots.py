@@ -8,8 +8,8 @@
                                           ...          ... the last: in place of the old tree, then the core is told
 
 The giver reads the rows of one checkpoint, in a read transaction of its engine that is not touched by later ones, so all
-of them are of one slot and giving costs the loop a few hundred rows at a time. If the last checkpoint is not complete, or
-lies before the log's base, there is another one first. While it gives, and for a while after, its log keeps what comes
+of them are of one slot and giving costs the loop a few hundred rows at a time. If a checkpoint is under way, or the last
+lies before the log's base, the answer is no, and the next checkpoint is held ready for the next time. While it gives, and for a while after, its log keeps what comes
 after that slot, or the receiver would need the next snapshot at once. The receiver asks for each piece, so it decides
 how fast it goes, and a piece that was lost is asked for again.
 
@@ -39,7 +39,7 @@ logger = logging.getLogger("varley.node")
 
 SNAPSHOT: Final = 4                     # service of Links
 PIECE_BYTES: Final = 512 * 1024         # of rows in one answer: 1 ms of the loop
-ANSWER_SECONDS: Final = 10.0
+ANSWER_SECONDS: Final = 3.0
 ATTEMPTS: Final = 5                     # at one piece
 FORGET_SECONDS: Final = 30.0            # after the last piece was asked for, or given
 AT_ONCE_MAX: Final = 3                  # that one group gives
@@ -108,9 +108,11 @@ class Incoming(Protocol):
 class Giving:
     """One snapshot that is being given."""
 
-    __slots__ = ("last_used", "member", "slot", "snapshot")
+    __slots__ = ("is_over", "last_used", "member", "slot", "snapshot", "taker")
 
     def __init__(self, member: HostedMember, snapshot: EngineSnapshot, now: float) -> None:
+        self.is_over = False    # all of it was given
+        self.taker = ""     # the node that takes it; "": it is ready, for whoever begins next
         self.member = member
         self.snapshot = snapshot
         self.slot = snapshot.applied.slot
@@ -132,8 +134,8 @@ class Snapshots:
         resume_checkpoints: Callable[[int], None],
         on_fatal: Callable[[WorldError], None],
     ) -> None:
-        """`checkpoint(group)` begins one, and `has_checkpoint` is called when it is there. `pause_checkpoints(group,
-        then)` calls `then` when none is under way, and none begins before `resume_checkpoints`."""
+        """`checkpoint(group)` begins one, unless one is under way; `has_checkpoint` is called when one is there.
+        `pause_checkpoints(group, then)` calls `then` when none is under way, and none begins before `resume_checkpoints`."""
         self._loop = loop
         self._links = links
         self._by_group = by_group
@@ -144,7 +146,8 @@ class Snapshots:
         self._on_fatal = on_fatal
         self._giving: dict[int, Giving] = {}
         self._number = 0
-        self._waiting: dict[int, list[Answer]] = {}     # group -> who waits for a checkpoint of it
+        self._wanted: set[int] = set()          # groups whose next checkpoint is to be held ready
+        self._ready: dict[int, int] = {}        # group -> number of what is, for whoever begins next
         self._taking: dict[int, _Taking] = {}
         links.serve_requests(SNAPSHOT, self._serve)
 
@@ -156,8 +159,12 @@ class Snapshots:
 
     def has_checkpoint(self, group: int) -> None:
         """A checkpoint is finished."""
-        for answer in self._waiting.pop(group, ()):
-            self._begin(group, answer)
+        member = self._by_group.get(group)
+        if group in self._wanted and member is not None:
+            self._wanted.discard(group)
+            number = self._open(member)
+            if number is not None:
+                self._ready[group] = number
 
     def kept_slot(self, group: int) -> int | None:
         """The log keeps what comes after this slot, because somebody is being given the state up to there."""
@@ -168,8 +175,7 @@ class Snapshots:
         for number, giving in list(self._giving.items()):
             if giving.member.group == group:
                 self._end_giving(number)
-        for answer in self._waiting.pop(group, ()):
-            answer(_ENCODER.encode(Gone()))
+        self._wanted.discard(group)
         taking = self._taking.pop(group, None)
         if taking is not None:
             taking.end()
@@ -190,42 +196,55 @@ class Snapshots:
                 answer(b"")
             case Begin(group, life):
                 member = self._by_group.get(group)
-                if member is None or not member.has_tree or life_of(member.name) != life:
-                    answer(_ENCODER.encode(Gone()))
-                else:
-                    self._begin(group, answer)
+                is_meant = member is not None and member.has_tree and life_of(member.name) == life
+                answer(_ENCODER.encode(self._begin(member, sender) if is_meant and member is not None else Gone()))
             case More(_, number, after):
                 answer(_ENCODER.encode(self._more(number, after)))
             case _:
                 assert_never(question)
 
-    def _begin(self, group: int, answer: Answer) -> None:
-        member = self._by_group.get(group)
-        giving = [each for each in self._giving.values() if each.member.group == group]
-        if member is None or len(giving) >= AT_ONCE_MAX:
-            answer(_ENCODER.encode(Gone()))
-            return
-        tree, log = member.tree, member.core.log
-        snapshot = tree.snapshot() if tree.checkpointed_slot >= max(log.base, 1) else None
+    def _begin(self, member: HostedMember, taker: str) -> Begun | Gone:
+        for before, giving in list(self._giving.items()):
+            if giving.member is member and giving.taker == taker:
+                self._end_giving(before)    # it has begun again
+        ready = self._ready.pop(member.group, None)
+        number = self._open(member) if ready is None else ready
+        if number is None:
+            self._wanted.add(member.group)
+            self._checkpoint(member.group)
+            return Gone()
+        giving, log = self._giving[number], member.core.log
+        giving.taker = taker
+        origin = log.origin(giving.slot)
+        assert origin is not None, "the log keeps what is being given"
+        return Begun(number, giving.snapshot.applied, origin, log.configuration_at(giving.slot))
+
+    def _open(self, member: HostedMember) -> int | None:
+        """A snapshot of what there is now, if it is of use; its number."""
+        given = sum(giving.member is member and not giving.is_over for giving in self._giving.values())
+        tree = member.tree
+        is_of_use = tree.checkpointed_slot >= max(member.core.log.base, 1)
+        snapshot = tree.snapshot() if is_of_use and given < AT_ONCE_MAX else None
         if snapshot is None:
-            self._waiting.setdefault(group, []).append(answer)
-            self._checkpoint(group)
-            return
+            return None
         self._number += 1
-        slot = snapshot.applied.slot
-        origin = log.origin(slot)
-        assert origin is not None, "what is applied is in the log, or is its base"
         self._giving[self._number] = Giving(member, snapshot, self._loop.time())
         self._loop.call_later(FORGET_SECONDS, self._forget_if_idle, self._number)
-        answer(_ENCODER.encode(Begun(self._number, snapshot.applied, origin, log.configuration_at(slot))))
+        return self._number
 
     def _more(self, number: int, after: bytes) -> Rows | Gone:
         giving = self._giving.get(number)
         if giving is None:
             return Gone()
+        if giving.is_over:
+            return Rows([])     # the answer that said so was lost
         giving.last_used = self._loop.time()
         try:
-            return Rows(giving.snapshot.rows(after, PIECE_BYTES))
+            rows = giving.snapshot.rows(after, PIECE_BYTES)
+            if not rows:
+                giving.is_over = True
+                giving.snapshot.close()     # and the log is kept for a while
+            return Rows(rows)
         except SnapshotGone:
             self._end_giving(number)
         except WorldError as error:
@@ -244,7 +263,10 @@ class Snapshots:
             self._loop.call_later(left, self._forget_if_idle, number)
 
     def _end_giving(self, number: int) -> None:
-        self._giving.pop(number).snapshot.close()
+        giving = self._giving.pop(number)
+        giving.snapshot.close()
+        if self._ready.get(giving.member.group) == number:
+            del self._ready[giving.member.group]
 
     # Taking
 

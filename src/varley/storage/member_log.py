@@ -15,12 +15,13 @@ before a segment goes that holds the newest State of a group, the group writes a
 of a member begins with one (`begins`), durable before the member says anything: so a log in which there is none was
 lost, and a member that never promised anything can be told from one that has forgotten.
 
-Reading begins somewhere in the middle, then. Up to the first State that is met, entries are collected as they come,
-each dropping all behind it; what is missing then, or left over, is below the base that the State names or behind its
-last slot. From that State on every record is replayed as it was written (Acceptor.replay).
+Reading begins somewhere in the middle, then. Up to the first State whose entries are all there, entries are collected
+as they come, each dropping all behind it; what is missing or left over then is below the base that the State names or
+behind its last slot. From that State on every record is replayed as it was written (Acceptor.replay).
 
 *Order.* Slots do not ascend here, so the log writer counts a member's records instead: the first that is still needed
-decides which segments stay. Of entries it is the oldest with a slot above the base; of all others, the newest State.
+decides which segments stay. Of entries it is the oldest with a slot above the base that the newest durable State names
+(the member itself may have trimmed its log since); of all others, that State.
 
 Damage makes a member of a past life of this one: what is damaged may have been a promise. `why_lost` says what it was;
 a life that begins behind the damage does not depend on it. See paxos/membership.py for what follows.
@@ -55,6 +56,14 @@ from varley.storage.log_reader import LogEntry, Segment
 from varley.storage.tree_folder import SnapshotNote
 
 
+class Before(msgspec.Struct, frozen=True, array_like=True):
+    """The life before this one, whose log was lost. Remembered, or a member that goes down before the group has heard
+    of its rebirth would wait for ever to be let in."""
+
+    lost: str               # its name
+    known: tuple[str, ...]  # members of the group, to be told
+
+
 class State(msgspec.Struct, frozen=True, tag=True, array_like=True):
     """What the records of a member before this one come to; the entries of (base, last] are in records of their own."""
 
@@ -68,20 +77,21 @@ class State(msgspec.Struct, frozen=True, tag=True, array_like=True):
     configuration: Configuration    # in force at the base
     last: int
     last_origin: int
+    before: Before | None   # set if it follows a life whose log was lost
 
 
-def first_state(member: Member, records: Iterable[Record]) -> State:
+def first_state(member: Member, records: Iterable[Record], before: Before | None = None) -> State:
     """With which a life begins; `records`: what it has from the start, without entries."""
-    return state_of(member, Acceptor(records), begins=True)
+    return state_of(member, Acceptor(records), before, begins=True)
 
 
-def state_of(member: Member, acceptor: Acceptor, *, begins: bool = False) -> State:
+def state_of(member: Member, acceptor: Acceptor, before: Before | None, *, begins: bool = False) -> State:
     log = acceptor.log
     last_origin = log.origin(log.last)
     assert last_origin is not None
     return State(
         member, begins, acceptor.promised, acceptor.accepted_ballot, acceptor.is_level, log.base, log.base_origin,
-        log.configuration_at(log.base), log.last, last_origin,
+        log.configuration_at(log.base), log.last, last_origin, before,
     )  # fmt: skip
 
 
@@ -164,14 +174,21 @@ class Orders:
 
     next: int = 1
     state: int = 0      # of the newest State that is surely durable; 0: there is none
+    base: int = 0       # that this State names: reading may begin with it, and then needs all entries behind this slot
     # (number of a record that holds entries, the last slot of these), the oldest first
     entries: deque[tuple[int, int]] = field(default_factory=deque)
 
-    def releasable(self, base: int) -> int:
-        """Records up to this number are of no more use; `base`: durably, the member's entries begin after it."""
+    def noted(self, state: int, base: int) -> None:
+        """A State with this number and base is durable."""
+        self.state, self.base = state, base
         entries = self.entries
         while entries and entries[0][1] <= base:
             entries.popleft()
+
+    @property
+    def releasable(self) -> int:
+        """Records up to this number are of no more use."""
+        entries = self.entries
         return min(self.state, entries[0][0] if entries else self.state) - 1
 
     @property
@@ -194,6 +211,7 @@ class RecoveredMember:
     last: int                   # and end here
     orders: Orders
     why_lost: str | None        # what must not be relied upon any more, and why; None: it is all there
+    before: Before | None = None
     ahead: SnapshotNote | None = None   # the tree is of this slot, which the log does not lead to
 
 
@@ -203,10 +221,12 @@ class MemberReading:
     def __init__(self, group: int) -> None:
         self._group = group
         self._member: Member | None = None
+        self._before: Before | None = None
         self._acceptor: Acceptor | None = None      # None: no State was met yet, entries are collected
         self._collected: dict[int, Entry] = {}
         self._collected_last = 0
         self._why_lost: str | None = None
+        self._why_not_begun = "the log has nothing of it"   # while _acceptor is None
         self._orders = Orders()
         self._highest: dict[int, int] = {}          # segment -> number of the last record in it
 
@@ -221,7 +241,7 @@ class MemberReading:
             return
         if isinstance(record, State):
             self._take_state(record)
-            self._orders.state = order
+            self._orders.noted(order, record.base)
             return
         last = _last_slot(record)
         if last:
@@ -247,19 +267,20 @@ class MemberReading:
             self._orders.entries.clear()
         elif self._why_lost is None and self._acceptor is None:
             self._begin_with(state)
-        elif self._acceptor is not None and state_of(state.member, self._acceptor) != state:
+        elif self._acceptor is not None and state_of(state.member, self._acceptor, state.before) != state:
             self.lose("the log does not come to what its member had noted")
-        self._member = state.member
+        self._member, self._before = state.member, state.before
 
     def _begin_with(self, state: State) -> None:
         slots = range(state.base + 1, state.last + 1)
         missing = next((slot for slot in slots if slot not in self._collected), None)
         if missing is not None:
-            self.lose(f"slot {missing} is missing")
+            # They may have gone because a later State, with a higher base, does not need them.
+            self._why_not_begun = f"slot {missing} is missing"
             return
         entries = tuple(self._collected[slot] for slot in slots)
         if entries and entries[-1].origin != state.last_origin:
-            self.lose(f"slot {state.last} is not the one that was written last")
+            self._why_not_begun = f"slot {state.last} is not the one that was written last"
             return
         self._acceptor = Acceptor(records_of(state, entries))
         self._collected.clear()
@@ -293,11 +314,13 @@ class MemberReading:
                 segment.highest[self._group] = self._highest[segment.number]
         acceptor = self._acceptor
         if acceptor is None or self._member is None or self._why_lost is not None:
-            why = self._why_lost or "the log has nothing of it"
+            why = self._why_lost or self._why_not_begun
             return RecoveredMember(self._group, self._member, [], 0, 0, self._orders, why)
-        state = state_of(self._member, acceptor)
+        state = state_of(self._member, acceptor, self._before)
         records = records_of(state, acceptor.log.after(state.base))
-        return RecoveredMember(self._group, self._member, records, state.base, state.last, self._orders, None)
+        return RecoveredMember(
+            self._group, self._member, records, state.base, state.last, self._orders, None, self._before
+        )
 
 
 class MemberReadings:

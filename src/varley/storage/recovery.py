@@ -110,7 +110,9 @@ def recover(
         _replay(log, recovered, progress, groups_given, indexes or {}, readings)
         if members:
             assert isinstance(log, LogReader)
-            recovered.members = readings.recovered(log.end_in_spite_of_damage.closed)
+            end = log.end_in_spite_of_damage
+            recovered.members = readings.recovered(end.closed)
+            folder.inventory.log_was_lost(end.segment - 1)
             _open_members(folder, recovered)
     except BaseException:
         for tree in recovered.trees.values():
