@@ -45,7 +45,7 @@ from varley.paxos.messages import VALUE, AnyMessage, Entry
 from varley.paxos.records import Record
 from varley.paxos.replica import Replica as Core
 from varley.storage.log_format import Row, decode_rows, encode_rows, entry_timestamp
-from varley.storage.member_log import Before, Orders, State, encode, state_of
+from varley.storage.member_log import Before, Orders, State, encode, last_slot, state_of
 from varley.storage.tree import Tree
 
 logger = logging.getLogger("varley.node")
@@ -66,7 +66,9 @@ class Host(Protocol):
         """The clock of leases: microseconds, never goes back, counts while the machine is suspended."""
         ...
 
-    def append_record(self, group: int, order: int, record: bytes, waiter: object) -> None:
+    def append_records(
+        self, group: int, order: int, records: Sequence[bytes], part: object, waiter: object
+    ) -> None:
         """To the log; `waiter.replica` hears `chosen(waiter)` or `abandon(waiter, error)`."""
         ...
 
@@ -103,14 +105,15 @@ class Follows(Protocol):
 class Step:
     """The effects of one step that wait for the log."""
 
-    __slots__ = ("effects", "is_durable", "records", "replica", "state_base", "state_order")
+    __slots__ = ("effects", "is_durable", "order", "records", "replica", "state_base", "state_order")
 
-    def __init__(self, replica: HostedMember, effects: Effects, records: list[tuple[int, bytes]]) -> None:
+    def __init__(self, replica: HostedMember, effects: Effects, order: int, records: list[bytes]) -> None:
         self.replica = replica
         self.effects = effects
         self.state_order = 0            # of the State that it writes; 0: none
         self.state_base = 0             # its base
-        self.records = records          # (order, encoded): what is durable first
+        self.order = order              # of the first record
+        self.records = records          # of the log: what is durable first
         self.is_durable = not records
 
 
@@ -393,7 +396,7 @@ class HostedMember:
         if effects.persist:
             self._persist(effects.persist, effects)
         elif effects.send or effects.apply or effects.reads or effects.serving is not None:
-            self._waiting.append(Step(self, effects, []))
+            self._waiting.append(Step(self, effects, 0, []))
             self._release()
         if self.ballot and not self.is_leading and not self.core.is_handing_over:
             self.is_leading = True      # the successor did not come
@@ -405,16 +408,15 @@ class HostedMember:
         self, records: Iterable[Record | State], effects: Effects, *, state_base: int | None = None
     ) -> None:
         orders, group = self.orders, self.group
-        order = orders.next
-        encoded: list[tuple[int, bytes]] = []
+        first = orders.next
+        encoded: list[bytes] = []
         for record in records:
-            for data, last_slot in encode(group, record):
-                encoded.append((order, data))
-                if last_slot:
-                    orders.entries.append((order, last_slot))
-                order += 1
-        orders.next = order
-        step = Step(self, effects, encoded)
+            last = last_slot(record)
+            if last:
+                orders.entries.append((first + len(encoded), last))
+            encoded += encode(group, record)
+        orders.next = order = first + len(encoded)
+        step = Step(self, effects, first, encoded)
         if state_base is not None:
             step.state_order, step.state_base = order - 1, state_base
         self._waiting.append(step)
@@ -423,11 +425,7 @@ class HostedMember:
 
     def _append(self, step: Step) -> None:
         self._in_flight += 1
-        append, group, records = self._host.append_record, self.group, step.records
-        for order, data in records[:-1]:
-            append(group, order, data, _PART)
-        order, data = records[-1]
-        append(group, order, data, step)
+        self._host.append_records(self.group, step.order, step.records, _PART, step)
 
     def chosen(self, step: Step) -> None:
         """The log has the records of this step. (What a group of one calls chosen.)"""

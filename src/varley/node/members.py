@@ -21,7 +21,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from struct import Struct
 from typing import Any, Final, Protocol
@@ -74,14 +74,14 @@ class Members:
         links: Links,
         *,
         now_us: Callable[[], int],
-        append_record: Callable[[int, int, bytes, object], None],
+        append_records: Callable[[int, int, Sequence[bytes], object, object], None],
         flush_log_soon: Callable[[], None],
         on_snapshot_needed: Callable[[HostedMember, str], None],
         on_state_noted: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._links = links
-        self._append_record = append_record
+        self._append_records = append_records
         self._flush_log_soon = flush_log_soon
         self._on_snapshot_needed = on_snapshot_needed
         self.state_is_noted = on_state_noted
@@ -128,8 +128,10 @@ class Members:
 
     # Turns
 
-    def append_record(self, group: int, order: int, record: bytes, waiter: object) -> None:
-        self._append_record(group, order, record, waiter)
+    def append_records(
+        self, group: int, order: int, records: Sequence[bytes], part: object, waiter: object
+    ) -> None:
+        self._append_records(group, order, records, part, waiter)
         self._flush_log_soon()
 
     def flush_soon(self, member: HostedMember) -> None:

@@ -66,7 +66,9 @@ class Log(Protocol):
     def append_row(
         self, group: int, ballot: int, slot: int, timestamp_us: int, row: Row, waiter: Any
     ) -> None: ...
-    def append_record(self, group: int, order: int, record: bytes, waiter: Any) -> None: ...
+    def append_records(
+        self, group: int, order: int, records: Sequence[bytes], part: Any, waiter: Any
+    ) -> None: ...
     def forget(self, group: int) -> None: ...
     def holding(self, checkpointed: Mapping[int, int], live_groups: Container[int]) -> set[int]: ...
     def probe(self) -> None: ...
@@ -141,7 +143,7 @@ class Node:
             loop,
             self._links,
             now_us=lease_clock_us,
-            append_record=self._append_record,
+            append_records=self._append_records,
             flush_log_soon=self._flush_soon,
             on_snapshot_needed=lambda member, by: self._snapshots.offer(member, by),
             on_state_noted=self._release_log,
@@ -291,10 +293,9 @@ class Node:
             self._hosted.beginning.remove(group)
 
     async def _write_first_state(self, group: int, orders: Orders, state: State) -> None:
-        [(record, _)] = encode(group, state)
         written = _Written(self._loop.create_future())
         self._log.forget(group)
-        self._append_record(group, orders.next, record, written)
+        self._log.append_records(group, orders.next, encode(group, state), written, written)
         self._flush_soon()
         await written.done
         orders.noted(orders.next, state.base)
@@ -362,8 +363,10 @@ class Node:
             self._is_flush_scheduled = True
             self._loop.call_soon(self._flush)
 
-    def _append_record(self, group: int, order: int, record: bytes, waiter: object) -> None:
-        self._log.append_record(group, order, record, waiter)
+    def _append_records(
+        self, group: int, order: int, records: Sequence[bytes], part: object, waiter: object
+    ) -> None:
+        self._log.append_records(group, order, records, part, waiter)
 
     def _flush_soon(self) -> None:
         if not self._is_flush_scheduled:

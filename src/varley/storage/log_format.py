@@ -68,6 +68,7 @@ _entry = Struct("<" + _ENTRY)
 _row = Struct("<" + _ROW)
 _record = Struct("<" + _RECORD)
 _row_record = Struct("<" + _RECORD + _ENTRY + _ROW)
+_one_row = Struct("<" + _ENTRY + _ROW)
 _frame = Struct("<" + _FRAME)
 _segment = Struct("<" + _SEGMENT)
 
@@ -81,6 +82,8 @@ FIRST_FRAME_OFFSET: Final = SECTOR_BYTES    # in a segment
 
 _crc_pack = _crc.pack
 _row_record_pack = _row_record.pack
+_one_row_pack = _one_row.pack
+_row_unpack_from = _row.unpack_from
 _ONE_ROW_BYTES: Final = _entry.size + _row.size
 
 
@@ -142,6 +145,12 @@ def encode_rows(rows: Sequence[Row], timestamp_us: int) -> bytes:
 
     `timestamp_us`: when that was, in microseconds since the epoch; it never decreases from slot to slot of a group.
     """
+    if len(rows) == 1:
+        [(op, key, value, old_size)] = rows
+        value = value or b""
+        return _one_row_pack(
+            _ENTRY_VERSION, _KIND_ROWS, 1, timestamp_us, op, old_size, len(key), len(value)
+        ) + key + value  # fmt: skip
     parts = [_entry.pack(_ENTRY_VERSION, _KIND_ROWS, len(rows), timestamp_us)]
     for op, key, value, old_size in rows:
         assert (value is None) == (op == DELETE)
@@ -161,6 +170,11 @@ def decode_rows(entry: bytes) -> list[Row]:
         raise NotThisFormat(f"an entry of version {version} and kind {kind}")
     rows: list[Row] = []
     at = _entry.size
+    if count == 1 and len(entry) >= _ONE_ROW_BYTES:     # nearly always: in one step
+        op, old_size, key_bytes, value_bytes = _row_unpack_from(entry, at)
+        value_at = _ONE_ROW_BYTES + key_bytes
+        if op == PUT and value_at + value_bytes == len(entry):
+            return [(PUT, entry[_ONE_ROW_BYTES:value_at], entry[value_at:], old_size)]
     for _ in range(count):
         if at + _row.size > len(entry):
             raise NotThisFormat("an entry that ends inside a row")

