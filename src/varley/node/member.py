@@ -138,7 +138,7 @@ class HostedMember:
     """See above. `tree` is None in a log member, which votes and keeps no state."""
 
     __slots__ = (
-        "_before", "_changes", "_host", "_in_flight", "_inbox", "_is_noting", "_is_releasing", "_is_stalled", "_lease_seen", "_member", "_pending", "_read",
+        "_before", "_changes", "_host", "_in_flight", "_inbox", "_is_noting", "_is_releasing", "_is_stalled", "_lease_seen", "_led_since", "_member", "_pending", "_read",
         "_reads", "_tree", "_undecided", "_waiting", "_when_idle", "ballot", "core", "due_us", "epoch", "group", "is_leading",
         "keep_after", "name", "newest", "on_abandon", "orders", "outgoing", "partition", "scheduled_us", "speculative",
         "undecided_bytes",
@@ -179,6 +179,7 @@ class HostedMember:
         self.scheduled_us = 0           # when the host will, <= due_us; 0: not
         # As in node.replica.Replica, while it leads
         self.ballot = NO_BALLOT         # in which it leads; NO_BALLOT: it does not
+        self._led_since = 0
         self.is_leading = False         # and proposals are taken
         self.epoch = 0
         self.speculative: dict[bytes, Proposal] = {}
@@ -217,6 +218,11 @@ class HostedMember:
             self.undecided_bytes > UNDECIDED_BYTES_MAX
             or len(self._undecided) + len(self._pending) > UNDECIDED_ENTRIES_MAX
         )
+
+    @property
+    def has_led_us(self) -> int:
+        """For how long it has been leading; 0: it does not."""
+        return self._host.now_us() - self._led_since if self.is_leading else 0
 
     @property
     def is_stalled(self) -> bool:
@@ -540,6 +546,7 @@ class HostedMember:
         assert not self._undecided and not self._pending and not self.speculative
         self.ballot = ballot
         self.is_leading = True
+        self._led_since = self._host.now_us()
         assert self.partition is not None
         self.partition.leads(ballot)
 

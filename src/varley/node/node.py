@@ -36,6 +36,7 @@ from varley.errors import LogFailed, NotLeading, OutcomeUnknown, WorldError
 from varley.node.checkpoints import Checkpoints
 from varley.node.member import HostedMember
 from varley.node.member_partition import MemberPartition
+from varley.node.member_status import MemberStatus, status_of
 from varley.node.members import Links, Members, NoLinks
 from varley.node.partition import Partition, Pressure
 from varley.node.replica import Proposal, Replica
@@ -273,6 +274,22 @@ class Node:
         """Change who belongs to the group, which is led here. Says why it is refused, or None: it is under way, and
         `then` is called when it is chosen, with OutcomeUnknown if it is not known whether it is."""
         return self.members.by_group[group].reconfigure(change, then)
+
+    def member_status(self, group: int) -> MemberStatus:
+        """How the member of this group is that this node hosts."""
+        members = self.members
+        return status_of(members.by_group[group], members.heard_us[group], members.now_us())
+
+    def silent_members(self, seconds: float) -> dict[int, list[str]]:
+        """Of the groups that are led here, the members of which nothing was heard for so long: for who replaces them.
+
+        Groups that are led for less long are left out: their members may have spoken to another leader."""
+        return {
+            group: silent
+            for group, member in self.members.by_group.items()
+            if member.has_led_us > seconds * 1_000_000
+            and (silent := self.member_status(group).silent_for(seconds))
+        }
 
     async def _begin_life(
         self, group: int, member: Member, records: Sequence[Record], before: Before | None = None

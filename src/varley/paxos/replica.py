@@ -182,6 +182,12 @@ class Replica:
         leader = self._leader
         return leader is not None and leader.ballot == ballot and leader.is_serving and now < leader.lease_until
 
+    def is_leader_healthy(self, now: int) -> bool:
+        """Whether this member leads with a lease, or its leader has shown it one that still runs."""
+        if self._leader is not None:
+            return now < self._leader.lease_until
+        return self._grant.is_leader_healthy(now)
+
     # A step
 
     def step(self, event: Event, now: int) -> Effects:
@@ -437,11 +443,6 @@ class Replica:
         own = self.configuration.member(self.name)
         return own is not None and own.may_lead and self._leader is None
 
-    def _is_leader_healthy(self, now: int) -> bool:
-        if self._leader is not None:
-            return now < self._leader.lease_until
-        return self._grant.is_leader_healthy(now)
-
     def _ask(self, now: int, out: Outbox) -> None:
         self._election_at = self._drawn(now, self.timing.election_us)
         if not self._may_stand() or self._asking is not None or self._candidate is not None:
@@ -455,7 +456,7 @@ class Replica:
 
     def _answer(self, number: int, now: int) -> Answer:
         gives_from = 0 if self.kind == FULL else self.log.base
-        return Answer(number, self._is_leader_healthy(now), self._learner.chosen, gives_from)
+        return Answer(number, self.is_leader_healthy(now), self._learner.chosen, gives_from)
 
     def _take_answer(self, sender: str, answer: Answer, now: int, out: Outbox) -> None:
         asking = self._asking
