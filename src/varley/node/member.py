@@ -7,8 +7,8 @@
     answers of peers --> Received --> ...........................> waiting --> released: send, apply, serving, reads
                                                                   (in order; each behind its records and all before)
 
-Towards a Partition it looks like node.replica.Replica, while it leads: proposals stand in a speculative layer until they
-are applied. What is different is how they can end:
+Towards a Partition it looks like node.replica.Replica, while it leads: proposals stand in a speculative layer until
+they are applied. What is different is how they can end:
 
     applied         at its slot, with the ballot it was proposed in as origin: that names it. Answered.
     not proposed    this member led no longer when the turn ended: it surely did not happen (NotLeading)
@@ -19,11 +19,11 @@ only, each when the log has said that its records are durable; a step without re
 too. What is done in a release may lead to the next step (a waiter that writes again, a message to oneself): that step's
 effects wait for the end of the release.
 
-When the disk refuses (full, read-only) nothing is lost: the records are kept, in order, and written when it takes writes
-again. Seen from outside this is a member whose disk is very slow, which is something that the group lives with: a leader
-loses its lease, as its own grants wait behind its disk; a follower does not answer. Until then messages are not listened
-to, so that what waits does not grow. Rejected: stopping the member and reading its records again (the node has one log
-for all of its groups, and a full disk is full for all of them).
+When the disk refuses (full, read-only) nothing is lost: the records are kept, in order, and written when it takes
+writes again. Seen from outside this is a member whose disk is very slow, which is something that the group lives with:
+a leader loses its lease, as its own grants wait behind its disk; a follower does not answer. Until then messages are
+not listened to, so that what waits does not grow. Rejected: stopping the member and reading its records again (the
+node has one log for all of its groups, and a full disk is full for all of them).
 
 Everything here runs on the event loop.
 """
@@ -138,10 +138,10 @@ class HostedMember:
     """See above. `tree` is None in a log member, which votes and keeps no state."""
 
     __slots__ = (
-        "_before", "_changes", "_host", "_in_flight", "_inbox", "_is_noting", "_is_releasing", "_is_stalled", "_lease_seen", "_led_since", "_member", "_pending", "_read",
-        "_reads", "_tree", "_undecided", "_waiting", "_when_idle", "ballot", "core", "due_us", "epoch", "group", "is_leading",
-        "keep_after", "name", "newest", "on_abandon", "orders", "outgoing", "partition", "scheduled_us", "speculative",
-        "undecided_bytes",
+        "_before", "_changes", "_host", "_in_flight", "_inbox", "_is_noting", "_is_releasing", "_is_stalled",
+        "_lease_seen", "_led_since", "_member", "_pending", "_read", "_reads", "_tree", "_undecided", "_waiting",
+        "_when_idle", "ballot", "core", "due_us", "epoch", "group", "is_leading", "keep_after", "name", "newest",
+        "on_abandon", "orders", "outgoing", "partition", "scheduled_us", "speculative", "undecided_bytes",
     )  # fmt: skip
 
     def __init__(

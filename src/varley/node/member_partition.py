@@ -1,15 +1,15 @@
 """A partition whose group has members on other nodes too: it may lead now, and follow later.
 
 It lives as long as its member is hosted here. While the member leads, it is a Partition like any other. While it
-follows, its applied state can be read, and may be behind; everything else raises NotLeading, which says that nothing was
-done, and who may do it.
+follows, its applied state can be read, and may be behind; everything else raises NotLeading, which says that nothing
+was done, and who may do it.
 
 What a leader keeps beside its log begins anew with each leadership: the markers of transactions are read from the
 applied state, which is complete then, and times go on behind the last one in it. So timestamps ascend through all
 leaders of a group: each begins with everything applied that was ever chosen.
 
-What runs at the leader only (sweeping, indexes, streams, transactions that were left) begins when `on_leading` is called
-and ends when `on_following` is.
+What runs at the leader only (sweeping, indexes, streams, transactions that were left) begins when `on_leading` is
+called and ends when `on_following` is.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ class PeerStatus:
     """Another member, as seen from here."""
 
     name: str
-    matched: int | None         # the last slot that it surely has as the leader has it; None: not known, or not led here
+    matched: int | None         # the last slot that it has as the leader has it; None: not known, or not led here
     silent_us: int | None       # since it was last heard of; None: never, since this node is up
 
 

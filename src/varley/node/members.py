@@ -10,8 +10,8 @@ One channel of Links carries the messages of all groups:
 What all groups of a turn of the loop propose goes to the log together, and what they send leaves in one write for each
 other node (Links sees to that).
 
-One timer serves all groups: a heap with one entry for each. A core draws its election time anew with each message of its
-leader; that is only noted, and looked at when the entry comes up, since a timer that comes too early does no harm.
+One timer serves all groups: a heap with one entry for each. A core draws its election time anew with each message of
+its leader; that is only noted, and looked at when the entry comes up, since a timer that comes too early does no harm.
 Timers come at whole hundredths of a second, the next after what was asked for, so that the beats of many idle groups
 leave together.
 """

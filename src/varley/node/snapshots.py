@@ -7,16 +7,18 @@
     the next rows                    ---- Rows ----->  into an engine of its own, each piece durable
                                           ...          ... the last: in place of the old tree, then the core is told
 
-The giver reads the rows of one checkpoint, in a read transaction of its engine that is not touched by later ones, so all
-of them are of one slot and giving costs the loop a few hundred rows at a time. If a checkpoint is under way, or the last
-lies before the log's base, the answer is no, and the next checkpoint is held ready for the next time. While it gives, and for a while after, its log keeps what comes
-after that slot, or the receiver would need the next snapshot at once. The receiver asks for each piece, so it decides
-how fast it goes, and a piece that was lost is asked for again.
+The giver reads the rows of one checkpoint, in a read transaction of its engine that is not touched by later ones, so
+all of them are of one slot and giving costs the loop a few hundred rows at a time. If a checkpoint is under way, or
+the last lies before the log's base, the answer is no, and the next checkpoint is held ready for the next time. While
+it gives, and for a while after, its log keeps what comes after that slot, or the receiver would need the next snapshot
+at once. The receiver asks for each piece, so it decides how fast it goes, and a piece that was lost is asked for
+again.
 
 A crash of the receiver leaves its old state, or the new one (tree_folder.py); the incoming rows are thrown away at the
 next attempt. A crash of the giver ends it; the leader, who sees that the member is still behind, offers again.
 
-All of it are requests (service SNAPSHOT of Links). Everything here runs on the event loop; what blocks, on a disk thread.
+All of it are requests (service SNAPSHOT of Links). Everything here runs on the event loop; what blocks, on a disk
+thread.
 """
 
 from __future__ import annotations
@@ -135,7 +137,8 @@ class Snapshots:
         on_fatal: Callable[[WorldError], None],
     ) -> None:
         """`checkpoint(group)` begins one, unless one is under way; `has_checkpoint` is called when one is there.
-        `pause_checkpoints(group, then)` calls `then` when none is under way, and none begins before `resume_checkpoints`."""
+        `pause_checkpoints(group, then)` calls `then` when none is under way, and none begins before
+        `resume_checkpoints`."""
         self._loop = loop
         self._links = links
         self._by_group = by_group

@@ -4,10 +4,10 @@
                            incoming/        a tree that comes from another member, until it is whole
                            snapshot.json    what came with the newest that did
 
-A tree that comes from another member takes the place of the old one in one rename. What came with it (the origin of its
-last entry, and who belongs to the group) is written before that, and is true whether the rename comes to pass or not: a
-chosen slot has one origin. So a crash leaves the old state or the new one, and what the log does not know of the new one
-is in that file.
+A tree that comes from another member takes the place of the old one in one rename. What came with it (the origin of
+its last entry, and who belongs to the group) is written before that, and is true whether the rename comes to pass or
+not: a chosen slot has one origin. So a crash leaves the old state or the new one, and what the log does not know of
+the new one is in that file.
 
 In memory (`--in-memory`) the same interface keeps nothing.
 """
