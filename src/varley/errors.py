@@ -23,6 +23,8 @@ Three kinds, never mixed:
     ├── DiskFull, ReadOnly                   writes are refused, reads go on; a retry may work
     ├── Exhausted                            no more file descriptors or memory; a retry may work
     ├── LogFailed                            a write or fdatasync failed: this node takes no more writes
+    ├── NotLeading                           another node may lead this group: surely nothing happened
+    ├── OutcomeUnknown                       the leader was replaced while this was under way: nobody knows here
     ├── Damaged                              bytes on disk are not those that were written
     ├── DataFolderLocked                     another server has this folder open
     └── BadSettings                          a flag, variable or file entry that cannot be
@@ -250,6 +252,26 @@ class Exhausted(WorldError):
 
 class LogFailed(WorldError):
     pass
+
+
+class NotLeading(WorldError):
+    """This node does not lead `group`: what was asked for surely did not happen, and may be asked of `leader`, the name
+    of a node, if that is known."""
+
+    retryable = True
+
+    def __init__(self, group: int, leader: str | None) -> None:
+        self.group = group
+        self.leader = leader
+        super().__init__(f"group {group} is led by {leader or 'a node that is not known'}")
+
+
+class OutcomeUnknown(WorldError):
+    """This node led `group` when it proposed this, and leads it no longer: it may happen, or not."""
+
+    def __init__(self, group: int) -> None:
+        self.group = group
+        super().__init__(f"the leader of group {group} was replaced before this was decided")
 
 
 class Damaged(WorldError):

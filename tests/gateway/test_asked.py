@@ -16,7 +16,7 @@ from varley.net.channels import FORWARD
 
 KEY: Body = {"pk": {"S": "k"}}
 CREATE: Body = {
-    "TableName": "t",
+    "TableName": "things",
     "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
     "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
     "BillingMode": "PAY_PER_REQUEST",
@@ -43,7 +43,7 @@ class World:
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
-        route = cluster.machines[0].router.route("t")
+        route = cluster.machines[0].router.route("things")
         self.group = route.partition_of(route.keys.row_key(KEY)).group
         self.leader = cluster.owner(self.group)
         self.other, self.third = (each for each in cluster.machines if each is not self.leader)
@@ -51,10 +51,10 @@ class World:
 
     async def put(self, number: int, machine: Machine | None = None, **more: Any) -> tuple[int, bytes]:
         item = {**KEY, "n": {"N": str(number)}}
-        return await (machine or self.leader).ask("PutItem", {"TableName": "t", "Item": item, **more})
+        return await (machine or self.leader).ask("PutItem", {"TableName": "things", "Item": item, **more})
 
     async def get(self, machine: Machine, *, consistent: bool = True) -> str | None:
-        asked = {"TableName": "t", "Key": KEY, "ConsistentRead": consistent}
+        asked = {"TableName": "things", "Key": KEY, "ConsistentRead": consistent}
         status, body = await machine.ask("GetItem", asked)
         assert status == 200, body
         item = msgspec.json.decode(body).get("Item")
@@ -199,7 +199,7 @@ async def test_when_nobody_can_be_reached_that_nothing_was_done_is_told(world: W
 @in_cluster
 async def test_a_write_whose_answer_is_lost_is_told_as_unknown_and_done_once(world: World) -> None:
     world.cluster.wire.mute.add(world.leader.name)
-    count = {"TableName": "t", "Key": KEY, "UpdateExpression": "ADD n :one", "ExpressionAttributeValues": {":one": {"N": "1"}}}
+    count = {"TableName": "things", "Key": KEY, "UpdateExpression": "ADD n :one", "ExpressionAttributeValues": {":one": {"N": "1"}}}
     status, body = await world.other.ask("UpdateItem", count)
     assert status == 500 and b"nobody knows" in body
     assert await world.get(world.leader) == "1"
@@ -254,13 +254,13 @@ def test_parts_that_cannot_be_reached_are_unprocessed(operation: str) -> None:
         loop = asyncio.get_running_loop()
         later = loop.time()
         loop.time = lambda: later  # type: ignore[method-assign]
-        asked = asyncio.ensure_future(cluster.machines[0].ask(operation, {"RequestItems": {"t": puts}}))
+        asked = asyncio.ensure_future(cluster.machines[0].ask(operation, {"RequestItems": {"things": puts}}))
         while not asked.done():
             await asyncio.sleep(0)
             later += 0.1
         del loop.time  # type: ignore[attr-defined]
         status, body = await asked
-        left = msgspec.json.decode(body)["UnprocessedItems"]["t"]
+        left = msgspec.json.decode(body)["UnprocessedItems"]["things"]
         led_by_n3 = [each for each in puts if _leader(cluster, each["PutRequest"]["Item"]) == "n3"]
         assert status == 200 and left == led_by_n3 != []
         await cluster.stop()
@@ -269,5 +269,5 @@ def test_parts_that_cannot_be_reached_are_unprocessed(operation: str) -> None:
 
 
 def _leader(cluster: Cluster, item: Body) -> str:
-    route = cluster.machines[0].router.route("t")
+    route = cluster.machines[0].router.route("things")
     return cluster.owner(route.partition_of(route.keys.row_key(item)).group).name

@@ -28,12 +28,15 @@ from typing import TYPE_CHECKING, Final
 
 from varley.cluster.hosted import Relied
 from varley.cluster.peers import Peers, unreached
-from varley.errors import ApiError, InternalServerError, ServiceUnavailable
+from varley.errors import ApiError, InternalServerError, NotLeading, ServiceUnavailable
 from varley.http.call import Call
 from varley.node.elsewhere import Elsewhere, Need
 
 if TYPE_CHECKING:
     from varley.gateway.gateway import Gateway
+
+# They propose one entry, or none.
+_SINGLE: Final = frozenset(("DeleteItem", "ExecuteStatement", "PutItem", "UpdateItem"))
 
 _RUNS_MAX: Final = 40    # of one request: each but the first follows a change of leaders
 
@@ -69,8 +72,8 @@ class Asked(Call):
         before, hosted.relied_on = hosted.relied_on, relied
         try:
             body = self._gateway.run_here(self)
-        except Elsewhere as away:
-            self._pass_on(away)
+        except (Elsewhere, NotLeading) as error:
+            self._pass_on(error if isinstance(error, Elsewhere) else Elsewhere(error.group, Need.WRITE))
             return None
         except ApiError as refusal:
             if self._may_leave(refusal):
@@ -91,11 +94,13 @@ class Asked(Call):
             self._confirm()
 
     def fail(self, error: BaseException) -> None:
-        if isinstance(error, Elsewhere):
-            if self._relied.has_proposed:    # a part of it may have been done
-                self._call.fail(InternalServerError("The leader has changed: nobody knows whether it was done."))
-            else:
-                self._pass_on(error)
+        if isinstance(error, NotLeading) and (self.operation in _SINGLE or not self._relied.has_proposed):
+            # What was proposed surely will not be chosen: it did not get as far as that. Whoever leads now takes it.
+            self._pass_on(Elsewhere(error.group, Need.WRITE))
+        elif isinstance(error, Elsewhere) and not self._relied.has_proposed:
+            self._pass_on(error)
+        elif isinstance(error, Elsewhere | NotLeading):    # a part of it may have been done
+            self._call.fail(InternalServerError("The leader has changed: nobody knows whether all of it was done."))
         elif not isinstance(error, ApiError) or self._may_leave(error):
             self._call.fail(error)
         else:

@@ -28,7 +28,6 @@ from typing import Protocol
 
 from varley.errors import WorldError
 from varley.node.partition import Pressure
-from varley.node.replica import Replica
 from varley.storage.checkpoint import Checkpointer
 from varley.storage.tree import Frozen, Tree
 
@@ -40,6 +39,15 @@ _HURRY_FACTOR = 4          # from so many times the usual overlay on, checkpoint
 _REFUSE_FACTOR = 16        # from so many times on, writes are refused until checkpoints have caught up
 
 
+class Held(Protocol):
+    """A replica that has a tree."""
+
+    group: int
+
+    @property
+    def tree(self) -> Tree: ...
+
+
 class _LogLength(Protocol):
     @property
     def bytes_in_log(self) -> int: ...
@@ -48,19 +56,19 @@ class _LogLength(Protocol):
 class Checkpoints:
     """From `start` to `close`. `replicas`: those of the node, by group, as they come and go.
 
-    `on_finished` is called after each one: entries in the log may be of no more use. `on_fatal` gets the error that
-    the node cannot go on after.
+    `on_finished` is called with the group after each one: entries in the log may be of no more use. `on_fatal` gets the
+    error that the node cannot go on after.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        replicas: Mapping[int, Replica],
+        replicas: Mapping[int, Held],
         pressure: Pressure,
         *,
         overlay_bytes_max: int,
         log_bytes_max: int,
-        on_finished: Callable[[], None],
+        on_finished: Callable[[int], None],
         on_fatal: Callable[[WorldError], None],
     ) -> None:
         self._loop = loop
@@ -75,6 +83,8 @@ class Checkpoints:
         self._frozen: dict[int, Frozen] = {}    # group -> the checkpoint under way, or to be tried again
         self._retries: dict[int, asyncio.TimerHandle] = {}    # group, in _frozen -> when it is tried again
         self._leaving: set[int] = set()    # groups that are being removed
+        self._paused: set[int] = set()
+        self._when_quiet: dict[int, Callable[[], None]] = {}    # of paused groups, in _frozen
         self._waiters: list[asyncio.Future[None]] = []    # for the next one that ends
         self._timer: asyncio.TimerHandle | None = None
         self._is_read_only = False
@@ -102,6 +112,25 @@ class Checkpoints:
         while group in self._frozen:
             await self._next()
         self._leaving.remove(group)
+
+    def begin(self, group: int) -> None:
+        """Write what this group has now, unless that is under way."""
+        replica = self._replicas[group]
+        if not replica.tree.is_frozen:
+            self._begin(replica)
+
+    def pause(self, group: int, then: Callable[[], None]) -> None:
+        """Call `then` when none of this group is under way; none begins before `resume`."""
+        self._paused.add(group)
+        if group in self._retries:
+            self._end(group)
+        if group in self._frozen:
+            self._when_quiet[group] = then
+        else:
+            then()
+
+    def resume(self, group: int) -> None:
+        self._paused.discard(group)
 
     def begin_to_stop(self) -> None:
         """None is considered any more, and those under way make no pauses."""
@@ -138,14 +167,16 @@ class Checkpoints:
         is_much = total > _HURRY_FACTOR * self._overlay_bytes_max
         overlay_bytes_max = total // (2 * len(sizes)) if is_much else self._overlay_bytes_max
         for replica, overlay_bytes in sizes.items():
-            if overlay_bytes > overlay_bytes_max or (is_log_long and overlay_bytes):
+            # Entries without rows, which a group of several has, stand in the log all the same.
+            is_behind = overlay_bytes or replica.tree.applied_slot > replica.tree.checkpointed_slot
+            if overlay_bytes > overlay_bytes_max or (is_log_long and is_behind):
                 self._begin(replica)
         assert self._checkpointer is not None
         self._checkpointer.hurry(is_much)
         self._pressure.is_high = total > _REFUSE_FACTOR * self._overlay_bytes_max
 
-    def _begin(self, replica: Replica) -> None:
-        if self._is_read_only or replica.group in self._frozen:
+    def _begin(self, replica: Held) -> None:
+        if self._is_read_only or replica.group in self._frozen or replica.group in self._paused:
             return
         try:
             frozen = replica.tree.freeze()
@@ -169,8 +200,9 @@ class Checkpoints:
         assert self._checkpointer is not None
         self._checkpointer.finish(tree, frozen)
         self.finished += 1
-        self._end(self._group_of(frozen))
-        self._on_finished()
+        group = self._group_of(frozen)
+        self._end(group)
+        self._on_finished(group)
 
     def _retry(self, error: WorldError, frozen: Frozen) -> None:
         group = self._group_of(frozen)
@@ -193,6 +225,9 @@ class Checkpoints:
         del self._frozen[group]
         if group in self._retries:
             self._retries.pop(group).cancel()
+        quiet = self._when_quiet.pop(group, None)
+        if quiet is not None:
+            self._loop.call_soon(quiet)
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter.set_result(None)

@@ -150,6 +150,21 @@ class LogWriter:
         """`append` for an entry of one row. HOT PATH: 0.7 µs for 1 KB."""
         self._push((encode_row_record(group, ballot, slot, timestamp_us, row), group, slot, waiter))
 
+    def append_records(self, group: int, order: int, records: Sequence[bytes], part: Any, waiter: Any) -> None:
+        """`append` of records that are encoded already, of a group whose slots do not ascend in its log (one with
+        several members: see member_log.py). The first has the number `order`, which ascends by one from record to
+        record of the group, and is what refusals and `release` go by in place of the slot. `waiter` waits for the
+        last, `part` for each of the others."""
+        push = self._push
+        for record in records[:-1]:
+            push((record, group, order, part))
+            order += 1
+        push((records[-1], group, order, waiter))
+
+    def forget(self, group: int) -> None:
+        """What was refused of this group will not be appended again: what comes next has nothing to do with it."""
+        self._refused.pop(group, None)
+
     def probe(self) -> None:
         """Learn whether the disk takes writes: a frame without records is written, and `on_durable` or `on_failure`
         called with no waiters."""
@@ -192,6 +207,10 @@ class LogWriter:
             return self._tail.release(checkpointed, live_groups)
         except OSError as error:
             raise _world_error(error, "delete", self._tail.folder, passing=_OF_FILES) from error
+
+    def holding(self, checkpointed: Mapping[int, int], live_groups: Container[int]) -> set[int]:
+        """The groups because of which closed segments cannot be released; `checkpointed` as for `release`."""
+        return self._tail.holding(checkpointed, live_groups)
 
     # The log thread
 
@@ -245,7 +264,7 @@ class LogWriter:
             return False
         if slot > refused_slot:
             return True
-        del self._refused[group]    # it is being filled: this group goes on from here
+        self._refused.pop(group, None)    # it is being filled: this group goes on from here
         return False
 
     def _write(self, batch: list[_Pending]) -> WorldError | None:
@@ -516,6 +535,11 @@ class _Tail:
         except (OSError, WorldError):
             pass
 
+    def holding(self, checkpointed: Mapping[int, int], live_groups: Container[int]) -> set[int]:
+        with self._closed_lock:
+            closed = list(self._closed)
+        return {group for segment in closed for group in _holders(segment, checkpointed, live_groups)}
+
     # Release, by its own thread
 
     def release(self, checkpointed: Mapping[int, int], live_groups: Container[int]) -> list[Segment]:
@@ -537,6 +561,14 @@ class _Tail:
                 self._closed.popleft()
                 self._closed_bytes -= oldest.end
             released.append(oldest)
+
+
+def _holders(segment: Segment, checkpointed: Mapping[int, int], live_groups: Container[int]) -> list[int]:
+    return [
+        group
+        for group, slot in segment.highest.items()
+        if group in live_groups and slot > checkpointed.get(group, -1)
+    ]
 
 
 def _is_needed(segment: Segment, checkpointed: Mapping[int, int], live_groups: Container[int]) -> bool:

@@ -5,7 +5,7 @@ Everything is as durable as it will ever be when `flush` is called, so waiters a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from varley.storage.log_format import Row
@@ -28,6 +28,12 @@ class MemoryLog:
     def append_row(self, group: int, ballot: int, slot: int, timestamp_us: int, row: Row, waiter: Any) -> None:
         self._waiters.append(waiter)
 
+    def append_records(self, group: int, order: int, records: Sequence[bytes], part: Any, waiter: Any) -> None:
+        self._waiters.append(waiter)
+
+    def forget(self, group: int) -> None:
+        pass
+
     def probe(self) -> None:
         self._on_durable([])
 
@@ -42,6 +48,9 @@ class MemoryLog:
 
     def release(self, checkpointed: Mapping[int, int], live_groups: Container[int]) -> list[Segment]:
         return []
+
+    def holding(self, checkpointed: Mapping[int, int], live_groups: Container[int]) -> set[int]:
+        return set()
 
     def close(self, checkpointed: Mapping[int, int] | None = None, live_groups: Container[int] = ()) -> None:
         self.flush()
