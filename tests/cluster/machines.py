@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import traceback
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from varley.cluster.hosted import Hosted, Then
 from varley.cluster.journey import Ask
 from varley.cluster.leaders import Leaders
 from varley.cluster.peers import Peers
+from varley.errors import ApiError, WorldError
 from varley.expiry.sweeper import Sweeper
 from varley.gateway.gateway import Gateway
 from varley.gateway.participants import bind
@@ -66,9 +68,9 @@ class Answer:
         return body
 
     def failure(self, call: Call, error: BaseException) -> bytes:
+        if not isinstance(error, ApiError | WorldError):
+            traceback.print_exception(error)    # a bug; the client is told of status 500
         told = as_api_error(error)
-        if told.status == 500 and not isinstance(error, Exception):
-            raise error
         self.given.set_result((told.status, error_body(told)))
         return b"failed"
 
@@ -134,7 +136,8 @@ class _Places:
         return self._machine.cluster.place(self._machine, group)
 
     async def remove_group(self, group: int) -> None:
-        await self._machine.cluster.remove(group)
+        if not self._machine.cluster.is_mirroring:
+            await self._machine.cluster.remove(group)
 
 
 class MirroredStreams(Streams):

@@ -1,4 +1,4 @@
-"""What happens to one request between its arrival and its answer: leases, leaders that change, answers that are lost."""
+"""What happens to one request between arrival and answer: leases, leaders that change, answers that are lost."""
 
 from __future__ import annotations
 
@@ -125,7 +125,8 @@ async def test_a_refusal_needs_a_lease(world: World) -> None:
     asked: list[Any] = []
     world.lease.on_confirm = asked.append
     world.lease.lapses = 1
-    refused = asyncio.ensure_future(world.put(2, ConditionExpression="n = :n", ExpressionAttributeValues={":n": {"N": "7"}}))
+    condition = {"ConditionExpression": "n = :n", "ExpressionAttributeValues": {":n": {"N": "7"}}}
+    refused = asyncio.ensure_future(world.put(2, **condition))
     await asyncio.sleep(0)
     assert len(asked) == 1
     await world.put(7)
@@ -143,7 +144,7 @@ async def test_a_refusal_that_is_held_needs_a_lease_when_it_leaves(world: World)
     await asyncio.sleep(0)
     world.lease.lapses = 1
     assert (await writing)[0] == 200
-    while not asked:
+    while not asked:  # noqa: ASYNC110 - turns of the loop
         await asyncio.sleep(0)
     assert not refused.done()
     asked[0](None)
@@ -199,7 +200,8 @@ async def test_when_nobody_can_be_reached_that_nothing_was_done_is_told(world: W
 @in_cluster
 async def test_a_write_whose_answer_is_lost_is_told_as_unknown_and_done_once(world: World) -> None:
     world.cluster.wire.mute.add(world.leader.name)
-    count = {"TableName": "things", "Key": KEY, "UpdateExpression": "ADD n :one", "ExpressionAttributeValues": {":one": {"N": "1"}}}
+    one = {":one": {"N": "1"}}
+    count = {"TableName": "things", "Key": KEY, "UpdateExpression": "ADD n :one", "ExpressionAttributeValues": one}
     status, body = await world.other.ask("UpdateItem", count)
     assert status == 500 and b"nobody knows" in body
     assert await world.get(world.leader) == "1"
