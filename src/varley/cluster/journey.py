@@ -100,7 +100,9 @@ class Journey:
         self._payload = payload
         self._is_here = is_here
         self._then = then
-        self._asked: set[str] = set()    # in this round: each node once
+        # In this round: each node, and the ballot that was known then. It is asked once more if a later one is told of,
+        # since it may have been asked before it was elected; so two who point at each other do not keep it going.
+        self._asked: dict[str, int] = {}
         self._pause = _PAUSE_SECONDS
         self._deadline = loop.time() + PATIENCE_SECONDS
         self._timer: asyncio.TimerHandle | None = None    # not None while it waits for an election
@@ -116,7 +118,9 @@ class Journey:
         if to is None:
             self._wait()
             return
-        self._asked.add(to)
+        known = self._leaders.find(self._group)
+        assert known is not None
+        self._asked[to] = known.ballot
         seconds = WRITE_SECONDS if self._need is Need.WRITE else ANSWER_SECONDS
         self._ask(to, self._service, self._payload, lambda answer: self._heard(to, answer), timeout_seconds=seconds)
 
@@ -125,8 +129,9 @@ class Journey:
         known = self._leaders.find(self._group)
         if known is None:
             return None
-        if known.leader is not None and known.leader not in self._asked and known.leader != self._own_name:
-            return known.leader
+        leader = known.leader
+        if leader is not None and leader != self._own_name and self._asked.get(leader, -1) < known.ballot:
+            return leader
         return next((each for each in known.members if each not in self._asked and each != self._own_name), None)
 
     def _heard(self, sender: str, answer: Outcome) -> None:
@@ -138,8 +143,8 @@ class Journey:
             known = _decode_known(answer[1:])
             if self._need is not Need.COPY:
                 self._leaders.has_left(self._group, sender)
-            if known is not None and self._leaders.learn(self._group, known) and known.leader is not None:
-                self._asked.discard(known.leader)    # it was asked before it was elected
+            if known is not None:
+                self._leaders.learn(self._group, known)
             self._step()
         else:
             self._then(answer[1:])

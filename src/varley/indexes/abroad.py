@@ -2,6 +2,7 @@
 
     ["deliver", group, [[source, slot, is_filling, [[row key, value or nil], …]], …]]   ->  nil, once it is durable
     ["has", group, [source, …]]                                                         ->  [slot, …]
+    ["filled", group, index id]       of a partition of the table                       ->  true, false
 
 A batch may be sent again whenever nobody knows what became of it: the target knows what it has (delivery.py). So it is
 asked as a read is, wherever the leader is by now.
@@ -9,6 +10,9 @@ asked as a read is, wherever the leader is by now.
 Every replica of a table's partition applies what its leader carries to indexes; those that do not lead keep it, and ask
 the targets, now and then, what they have of it (`has`). What has arrived is let go; the rest is what a new leader sends
 first. It may send what the old one has sent already: that is passed over.
+
+An index that was added later is filled by each node from the partitions that it leads. Whoever leads the first one
+of the table asks the others (`filled`), and makes the index ACTIVE when all are through.
 """
 
 from __future__ import annotations
@@ -38,7 +42,12 @@ class _Has(Question, frozen=True, tag="has"):
     sources: list[int]
 
 
-_decode = msgspec.msgpack.Decoder(_Deliver | _Has).decode
+class _Filled(Question, frozen=True, tag="filled"):
+    index: str
+
+
+_decode = msgspec.msgpack.Decoder(_Deliver | _Has | _Filled).decode
+_decode_bool = msgspec.msgpack.Decoder(bool).decode
 _decode_slots = msgspec.msgpack.Decoder(list[int]).decode
 
 
@@ -48,6 +57,8 @@ class Abroad:
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
         self._hosted: Hosted = peers.hosted
+        # Whether this node has read all of a partition that it leads, by group, for the index with this id.
+        self.is_filled: Callable[[int, str], bool] = _nothing_is_filled
         peers.handlers[DELIVER] = self._asked
 
     def is_led_here(self, group: int) -> bool:
@@ -71,6 +82,14 @@ class Abroad:
 
         self._peers.inquire(DELIVER, _Has(group, sources), Need.LEADER, heard)
 
+    def ask_whether_filled(self, group: int, index: str, then: Callable[[bool], None]) -> None:
+        """Whether all that the partition of `group` had has arrived at the index. False also if nobody can say."""
+
+        def heard(answer: bytes | ApiError) -> None:
+            then(not isinstance(answer, ApiError) and _decode_bool(answer))
+
+        self._peers.inquire(DELIVER, _Filled(group, index), Need.LEADER, heard)
+
     def _asked(self, sender: str, payload: bytes, answer: Answer) -> None:
         question = _decode(payload)
         group = question.group
@@ -90,6 +109,9 @@ class Abroad:
             else:
                 answer(ANSWER + encode(None))
 
+        if isinstance(question, _Filled):
+            answer(ANSWER + encode(self.is_filled(group, question.index)))
+            return
         if isinstance(question, _Deliver):
             if partition.is_under_pressure:
                 settled(partition.overload())
@@ -97,3 +119,7 @@ class Abroad:
                 deliver(partition, question.batch, settled)
             return
         once_settled(partition.undecided_range(), settled)
+
+
+def _nothing_is_filled(group: int, index: str) -> bool:
+    return False

@@ -34,6 +34,7 @@ from varley.indexes.propagation import BATCH_ROWS_MAX, Delivery, IndexRow, Part,
 from varley.item.key_bytes import ITEM_SPACE, OUTGOING_SPACE
 from varley.metadata.catalog import Catalog, Described
 from varley.node.partition import Partition
+from varley.node.settled import after_calls
 from varley.router.routes import GlobalIndexRoute, Route, Router
 from varley.storage.log_format import Row
 from varley.storage.undelivered import Undelivered
@@ -81,6 +82,8 @@ class Indexes:
         `abroad`: how partitions that are led by other nodes are reached; None: there are none.
         """
         self._abroad = abroad
+        if abroad is not None:
+            abroad.is_filled = self._is_filled
         self._watch: asyncio.TimerHandle | None = None    # in a cluster, while it runs
         self._loop = loop
         self._clock = clock
@@ -118,9 +121,7 @@ class Indexes:
             self._make_ready(parts)
         for route in self._routes.values():
             self._fill(route)
-            for index in route.global_indexes:
-                if not index.is_backfilling:    # filled, and then the server was killed before it forgot how far it was
-                    begin_to_forget(index.id, route.partitions)
+            self._forget_progress_of_filled(route)
 
     async def stop(self) -> None:
         """Send what there is. Returns when all has arrived, or what has not cannot now: the log has it."""
@@ -202,7 +203,7 @@ class Indexes:
         try:
             # First: progress rows of an index that nobody knows would stay for ever. Also if it is filled: the disk may
             # have refused to forget them then.
-            await forget_progress(index.id, route.partitions)
+            await forget_progress(index.id, self._led(route.partitions))
             before, after = await self._catalog.change(table_name, new)
         except BaseException:
             self._fill(route)
@@ -229,12 +230,41 @@ class Indexes:
                 partition.carry_outgoing(source)
             source.indexes = indexes
         if self._is_running:
+            for index in route.global_indexes:
+                if not index.is_backfilling and index.id in self._backfills:    # another node has made it ACTIVE
+                    self._backfills.pop(index.id).stop()
+                    begin_to_forget(index.id, self._led(route.partitions))
             self._fill(route)
+
+    def begins_to_lead(self, group: int) -> None:
+        """This node leads `group` from now on: what the partition carries goes out from here, and indexes are filled
+        from here with what it has."""
+        source = self._sources.get(group)
+        if source is None or not self._is_running:
+            return
+        source.send_kept_if_leading()
+        for route in self._routes.values():
+            if any(partition.group == group for partition in route.partitions):
+                for index in route.global_indexes:
+                    if index.is_backfilling and index.id in self._backfills:
+                        self._backfills.pop(index.id).stop()
+                self._fill(route)
+                self._forget_progress_of_filled(route)
+
+    def _led(self, partitions: Iterable[Partition]) -> list[Partition]:
+        return [each for each in partitions if self._abroad is None or self._abroad.is_led_here(each.group)]
+
+    def _forget_progress_of_filled(self, route: Route) -> None:
+        """Of indexes that were filled when the server was killed before it forgot how far it was."""
+        for index in route.global_indexes:
+            if not index.is_backfilling:
+                begin_to_forget(index.id, self._led(route.partitions))
 
     def index_closed(self, index: GlobalIndexRoute) -> None:
         backfill = self._backfills.pop(index.id, None)
         if backfill is not None:
             backfill.stop()
+            begin_to_forget(index.id, self._led(backfill.partitions))
         for partition in index.partitions:
             self.propagation.remove_target(partition.group)
             del self._targets[partition.group]
@@ -375,10 +405,42 @@ class Indexes:
         for index in route.global_indexes:
             if index.is_backfilling and index.id not in self._backfills:
                 self._backfills[index.id] = backfill = Backfill(
-                    self._loop, index, route.partitions, self._send_filling,
-                    lambda route=route, index=index: self._keep(self._activate(route.name, index.id)),  # type: ignore[misc]
+                    self._loop, index, self._led(route.partitions), self._send_filling,
+                    lambda route=route, index=index: self._filled_here(route, index.id),  # type: ignore[misc]
                 )  # fmt: skip
                 backfill.start()
+
+    def _is_filled(self, group: int, index_id: str) -> bool:
+        backfill = self._backfills.get(index_id)
+        return backfill is not None and backfill.is_through(group)
+
+    def _filled_here(self, route: Route, index_id: str) -> None:
+        """All that this node leads of a table is read. Whoever leads its first partition makes the index ACTIVE."""
+        groups = [partition.group for partition in route.partitions]
+        if self._abroad is None:
+            self._keep(self._activate(route.name, index_id))
+        elif self._abroad.is_led_here(groups[0]):
+            self._ask_whether_filled(self._abroad, route, index_id)
+
+    def _ask_whether_filled(self, abroad: Abroad, route: Route, index_id: str) -> None:
+        if not self._is_running or index_id not in self._backfills:
+            return
+        is_all_filled = True
+
+        def heard(is_filled: bool) -> None:
+            nonlocal is_all_filled
+            is_all_filled = is_all_filled and is_filled
+            done(None)
+
+        def told(error: BaseException | None) -> None:
+            if is_all_filled:
+                self._keep(self._activate(route.name, index_id))
+            else:
+                self._loop.call_later(_RETRY_SECONDS, self._ask_whether_filled, abroad, route, index_id)
+
+        done = after_calls(len(route.partitions), told)
+        for partition in route.partitions:
+            abroad.ask_whether_filled(partition.group, index_id, heard)
 
     def _send_filling(self, source: int, slot: int, parts: Mapping[int, Part], then: Callable[[], None]) -> None:
         self.propagation.filled(source, slot, parts, then)
@@ -404,7 +466,7 @@ class Indexes:
                 self._backfills.pop(index_id).stop()
                 await self._router.update(after)
                 # If the disk refuses that, the rows go when the index does, or at the next start.
-                begin_to_forget(index_id, self._routes[table_name].partitions)
+                begin_to_forget(index_id, self._led(self._routes[table_name].partitions))
         except WorldError as error:
             logger.warning("an index of %s is filled, which cannot be written down yet: %s", table_name, error)
             if index_id in self._backfills and error.retryable and self._is_running:
