@@ -392,7 +392,7 @@ def _refuse_at_once(observed: Any, waiter: Any, refusal: Any) -> None:
 
 
 def notices(folder: Path, **planted: Any) -> bool:
-    """Whether the judge finds anything in a life with this bug. Nearly always it is found in the first or the second."""
+    """Whether the judge finds anything in a life with this bug. Nearly always the first one shows it."""
     for run in range(20):
         try:
             run_lives(folder / str(run), f"{SEED} planted {run}", lives=1, steps=80, **planted)

@@ -112,12 +112,19 @@ class _Run:
             return
         except _Failed as error:
             status, failure = "FAILED", error
+        try:
+            await self._end(status, failure)
+        except _Failed as error:    # its report cannot be written; without what was missing there, the rest can be said
+            await self._end("FAILED", error)
+
+    async def _end(self, status: Status, failure: _Failed | None) -> None:
+        """Record that it has ended, unless the server stops: then the next start does that."""
         if failure is not None:
             self._changes.update(failure_code=failure.code, failure_message=failure.message)
         self._changes.update(status=status, ended_at=self._runner.now())
         while not await self._record_if_possible():
             if self._runner.is_stopping:
-                return    # the next start ends it
+                return
             await asyncio.sleep(_AGAIN_SECONDS)
 
     # Reading

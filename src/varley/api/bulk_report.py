@@ -54,16 +54,20 @@ class BulkReport:
         self._lines[CONDITION_CHECK_FAILURE].append(_encode(report))
 
     async def write(self) -> None:
-        """Write what has come since the last time, of the kinds that were asked for. Raises OSError: it is dropped."""
+        """Write what has come since the last time, of the kinds that were asked for.
+
+        Raises OSError; what was to be written is dropped then.
+        """
         objects = self._runner.objects
-        wanted = self._operation.request["OutputS3Configuration"]
-        for kind, lines in self._lines.items():
-            data = b"".join(line + b"\n" for line in lines)
+        output = self._operation.request["OutputS3Configuration"]
+        kept = {kind: b"".join(line + b"\n" for line in lines) for kind, lines in self._lines.items()}
+        for lines in self._lines.values():
             lines.clear()
-            if data and kind in wanted["OutputType"] and objects is not None:
+        for kind, data in kept.items():
+            if data and kind in output["OutputType"] and objects is not None:
                 at = self.bytes.get(kind, 0)
                 key = report_key(self._operation, kind)
-                await self._runner.on_disk(objects.append, wanted["S3Bucket"], key, at, data)
+                await self._runner.on_disk(objects.append, output["S3Bucket"], key, at, data)
                 self.bytes[kind] = at + len(data)
 
 
