@@ -40,9 +40,9 @@ IMPURE_MODULES = {
 # Called from the disk threads only: a coroutine there would stall the loop it runs on.
 BLOCKING = {"storage"}
 
-# The one place that starts tasks. It keeps a reference to each, without which a task may be collected half
-# way, and says aloud when one fails, without which nobody would know.
-KEEPS_TASKS = {"assembly/tasks.py"}
+# The places that start tasks: the server's, and the links between nodes (to dial). They keep a reference to each,
+# without which a task may be collected half way, and say aloud when one fails, without which nobody would know.
+KEEPS_TASKS = {"assembly/tasks.py", "net/links.py"}
 
 
 @cache
