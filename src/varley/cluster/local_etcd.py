@@ -55,7 +55,7 @@ class LocalEtcd:
 
     @classmethod
     async def start(cls, folder: str, *, port: int | None = None) -> LocalEtcd:
-        """Returns when it answers. `folder` is made if it is not there; `port` is where clients ask, a free one if None.
+        """Returns when it answers. `folder` is made if it is not there. `port`: for clients; None: a free one.
 
         Raises WorldError: there is no etcd in PATH, or it does not start.
         """
@@ -63,15 +63,18 @@ class LocalEtcd:
         os.makedirs(folder, mode=0o700, exist_ok=True)
         log_path = os.path.join(folder, "etcd.log")
         for attempt in range(_ATTEMPTS):
-            own_port, peer_port = _free_ports(2)
+            own_port, peer_port = free_ports(2)
             if port is not None:
                 own_port = port
-            with open(log_path, "ab") as log:
+            log = os.open(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
                 process = await asyncio.create_subprocess_exec(
-                    *_command(program, os.path.join(folder, "data"), own_port, peer_port),
+                    *command(program, os.path.join(folder, "data"), own_port, peer_port),
                     stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
                     start_new_session=True,    # Ctrl-C is for us, and we stop it last
                 )  # fmt: skip
+            finally:
+                os.close(log)
             etcd = cls(process, own_port, log_path)
             try:
                 await etcd._wait_ready()
@@ -158,7 +161,8 @@ def find_etcd() -> str:
     return program
 
 
-def _command(program: str, data: str, port: int, peer_port: int) -> Sequence[str]:
+def command(program: str, data: str, port: int, peer_port: int) -> Sequence[str]:
+    """What starts an etcd that ends with the thread that has started it."""
     client, peer = f"http://{_HOST}:{port}", f"http://{_HOST}:{peer_port}"
     return [
         sys.executable, "-I", "-S", "-c", _EXEC_THAT_ENDS_WITH_ITS_PARENT, str(os.getpid()),
@@ -171,7 +175,7 @@ def _command(program: str, data: str, port: int, peer_port: int) -> Sequence[str
     ]  # fmt: skip
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     sockets = [socket.create_server((_HOST, 0)) for _ in range(count)]
     ports: list[int] = [each.getsockname()[1] for each in sockets]
     for each in sockets:

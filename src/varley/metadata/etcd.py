@@ -192,7 +192,26 @@ class EtcdStore:
         return self._entry(found[0]) if found else None
 
     async def list(self, prefix: str) -> Sequence[Entry]:
-        return (await self._listed(prefix)).entries
+        return (await self.snapshot(prefix)).entries
+
+    async def snapshot(self, prefix: str) -> Listed:
+        """In pages, all as of the revision of the first."""
+        low, high = self._raw(prefix), end_of_prefix(self._raw(prefix))
+        entries: list[Entry] = []
+        revision = 0
+        while True:
+            wanted = {"key": low, "range_end": high, "limit": _PAGE, "revision": revision}
+            try:
+                page = await self._client.call("kv/range", wanted, _Range)
+            except Refused as error:
+                if revision and "compacted" in error.problem:
+                    return await self.snapshot(prefix)
+                raise
+            revision = revision or page.header.revision
+            entries += [self._entry(found) for found in page.kvs if not self._is_writer(found)]
+            if not page.more:
+                return Listed(entries, revision)
+            low = page.kvs[-1].key + b"\0"
 
     async def compare_and_set(self, changes: Sequence[Change]) -> int | None:
         assert len({change.key for change in changes}) == len(changes) > 0
@@ -215,7 +234,7 @@ class EtcdStore:
         while True:
             try:
                 if version is None:
-                    listed = await self._listed(prefix)
+                    listed = await self.snapshot(prefix)
                     self._refuse_older(listed.version, newest)
                     self.trouble = None
                     yield listed
@@ -266,25 +285,6 @@ class EtcdStore:
     def _nothing(self) -> dict[str, Any]:
         """A read that needs most of etcd's servers and returns nothing: for the revision in its header."""
         return {"key": self._root, "count_only": True}
-
-    async def _listed(self, prefix: str) -> Listed:
-        """In pages, all as of the revision of the first."""
-        low, high = self._raw(prefix), end_of_prefix(self._raw(prefix))
-        entries: list[Entry] = []
-        revision = 0
-        while True:
-            wanted = {"key": low, "range_end": high, "limit": _PAGE, "revision": revision}
-            try:
-                page = await self._client.call("kv/range", wanted, _Range)
-            except Refused as error:
-                if revision and "compacted" in error.problem:
-                    return await self._listed(prefix)
-                raise
-            revision = revision or page.header.revision
-            entries += [self._entry(found) for found in page.kvs if not self._is_writer(found)]
-            if not page.more:
-                return Listed(entries, revision)
-            low = page.kvs[-1].key + b"\0"
 
     # Changes
 

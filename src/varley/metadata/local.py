@@ -107,15 +107,18 @@ class LocalStore:
     async def list(self, prefix: str) -> Sequence[Entry]:
         return await self._on_disk_thread(lambda: self._all(prefix))
 
+    async def snapshot(self, prefix: str) -> Listed:
+        return await self._on_disk_thread(lambda: Listed(self._all(prefix), self._version))
+
     async def compare_and_set(self, changes: Sequence[Change]) -> int | None:
         assert len({change.key for change in changes}) == len(changes) > 0
         return await self._on_disk_thread(lambda: self._compare_and_set(changes))
 
     async def watch(self, prefix: str) -> AsyncGenerator[Told, None]:
         def begin() -> None:
-            self._end_leases()
+            listed = Listed(self._all(prefix), self._version)
             # By way of this thread, so in the order in which it tells of changes.
-            self._tell(self._watchers.begin, queue, Listed(self._all(prefix), self._version))
+            self._tell(self._watchers.begin, queue, listed)
 
         queue = self._watchers.add(prefix)
         try:

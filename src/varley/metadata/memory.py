@@ -28,6 +28,10 @@ class MemoryStore:
         self._end_leases()
         return self._list(prefix)
 
+    async def snapshot(self, prefix: str) -> Listed:
+        self._end_leases()
+        return Listed(self._list(prefix), self._version)
+
     async def compare_and_set(self, changes: Sequence[Change]) -> int | None:
         assert len({change.key for change in changes}) == len(changes) > 0
         self._end_leases()
@@ -41,8 +45,7 @@ class MemoryStore:
     async def watch(self, prefix: str) -> AsyncGenerator[Told, None]:
         queue = self._watchers.add(prefix)
         try:
-            self._end_leases()
-            self._watchers.begin(queue, Listed(self._list(prefix), self._version))
+            self._watchers.begin(queue, await self.snapshot(prefix))
             while True:
                 yield await queue.get()
         finally:

@@ -116,6 +116,10 @@ class Store(Protocol):
         """All entries whose keys begin with `prefix`, in the order of their keys' UTF-8 bytes."""
         ...
 
+    async def snapshot(self, prefix: str) -> Listed:
+        """The same, and as of which version it is so: what a watch that began now would tell first."""
+        ...
+
     async def compare_and_set(self, changes: Sequence[Change]) -> int | None:
         """Make all changes, durably, if every key has its expected version; else make none.
 
