@@ -24,14 +24,14 @@ from varley.metadata.store import Store
 
 
 @pytest.fixture(scope="session")
-def _etcd_program() -> None:
+def etcd_program() -> None:
     if shutil.which("etcd") is None:
         text = "etcd is not in PATH, so nothing of a cluster's metadata is tested: apt install etcd-server"
         pytest.fail(text) if os.environ.get("CI") else pytest.skip(text)
 
 
 @pytest.fixture(scope="session")
-def etcd(_etcd_program: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
+def etcd(etcd_program: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
     """One for all tests: each has a prefix of its own, and lets it run."""
     server = EtcdServer(tmp_path_factory.mktemp("etcd")).start()
     yield server
@@ -39,7 +39,7 @@ def etcd(_etcd_program: None, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @pytest.fixture
-def own_etcd(_etcd_program: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
+def own_etcd(etcd_program: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
     """One for this test, which may do to it what it likes."""
     server = EtcdServer(tmp_path_factory.mktemp("etcd")).start()
     yield server

@@ -28,7 +28,10 @@ class EtcdServer:
     def start(self) -> EtcdServer:
         program = shutil.which("etcd")
         assert program is not None
-        arguments = command(program, str(self.folder / "data"), self.port, self._peer_port)
+        arguments = list(command(program, str(self.folder / "data"), self.port, self._peer_port))
+        if self._tls:
+            plain, secret = f"http://127.0.0.1:{self.port}", f"https://127.0.0.1:{self.port}"
+            arguments = [each.replace(plain, secret) for each in arguments]
         with open(self.folder / "log", "ab") as log:
             self._process = subprocess.Popen([*arguments, *self._more], stdout=log, stderr=log)
         for _ in range(_READY_TRIES):

@@ -1,6 +1,6 @@
 """Calls of etcd: which of its servers is asked, what is asked again, and what its errors mean.
 
-All servers of one etcd give the same answers, so any will do; the one that answered last is asked first. A call that
+All servers of one etcd give the same answers, so any will do; one that gave none is asked after all others. A call that
 may be made twice is made again, at the next server, until one has answered or the caller's patience is over. A call
 that may not is made again only where the first surely was not acted on; otherwise it raises NoAnswer, and the caller
 must find out (etcd.py does). What etcd says counts as little as silence where it leaves that open: "request timed out"
@@ -93,10 +93,11 @@ class EtcdClient:
                     status, answer = await endpoint.post(path, body, self._token, seconds)
                 except NotSent as error:
                     trouble = f"{endpoint.name}: {error}"
+                    self._ask_last(endpoint)
                     continue
                 except NoAnswer as error:
                     trouble = f"{endpoint.name}: {error}"
-                    self._prefer_others(endpoint)
+                    self._ask_last(endpoint)
                     if is_repeatable:
                         continue
                     raise NoAnswer(trouble) from error
@@ -113,7 +114,7 @@ class EtcdClient:
                     raise refusal(failure, endpoint.name)
                 if not (is_repeatable or surely_nothing):
                     raise NoAnswer(trouble)
-                self._prefer_others(endpoint)
+                self._ask_last(endpoint)
             if loop.time() >= deadline:
                 raise self.unreachable(trouble)
             await asyncio.sleep(_PAUSE_SECONDS)
@@ -132,7 +133,7 @@ class EtcdClient:
             async with endpoint.stream(path, body, self._token, self.attempt_seconds) as stream:
                 yield stream, endpoint
         except (NotSent, NoAnswer):
-            self._prefer_others(endpoint)
+            self._ask_last(endpoint)
             raise
 
     async def call_at(self, endpoint: Endpoint, path: str, message: Any, kind: type[T]) -> T:
@@ -155,9 +156,9 @@ class EtcdClient:
             hint="Tables go on as they are; changes of tables and members wait until most servers of etcd answer",
         )  # fmt: skip
 
-    def _prefer_others(self, endpoint: Endpoint) -> None:
-        if self._endpoints[0] is endpoint:
-            self._endpoints.append(self._endpoints.pop(0))
+    def _ask_last(self, endpoint: Endpoint) -> None:
+        self._endpoints.remove(endpoint)
+        self._endpoints.append(endpoint)
 
     async def _authenticate(self, endpoint: Endpoint, seconds: float) -> None:
         """Raises NotSent also where the server had no answer: whatever follows was not sent."""

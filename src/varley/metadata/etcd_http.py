@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import ssl
 from collections.abc import AsyncGenerator
 from typing import Final
@@ -98,7 +99,7 @@ class Endpoint:
         except TimeoutError:
             raise NotSent(f"no connection within {seconds:g} s") from None
         except OSError as error:    # also what TLS and name resolution have to say
-            raise NotSent(error.strerror or str(error)) from error
+            raise NotSent(_words(error)) from error
 
     def _request(self, path: str, body: bytes, token: str) -> bytes:
         authorization = f"Authorization: {token}\r\n" if token else ""
@@ -163,7 +164,7 @@ class _Connection:
         try:
             raw = await self._reader.read(_READ_BYTES)
         except OSError as error:
-            raise NoAnswer(error.strerror or str(error)) from error
+            raise NoAnswer(_words(error)) from error
         if not raw:
             raise NoAnswer("the connection was closed")
         try:
@@ -194,3 +195,10 @@ class _Answer:
     def on_message_complete(self) -> None:
         self.is_complete = True
         self.keeps_alive = self.parser.should_keep_alive()
+
+
+def _words(error: OSError) -> str:
+    """The system's own: the event loop's name the address a second time. TLS and the resolver have other numbers."""
+    if isinstance(error, ssl.SSLError) or not error.errno or error.errno < 0:
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
