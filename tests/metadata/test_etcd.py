@@ -1,4 +1,4 @@
-"""What is particular to metadata in etcd: lost answers, servers that die, freeze, forget; several of them; users; TLS."""
+"""What is particular to metadata in etcd: lost answers; servers that die, freeze or forget; several; users; TLS."""
 
 from __future__ import annotations
 
