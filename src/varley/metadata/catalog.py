@@ -105,9 +105,11 @@ class Listener(Protocol):
     def changed(self, before: Described | None, after: Described | None) -> None:
         """A table (or the ledger) has come (before: None), gone (after: None), or is another now.
 
-        If both are there they have one id: a name that was given to another table is told as two changes. If it has
-        gone and its partitions are kept, it is in `Catalog.deleted` already.
+        If both are there they have one id: a name that was given to another table is told as two changes.
         """
+
+    def kept(self, deleted: Described) -> None:
+        """A deleted table is kept, with its partitions. Told before the table is told to be gone."""
 
     def forgotten(self, deleted: Described) -> None:
         """Nothing is kept of a deleted table any more."""
@@ -380,9 +382,8 @@ class Catalog:
                 names.add(self._name_of[rest])
         entries = self._mirror.entries
         gone = [self.deleted.pop(id) for id in sorted(deleted) if _DELETED + id not in entries and id in self.deleted]
-        for id in sorted(deleted):
-            if _DELETED + id in entries:
-                self.deleted[id] = self._deleted_table(entries[_DELETED + id])
+        kept = [self._deleted_table(entries[_DELETED + id]) for id in sorted(deleted) if _DELETED + id in entries]
+        self.deleted.update({described.table.id: described for described in kept})
         changed = []
         for name in sorted(names):
             old, entry = self._any(name), entries.get(_TABLES + name)
@@ -394,6 +395,8 @@ class Catalog:
                 changed.append((old, new))
         self._refuse_strays(before)
         if listener is not None:
+            for described in kept:
+                listener.kept(described)
             for each in changed:
                 listener.changed(*each)
             for described in gone:

@@ -30,7 +30,7 @@ from varley.metadata.stored_value import damaged, decoded
 from varley.table.stored_format import Stored, stored_decoder
 
 _PREFIX: Final = "nodes/"
-_FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 1
 LEASE_SECONDS: Final = 10.0
 _PAUSE_SECONDS: Final = 0.5    # before a registration that failed is tried again
 
@@ -38,7 +38,7 @@ _PAUSE_SECONDS: Final = 0.5    # before a registration that failed is tried agai
 class NodeInfo(Stored, frozen=True, kw_only=True):
     """What a node says of itself."""
 
-    format_version: int = _FORMAT_VERSION
+    format_version: int    # FORMAT_VERSION
     name: str
     zone: str
     api: str    # URL of its API
@@ -181,4 +181,4 @@ class Registration:
             await self._lease.end()
 
 
-_decode = stored_decoder(NodeInfo, _FORMAT_VERSION)
+_decode = stored_decoder(NodeInfo, FORMAT_VERSION)
