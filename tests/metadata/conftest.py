@@ -1,49 +1,20 @@
-"""etcd for the tests of what a cluster shares.
-
-Without the program `etcd` (`apt install etcd-server`) its tests are skipped, and say so; where CI says that it is CI
-they fail instead, since nobody reads the skips of a green run.
-"""
+"""All kinds of stores, for what each of them promises."""
 
 from __future__ import annotations
 
-import os
-import shutil
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.metadata.etcd_server import EtcdServer
+from tests.etcd_server import EtcdServer
 from varley.clock import MovableClock, StoppedClock
 from varley.metadata.etcd import EtcdStore
 from varley.metadata.local import LocalStore
 from varley.metadata.memory import MemoryStore
 from varley.metadata.store import Store
-
-
-@pytest.fixture(scope="session")
-def etcd_program() -> None:
-    if shutil.which("etcd") is None:
-        text = "etcd is not in PATH, so nothing of a cluster's metadata is tested: apt install etcd-server"
-        pytest.fail(text) if os.environ.get("CI") else pytest.skip(text)
-
-
-@pytest.fixture(scope="session")
-def etcd(etcd_program: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
-    """One for all tests: each has a prefix of its own, and lets it run."""
-    server = EtcdServer(tmp_path_factory.mktemp("etcd")).start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def own_etcd(etcd_program: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
-    """One for this test, which may do to it what it likes."""
-    server = EtcdServer(tmp_path_factory.mktemp("etcd")).start()
-    yield server
-    server.stop()
 
 
 class Opener:

@@ -216,6 +216,22 @@ def test_a_deletion_is_not_refused_because_members_have_moved() -> None:
     asyncio.run(scenario())
 
 
+def test_who_must_not_decide_from_an_old_view_reads_the_store_anew() -> None:
+    async def scenario() -> None:
+        async with processes(2) as (one, other):
+            await one.create(on_demand_table("a"))
+            assert other.catalog.get("a") is None
+            async with other.catalog.changes:
+                await other.catalog.refresh()
+                assert shown(other.catalog.get("a")) == shown(one.catalog.get("a"))
+            assert other.told == [(None, on_demand_table("a").id)]
+            await settled()
+            other.hear(9)
+            assert len(other.told) == 1, "what was read is not told again"
+
+    asyncio.run(scenario())
+
+
 def test_of_two_that_need_a_ledger_both_get_the_one_there_is() -> None:
     async def scenario() -> None:
         async with processes(2) as (one, other):

@@ -12,7 +12,7 @@ from random import Random
 
 import pytest
 
-from tests.metadata.etcd_server import EtcdServer
+from tests.etcd_server import EtcdServer
 from tests.metadata.lossy_proxy import Fate, LossyProxy
 from varley.errors import DiskFull, OutcomeUnknown, Unreachable, WorldError
 from varley.metadata import etcd as etcd_module

@@ -7,7 +7,7 @@ from contextlib import aclosing
 import msgspec
 import pytest
 
-from tests.metadata.etcd_server import EtcdServer
+from tests.etcd_server import EtcdServer
 from varley.clock import MovableClock, StoppedClock
 from varley.errors import Damaged
 from varley.metadata.etcd import EtcdStore

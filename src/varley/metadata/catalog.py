@@ -163,6 +163,14 @@ class Catalog:
             if self._failure is not None:
                 raise self._failure
 
+    async def refresh(self) -> None:
+        """Read the store anew, for whoever must not decide from an old view. The caller holds `changes`.
+
+        The listener is told what has become another. Raises what `load` raises, and Unreachable.
+        """
+        assert self.changes.locked()
+        self._apply(await self._snapshot())
+
     @property
     def groups_given(self) -> int:
         """No replica group had a higher id than this when the store was last heard of."""
@@ -345,7 +353,7 @@ class Catalog:
         assert self.changes.locked()
         version = await self._store.compare_and_set(changes)
         if version is None:
-            self._apply(await self._snapshot())
+            await self.refresh()
             return False
         if self._members is not None:
             self._members.made(changes, version)

@@ -1,4 +1,8 @@
-"""A real etcd for tests: started, stopped, killed, frozen."""
+"""A real etcd for tests: started, stopped, killed, frozen.
+
+Without the program `etcd` (`apt install etcd-server`) its tests are skipped, and say so; where CI says that it is CI
+they fail instead, since nobody reads the skips of a green run.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,13 @@ import os
 import shutil
 import signal
 import subprocess
+import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+
+import pytest
 
 from varley.cluster.local_etcd import command, free_ports
 
@@ -83,3 +91,26 @@ class EtcdServer:
             return error.code in (400, 401)    # authentication is enabled
         except OSError:
             return False
+
+
+@pytest.fixture(scope="session")
+def etcd_program() -> None:
+    if shutil.which("etcd") is None:
+        text = "etcd is not in PATH, so nothing of a cluster's metadata is tested: apt install etcd-server"
+        pytest.fail(text) if os.environ.get("CI") else pytest.skip(text)
+
+
+@pytest.fixture(scope="session")
+def etcd(etcd_program: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
+    """One for all tests: each has a prefix of its own, and lets it run."""
+    server = EtcdServer(tmp_path_factory.mktemp("etcd")).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_etcd(etcd_program: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
+    """One for this test, which may do to it what it likes."""
+    server = EtcdServer(tmp_path_factory.mktemp("etcd")).start()
+    yield server
+    server.stop()
