@@ -183,6 +183,22 @@ def test_a_name_that_was_given_to_another_table_is_two_changes() -> None:
     asyncio.run(scenario())
 
 
+def test_a_table_may_be_made_under_a_name_whose_past_was_not_heard_of() -> None:
+    async def scenario() -> None:
+        async with processes(2) as (one, other):
+            await one.create(changed(on_demand_table("a"), id="old"))
+            await one.delete("a")
+            await other.create(changed(on_demand_table("a"), id="new"))
+            await settled()
+            for _ in range(4):
+                other.hear()
+                made = other.catalog.get("a")
+                assert made is not None and made.table.id == "new"
+            assert other.told == []
+
+    asyncio.run(scenario())
+
+
 def test_founding_members_come_and_go_with_their_table() -> None:
     async def scenario() -> None:
         async with processes(2) as (one, other):

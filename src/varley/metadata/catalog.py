@@ -381,6 +381,8 @@ class Catalog:
         names = set()
         deleted = set()
         for key in before:
+            if key not in self._mirror.entries:
+                self._decoded.pop(key, None)
             kind, _, rest = key.partition("/")
             if kind == "table":
                 names.add(rest)
@@ -401,7 +403,8 @@ class Catalog:
                 changed += [(old, None), (None, new)]
             elif old != new:
                 changed.append((old, new))
-        self._refuse_strays(before)
+        if not self._mirror.is_ahead:
+            self._refuse_strays(before)
         if listener is not None:
             for described in kept:
                 listener.kept(described)
@@ -440,15 +443,13 @@ class Catalog:
         partitions, version = self._map(entry, table.id)
         return Described(table, partitions, entry.version, version)
 
-    def _refuse_strays(self, before: Iterable[str]) -> None:
-        """Raises Damaged if there is a map that no table names, among the keys that have changed."""
-        for key in before:
+    def _refuse_strays(self, keys: Iterable[str]) -> None:
+        """Raises Damaged if one of the keys is a map that no table names."""
+        for key in keys:
             kind, _, owner = key.partition("/")
-            if kind == "partitions" and key in self._mirror.entries:
-                if owner not in self._name_of and owner not in self.deleted:
-                    raise damaged(key, "there is no table for it")
-            elif key not in self._mirror.entries:
-                self._decoded.pop(key, None)
+            is_map = kind == "partitions" and key in self._mirror.entries
+            if is_map and owner not in self._name_of and owner not in self.deleted:
+                raise damaged(key, "there is no table for it")
 
     def _definition(self, entry: Entry) -> Table:
         """Decoded once for each version: tables are many, and most changes touch one."""

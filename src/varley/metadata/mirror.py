@@ -8,7 +8,9 @@ watch tells of the past must not undo that. A story:
 2. The watch is at version 5, and tells everything anew, as of version 6: without the table. It stays.
 3. The watch tells version 7. The mirror has it already, and runs ahead no more.
 
-Versions decide: a key that is ahead at version v takes nothing from before v.
+Versions decide: a key that is ahead at version v takes nothing from before v. While some keys are ahead and others are
+not, what there is need not fit together: a name may belong to our new table already, and the map of one that had the
+name before, deleted since, may still come and go (`is_ahead`).
 """
 
 from __future__ import annotations
@@ -26,6 +28,11 @@ class Mirror:
         self._prefixes = prefixes
         self._version = 0    # all up to this one was told
         self._ahead: dict[str, int] = {}    # by key: the version of our own change, above self._version
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether it has a change of this process that the watch has not told yet."""
+        return bool(self._ahead)
 
     def see(self, told: Told) -> Mapping[str, Entry | None]:
         """Take it in. Returns what is another now, with what was there before."""
