@@ -20,8 +20,8 @@ from varley.metadata.etcd import EtcdStore
 from varley.metadata.etcd_client import Header, Refused
 from varley.metadata.store import ABSENT, Change, Changed, Entry, Listed
 
-QUICK = {"attempt_seconds": 0.3, "patience_seconds": 0.6, "silence_seconds": 0.3}
-PATIENT = {"attempt_seconds": 0.3, "patience_seconds": 60.0, "silence_seconds": 0.3}
+QUICK = {"attempt_seconds": 1.0, "patience_seconds": 2.0, "silence_seconds": 0.5}
+PATIENT = {"attempt_seconds": 1.0, "patience_seconds": 60.0, "silence_seconds": 0.3}
 
 
 def a_prefix() -> str:
@@ -256,7 +256,7 @@ def test_a_frozen_server_is_told_from_a_silent_one(own_etcd: EtcdServer) -> None
         patient = await EtcdStore.open(own_etcd.url("a"), **PATIENT)
         await increment(patient)
         own_etcd.freeze()
-        asyncio.get_running_loop().call_later(0.7, own_etcd.thaw)
+        asyncio.get_running_loop().call_later(1.5, own_etcd.thaw)
         await increment(patient)    # sent while it is frozen, decided when it is not
         entry = await patient.get("n")
         assert entry is not None and entry.value == b"2"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from varley.paxos.membership import LOG, Configuration, Member
 
 THREE = Configuration((Member("n1", 1), Member("n2", 2), Member("n3", 3, LOG)))
 WITH_LEARNER = Configuration((*THREE.members[:2], Member("n3#2", 4, LOG, votes=False, joins=True)))
+
+FORMATS = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
 
 
 async def founded(store: MemoryStore, *groups: int) -> GroupMembers:
@@ -51,6 +54,7 @@ def test_it_is_kept_as_it_is_drawn() -> None:
         members = await founded(store, 7)
         await members.publish(7, WITH_LEARNER, 41)
         [entry] = await store.list("")
+        assert entry.value.decode() in FORMATS.replace("\n     ", "")
         assert (entry.key, entry.value) == (
             "members/7",
             b'{"format_version":1,"epoch":41,"next_number":5,"members":[{"name":"n1","number":1},'

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import aclosing
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -15,6 +16,8 @@ from varley.metadata.following import follow
 from varley.metadata.memory import MemoryStore
 from varley.metadata.nodes import FORMAT_VERSION, NameTaken, NodeInfo, Nodes
 from varley.metadata.store import Change, Changed
+
+FORMATS = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
 
 
 def node(name: str = "n1", data_id: str = "d1", **more: object) -> NodeInfo:
@@ -146,6 +149,7 @@ def test_a_node_is_kept_as_it_is_drawn() -> None:
         store = MemoryStore()
         await Nodes(store).register(node())
         [entry] = await store.list("")
+        assert entry.value.decode() in FORMATS.replace("\n     ", "")
         assert (entry.key, entry.value) == (
             "nodes/n1",
             b'{"format_version":1,"name":"n1","zone":"a","api":"http://n1:8000","link_host":"n1","link_port":7000,'
@@ -170,11 +174,11 @@ def test_a_node_that_was_cut_off_from_etcd_comes_back(own_etcd: EtcdServer) -> N
     """It goes on with what it knows, counts its lease as lost, and registers again when etcd is back."""
 
     async def scenario() -> None:
-        quick = {"attempt_seconds": 0.3, "patience_seconds": 0.6, "silence_seconds": 0.3}
+        quick = {"attempt_seconds": 1.0, "patience_seconds": 3.0, "silence_seconds": 0.5}
         store = await EtcdStore.open(own_etcd.url("a"), **quick)
         other = await EtcdStore.open(own_etcd.url("a"), **quick)
         nodes = Nodes(store)
-        registration = await nodes.register(node(), seconds=2)
+        registration = await nodes.register(node(), seconds=3)
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(registration.hold()), tasks.create_task(follow(store, [nodes]))]
             async with aclosing(other.watch("nodes/")) as watch:
