@@ -281,6 +281,11 @@ def test_an_etcd_that_has_forgotten_is_not_believed(own_etcd: EtcdServer) -> Non
             await asyncio.to_thread(own_etcd.start)
             with pytest.raises(WorldError, match="restored from a copy"):
                 await told
+            with pytest.raises(WorldError, match="restored from a copy"):
+                await store.compare_and_set([Change("b", ABSENT, b"")])
+            with pytest.raises(WorldError, match="restored from a copy"):
+                await store.lease(10)
+            assert await store.list("") == []
         await store.close()
 
     asyncio.run(scenario())

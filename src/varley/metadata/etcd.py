@@ -34,9 +34,12 @@ Watches
 A list at one revision, then etcd's watch from the next. A connection that breaks is made anew from where the last was.
 Silence proves nothing: a server that is cut off from the others, or stopped, says nothing either. So after some seconds
 of it the same server is asked to read something, which it can answer only together with the others; if it does not,
-another one is taken. If the revision has been compacted away, everything is listed again. If etcd is older than what
-it has told already, it was restored from a copy, or is another one: then nothing that it tells can be trusted to be
-news, and the watch raises WorldError instead of telling that tables have gone.
+another one is taken. If the revision has been compacted away, everything is listed again.
+
+If etcd is older than what it has told already, or is another cluster of etcd, it was restored from a copy, or somebody
+has mistaken the address. Then nothing that it tells is news, and revisions mean something else: a table that was made
+after the copy would look deleted, and a compare might hold by chance. So the watch raises WorldError instead, and this
+store makes no more changes. Whoever holds a Catalog goes on with what it has, until the operator has decided.
 """
 
 from __future__ import annotations
@@ -49,7 +52,7 @@ from typing import Any, Final
 import msgspec
 
 from varley.clock import Clock, SystemClock
-from varley.errors import LeaseEnded, OutcomeUnknown, Unreachable, WorldError
+from varley.errors import DiskFull, LeaseEnded, OutcomeUnknown, Unreachable, WorldError
 from varley.metadata import etcd_address
 from varley.metadata.etcd_address import EtcdAddress
 from varley.metadata.etcd_client import (
@@ -170,6 +173,8 @@ class EtcdStore:
         self._patience_seconds = patience_seconds
         self._silence_seconds = silence_seconds
         self._root = f"{address.prefix}/".encode()
+        self._cluster_id = 0    # etcd's own; 0: not known yet
+        self._distrusted: WorldError | None = None    # why no more changes are made; set once
         self._writing = asyncio.Lock()    # one change at a time: the writer tells of one
         self._writer: _Writer | None = None
 
@@ -219,6 +224,8 @@ class EtcdStore:
         deadline = loop.time() + self._patience_seconds
         async with self._writing:
             while True:
+                if self._distrusted is not None:
+                    raise self._distrusted
                 try:
                     return await self._attempt(changes, await self._ready_writer())
                 except _NotMade as error:
@@ -230,27 +237,23 @@ class EtcdStore:
 
     async def watch(self, prefix: str) -> AsyncGenerator[Told, None]:
         version: int | None = None    # of what was told last; None: nothing, or nothing that could be gone on from
-        newest = 0
+        newest = 0    # that was ever told
         while True:
             try:
+                self._trust((await self._client.call("kv/range", self._nothing(), _Range)).header, newest)
                 if version is None:
                     listed = await self.snapshot(prefix)
-                    self._refuse_older(listed.version, newest)
                     self.trouble = None
                     yield listed
-                    version = listed.version
-                else:
-                    now = (await self._client.call("kv/range", self._nothing(), _Range)).header.revision
-                    self._refuse_older(now, version)
+                    version = newest = listed.version
                 async for seen, changed in self._changes(prefix, version + 1):
                     self.trouble = None
                     if changed is not None:
                         yield changed
-                    version = max(version, seen)
+                    version = newest = max(version, seen)
             except _Compacted:
-                assert version is not None
-                newest, version = version, None
-            except Unreachable as error:
+                version = None
+            except (Unreachable, Refused, DiskFull) as error:    # refused: a role that was taken away, say
                 self.trouble = error
                 await asyncio.sleep(_PAUSE_SECONDS)
             except (NotSent, NoAnswer) as error:
@@ -258,6 +261,8 @@ class EtcdStore:
                 await asyncio.sleep(_PAUSE_SECONDS)
 
     async def lease(self, seconds: float) -> Lease:
+        if self._distrusted is not None:
+            raise self._distrusted
         granted, ends_at = await self._grant(seconds)
         return EtcdLease(self._client, self._clock, granted, ends_at)
 
@@ -416,6 +421,7 @@ class EtcdStore:
                 if watched.canceled:
                     self._client.forget_token()    # the usual reason; another one is told again
                     raise NoAnswer(f"the watch was cancelled: {watched.cancel_reason}")
+                self._trust(watched.header, 0)    # its server may be behind the one that was asked before
                 for changed in self._told(watched.events):
                     yield changed.version, changed if changed.written or changed.deleted else None
                 if not watched.events and not watched.created:
@@ -435,15 +441,20 @@ class EtcdStore:
                 written.append(entry)
         return [Changed(revision, *by_revision[revision]) for revision in sorted(by_revision)]
 
-    def _refuse_older(self, now: int, told: int) -> None:
-        if now < told:
-            raise WorldError(
-                f"etcd is at revision {now}, and has told of revision {told} before: it was restored from a copy, or "
-                "is another one",
-                path=str(self.address),
-                operation="watch",
-                hint="Stop all nodes, make sure that it is the right etcd, then start them",
-            )
+    def _trust(self, header: Header, told: int) -> None:
+        """Raises WorldError if this is not the etcd that has told of revision `told`."""
+        if self._cluster_id == 0:
+            self._cluster_id = header.cluster_id
+        if header.revision >= told and header.cluster_id == self._cluster_id:
+            return
+        self._distrusted = WorldError(
+            f"etcd {header.cluster_id:x} is at revision {header.revision}; before, etcd {self._cluster_id:x} has told "
+            f"of revision {told}: it was restored from a copy, or is another one",
+            path=str(self.address),
+            operation="watch",
+            hint="Tables go on, and cannot be changed. Make sure that it is the right etcd, then restart the nodes",
+        )
+        raise self._distrusted
 
     # Leases
 

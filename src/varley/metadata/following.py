@@ -23,7 +23,8 @@ class View(Protocol):
 async def follow(store: Store, views: Sequence[View]) -> None:
     """Runs until cancelled. While the store is away the views stay as they are.
 
-    Raises WorldError: from then on the views are old, and stay so; this process should not go on for long.
+    Raises WorldError: what the store tells cannot be. From then on the views stay as they are, until a restart: say so
+    where operators look, and go on serving.
     """
     async with aclosing(store.watch("")) as watch:
         async for told in watch:

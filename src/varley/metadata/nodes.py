@@ -23,7 +23,7 @@ from typing import Final
 
 import msgspec
 
-from varley.errors import LeaseEnded, OutcomeUnknown, Unreachable, WorldError
+from varley.errors import Damaged, WorldError
 from varley.metadata.mirror import Mirror
 from varley.metadata.store import ABSENT, Change, Entry, Lease, Store, Told
 from varley.metadata.stored_value import damaged, decoded
@@ -155,7 +155,7 @@ class Registration:
     async def hold(self) -> None:
         """Renew the lease, and take a new one whenever it is lost. Runs until cancelled, or until NameTaken is raised.
 
-        Raises also what says that metadata is not what was written.
+        Raises Damaged if metadata is not what was written.
         """
         while True:
             if self._lease is not None:
@@ -164,7 +164,9 @@ class Registration:
             self._lease = None
             try:
                 await self.take()
-            except (Unreachable, OutcomeUnknown, LeaseEnded):
+            except (NameTaken, Damaged):
+                raise
+            except WorldError:
                 await asyncio.sleep(_PAUSE_SECONDS)
 
     async def say(self, info: NodeInfo) -> None:
