@@ -26,7 +26,7 @@ LAYERS = (
     "item", "expression", "table", "paxos", "ring",
     "storage", "metadata", "net", "node", "router", "indexes", "streams", "transactions", "expiry", "bulk", "vectors",
     "autoadmin",
-    "http", "api", "admin",
+    "http", "api", "admin", "cluster",
     "assembly", "server", "testing", "cli", "pytest_plugin", "__main__",
 )  # fmt: skip
 
