@@ -24,9 +24,9 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 LAYERS = (
     "limits", "errors", "settings", "clock", "listening", "counters",
     "item", "expression", "table", "paxos", "ring",
-    "storage", "metadata", "net", "node", "cluster", "router", "indexes", "streams", "transactions", "expiry", "bulk",
+    "storage", "metadata", "net", "node", "remote", "router", "indexes", "streams", "transactions", "expiry", "bulk",
     "vectors", "autoadmin",
-    "http", "api", "gateway", "admin",
+    "http", "api", "gateway", "admin", "cluster",
     "assembly", "server", "testing", "cli", "pytest_plugin", "__main__",
 )  # fmt: skip
 

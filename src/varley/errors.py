@@ -24,7 +24,9 @@ Three kinds, never mixed:
     ├── Exhausted                            no more file descriptors or memory; a retry may work
     ├── LogFailed                            a write or fdatasync failed: this node takes no more writes
     ├── NotLeading                           another node may lead this group: surely nothing happened
-    ├── OutcomeUnknown                       the leader was replaced while this was under way: nobody knows here
+    ├── Unreachable                          metadata's store does not answer; nothing was changed; a retry may work
+    ├── OutcomeUnknown                       it is under way, and nobody knows here what becomes of it
+    ├── LeaseEnded                           what was to be kept under a lease was not, since the lease is over
     ├── Damaged                              bytes on disk are not those that were written
     ├── DataFolderLocked                     another server has this folder open
     └── BadSettings                          a flag, variable or file entry that cannot be
@@ -266,12 +268,19 @@ class NotLeading(WorldError):
         super().__init__(f"group {group} is led by {leader or 'a node that is not known'}")
 
 
-class OutcomeUnknown(WorldError):
-    """This node led `group` when it proposed this, and leads it no longer: it may happen, or not."""
+class Unreachable(WorldError):
+    """The store of metadata cannot be reached, or cannot decide. What was asked for surely was not done."""
 
-    def __init__(self, group: int) -> None:
-        self.group = group
-        super().__init__(f"the leader of group {group} was replaced before this was decided")
+    retryable = True
+
+
+class OutcomeUnknown(WorldError):
+    """What was asked for is on its way, and may be done, also later: a change that was sent to the store of metadata, a
+    proposal of a leader that was replaced. Whoever wants to know reads it."""
+
+
+class LeaseEnded(WorldError):
+    pass
 
 
 class Damaged(WorldError):

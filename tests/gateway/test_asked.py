@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.cluster.machines import Body, Cluster, Machine
-from varley.cluster import journey
+from tests.remote.machines import Body, Cluster, Machine
 from varley.errors import NotLeading
 from varley.net.channels import FORWARD
+from varley.remote import journey
 
 KEY: Body = {"pk": {"S": "k"}}
 CREATE: Body = {

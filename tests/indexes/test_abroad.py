@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from tests.cluster.machines import Body, Cluster, Machine
+from tests.remote.machines import Body, Cluster, Machine
 from varley.net.channels import DELIVER
 
 CREATE: Body = {

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tests.cluster.machines import Body, Cluster, Machine
+from tests.remote.machines import Body, Cluster, Machine
 
 CREATE: Body = {
     "TableName": "things",

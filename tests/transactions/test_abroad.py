@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from tests.cluster.machines import Body, Cluster, Machine
+from tests.remote.machines import Body, Cluster, Machine
 from varley.clock import MovableClock, StoppedClock
 from varley.net.channels import PARTICIPANT
 from varley.transactions.recovery import OLD_SECONDS

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from varley.cluster.peers import Peers, Values
 from varley.node.elsewhere import Need
 from varley.node.partition import Partition
 from varley.node.replica import Proposal
 from varley.node.settled import when_settled
+from varley.remote.peers import Peers, Values
 
 Then = Callable[[BaseException | None], None]
 

@@ -20,7 +20,6 @@ from varley.api.selection import Selection
 from varley.api.services import Services
 from varley.api.statement import StatementWrite, check_parameters, read_of, route_of, write_of
 from varley.api.writes import Terms
-from varley.cluster.peers import Peers
 from varley.errors import ApiError, ValidationError, WorldError
 from varley.expression import partiql
 from varley.http.call import Call
@@ -30,6 +29,7 @@ from varley.limits import PARTIQL_BATCH_STATEMENTS_MAX
 from varley.node.elsewhere import Need
 from varley.node.replica import Proposal
 from varley.node.settled import reply_when_settled
+from varley.remote.peers import Peers
 from varley.router.routes import Route
 
 _encode = msgspec.json.encode

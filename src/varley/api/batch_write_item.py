@@ -19,7 +19,6 @@ from varley.api.put_item import Put
 from varley.api.requests import Attributes, Request, Structure, decoder
 from varley.api.services import Services
 from varley.api.writes import Terms
-from varley.cluster.peers import Peers
 from varley.errors import (
     ApiError,
     ProvisionedThroughputExceeded,
@@ -34,6 +33,7 @@ from varley.item.value import Item, check_item
 from varley.limits import BATCH_WRITE_BYTES_MAX, BATCH_WRITE_REQUESTS_MAX, ITEM_BYTES_MAX
 from varley.node.elsewhere import Need
 from varley.node.partition import Partition
+from varley.remote.peers import Peers
 from varley.router.routes import Route
 
 _encode = msgspec.json.encode

@@ -13,12 +13,12 @@ from varley.api.constraints import NOT_NULL, Length, Members, OneOf, Range, chec
 from varley.api.requests import Request, Structure, decoder
 from varley.api.services import Services, view_of
 from varley.api.stream_requests import INVALID, named_stream, stream_arn
-from varley.cluster.peers import Peers
 from varley.errors import ApiError, ValidationError
 from varley.http.call import Call
 from varley.limits import STREAM_SHARDS_MAX
 from varley.node.elsewhere import Need
 from varley.node.settled import after_calls
+from varley.remote.peers import Peers
 from varley.streams.shard import Shard, sequence_number
 from varley.streams.streams import OpenStream
 from varley.table.description import View, key_schema

@@ -7,10 +7,10 @@ import msgspec
 from varley.api.constraints import TABLE_NAME, Members, check
 from varley.api.requests import Request, decoder
 from varley.api.services import Services, view_of
-from varley.cluster.peers import Peers
 from varley.errors import ResourceNotFound
 from varley.http.call import Call
 from varley.metadata.catalog import Described
+from varley.remote.peers import Peers
 from varley.table.description import View, description
 from varley.table.table_name import table_name
 

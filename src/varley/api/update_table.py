@@ -57,9 +57,9 @@ from varley.api.vector_indexes import (
     check_vector_updates,
     with_vector_updates,
 )
-from varley.cluster.peers import Peers
-from varley.errors import ResourceNotFound, ValidationError
+from varley.errors import ResourceInUse, ResourceNotFound, ValidationError
 from varley.http.call import Call
+from varley.remote.peers import Peers
 from varley.table import schema
 from varley.table.description import View, description_when_updated
 from varley.table.schema import Provisioned, Table, changed
@@ -145,15 +145,25 @@ async def _update(
             others=[*others, *provisioned_of([after])],
             random=services.random,
         )
+
+        def checked(newest: Table) -> Table:
+            if newest != before:    # another node was quicker, and what was checked is not what there is
+                raise ResourceInUse(
+                    f"Attempt to change a resource which is still in use: Table is being updated: {name}"
+                )
+            return after
+
         match action:
             case Creation(index=index):
-                described = (await services.indexes.create(name, index, lambda _: after))[1]
+                described = (await services.indexes.create(name, index, checked))[1]
                 after = _with_status(described.table, index.name, "CREATING")
             case Deletion(name=index_name):
-                await services.indexes.delete(name, index_name, lambda _: without_insights(after, index_name))
+                await services.indexes.delete(
+                    name, index_name, lambda newest: without_insights(checked(newest), index_name)
+                )
                 after = _with_status(after, index_name, "DELETING")
             case None:
-                described = (await catalog.change(name, lambda _: after))[1]
+                described = (await catalog.change(name, checked))[1]
                 is_rebilled = after.global_indexes and after.billing_mode != before.billing_mode
                 if is_stream_changed or is_rebilled or after.vector_indexes != before.vector_indexes:
                     await services.router.update(described)

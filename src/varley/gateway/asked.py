@@ -8,7 +8,7 @@
       +---> Elsewhere ---> passed on, whole, to who can answer it ---> its answer leaves, byte for byte
 
 The one choke point for leases: whatever asks a partition something that only a leader may say leaves a note there
-(cluster/hosted.py, `Relied`), and every answer passes here. The lease is looked at after the answer was computed and
+(remote/hosted.py, `Relied`), and every answer passes here. The lease is looked at after the answer was computed and
 before it leaves. Story: 1. n1 leads and reads item k. 2. Its process is stopped for ten seconds (a VM moves). 3. n2 is
 elected and writes k. 4. n1 goes on and answers what it has read. Looked at between 1 and 2 the lease is good; looked at
 between 4's reading of the clock and the answer, it is not.
@@ -26,11 +26,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from varley.cluster.hosted import Relied
-from varley.cluster.peers import Peers, unreached
 from varley.errors import ApiError, InternalServerError, NotLeading, ServiceUnavailable
 from varley.http.call import Call
 from varley.node.elsewhere import Elsewhere, Need
+from varley.remote.hosted import Relied
+from varley.remote.peers import Peers, unreached
 
 if TYPE_CHECKING:
     from varley.gateway.gateway import Gateway

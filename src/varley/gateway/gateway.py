@@ -8,7 +8,7 @@
                       the leader's node: passed_on     not led there either: back, with what that node knows
 
 A request is passed on whole: operation, body, and the headers that say who has signed it. There it is run as if it had
-come in by HTTP, and status and body come back as they are. It is passed on once, never further (cluster/journey.py).
+come in by HTTP, and status and body come back as they are. It is passed on once, never further (remote/journey.py).
 
 What may be asked again. That it was never begun (no connection, not led there) is certain: it is tried elsewhere. That
 no answer came is not: a read is asked again, a write is told as InternalServerError, which says that nobody knows. So
@@ -19,17 +19,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from varley.cluster import messages
-from varley.cluster.journey import ANSWER, End, not_here
-from varley.cluster.messages import CallAnswered, CallWanted
-from varley.cluster.peers import Answer, Peers, identity_of, unknown, unreached
-from varley.cluster.remote_error import remote_error
 from varley.errors import ApiError
 from varley.gateway.asked import Asked
 from varley.http.call import Call
 from varley.http.wire import as_api_error, error_body
 from varley.net.channels import FORWARD
 from varley.node.elsewhere import Elsewhere
+from varley.remote import messages
+from varley.remote.journey import ANSWER, End, not_here
+from varley.remote.messages import CallAnswered, CallWanted
+from varley.remote.peers import Answer, Peers, identity_of, unknown, unreached
+from varley.remote.remote_error import remote_error
 
 RunHere = Callable[[Call], bytes | None]
 

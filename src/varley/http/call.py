@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from varley.cluster.peers import Peers
 from varley.http.identity import Identity, identify
+from varley.remote.peers import Peers
 
 
 @dataclass(frozen=True, slots=True)

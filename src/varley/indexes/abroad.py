@@ -21,16 +21,16 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from varley.cluster.hosted import Hosted
-from varley.cluster.journey import ANSWER, not_here
-from varley.cluster.messages import Question, encode
-from varley.cluster.peers import Answer, Peers
 from varley.errors import ApiError
 from varley.indexes.delivery import Arriving, deliver
 from varley.indexes.propagation import Delivery
 from varley.net.channels import DELIVER
 from varley.node.elsewhere import Need
 from varley.node.settled import Done, once_settled
+from varley.remote.hosted import Hosted
+from varley.remote.journey import ANSWER, not_here
+from varley.remote.messages import Question, encode
+from varley.remote.peers import Answer, Peers
 from varley.table.outgoing import source_key, source_slot
 
 

@@ -2,7 +2,7 @@
 
 Code that answers requests runs to its end without waiting, and knows partitions by what they are asked. If one of them
 is led by another node, what is asked of it raises `Elsewhere`, before anything has been done: whoever called the code
-sends the request to where the partition is (cluster/, gateway/). On a single machine nothing here is ever raised.
+sends the request to where the partition is (remote/, gateway/). On a single machine nothing here is ever raised.
 
 `RowsAway` is for those who read ranges of many rows, perhaps over several partitions: it is raised by the iterator that
 has come to the end of what is here, it knows how to get more, and the reading goes on where it was.

@@ -575,7 +575,7 @@ class HostedMember:
         self.undecided_bytes = 0
         undecided, self._undecided = self._undecided, deque()
         pending, self._pending = self._pending, []
-        unknown = error or OutcomeUnknown(self.group)
+        unknown = error or outcome_unknown(self.group)
         not_done = error or NotLeading(self.group, _node_of(self.core.leader_name))
         for proposal, _ in undecided:
             proposal.tell(unknown)
@@ -587,6 +587,11 @@ class HostedMember:
         assert self.partition is not None
         self.partition.follows()
         self._host.has_followed()
+
+
+def outcome_unknown(group: int) -> OutcomeUnknown:
+    """What is told of what a leader has proposed that leads no longer."""
+    return OutcomeUnknown(f"the leader of group {group} was replaced before this was decided")
 
 
 def _rows(entry: Entry) -> Sequence[Row]:

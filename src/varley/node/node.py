@@ -32,9 +32,9 @@ from random import SystemRandom
 from typing import Any, Protocol
 
 from varley.clock import Clock, boot_time_us
-from varley.errors import LogFailed, NotLeading, OutcomeUnknown, WorldError
+from varley.errors import LogFailed, NotLeading, WorldError
 from varley.node.checkpoints import Checkpoints
-from varley.node.member import HostedMember
+from varley.node.member import HostedMember, outcome_unknown
 from varley.node.member_partition import MemberPartition
 from varley.node.member_status import MemberStatus, status_of
 from varley.node.members import Links, Members, NoLinks
@@ -509,7 +509,7 @@ class Node:
         await self._stop_leading()
         self._begin_to_stop()
         for member in self.members.by_group.values():
-            member.give_up(OutcomeUnknown(member.group))
+            member.give_up(outcome_unknown(member.group))
             await self._idle(member)
         self._log.flush()
         for replica in self._replicas.values():

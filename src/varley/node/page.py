@@ -34,7 +34,7 @@ Item = dict[str, dict[str, Any]]
 
 class Rows(Protocol):
     """Rows in key order: a partition's applied state (storage.tree.Tree), rows that come from another node
-    (cluster/remote_rows.py), or something laid over several."""
+    (remote/remote_rows.py), or something laid over several."""
 
     def get(self, key: bytes) -> bytes | None: ...
 

@@ -31,11 +31,6 @@ from typing import Any
 
 import msgspec
 
-from varley.cluster.hosted import Lead
-from varley.cluster.journey import ANSWER, not_here
-from varley.cluster.messages import Question, encode
-from varley.cluster.peers import Answer, Peers
-from varley.cluster.remote_error import RemoteError
 from varley.errors import ApiError
 from varley.item.key_bytes import TOKEN_SPACE
 from varley.item.marker import Name
@@ -45,6 +40,11 @@ from varley.node.participant import Version
 from varley.node.partition import Partition
 from varley.node.replica import Proposal
 from varley.node.settled import Told, when_settled
+from varley.remote.hosted import Lead
+from varley.remote.journey import ANSWER, not_here
+from varley.remote.messages import Question, encode
+from varley.remote.peers import Answer, Peers
+from varley.remote.remote_error import RemoteError
 from varley.router.routes import Router
 from varley.transactions import record
 from varley.transactions.action import Action, follow_of

@@ -7,13 +7,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from varley.clock import Clock
-from varley.cluster.peers import unknown
 from varley.errors import ApiError
 from varley.item.marker import Name
 from varley.node.participant import Evaluation
 from varley.node.partition import Partition
 from varley.node.settled import Told
+from varley.remote.peers import unknown
 from varley.router.routes import Route
 from varley.transactions.abroad import Abroad, Agreed, Verdict, Work
 from varley.transactions.action import follow_of
@@ -37,7 +36,7 @@ class Drive:
     """Call `begin`, or `resume`, once, and in the call stack in which the parts were evaluated."""
 
     __slots__ = (
-        "_abroad", "_clock", "_coordinator", "_is_left", "_leave_behind", "_ledger", "_parts", "_record", "_then",
+        "_abroad", "_coordinator", "_is_left", "_leave_behind", "_ledger", "_now_us", "_parts", "_record", "_then",
         "verdicts",
     )  # fmt: skip
 
@@ -46,7 +45,7 @@ class Drive:
         ledger: Ledger,
         record: Record,
         parts: Mapping[Partition, Part],
-        clock: Clock,
+        now_us: Callable[[], int],
         then: Callable[[State | BaseException], None],
         leave: Callable[[Name], None],
         abroad: Abroad | None = None,
@@ -62,7 +61,7 @@ class Drive:
         self._ledger = ledger
         self._record = record
         self._parts = parts
-        self._clock = clock
+        self._now_us = now_us
         self._then = then
         self._leave_behind = leave
         self._is_left = False
@@ -91,9 +90,7 @@ class Drive:
 
     def _record_of(self, state: State) -> Record:
         name, _, request, rows, _ = self._record
-        if state.is_over:
-            return Record(name, state, request, (), int(self._clock.time() * 1_000_000))
-        return Record(name, state, request, rows)
+        return Record(name, state, request, (), self._now_us()) if state.is_over else Record(name, state, request, rows)
 
     def _prepare(self, partition: Partition) -> None:
         part = self._parts[partition]

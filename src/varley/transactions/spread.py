@@ -16,8 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from varley.clock import Clock
-from varley.cluster.peers import unreached
 from varley.errors import ApiError, IdempotentParameterMismatch, TransactionConflict
 from varley.item.marker import Name
 from varley.node.elsewhere import Elsewhere, Need
@@ -25,6 +23,7 @@ from varley.node.participant import Evaluation
 from varley.node.partition import Partition
 from varley.node.replica import Waiter
 from varley.node.settled import Done, after_calls, reply_when_settled, when_settled
+from varley.remote.peers import unreached
 from varley.transactions import reasons, record
 from varley.transactions.abroad import Abroad, Agreed, Cost, DoneBefore, Refused, TooEarly, Verdict, Work
 from varley.transactions.action import Action
@@ -63,7 +62,7 @@ class Coordination:
     """Of one node. Used from the event loop only."""
 
     def __init__(
-        self, abroad: Abroad, ledger: Ledger, live: Live, clock: Clock,
+        self, abroad: Abroad, ledger: Ledger, live: Live, now_us: Callable[[], int],
         next_us: Callable[[Sequence[Partition], int], int], leave: Callable[[Name], None],
     ) -> None:  # fmt: skip
         """`next_us(partitions, after_us)`: a timestamp for a transaction with these participants here. `leave` is
@@ -71,7 +70,7 @@ class Coordination:
         self._abroad = abroad
         self.ledger = ledger
         self._live = live
-        self._clock = clock
+        self._now_us = now_us
         self._next_us = next_us
         self._leave = leave
 
@@ -120,8 +119,7 @@ class Coordination:
 
     def _note_done(self, name: Name, request: bytes, first: Action, then: Done) -> None:
         """Have the ledger know of it."""
-        over_us = int(self._clock.time() * 1_000_000)
-        done = Record(name, State.COMMITTED, request, ((first.route.name, first.key),), over_us)
+        done = Record(name, State.COMMITTED, request, ((first.route.name, first.key),), self._now_us())
         try:
             self.ledger.ask(done, lambda held: then(held if isinstance(held, BaseException) else None))
         except Elsewhere:    # the ledger has moved; that it was done, the token row says
@@ -188,7 +186,7 @@ class Coordination:
                 asked.waiter.fail(_why_not(asked, drive.verdicts))
 
         begun = Record(name, State.COMMITTING, asked.request, rows)
-        drive = Drive(self.ledger, begun, parts, self._clock, then, self._leave, self._abroad)
+        drive = Drive(self.ledger, begun, parts, self._now_us, then, self._leave, self._abroad)
         drive.begin()
 
     def _refuse(

@@ -86,7 +86,7 @@ class Transactions:
         self._recovery = Recovery(self._loop, self._clock, self._router, self._ledger, self._live, self._abroad)
         if self._abroad is not None:
             self._spread = Coordination(
-                self._abroad, self._ledger, self._live, self._clock, self._next_timestamp, self._recovery.leave
+                self._abroad, self._ledger, self._live, self._now_us, self._next_timestamp, self._recovery.leave
             )
 
     def start(self) -> None:
@@ -248,7 +248,7 @@ class Transactions:
                 assert outcome is State.COMMITTED
                 reply_when_settled(waiter, answer)(None)
 
-        Drive(self._ledger, begun, parts, self._clock, then, self._recovery.leave).begin()
+        Drive(self._ledger, begun, parts, self._now_us, then, self._recovery.leave).begin()
 
     def _write_both(
         self, done: Record, participant: Participant, evaluation: Evaluation, waiter: Waiter, answer: MakeAnswer

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from varley.cluster.messages import CallAnswered
 from varley.errors import ApiError
+from varley.remote.messages import CallAnswered
 
 
 class RemoteError(ApiError):

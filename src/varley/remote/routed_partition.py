@@ -19,14 +19,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
-from varley.cluster.hosted import Hosted
-from varley.cluster.sums import Sums
 from varley.errors import ApiError, Throttling
 from varley.item.marker import Marker
 from varley.node.elsewhere import Elsewhere, Need
 from varley.node.participant import Participant
 from varley.node.partition import Partition, Write
 from varley.node.replica import Outgoing, Proposal, Waiter
+from varley.remote.hosted import Hosted
+from varley.remote.sums import Sums
 from varley.storage.log_format import Row
 from varley.storage.tree import Tree
 

@@ -14,16 +14,16 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Final
 
-from varley.cluster import messages
-from varley.cluster.hosted import Hosted
-from varley.cluster.journey import ANSWER, not_here
-from varley.cluster.leaders import Leaders
-from varley.cluster.messages import RangeFound, RangeWanted, RowsQuestion, SumsWanted, ValuesWanted
 from varley.item.key_bytes import TALLY_SPACE
 from varley.item.stored import item_size
 from varley.limits import BATCH_GET_BYTES_MAX, PAGE_BYTES_MAX
 from varley.node.partition import Partition
 from varley.node.settled import when_settled
+from varley.remote import messages
+from varley.remote.hosted import Hosted
+from varley.remote.journey import ANSWER, not_here
+from varley.remote.leaders import Leaders
+from varley.remote.messages import RangeFound, RangeWanted, RowsQuestion, SumsWanted, ValuesWanted
 
 ROWS_MAX: Final = 1000    # in one answer: about a millisecond of the loop's time
 

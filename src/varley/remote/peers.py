@@ -11,21 +11,21 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
 from varley.clock import Clock
-from varley.cluster import messages
-from varley.cluster.answers import RowsAnswers
-from varley.cluster.hosted import Hosted
-from varley.cluster.journey import ANSWER, Ask, End, Journey, Then
-from varley.cluster.leaders import Known, Leaders, decode_announcement, encode_announcement
-from varley.cluster.messages import CallWanted, Question, RangeWanted, SumsWanted, ValuesWanted
-from varley.cluster.remote_error import remote_error
-from varley.cluster.remote_rows import RemoteRows, Row
-from varley.cluster.routed_partition import routed
-from varley.cluster.sums import Sum, Sums
 from varley.errors import ApiError, InternalServerError, ServiceUnavailable
 from varley.net import channels
 from varley.net.channels import FORWARD, ROWS
 from varley.node.elsewhere import Need
 from varley.node.partition import Partition
+from varley.remote import messages
+from varley.remote.answers import RowsAnswers
+from varley.remote.hosted import Hosted
+from varley.remote.journey import ANSWER, Ask, End, Journey, Then
+from varley.remote.leaders import Known, Leaders, decode_announcement, encode_announcement
+from varley.remote.messages import CallWanted, Question, RangeWanted, SumsWanted, ValuesWanted
+from varley.remote.remote_error import remote_error
+from varley.remote.remote_rows import RemoteRows, Row
+from varley.remote.routed_partition import routed
+from varley.remote.sums import Sum, Sums
 
 # The headers that say who has signed a request, and for which Region (http/identity.py).
 _IDENTITY: Final = (b"authorization", b"x-amz-date", b"date")

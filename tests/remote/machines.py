@@ -20,10 +20,6 @@ from varley.api.services import Services
 from varley.bulk.operations import BulkOperations
 from varley.bulk.runner import BulkRunner
 from varley.clock import Clock, StoppedClock
-from varley.cluster.hosted import Hosted, Then
-from varley.cluster.journey import Ask
-from varley.cluster.leaders import Leaders
-from varley.cluster.peers import Peers
 from varley.errors import ApiError, WorldError
 from varley.expiry.sweeper import Sweeper
 from varley.gateway.gateway import Gateway
@@ -37,6 +33,10 @@ from varley.metadata.memory import MemoryStore
 from varley.net.outcome import NoAnswer, NotSent, Outcome
 from varley.node.node import Node
 from varley.node.partition import Partition
+from varley.remote.hosted import Hosted, Then
+from varley.remote.journey import Ask
+from varley.remote.leaders import Leaders
+from varley.remote.peers import Peers
 from varley.router.routes import GlobalIndexRoute, Route, Router
 from varley.settings import ClusterSettings, NodeSettings
 from varley.storage.memory_log import MemoryLog
@@ -79,7 +79,7 @@ class Answer:
 
 
 class Lease:
-    """What a group of one says of its leading, and what a test lets it say. See cluster.hosted.Lead."""
+    """What a group of one says of its leading, and what a test lets it say. See remote.hosted.Lead."""
 
     def __init__(self, leader: str) -> None:
         self.is_leading = True

@@ -25,9 +25,9 @@ from typing import Final, Protocol
 
 import msgspec
 
-from varley.cluster.leaders import Known, Leaders
 from varley.net.outcome import NoAnswer, NotSent, Outcome
 from varley.node.elsewhere import Need
+from varley.remote.leaders import Known, Leaders
 
 PATIENCE_SECONDS: Final = 8.0       # longer than an election, and shorter than clients wait for an answer
 ANSWER_SECONDS: Final = 5.0         # for one node to answer a read

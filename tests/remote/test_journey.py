@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from varley.cluster.journey import ANSWER, End, Journey, not_here
-from varley.cluster.leaders import Known, Leaders
 from varley.net.outcome import NoAnswer, NotSent, Outcome
 from varley.node.elsewhere import Need
+from varley.remote.journey import ANSWER, End, Journey, not_here
+from varley.remote.leaders import Known, Leaders
 
 MEMBERS = ("n1", "n2", "n3", "n4")
 

@@ -7,7 +7,7 @@ import itertools
 import msgspec
 import pytest
 
-from varley.cluster.leaders import Known, Leaders, decode_announcement, encode_announcement
+from varley.remote.leaders import Known, Leaders, decode_announcement, encode_announcement
 
 OLD = Known(3, "n1", ("n1", "n2", "n3"))
 NEW = Known(5, "n2", ("n1", "n2", "n4"))
