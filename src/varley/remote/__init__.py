@@ -5,6 +5,7 @@
     peers              the questions that nodes ask one another, and the answers of this one
     hosted             the partitions whose replicas are on this node
     routed_partition   a partition, wherever it is: what the routes of a cluster have in place of node.Partition
+    places             what a Router has in place of a Node; who is told that this node leads
     remote_rows        rows of a partition elsewhere, a page at a time
     sums               items and bytes of partitions elsewhere
 

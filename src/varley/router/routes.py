@@ -22,7 +22,6 @@ from varley.counters import Counters, TableCounters
 from varley.errors import ResourceNotFound, ValidationError
 from varley.item.key_bytes import TALLY_SPACE
 from varley.metadata.catalog import Described
-from varley.node.node import Node
 from varley.node.partition import Partition
 from varley.table.consequences import Consequences
 from varley.table.followers import consequences_of
@@ -175,10 +174,18 @@ class Watcher(Protocol):
         ...
 
 
+class Groups(Protocol):
+    """Where new partitions come from: node.node.Node, or in a cluster remote.places.Places."""
+
+    def create_group(self, group: int) -> Partition: ...
+
+    async def remove_group(self, group: int) -> None: ...
+
+
 class Router:
     """All routes of this server, and the partitions behind them."""
 
-    def __init__(self, node: Node, *, index_backlog_bytes: int = 2**62) -> None:
+    def __init__(self, node: Groups, *, index_backlog_bytes: int = 2**62) -> None:
         self._node = node
         self._index_backlog_bytes = index_backlog_bytes    # of one index: see table.global_index_follower
         self._routes: dict[str, Route] = {}

@@ -28,10 +28,13 @@ from varley.errors import ResourceNotFound
 from varley.item.key_bytes import ITEM_SPACE
 from varley.item.stored import HEADER_BYTES, timestamp
 from varley.item.value import Item
-from varley.node.partition import Partition
+from varley.node.elsewhere import Need, RowsAway
+from varley.node.page import Rows
+from varley.remote.peers import Peers
 from varley.router.routes import Route
 from varley.table.vector_index import Distance, Vector, VectorIndexCodec, length_of
 
+_FETCHED_ROWS: Final = 1000    # of another node, at once
 _ITEMS_END: Final = bytes((ITEM_SPACE[0] + 1,))
 _NUMBERS_PER_SLICE: Final = 16_384    # about a millisecond
 _FLOAT_BYTES: Final = 4
@@ -71,26 +74,44 @@ class VectorSearch:
         self._kept: OrderedDict[tuple[str, bytes], _Kept] = OrderedDict()    # (index id, item key); last used last
 
     async def nearest(
-        self, route: Route, index: VectorIndexCodec, query: Vector[float], count: int, wanted: Mapping[str, Any]
+        self,
+        route: Route,
+        index: VectorIndexCodec,
+        query: Vector[float],
+        count: int,
+        wanted: Mapping[str, Any],
+        peers: Peers | None = None,
     ) -> Finding:
         """The `count` items nearest to `query` whose attributes have the `wanted` values.
 
-        Raises ResourceNotFound if the table is deleted meanwhile, Damaged.
+        `peers`: who has partitions that are not here; None: all are. Raises ResourceNotFound if the table is deleted
+        meanwhile, Damaged.
         """
         nearest = _Nearest(Distance(index.distance, query), count)
         for partition in route.partitions:
-            await self._look(route, partition, index, nearest, wanted)
+            rows: Rows = partition.tree
+            if peers is not None and not peers.is_here(partition.group, Need.COPY):
+                rows = peers.rows(partition.group, Need.COPY, _FETCHED_ROWS, None)
+            await self._look(route, rows, index, nearest, wanted)
         return nearest.finding()
 
     async def _look(
-        self, route: Route, partition: Partition, index: VectorIndexCodec, nearest: _Nearest, wanted: Mapping[str, Any]
+        self, route: Route, partition: Rows, index: VectorIndexCodec, nearest: _Nearest, wanted: Mapping[str, Any]
     ) -> None:
         rows_max = max(_NUMBERS_PER_SLICE // index.dimensions, 4)
         low = ITEM_SPACE
         while True:
             if route.is_closed:
                 raise ResourceNotFound("Requested resource not found")
-            rows = list(islice(partition.tree.scan(low, _ITEMS_END), rows_max))
+            try:
+                rows = list(islice(partition.scan(low, _ITEMS_END), rows_max))
+            except RowsAway as away:
+                fetched: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
+                away.fetch(fetched.set_result)
+                error = await fetched
+                if error is not None:
+                    raise error from None
+                continue
             for key, value in rows:
                 kept = self._known(index, key, value)
                 if kept.vector is not None and all(kept.values.get(name) == each for name, each in wanted.items()):
