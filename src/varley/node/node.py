@@ -248,7 +248,8 @@ class Node:
         if ahead is not None:
             # The node went down between taking a state in and writing that down.
             hosted = self.members.by_group[recovered.group]
-            hosted.step(SnapshotInstalled(ahead.slot, ahead.origin, ahead.configuration))
+            if ahead.slot > hosted.core.chosen:
+                hosted.step(SnapshotInstalled(ahead.slot, ahead.origin, ahead.configuration))
         return partition
 
     async def create_member(self, group: int, member: Member, configuration: Configuration) -> MemberPartition | None:
