@@ -44,6 +44,7 @@ class Machine:
         self.disk = ForgetfulDisk()
         self.is_up = False
         self.node: Node
+        self.engines: TreeFolder
         self.log: LogWriter
         self.recovered: dict[int, RecoveredMember] = {}
         self.partition: MemberPartition | None = None
@@ -54,7 +55,7 @@ class Machine:
         """`groups`: those that it is to go on with."""
         cluster = self.cluster
         inventory = Inventory.read(str(self.folder))
-        engines = TreeFolder(str(self.folder / "trees"), inventory)
+        engines = self.engines = TreeFolder(str(self.folder / "trees"), inventory)
         self.node = Node(
             cluster.loop, StoppedClock(), overlay_bytes_max=1 << 20, log_bytes_max=cluster.log_bytes_max, engines=engines,
             on_fatal=self.fatal.append, name=self.name, links=cluster.network.join(self.name),
