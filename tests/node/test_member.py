@@ -431,3 +431,35 @@ def test_old_segments_go_also_when_a_group_is_idle(tmp_path: Path) -> None:
         assert [member.why_lost for member in machine.recovered.values()] == [None, None]
         assert machine.node.members.by_group[idle].core.promised >= promised[name] > 0
     cluster.stop()
+
+
+def test_entries_that_carry_what_has_not_arrived_are_kept_by_all_who_may_lead(tmp_path: Path) -> None:
+    cluster = MemberCluster(tmp_path, 19)
+    for number in range(10):
+        cluster.write(Write(f"row {number}", number))
+        cluster.loop.run_for(0.02)
+    leader = cluster.wait_for_leader()
+    assert leader.partition is not None
+    leader.partition.keep_after(4)
+    cluster.loop.run_for(1)
+    for machine in cluster.machines.values():
+        machine.checkpoint()
+        assert machine.core.log.base <= 4
+    follower = next(machine for machine in cluster.machines.values() if machine is not leader)
+    follower.kill()
+    cluster.restart(follower)
+    follower.checkpoint()
+    assert follower.core.log.base <= 4, "also before it has heard of a leader"
+    leader.kill()
+    second = cluster.wait_for_leader()
+    assert second.partition is not None
+    kept = list(second.partition.applied_rows(4))
+    assert [slot for slot, _ in kept] == list(range(5, second.partition.tree.applied_slot + 1))
+    assert [row[1] for _, rows in kept for row in rows][-1] == row_key("row 9")
+    # Nobody says any more that they are needed.
+    cluster.loop.run_for(1)
+    cluster.write(Write("row 0", 1))
+    cluster.loop.run_for(1)
+    second.checkpoint()
+    assert second.core.log.base > 4
+    cluster.stop()

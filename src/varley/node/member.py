@@ -41,7 +41,7 @@ from varley.paxos.ballot import NO_BALLOT
 from varley.paxos.effects import Effects, NotProposed, NotRead, ReadAt
 from varley.paxos.events import Change, Event, HandOver, Propose, Read, Received, Reconfigure, Tick, Trim
 from varley.paxos.membership import FULL, Configuration, Member
-from varley.paxos.messages import VALUE, AnyMessage, Entry
+from varley.paxos.messages import KEPT_BY_NOBODY, VALUE, AnyMessage, Entry
 from varley.paxos.records import Record
 from varley.paxos.replica import Replica as Core
 from varley.storage.log_format import Row, decode_rows, encode_rows, entry_timestamp
@@ -140,7 +140,7 @@ class HostedMember:
     __slots__ = (
         "_before", "_changes", "_host", "_in_flight", "_inbox", "_is_noting", "_is_releasing", "_is_stalled",
         "_lease_seen", "_led_since", "_member", "_pending", "_read", "_reads", "_tree", "_undecided", "_waiting",
-        "_when_idle", "ballot", "core", "due_us", "epoch", "group", "is_leading", "keep_after", "name", "newest",
+        "_when_idle", "ballot", "core", "due_us", "epoch", "group", "is_leading", "name", "newest",
         "on_abandon", "orders", "outgoing", "partition", "scheduled_us", "speculative", "undecided_bytes",
     )  # fmt: skip
 
@@ -190,7 +190,6 @@ class HostedMember:
         self._pending: list[tuple[Proposal, bytes]] = []    # of this turn, with the values they propose
         self._undecided: deque[tuple[Proposal, int]] = deque()  # in the order of slots, with the bytes of their values
         self._lease_seen = 0            # the lease in `ballot` surely runs until then
-        self.keep_after: int | None = None      # entries after this slot are needed by somebody; None: by nobody
 
     # What can be seen
 
@@ -361,8 +360,10 @@ class HostedMember:
 
     def trim_to_checkpoint(self, kept_slot: int | None) -> None:
         """After a checkpoint: drop the entries that nobody needs any more; after `kept_slot` somebody does."""
-        log, slot = self.core.log, self.tree.checkpointed_slot
-        slot = min(each for each in (slot, self.keep_after, kept_slot) if each is not None)
+        log = self.core.log
+        # Not known yet, after a start: then nothing goes.
+        needed_after = log.base if self.core.kept is None else self.core.kept
+        slot = min(each for each in (self.tree.checkpointed_slot, needed_after, kept_slot) if each is not None)
         if slot <= log.base:
             return
         behind = min(self.core.matched.values(), default=slot)
@@ -547,6 +548,7 @@ class HostedMember:
         self.ballot = ballot
         self.is_leading = True
         self._led_since = self._host.now_us()
+        self.core.keep_after(KEPT_BY_NOBODY)    # `leads` may say otherwise
         assert self.partition is not None
         self.partition.leads(ballot)
 
