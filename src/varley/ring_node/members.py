@@ -50,7 +50,7 @@ class Members:
     def open(self, history: bytes | None) -> None:
         """With what the node remembers, before anything else is asked of it. Raises Damaged."""
         if history is not None:
-            self._gossip = Gossip(self._own.name, self._own.seeds, _decode(history))
+            self._gossip = Gossip(self._own.name, self._own.seeds, decode_history(history))
             self.placement = _place(self._ring, self._gossip.history)
 
     def start(self, store: Store, peers: Peers, links: Links) -> None:
@@ -170,7 +170,7 @@ class Members:
         if effects.persist is None:
             self._tell(effects)
         else:
-            self._store.remember(_MEMORY, _encode(effects.persist), partial(self._persisted, effects, then))
+            self._store.remember(_MEMORY, encode_history(effects.persist), partial(self._persisted, effects, then))
 
     def _persisted(self, effects: gossip.Effects, then: Callable[[], None] | None) -> None:
         assert effects.persist is not None
@@ -209,12 +209,12 @@ def _place(ring: RingSettings, history: History) -> Placement | TokenPlacement:
 _Changes = list[tuple[int, str, str, tuple[str, str, float, str]]]
 
 
-def _encode(history: History) -> bytes:
+def encode_history(history: History) -> bytes:
     """JSON: [[time µs, node, "join" or "leave", [address, zone, capacity, endpoint]], …], ascending."""
     return msgspec.json.encode([tuple(change) for change in history.changes])
 
 
-def _decode(raw: bytes) -> History:
+def decode_history(raw: bytes) -> History:
     try:
         return History(tuple(sorted(wire.change_of(change) for change in msgspec.json.decode(raw, type=_Changes))))
     except msgspec.DecodeError as error:

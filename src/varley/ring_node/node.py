@@ -148,7 +148,7 @@ class RingNode:
         peers.serve(self._requested, self._received)
         self._tell_own_address()
         self._every("gossip", GOSSIP_SECONDS, members.tick)
-        self._every("comparisons", COMPARE_SECONDS, self._comparisons.tick)
+        self._every("comparisons", COMPARE_SECONDS, self._compare)
         self._every("handoff", HANDOFF_SECONDS, self._handoff.tick)
         self._every("transfers", OFFER_SECONDS, self._transfers.tick)
         self._every("probes", PROBE_SECONDS, peers.probe)
@@ -225,9 +225,9 @@ class RingNode:
         if not self._is_serving:
             self._loop.call_soon(then, unavailable)
             return
-        self._loop.call_soon(
-            self._requests.fetch, ring_key(bucket, key),
-            lambda siblings: then(siblings.encode()), partial(then, service.Unavailable("this node's disk has failed")),
+        self._requests.fetch(
+            ring_key(bucket, key), lambda siblings: then(siblings.encode()),
+            partial(then, service.Unavailable("this node's disk has failed")),
         )  # fmt: skip
 
     def is_ready(self) -> bool:
@@ -396,6 +396,13 @@ class RingNode:
         self._comparisons.place_anew()
         self._learnt()
         self._soon(self._handoff.tick)
+
+    def _compare(self) -> None:
+        """With the slices that nobody else wants: comparisons are never through, and would have them all."""
+        if self._handoff.is_waiting:
+            self._handoff.tick()
+        if not self._handoff.is_waiting and not self._transfers.is_waiting:
+            self._comparisons.tick()
 
     def _was_read(self, seconds: float) -> None:
         self.admission.foreground(int(seconds * 1e6), self.peers.now_us)
