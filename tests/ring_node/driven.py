@@ -14,10 +14,9 @@ from typing import Any
 from tests.ring_node.pretended import ForgetfulDisk, Process
 from tests.simulation.ring_node import ClientGet, ClientPut, Settings
 from tests.simulation.world import Network, World
-from varley.ring.get_quorum import Found, Outcome
+from varley.ring.get_quorum import Outcome
 from varley.ring.hash_tree import HashTree
 from varley.ring.membership import History, Member
-from varley.ring.placement import Placement
 from varley.ring.put_quorum import Written
 from varley.ring.siblings import Siblings, Stamp
 from varley.ring_node import requests, rows
@@ -171,7 +170,8 @@ class DrivenNode:
         if change.kind == "leave":
             members.leave(change.node, _nothing)
         else:
-            members.join(change.node, Member(f"{change.node}:1", *change.member[1:3], f"http://{change.node}"), _nothing)
+            member = Member(f"{change.node}:1", *change.member[1:3], f"http://{change.node}")
+            members.join(change.node, member, _nothing)
 
     @property
     def history(self) -> History:

@@ -1,8 +1,8 @@
 """Hinted handoff at one node: hints that it keeps for others, and *strays*, rows that have become others'.
 
-Every second, and at once when a node answers again, what can be delivered is: at most PASS rows of one kind in a pass,
-WINDOW of them under way (hints.py), each pass a slice of background work. A pass that has not ended after PASS_SECONDS is
-given up; what it has not deleted is found by the next.
+Every second, and at once when a node answers again, what can be delivered is: at most PASS rows of one kind in a
+pass, WINDOW of them under way (hints.py), each pass a slice of background work. A pass that has not ended after
+PASS_SECONDS is given up; what it has not deleted is found by the next.
 
 Strays are looked for in ranges that this node has rows of and is no home of: its trees name them.
 """

@@ -28,7 +28,13 @@ from varley.ring_node.numbers import Numbers
 from varley.ring_node.peers import Peers, Reply
 from varley.ring_node.service import Got, Put, RingError, Value
 from varley.ring_node.settings import (
-    KEY_BYTES_MAX, SIBLINGS_MAX, VALUE_BYTES_MAX, BucketSettings, RingNodeSettings, RingSettings, is_bucket_name,
+    KEY_BYTES_MAX,
+    SIBLINGS_MAX,
+    VALUE_BYTES_MAX,
+    BucketSettings,
+    RingNodeSettings,
+    RingSettings,
+    is_bucket_name,
 )  # fmt: skip
 from varley.ring_node.store import Store, TooMany
 from varley.ring_node.writer import Loop
@@ -378,7 +384,7 @@ def _of_answer(answer: wire.Answer, by: str) -> Put | RingError:
         return Put(answer.context, by)
     kind = _ERRORS.get(answer.error, service.Unknown)
     if kind in (service.NotEnough, service.Unknown):
-        return kind(answer.message, answer.counted, answer.needed)  # type: ignore[call-arg]
+        return kind(answer.message, answer.counted, answer.needed)
     return kind(answer.message)
 
 

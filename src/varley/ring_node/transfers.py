@@ -1,7 +1,8 @@
 """Transfers at one node: ranges that it was home of, offered to those who are home now (ring/transfer.py).
 
 Offers go out OFFERS at a time to each node until they are accepted or not needed; an accepted one takes a slice of
-background work until it is finished. If the joiner falls silent, what is under way is sent again when it can be reached.
+background work until it is finished. If the joiner falls silent, what is under way is sent again when it can be
+reached.
 """
 
 from __future__ import annotations
