@@ -33,6 +33,7 @@ import logging
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Final
 
 from varley.errors import DiskFull, Exhausted, WorldError
@@ -292,12 +293,15 @@ class Store:
             return NONE
 
     def _heads(self, low: bytes, high: bytes) -> Iterator[tuple[bytes, Head]]:
-        """(engine's key, head); not quite in order, for what is not yet in the engine comes last."""
+        """(engine's key, head); not quite in order, for what is not yet in the engine comes last.
+
+        Lazy, and to be used up in the same turn of the loop, without writing meanwhile.
+        """
         layers = {**self._writing, **self._dirty}
         above = {key: entry for key, entry in layers.items() if low <= key < high}
         bad = []
         below = ((key, head) for key, head in self.engine.scan(low, high) if key not in above)
-        for key, head in [*below, *((key, entry.head) for key, entry in above.items() if entry is not None)]:
+        for key, head in chain(below, ((key, entry.head) for key, entry in above.items() if entry is not None)):
             try:
                 yield key, rows.decode_head(key, head)
             except BadRow as problem:
