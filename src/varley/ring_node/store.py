@@ -145,22 +145,19 @@ class Store:
 
     def when_durable(self, ring_key: bytes, then: Then) -> None:
         """Now, or when all that is under way for this key has arrived. With a write buffer: now."""
-        if not self.is_buffered and (self._dirty or self._writing):
-            keys = self._keys_of(ring_key)
-            if any(key in self._dirty for key in keys):
-                self._then_dirty.append(then)
-                return
-            if any(key in self._writing for key in keys):
-                self._then_writing.append(then)
-                return
-        then()
+        if self.is_buffered:
+            then()
+        else:
+            self.when_synced(ring_key, then)
 
     def when_synced(self, ring_key: bytes, then: Then) -> None:
         """As `when_durable`, and with a write buffer too: for who has to rely on it."""
         keys = self._keys_of(ring_key)
-        if any(key in self._dirty or key in self._writing for key in keys):
+        if any(key in self._dirty for key in keys):
             self._then_dirty.append(then)
             self._flush_soon()
+        elif any(key in self._writing for key in keys):
+            self._then_writing.append(then)
         else:
             then()
 
