@@ -36,8 +36,10 @@ class Pool:
 
     def ask(self, endpoint: str, request: bytes, then: Callable[[Reply], None]) -> None:
         """`then` is called once, later."""
-        assert not self._is_closed, "the client is closed"
         told = partial(self._told, endpoint, then)
+        if self._is_closed:     # a request that was under way tries its next node
+            self._loop.call_soon(then, NotSent("the client was closed"))
+            return
         idle = self._idle.get(endpoint)
         while idle:
             connection = idle.pop()
@@ -46,7 +48,7 @@ class Pool:
                 return
         task = self._loop.create_task(self._connect_and_send(endpoint, request, told))
         self._connecting.add(task)
-        task.add_done_callback(self._connecting.discard)
+        task.add_done_callback(partial(self._has_connected, told))
 
     def is_avoided(self, endpoint: str) -> bool:
         until = self._avoided.get(endpoint)
@@ -74,14 +76,18 @@ class Pool:
         except OSError as error:
             then(NotSent(f"{endpoint} cannot be reached: {error.strerror or error}"))
             return
-        except asyncio.CancelledError:
-            then(NotSent("the client was closed"))
-            raise
         self._open.add(connection)
         if not connection.is_open:
             then(NotSent(f"{endpoint} closed the connection"))
             return
         self._send(connection, endpoint, request, then)
+
+    def _has_connected(self, then: Then, task: asyncio.Task[None]) -> None:
+        self._connecting.discard(task)
+        if task.cancelled():
+            then(NotSent("the client was closed"))
+        else:
+            task.result()       # a bug of ours: the loop says it aloud
 
     def _send(self, connection: Connection, endpoint: str, request: bytes, then: Then) -> None:
         timer = self._loop.call_later(
