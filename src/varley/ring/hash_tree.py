@@ -30,9 +30,9 @@ Source: section 4.7. Merkle, "A digital signature based on a conventional encryp
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 FAN_OUT = 16
 LEVELS = 2              # below the root
@@ -54,6 +54,22 @@ class HashTree:
         self._sums: dict[int, int] = {}     # bucket -> its sum, never 0
         # For each level, node -> hash, never _EMPTY. Each is the hash of what is below it now, after each `update`.
         self._nodes: list[dict[int, bytes]] = [{} for _ in range(LEVELS + 1)]
+
+    @classmethod
+    def of(cls, rows: Iterable[tuple[bytes, bytes]]) -> Self:
+        """The tree of these rows, (key, digest): at start, each bucket is climbed from once and not once per row."""
+        tree = cls()
+        sums: dict[int, int] = {}
+        for key, digest in rows:
+            bucket = bucket_of(key)
+            sums[bucket] = sums.get(bucket, 0) + _row_hash(key, digest)
+        for bucket, total in sums.items():
+            if total % _SUMS:
+                tree._sums[bucket] = total % _SUMS
+                tree._set(LEVELS, bucket, (total % _SUMS).to_bytes(16, "big"))
+        for bucket in {bucket // FAN_OUT * FAN_OUT for bucket in tree._sums}:
+            tree._climb(bucket)
+        return tree
 
     def update(self, key: bytes, before: bytes | None, after: bytes | None) -> None:
         """The row of `key` had the digest `before` and has `after`; None: it is not there. In step with the store."""
