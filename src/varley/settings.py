@@ -346,6 +346,8 @@ def is_loopback(host: str) -> bool:
 
 # Where settings come from
 
+# Variables that are no setting of a server: which file to read, and which node `varley ring get` and others ask.
+_NOT_SETTINGS: Final = (ENVIRONMENT_PREFIX + "CONFIG", ENVIRONMENT_PREFIX + "RING_ENDPOINT")
 
 def _from_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
     known = _known_settings()
@@ -364,12 +366,12 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     known = {environment_name(name): name for name in settings}
     values: dict[str, Any] = {}
     for variable, text in environment.items():
-        if not variable.startswith(ENVIRONMENT_PREFIX) or variable == ENVIRONMENT_PREFIX + "CONFIG":
+        if not variable.startswith(ENVIRONMENT_PREFIX) or variable in _NOT_SETTINGS:
             continue
         if _is_kubernetes_link(variable, text):
             continue
         if variable not in known:
-            raise _unknown(variable, "the environment", [*known, ENVIRONMENT_PREFIX + "CONFIG"])
+            raise _unknown(variable, "the environment", [*known, *_NOT_SETTINGS])
         name = known[variable]
         values[name] = _parsed(settings[name], name, text, variable)
     return values
