@@ -24,9 +24,8 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 LAYERS = (
     "limits", "errors", "settings", "clock", "listening", "counters",
     "item", "expression", "table", "paxos", "ring",
-    "storage", "metadata", "net", "ring_node",
-    "node", "router", "indexes", "streams", "transactions", "expiry", "bulk", "vectors",
-    "autoadmin",
+    "storage", "metadata", "net", "ring_node", "node", "router", "indexes", "streams", "transactions", "expiry", "bulk",
+    "vectors", "autoadmin",
     "http", "api", "admin",
     "ring_api", "ring_client", "ring_server",
     "server", "testing", "cli", "pytest_plugin", "__main__",

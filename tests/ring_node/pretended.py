@@ -1,7 +1,7 @@
 """What a real RingNode runs on in tests: a loop, links, a clock and a disk of the pretended world of tests/simulation.
 
-Nothing waits: `World.run_until` jumps from event to event. Messages are bytes, as between processes; requests are carried
-by two of them, each of which may be lost, late or repeated on its way (an answer is told once, as Links does).
+Nothing waits: `World.run_until` jumps from event to event. Messages are bytes, as between processes; requests are
+carried by two of them, each of which may be lost, late or repeated on its way (an answer is told once, as Links does).
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from typing import Any
 
 from tests.simulation.world import Network, World
 from varley.errors import WorldError
+from varley.net.outcome import NoAnswer
 from varley.ring_node.engines.engine import Batch, Engine
 from varley.ring_node.engines.memory import MemoryEngine
+from varley.ring_node.keys import ring_key
 from varley.ring_node.node import RingNode
 from varley.ring_node.settings import BucketSettings, RingNodeSettings, RingSettings
 from varley.ring_node.writer import Done, Loop
@@ -64,14 +66,6 @@ class PretendedClock:
         return self._world.now_us / 1e6
 
 
-class NotSent:
-    pass
-
-
-class NoAnswer:
-    pass
-
-
 class PretendedLinks:
     """varley.net's Links, as one process sees them, on a Network of the simulation."""
 
@@ -106,7 +100,7 @@ class PretendedLinks:
         self._count += 1
         number = self._count
         self._waiting[number] = then
-        self._loop.call_later(timeout_seconds, self._answered, number, NoAnswer())
+        self._loop.call_later(timeout_seconds, self._answered, number, NoAnswer("time is up"))
         self._network.send(self._name, to, ("request", service, number, payload))
 
     def _answered(self, number: int, outcome: object) -> None:
@@ -261,9 +255,7 @@ class PretendedRing:
         return answers[0]
 
     def homes(self, key: bytes, bucket: str = "b") -> tuple[str, ...]:
-        from varley.ring_node.keys import ring_key
-
-        return self["n0"].members.homes_of(ring_key(bucket, key))
+        return next(p for p in self.processes.values() if p.is_up).node.members.homes_of(ring_key(bucket, key))
 
 
 def settings(**bucket: Any) -> RingSettings:

@@ -1,9 +1,9 @@
 """Anti-entropy at one node: its trees against those of the other homes, one range and one home at a time.
 
-The pair that agreed longest ago is compared next, as many pairs at once as there are slices of background work. One that
-agrees costs two messages of some 60 bytes. One that does not goes down the levels (hash_tree.py); what then has to be
-sent goes WINDOW sets at a time. A pair whose exchange is not over after EXCHANGE_SECONDS is given up, and compared again in
-its turn.
+The pair that agreed longest ago is compared next, as many pairs at once as there are slices of background work. One
+that agrees costs two messages of some 60 bytes. One that does not goes down the levels (hash_tree.py); what then has
+to be sent goes WINDOW sets at a time. A pair whose exchange is not over after EXCHANGE_SECONDS is given up, and
+compared again in its turn.
 
 `compared_seconds` is the lag: how long ago the pair agreed that is worst off. Pairs that one side cannot reach count.
 """

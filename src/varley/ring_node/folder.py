@@ -4,8 +4,9 @@
     lock          locked (flock) while a node has the folder open; holds that node's process id
     rows/         the engine's own files: data.mdb and lock.mdb, or ring.sqlite
 
-The settings are those that all nodes agreed on when the folder was made. What N, R and W are may change with a restart of
-all nodes; a ring with another name, strategy or number of partitions, or a bucket of another mode, is another ring.
+The settings are those that all nodes agreed on when the folder was made. What N, R and W are may change with a
+restart of all nodes; a ring with another name, strategy or number of partitions, or a bucket of another mode, is
+another ring.
 """
 
 from __future__ import annotations

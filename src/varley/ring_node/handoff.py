@@ -1,8 +1,8 @@
 """Hinted handoff at one node: hints that it keeps for others, and *strays*, rows that have become others'.
 
-Every second, and at once when a node answers again, what can be delivered is: at most PASS rows of one kind in a pass,
-WINDOW of them under way (hints.py), each pass a slice of background work. A pass that has not ended after PASS_SECONDS is
-given up; what it has not deleted is found by the next.
+Every second, and at once when a node answers again, what can be delivered is: at most PASS rows of one kind in a
+pass, WINDOW of them under way (hints.py), each pass a slice of background work. A pass that has not ended after
+PASS_SECONDS is given up; what it has not deleted is found by the next.
 
 Strays are looked for in ranges that this node has rows of and is no home of: its trees name them.
 """
@@ -56,6 +56,7 @@ class Handoff:
         self._numbers = numbers
         self._clock = clock
         self._loop = loop
+        self.is_waiting = False     # a pass could not begin for want of a slice
         self._passes: dict[str, HintDelivery] = {}      # by home; each has a slice
 
     @property
@@ -64,6 +65,7 @@ class Handoff:
         return sum(1 for _ in self._stray_ranges())
 
     def tick(self) -> None:
+        self.is_waiting = False
         for home in sorted(self._store.hint_counts):
             self._begin(home)
         self._begin(_STRAYS)
@@ -72,7 +74,10 @@ class Handoff:
         if home in self._passes or self._store.failed is not None:
             return
         found = list(islice(self._strays() if home == _STRAYS else self._hints(home), PASS))
-        if not found or not self._admission.take(self._peers.now_us):
+        if not found:
+            return
+        if not self._admission.take(self._peers.now_us):
+            self.is_waiting = True
             return
         delivery = self._passes[home] = HintDelivery(found)
         self._loop.call_later(PASS_SECONDS, partial(self._end, home, delivery))

@@ -1,7 +1,7 @@
 """Who is in the ring and who stores what, at one node: gossip, its history on disk, and the placement that follows.
 
-A *range* is what a hash tree covers and a transfer moves: the keys of one partition that belong to buckets of one N. Its
-number is partition << 8 | N: with another N, other nodes are homes of the same partition.
+A *range* is what a hash tree covers and a transfer moves: the keys of one partition that belong to buckets of one N.
+Its number is partition << 8 | N: with another N, other nodes are homes of the same partition.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from functools import partial
 import msgspec
 
 from varley.clock import Clock
-from varley.errors import Damaged
 from varley.ring import gossip
 from varley.ring.chance import Chance
 from varley.ring.gossip import Gossip
@@ -25,6 +24,7 @@ from varley.ring.tokens import POSITION_BITS
 from varley.ring_node import wire
 from varley.ring_node.keys import bucket_of
 from varley.ring_node.peers import Links, Peers
+from varley.ring_node.rows import BadRow
 from varley.ring_node.settings import RingNodeSettings, RingSettings
 from varley.ring_node.store import Store
 
@@ -48,9 +48,9 @@ class Members:
         self._counts = sorted({bucket.n for bucket in (ring.default, *ring.buckets.values())})
 
     def open(self, history: bytes | None) -> None:
-        """With what the node remembers, before anything else is asked of it. Raises Damaged."""
+        """With what the node remembers, before anything else is asked of it. Raises BadRow."""
         if history is not None:
-            self._gossip = Gossip(self._own.name, self._own.seeds, _decode(history))
+            self._gossip = Gossip(self._own.name, self._own.seeds, decode_history(history))
             self.placement = _place(self._ring, self._gossip.history)
 
     def start(self, store: Store, peers: Peers, links: Links) -> None:
@@ -170,7 +170,7 @@ class Members:
         if effects.persist is None:
             self._tell(effects)
         else:
-            self._store.remember(_MEMORY, _encode(effects.persist), partial(self._persisted, effects, then))
+            self._store.remember(_MEMORY, encode_history(effects.persist), partial(self._persisted, effects, then))
 
     def _persisted(self, effects: gossip.Effects, then: Callable[[], None] | None) -> None:
         assert effects.persist is not None
@@ -206,19 +206,18 @@ def _place(ring: RingSettings, history: History) -> Placement | TokenPlacement:
     return Placement(history, ring.partitions) if ring.strategy == 3 else TokenPlacement(history, ring.tokens)
 
 
-_Changes = list[tuple[int, str, str, tuple[str, str, float, str]]]
+_Changes = list[wire.RawChange]
 
 
-def _encode(history: History) -> bytes:
+def encode_history(history: History) -> bytes:
     """JSON: [[time µs, node, "join" or "leave", [address, zone, capacity, endpoint]], …], ascending."""
-    return msgspec.json.encode([tuple(change) for change in history.changes])
+    return msgspec.json.encode([wire.raw_of(change) for change in history.changes])
 
 
-def _decode(raw: bytes) -> History:
+def decode_history(raw: bytes) -> History:
     try:
         return History(tuple(sorted(wire.change_of(change) for change in msgspec.json.decode(raw, type=_Changes))))
     except msgspec.DecodeError as error:
-        raise Damaged(f"the history of the ring's membership does not read as one: {error}",
-                      hint="Restore the node's folder from a copy.") from error  # fmt: skip
+        raise BadRow(f"the history of the ring's membership does not read as one: {error}") from error
 
 

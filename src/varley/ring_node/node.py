@@ -39,7 +39,13 @@ from varley.ring_node.numbers import Numbers
 from varley.ring_node.peers import Links, Peers, Reply
 from varley.ring_node.requests import Requests
 from varley.ring_node.service import (
-    Counters, Got, MemberStatus, PlacementView, Put, RingError, RingStatus,
+    Counters,
+    Got,
+    MemberStatus,
+    PlacementView,
+    Put,
+    RingError,
+    RingStatus,
 )  # fmt: skip
 from varley.ring_node.settings import RingNodeSettings, RingSettings
 from varley.ring_node.store import Store
@@ -120,8 +126,10 @@ class RingNode:
         try:
             members.open(rows.remembered(engine, "history"))
         except rows.BadRow as error:
-            raise Damaged(f"what the node remembers of the ring is damaged: {error}",
-                          hint="Move the folder away: the other replicas bring the node's rows.") from error  # fmt: skip
+            raise Damaged(
+                f"what the node remembers of the ring is damaged: {error}", path=str(own.data_dir),
+                hint="Move the folder away: the other replicas bring the node's rows.",
+            ) from error  # fmt: skip
         store = self.store = Store(
             engine, self._writer_of(engine, loop), loop, ring, own.name, members.range_of,
             int(clock.time() * 1e6), own.write_buffer_bytes,
@@ -148,7 +156,7 @@ class RingNode:
         peers.serve(self._requested, self._received)
         self._tell_own_address()
         self._every("gossip", GOSSIP_SECONDS, members.tick)
-        self._every("comparisons", COMPARE_SECONDS, self._comparisons.tick)
+        self._every("comparisons", COMPARE_SECONDS, self._compare)
         self._every("handoff", HANDOFF_SECONDS, self._handoff.tick)
         self._every("transfers", OFFER_SECONDS, self._transfers.tick)
         self._every("probes", PROBE_SECONDS, peers.probe)
@@ -165,7 +173,7 @@ class RingNode:
             timer.cancel()
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self.store.failed is None:
-            self.store.flush(lambda: written.done() or written.set_result(None))
+            self.store.flush(partial(written.set_result, None))
             await written
         self.close()
         logger.info("node %s has stopped", self.name)
@@ -225,9 +233,9 @@ class RingNode:
         if not self._is_serving:
             self._loop.call_soon(then, unavailable)
             return
-        self._loop.call_soon(
-            self._requests.fetch, ring_key(bucket, key),
-            lambda siblings: then(siblings.encode()), partial(then, service.Unavailable("this node's disk has failed")),
+        self._requests.fetch(
+            ring_key(bucket, key), lambda siblings: then(siblings.encode()),
+            partial(then, service.Unavailable("this node's disk has failed")),
         )  # fmt: skip
 
     def is_ready(self) -> bool:
@@ -311,8 +319,10 @@ class RingNode:
                     hint="All nodes of a ring must be started with the same name, buckets and partitions.",
                 ))  # fmt: skip
                 return
-            again = lambda _: self._loop.call_later(0.1, ask, name)  # noqa: E731
-            self.peers.ask(name, wire.Probe(), partial(answered, name), again, timeout_seconds=1.0)
+            self.peers.ask(name, wire.Probe(), partial(answered, name), partial(again, name), timeout_seconds=1.0)
+
+        def again(name: str, _: bool) -> None:
+            self._loop.call_later(0.1, ask, name)
 
         for name in self._own.seeds.keys() - {self.name}:
             ask(name)
@@ -328,7 +338,7 @@ class RingNode:
     async def _learn_from(self, seed: str) -> None:
         """Its history, so that this node does not take itself for the only one: a ring that is founded has none."""
         learnt: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._learnt = lambda: learnt.done() or learnt.set_result(None)
+        self._learnt = lambda: None if learnt.done() else learnt.set_result(None)
         self.peers.send(seed, wire.Greeting(self.members.history.digest))
         try:
             await asyncio.wait_for(learnt, 2 * GOSSIP_SECONDS)
@@ -396,6 +406,13 @@ class RingNode:
         self._comparisons.place_anew()
         self._learnt()
         self._soon(self._handoff.tick)
+
+    def _compare(self) -> None:
+        """With the slices that nobody else wants: comparisons are never through, and would have them all."""
+        if self._handoff.is_waiting:
+            self._handoff.tick()
+        if not self._handoff.is_waiting and not self._transfers.is_waiting:
+            self._comparisons.tick()
 
     def _was_read(self, seconds: float) -> None:
         self.admission.foreground(int(seconds * 1e6), self.peers.now_us)

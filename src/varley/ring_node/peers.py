@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from varley.clock import Clock
+from varley.net.channels import RING, RING_CALL
+from varley.net.outcome import NotSent, Outcome, Then
 from varley.ring.failure_detection import FailureDetector
 from varley.ring_node import wire
 from varley.ring_node.settings import RingSettings
@@ -22,8 +24,6 @@ from varley.ring_node.writer import Loop
 
 logger = logging.getLogger("varley.ring")
 
-RING: Final = 3          # of varley.net.channels
-RING_CALL: Final = 6
 MISMATCH_SECONDS: Final = 10.0      # how often a node with other settings is told so
 PROBE_TIMEOUT_SECONDS: Final = 1.0
 
@@ -45,9 +45,7 @@ class Links(Protocol):
 
     def serve_requests(self, service: int, handler: Callable[[str, bytes, Callable[[bytes], None]], None]) -> None: ...
 
-    def request(
-        self, to: str, service: int, payload: bytes, then: Callable[[Any], None], *, timeout_seconds: float
-    ) -> None: ...
+    def request(self, to: str, service: int, payload: bytes, then: Then, *, timeout_seconds: float) -> None: ...
 
 
 class Peers:
@@ -145,15 +143,15 @@ class Peers:
                 self._unanswered(to)
                 settle(False)
 
-        def then(result: Any) -> None:
+        def then(outcome: Outcome) -> None:
             nonlocal is_settled
-            if not isinstance(result, bytes | bytearray | memoryview):
+            if not isinstance(outcome, bytes):
                 if not is_settled:
                     self._unanswered(to)
-                    settle(_is_not_sent(result))
+                    settle(isinstance(outcome, NotSent))
                 return
             try:
-                answer = wire.decode_answer(bytes(result), self._fingerprint)
+                answer = wire.decode_answer(outcome, self._fingerprint)
             except (WrongRing, BadMessage) as error:
                 logger.error("node %s gave an answer that does not read as one: %s", to, error)
                 settle(False)
@@ -212,10 +210,6 @@ class Peers:
             )  # fmt: skip
         self.refused[node] = settings
         self._tell(node)
-
-
-def _is_not_sent(result: object) -> bool:
-    return type(result).__name__ == "NotSent" or getattr(result, "__name__", "") == "NotSent"
 
 
 def _nothing(_: object) -> None:

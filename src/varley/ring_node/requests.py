@@ -28,7 +28,13 @@ from varley.ring_node.numbers import Numbers
 from varley.ring_node.peers import Peers, Reply
 from varley.ring_node.service import Got, Put, RingError, Value
 from varley.ring_node.settings import (
-    KEY_BYTES_MAX, SIBLINGS_MAX, VALUE_BYTES_MAX, BucketSettings, RingNodeSettings, RingSettings, is_bucket_name,
+    KEY_BYTES_MAX,
+    SIBLINGS_MAX,
+    VALUE_BYTES_MAX,
+    BucketSettings,
+    RingNodeSettings,
+    RingSettings,
+    is_bucket_name,
 )  # fmt: skip
 from varley.ring_node.store import Store, TooMany
 from varley.ring_node.writer import Loop
@@ -68,7 +74,11 @@ class Requests:
         numbers: Numbers,
         read: Callable[[float], None],
     ) -> None:
-        """`read` is told how long each get took until it was answered, in seconds."""
+        """`read` is told how long each read of the own store took, in seconds, with the time it waited for its turn.
+
+        Not how long gets took: those that wait for a node that is down are slow too, and it is just then that hints
+        must go out. Section 6.5 takes "database read latency" as well.
+        """
         self._own = own
         self._ring = ring
         self._loop = loop
@@ -180,9 +190,11 @@ class Requests:
         self._store.merge(request.ring_key, siblings, request.hint_for, done, is_durable=request.is_durable)
 
     def fetch(self, name: bytes, then: Callable[[Siblings], None], failed: Callable[[], None]) -> None:
-        """What this node has of a key."""
+        """What this node has of a key. One of the two is called, in a later turn."""
+        began = self._clock.monotonic()
 
         def read() -> None:
+            self._read(self._clock.monotonic() - began)
             try:
                 siblings = self._store.held(name)
             except WorldError:
@@ -190,7 +202,7 @@ class Requests:
             else:
                 then(siblings)
 
-        self._store.when_durable(name, read)
+        self._loop.call_soon(self._store.when_durable, name, read)
 
     def forwarded(self, request: wire.ForwardedPut, reply: Reply) -> None:
         def then(answer: Put | RingError) -> None:
@@ -292,7 +304,6 @@ class _GetDrive:
         self._quorum = quorum
         self._then = then
         self._answered: list[str] = []
-        self._began = requests._clock.monotonic()
 
     def begin(self) -> None:
         self._deadline = self._node._loop.call_later(
@@ -305,7 +316,6 @@ class _GetDrive:
             self._fetch(node)
         if effects.outcome is not None:
             self._deadline.cancel()
-            self._node._read(self._node._clock.monotonic() - self._began)
             self._node._loop.call_soon(self._then, self._answer(effects.outcome))
             if not self._quorum.is_over and not effects.repair:
                 linger_seconds = self._node._own.linger_seconds
@@ -324,7 +334,7 @@ class _GetDrive:
 
         if node == self._node._own.name:
             failed = lambda: self._do(self._quorum.failed(node))  # noqa: E731
-            self._node._loop.call_soon(self._node.fetch, self._name, fetched, failed)
+            self._node.fetch(self._name, fetched, failed)
         else:
             self._node._peers.ask(
                 node, wire.Fetch(self._name), answered, lambda _: self._do(self._quorum.failed(node))
@@ -374,7 +384,7 @@ def _of_answer(answer: wire.Answer, by: str) -> Put | RingError:
         return Put(answer.context, by)
     kind = _ERRORS.get(answer.error, service.Unknown)
     if kind in (service.NotEnough, service.Unknown):
-        return kind(answer.message, answer.counted, answer.needed)  # type: ignore[call-arg]
+        return kind(answer.message, answer.counted, answer.needed)
     return kind(answer.message)
 
 

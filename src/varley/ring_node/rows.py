@@ -11,9 +11,9 @@ Rows and hints are apart, as in the paper: nothing that goes through the one mee
     body                        Siblings.encode()           (varley/ring/siblings.py draws it)
     head of "m"                 CRC32C u32 | format u8 = 1 | value;  its body is empty
 
-Numbers are big-endian. The CRC is that of the engine's key and all of the head behind it: a row that is found in a wrong
-place is damaged too. Bit 0 of the flags: every version is a tombstone. The digest is the BLAKE2b of the body, which the
-hash trees need anyway; it is compared on every read, and is the body's checksum.
+Numbers are big-endian. The CRC is that of the engine's key and all of the head behind it: a row that is found in a
+wrong place is damaged too. Bit 0 of the flags: every version is a tombstone. The digest is the BLAKE2b of the body,
+which the hash trees need anyway; it is compared on every read, and is the body's checksum.
 """
 
 from __future__ import annotations

@@ -21,7 +21,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-
 # ---- Answers
 
 
@@ -137,9 +136,10 @@ class RingStatus:
 class PlacementView:
     """For clients that find the homes of a key themselves. `version` changes whenever anything else here does.
 
-    Strategy 3: the partition of a key is MD5(ring key) * partitions >> 128, and `owners` has one node for each. Strategy
-    1: `positions` has a token for each of `owners`, ascending, and a key lies in the first at a larger position (after
-    the last: in the first). From there on `preference_list.walk` gives the nodes in order. Ring key: `keys.ring_key`.
+    Strategy 3: the partition of a key is MD5(ring key) * partitions >> 128, and `owners` has one node for each.
+    Strategy 1: `positions` has a token for each of `owners`, ascending, and a key lies in the first at a larger
+    position (after the last: in the first). From there on `preference_list.walk` gives the nodes in order. Ring key:
+    `keys.ring_key`.
     """
 
     version: str

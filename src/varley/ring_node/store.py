@@ -8,23 +8,23 @@
 One batch for all that a turn of the loop writes, and while it is on its way to the disk the next one gathers: the more
 is written, the more shares a sync. `then` of a write is called when its batch is durable.
 
-What a peer is shown must not be forgotten, or an event is numbered twice (decision 0074). So whatever leaves the node is
-read through `when_durable`: a key with a write under way is answered when that has arrived. What a crash can take is
-then known to nobody, and a node whose engine is durable goes on with its actors afterwards.
+What a peer is shown must not be forgotten, or an event is numbered twice (decision 0074). So whatever leaves the node
+is read through `when_durable`: a key with a write under way is answered when that has arrived. What a crash can take
+is then known to nobody, and a node whose engine is durable goes on with its actors afterwards.
 
-With a *write buffer* (section 6.1 of the paper) it is the other way round: `then` is called at once, reads are not kept
-waiting, and a batch is written at the latest FLUSH_SECONDS later, or now if somebody asked for a durable write. Lost in a
-crash is what was acknowledged since, at most `buffer_bytes_max`; when there is that much, acknowledgements wait. The
-node then stamps as a new actor from its start on, like one whose engine is memory.
+With a *write buffer* (section 6.1 of the paper) it is the other way round: `then` is called at once, reads are not
+kept waiting, and a batch is written at the latest FLUSH_SECONDS later, or now if somebody asked for a durable write.
+Lost in a crash is what was acknowledged since, at most `buffer_bytes_max`; when there is that much, acknowledgements
+wait. The node then stamps as a new actor from its start on, like one whose engine is memory.
 
-Deletions. `Stamp.remembers_since_us` wants the latest deletion of a key here, for ever: kept in memory by place for those
-of this process, as one time for all older ones, which is stored with each deletion. So a restart after deletions costs
-each key at most one clock entry. That time, and the latest stamped one, are stored with what they belong to: the clock
-of a node does not go back over a restart, whatever the machine's says.
+Deletions. `Stamp.remembers_since_us` wants the latest deletion of a key here, for ever: kept in memory by place for
+those of this process, as one time for all older ones, which is stored with each deletion. So a restart after
+deletions costs each key at most one clock entry. That time, and the latest stamped one, are stored with what they
+belong to: the clock of a node does not go back over a restart, whatever the machine's says.
 
-Damage. A row whose checksum is wrong is *given up*: moved aside under "d", named in the log and in `damaged`, and noted
-as a deletion. The homes of its key bring it back, by read repair or by comparison of trees. Rejected: stopping the node.
-The ring is there to go on, and has N copies.
+Damage. A row whose checksum is wrong is *given up*: moved aside under "d", named in the log and in `damaged`, and
+noted as a deletion. The homes of its key bring it back, by read repair or by comparison of trees. Rejected: stopping
+the node. The ring is there to go on, and has N copies.
 """
 
 from __future__ import annotations
@@ -288,22 +288,22 @@ class Store:
         try:
             return rows.decode_row(key, entry)
         except BadRow as problem:
-            self._give_up(key, entry, problem)
+            self._give_up(key, entry, str(problem))
             return NONE
 
     def _heads(self, low: bytes, high: bytes) -> Iterator[tuple[bytes, Head]]:
         """(engine's key, head); not quite in order, for what is not yet in the engine comes last."""
         layers = {**self._writing, **self._dirty}
         above = {key: entry for key, entry in layers.items() if low <= key < high}
-        bad: list[tuple[bytes, BadRow]] = []
+        bad = []
         below = ((key, head) for key, head in self.engine.scan(low, high) if key not in above)
         for key, head in [*below, *((key, entry.head) for key, entry in above.items() if entry is not None)]:
             try:
                 yield key, rows.decode_head(key, head)
             except BadRow as problem:
-                bad.append((key, problem))
-        for key, problem in bad:
-            self._give_up(key, self._entry(key) or Entry(b"", b""), problem)
+                bad.append((key, str(problem)))
+        for key, what in bad:
+            self._give_up(key, self._entry(key) or Entry(b"", b""), what)
 
     def _fail(self, error: WorldError) -> None:
         """The engine cannot be read: this node is of no use to anybody until somebody has looked at it."""
@@ -354,7 +354,7 @@ class Store:
         self._deleted_us[place_of(ring_key)] = self._latest_us = at_us
         self._note_clock()
 
-    def _give_up(self, key: bytes, entry: Entry, problem: BadRow) -> None:
+    def _give_up(self, key: bytes, entry: Entry, problem: str) -> None:
         name = key.hex()
         logger.error("a row of the ring is damaged and given up: %s, key %s in %s", problem, name, self.engine.kind)
         self.damaged.append(name)

@@ -1,26 +1,26 @@
 """Tombstones are collected, once no copy of what they replaced can come back.
 
-A deleted key is a row of tombstones. Taken away too early it is undone: a home that missed the delete, a hint in a store
-nobody thought of, or a message still on its way brings the old value back, and nothing says that it is old. The paper
-leaves open what becomes of them. Here one is collected when
+A deleted key is a row of tombstones. Taken away too early it is undone: a home that missed the delete, a hint in a
+store nobody thought of, or a message still on its way brings the old value back, and nothing says that it is old. The
+paper leaves open what becomes of them. Here one is collected when
 
     1. it is older than the *grace time* (a day, by default), by the clock of who stamped it;
-    2. every member of the ring, and every node that was one within the grace time, has said, each from its disk, that these tombstones are all it has of the key: the homes
-       that they have this very set, the others that they have neither row nor hint;
+    2. every member of the ring, and every node that was one within the grace time, has said, each from its disk, that
+       these tombstones are all it has of the key: the homes that they have this very set, the others that they have
+       neither row nor hint;
     3. all have said so again QUIET_SECONDS later.
 
-Then each home deletes it if it is still the same. Rule 2 asks every member, homes or not, because any may have stood in;
-so nothing is collected while a member is down, and a node that is gone for good has to be made to leave (a grace time
-after that, it is asked no more). Rule 3 is for
-what was sent before the first answer and had not arrived: a message lives no longer than a request does, and requests
-end within seconds. One that is deleted at some homes only is brought back by a comparison of trees, as a tombstone, and
-collected later.
+Then each home deletes it if it is still the same. Rule 2 asks every member, homes or not, because any may have stood
+in; so nothing is collected while a member is down, and a node that is gone for good has to be made to leave (a grace
+time after that, it is asked no more). Rule 3 is for what was sent before the first answer and had not arrived: a
+message lives no longer than a request does, and requests end within seconds. One that is deleted at some homes only
+is brought back by a comparison of trees, as a tombstone, and collected later.
 
 The first home of a key asks. What was deleted is noted as a deletion, so the next put here stamps as a new actor.
 
-The promise, then: a deleted key stays deleted, except through a node that brings back what the ring has not seen for a
-grace time: a folder restored from an old copy, or of a node that was made to leave while it was down and joins again with
-what it had. Such a node is to begin with an empty folder.
+The promise, then: a deleted key stays deleted, except through a node that brings back what the ring has not seen for
+a grace time: a folder restored from an old copy, or of a node that was made to leave while it was down and joins
+again with what it had. Such a node is to begin with an empty folder.
 
 Rejected: the grace time alone (Cassandra's rule: whoever is away for longer undoes deletes), and keeping all for good
 (a queue, written and deleted at its keys, grows without end).
@@ -38,7 +38,6 @@ from varley.ring_node.numbers import Numbers
 from varley.ring_node.peers import Peers, Reply
 from varley.ring_node.store import Store
 from varley.ring_node.writer import Loop
-
 
 QUIET_SECONDS = 30.0
 PASS = 64           # asked about at one time

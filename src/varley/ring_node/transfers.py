@@ -1,7 +1,8 @@
 """Transfers at one node: ranges that it was home of, offered to those who are home now (ring/transfer.py).
 
 Offers go out OFFERS at a time to each node until they are accepted or not needed; an accepted one takes a slice of
-background work until it is finished. If the joiner falls silent, what is under way is sent again when it can be reached.
+background work until it is finished. If the joiner falls silent, what is under way is sent again when it can be
+reached.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class Transfers:
         self._admission = admission
         self._numbers = numbers
         self._loop = loop
+        self.is_waiting = False     # an offer was accepted, and could not be acted on for want of a slice
         self._incoming = Incoming(SILENCE_US_MAX)
         self._offers: dict[Lot, None] = {}              # not yet finished, in order
         self._outgoing: dict[Lot, Outgoing] = {}        # accepted; each has a slice; keys of _offers
@@ -68,6 +70,7 @@ class Transfers:
                 self._incoming.no_longer_home(range_id)
 
     def tick(self) -> None:
+        self.is_waiting = False
         sent: dict[str, int] = {}
         for lot in list(self._offers):
             range_id, node = lot
@@ -102,7 +105,10 @@ class Transfers:
                 self._incoming.finished(sender, message)
 
     def _accepted(self, lot: Lot) -> None:
-        if lot not in self._offers or lot in self._outgoing or not self._admission.take(self._peers.now_us):
+        if lot not in self._offers or lot in self._outgoing:
+            return
+        if not self._admission.take(self._peers.now_us):
+            self.is_waiting = True      # it is offered again
             return
         self._numbers.add("transfers_begun")
         keys = [head.ring_key for head in rows_of_range(self._store, self._members, lot[0])]

@@ -2,9 +2,9 @@
 
     settings' fingerprint, 8 bytes | MessagePack array: tag, then the fields in the order below
 
-A message whose fingerprint is another than ours is from a node with other settings (settings.py). It is not acted on; it
-is answered, or told from time to time, with Mismatch, which has no right fingerprint either and is always read. So both
-sides learn both texts, and which node it is.
+A message whose fingerprint is another than ours is from a node with other settings (settings.py). It is not acted on;
+it is answered, or told from time to time, with Mismatch, which has no right fingerprint either and is always read. So
+both sides learn both texts, and which node it is.
 
 Requests (service RING_CALL) have an answer each; the others (channel RING) have none, may be lost and repeated, and are
 those of the cores, field by field. Sets of versions travel as `Siblings.encode` gives them.
@@ -23,14 +23,17 @@ _FINGERPRINT_BYTES: Final = 8
 _NO_FINGERPRINT: Final = bytes(8)
 
 
+RawChange = tuple[int, str, str, tuple[str, str, float, str]]     # as membership.Change
+
+
 class _Message(msgspec.Struct, frozen=True, array_like=True):
-    pass
+    """Its tag comes first, then its fields in order."""
 
 
 # ---- Requests and answers
 
 
-class Store(_Message, tag=1):
+class Store(_Message, frozen=True, tag=1):
     """Merge this set into the row, or into the hint for `hint_for`. -> Done, when it is kept."""
 
     ring_key: bytes
@@ -39,17 +42,17 @@ class Store(_Message, tag=1):
     is_durable: bool    # also of a node with a write buffer: answer when it is on disk
 
 
-class Fetch(_Message, tag=2):
+class Fetch(_Message, frozen=True, tag=2):
     """-> Held: all that you have of the key."""
 
     ring_key: bytes
 
 
-class Probe(_Message, tag=3):
+class Probe(_Message, frozen=True, tag=3):
     """-> Done"""
 
 
-class ForwardedPut(_Message, tag=4):
+class ForwardedPut(_Message, frozen=True, tag=4):
     """A client's put: coordinate it. -> PutAnswer. Not forwarded again."""
 
     bucket: str
@@ -59,35 +62,35 @@ class ForwardedPut(_Message, tag=4):
     w: int
 
 
-class Forgettable(_Message, tag=5):
+class Forgettable(_Message, frozen=True, tag=5):
     """Is this tombstone all that you have of the key, on disk? -> Done or Refused. See tombstones.py."""
 
     ring_key: bytes
     digest: bytes
 
 
-class Forget(_Message, tag=6):
+class Forget(_Message, frozen=True, tag=6):
     """Every member said so, twice: delete it, if it is still that. -> Done"""
 
     ring_key: bytes
     digest: bytes
 
 
-class Done(_Message, tag=20):
+class Done(_Message, frozen=True, tag=20):
     pass
 
 
-class Held(_Message, tag=21):
+class Held(_Message, frozen=True, tag=21):
     siblings: bytes
 
 
-class Refused(_Message, tag=22):
+class Refused(_Message, frozen=True, tag=22):
     """Surely nothing was done."""
 
     reason: str
 
 
-class PutAnswer(_Message, tag=23):
+class PutAnswer(_Message, frozen=True, tag=23):
     """`error`: the name of a service.RingError, "" if it was written."""
 
     error: str
@@ -97,7 +100,7 @@ class PutAnswer(_Message, tag=23):
     needed: int
 
 
-class Mismatch(_Message, tag=24):
+class Mismatch(_Message, frozen=True, tag=24):
     """The sender's settings, which are not the receiver's."""
 
     settings: str
@@ -106,60 +109,61 @@ class Mismatch(_Message, tag=24):
 # ---- One way
 
 
-class Greeting(_Message, tag=40):
+class Greeting(_Message, frozen=True, tag=40):
     digest: bytes
 
 
-class News(_Message, tag=41):
-    changes: list[tuple[int, str, str, tuple[str, str, float, str]]]
+class News(_Message, frozen=True, tag=41):
+    changes: list[RawChange]
     wants_answer: bool
 
 
-class Compare(_Message, tag=42):
+class Compare(_Message, frozen=True, tag=42):
     range_id: bytes
     level: int
     hashes: dict[int, bytes]
 
 
-class Agree(_Message, tag=43):
+class Agree(_Message, frozen=True, tag=43):
     range_id: bytes
     root: bytes
 
 
-class Rows(_Message, tag=44):
+class Rows(_Message, frozen=True, tag=44):
     range_id: bytes
     buckets: list[int]
     digests: dict[bytes, bytes]
     wants_answer: bool
 
 
-class Offer(_Message, tag=45):
+class Offer(_Message, frozen=True, tag=45):
     range_id: bytes
 
 
-class Accept(_Message, tag=46):
+class Accept(_Message, frozen=True, tag=46):
     range_id: bytes
 
 
-class Refuse(_Message, tag=47):
+class Refuse(_Message, frozen=True, tag=47):
     range_id: bytes
     reason: str
 
 
-class Finished(_Message, tag=48):
+class Finished(_Message, frozen=True, tag=48):
     range_id: bytes
 
 
 Request = Store | Fetch | Probe | ForwardedPut | Forgettable | Forget
 Answer = Done | Held | Refused | PutAnswer | Mismatch
 OneWay = Greeting | News | Compare | Agree | Rows | Offer | Accept | Refuse | Finished | Mismatch
-CoreMessage = gossip.Message | hash_tree.Message | transfer.Offer | transfer.Accept | transfer.Refuse | transfer.Finished
+TransferMessage = transfer.Offer | transfer.Accept | transfer.Refuse | transfer.Finished
+CoreMessage = gossip.Message | hash_tree.Message | TransferMessage
 
 T = TypeVar("T")
 _encoder = msgspec.msgpack.Encoder()
-_request = msgspec.msgpack.Decoder(Request)
-_answer = msgspec.msgpack.Decoder(Answer)
-_one_way = msgspec.msgpack.Decoder(OneWay)
+_request: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
+_answer: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
+_one_way: msgspec.msgpack.Decoder[OneWay] = msgspec.msgpack.Decoder(OneWay)
 
 
 class BadMessage(ValueError):
@@ -212,8 +216,7 @@ def of_core(message: CoreMessage) -> OneWay:
         case gossip.Greeting():
             return Greeting(message.digest)
         case gossip.News():
-            changes = [(time_us, node, kind, tuple(member)) for time_us, node, kind, member in message.changes]
-            return News(changes, message.wants_answer)
+            return News([raw_of(change) for change in message.changes], message.wants_answer)
         case hash_tree.Compare():
             return Compare(_range(message.partition), message.level, dict(message.hashes))
         case hash_tree.Agree():
@@ -263,7 +266,12 @@ def to_core(message: OneWay) -> CoreMessage:
         raise BadMessage(str(error)) from error
 
 
-def change_of(raw: tuple[int, str, str, tuple[str, str, float, str]]) -> Change:
+def raw_of(change: Change) -> RawChange:
+    address, zone, capacity, endpoint = change.member
+    return (change.time_us, change.node, change.kind, (address, zone, capacity, endpoint))
+
+
+def change_of(raw: RawChange) -> Change:
     time_us, node, kind, member = raw
     return Change(time_us, node, kind, Member(*member))
 

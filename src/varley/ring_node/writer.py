@@ -63,7 +63,7 @@ class ThreadWriter:
             except WorldError as error:
                 failure = error
             except Exception as error:      # the thread must not die with a batch in its hands: it says what it met
-                failure = WorldError(f"the writer failed: {error!r}", operation="write", hint="This is a mistake in us.")
+                failure = WorldError(f"the writer failed: {error!r}", operation="write", hint="Restart the node.")
             self._loop.call_soon_threadsafe(done, failure)
 
 

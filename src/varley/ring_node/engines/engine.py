@@ -1,12 +1,12 @@
 """What an engine is to the store above it: an ordered map from keys to entries, written in durable batches.
 
-An entry has two parts, so that what is needed of every row at start and in comparisons (a *head*: checksum, digest, key)
-can be read without its *body* (the versions, up to megabytes). Engines know nothing of what the parts mean, and check
-nothing that `rows.py` checks for all of them.
+An entry has two parts, so that what is needed of every row at start and in comparisons (a *head*: checksum, digest,
+key) can be read without its *body* (the versions, up to megabytes). Engines know nothing of what the parts mean, and
+check nothing that `rows.py` checks for all of them.
 
-The paper's nodes choose among Berkeley DB, MySQL and a memory buffer by the size and kind of what is stored (section 5).
-Here: LMDB (a B-tree in one memory-mapped file; reads cost a microsecond, writes copy pages), SQLite (a log beside the
-file; many small writes and values of many pages cost less, reads more), memory (what nobody needs after a crash).
+The paper's nodes choose among Berkeley DB, MySQL and a memory buffer by the size and kind of what is stored (section
+5). Here: LMDB (a B-tree in one memory-mapped file; reads cost a microsecond, writes copy pages), SQLite (a log beside
+the file; many small writes and values of many pages cost less, reads more), memory (what nobody needs after a crash).
 
 Threads. `write` is called on the writer's thread; all else on the loop's. While a write is under way the store above
 answers from what it is writing, so it does not matter whether a read meets it before `renew`.

@@ -12,9 +12,9 @@ A head is read from the map alone, so a scan of heads does not touch the overflo
 map is address space: MAP_BYTES at first, twice as much whenever a batch does not fit. It is moved for that between two
 transactions, with the loop's read transaction put down: `write` says MapFull to itself and `renew` makes room.
 
-What LMDB checks of the bytes it reads: nothing. Heads and bodies carry checksums (rows.py); the structure of the tree is
-proved with `lmdb.verify` when the file is shorter than it says, as in storage/lmdb_engine.py, whose ways of making and
-opening a file are used here.
+What LMDB checks of the bytes it reads: nothing. Heads and bodies carry checksums (rows.py); the structure of the tree
+is proved with `lmdb.verify` when the file is shorter than it says, as in storage/lmdb_engine.py, whose ways of making
+and opening a file are used here.
 """
 
 from __future__ import annotations
@@ -31,7 +31,12 @@ from varley.errors import Damaged, DiskFull, Exhausted, ReadOnly, WorldError
 from varley.ring_node.engines.engine import Batch, Entry
 from varley.storage.disk import EXHAUSTED
 from varley.storage.lmdb_engine import (
-    DATA_FILE, code_of, is_for_lack_of_space, make_environment, open_environment, structure_problems,
+    DATA_FILE,
+    code_of,
+    is_for_lack_of_space,
+    make_environment,
+    open_environment,
+    structure_problems,
 )  # fmt: skip
 
 MAP_BYTES: Final = 1 << 30

@@ -2,9 +2,9 @@
 
     CREATE TABLE entries (key BLOB PRIMARY KEY, head BLOB NOT NULL, body BLOB NOT NULL)
 
-A commit appends the changed pages to the log and syncs that (`synchronous=FULL`), so it costs one sync wherever in the
-file its rows lie; a thousand pages later they are copied to the file (a checkpoint, on the writer's thread). Columns are
-read from the left, and a body's overflow pages only if it is asked for: `head` comes before `body`.
+A commit appends the changed pages to the log and syncs that (`synchronous=FULL`), so it costs one sync wherever in
+the file its rows lie; a thousand pages later they are copied to the file (a checkpoint, on the writer's thread).
+Columns are read from the left, and a body's overflow pages only if it is asked for: `head` comes before `body`.
 
 The loop reads through one connection while the writer's thread writes through another: in WAL neither waits for the
 other. A read is a statement of its own and sees the last commit.
