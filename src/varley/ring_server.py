@@ -4,9 +4,9 @@
                                                   |
                                                 links ---> other nodes
 
-Start: listen for nodes and for clients, so that both ports are known; open the node, which tells them to the others; join,
-if this node has never heard of a ring. Until the node is open a request is answered `Unavailable`, and `/ready` is false
-until it is a member. Stop: let requests end, flush, close.
+Start: listen for nodes and for clients, so that both ports are known; open the node, which tells them to the others;
+join, if this node has never heard of a ring. Until the node is open a request is answered `Unavailable`, and `/ready` is
+false until it is a member. Stop: let requests end, flush, close.
 """
 
 from __future__ import annotations

@@ -163,14 +163,13 @@ def _with_client(endpoints: tuple[str, ...], work: Any) -> Any:
         with Client(nodes) as ring:
             return work(ring)
     except OutcomeUnknown as error:
-        raise WorldError(
-            f"Nobody knows whether it was done: {error}", hint="Get the key, and see"
-        ) from None
+        raise WorldError(f"Nobody knows whether it was done: {error}", hint="Get the key, and see") from None
     except RingUnavailable as error:
         if error.type == "NoAnswer":
             raise unreachable(nodes, str(error)) from None
         raise WorldError(
-            f"Surely nothing was done: {error}", hint="Too few nodes answer: see `varley ring status`, or wait for fewer (-r, -w)"
+            f"Surely nothing was done: {error}",
+            hint="See who is down with `varley ring status`, or wait for fewer nodes with -r or -w",
         ) from None
     except RingClientError as error:
         hint = "It is in the output of get or put; copy all of it" if error.type == "BadContext" else ""

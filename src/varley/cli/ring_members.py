@@ -42,15 +42,15 @@ def run_status(endpoints: tuple[str, ...], as_json: bool) -> None:
         )  # fmt: skip
     console.print(table)
     for line in _notes(status):
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def _notes(status: dict[str, Any]) -> list[str]:
     """What there is to say of the node that was asked."""
     lag = status["compared_seconds"]
     lines = [
-        f"Here: {status['rows']} keys ({status['tombstones']} deleted), {status['hints']} hints, "
-        f"{status['strays']} rows and {status['transfers']} partitions on their way to others, engine {status['engine']}",
+        f"Here: {status['rows']} keys ({status['tombstones']} deleted), {status['hints']} hints, engine {status['engine']}",
+        f"On their way to other nodes: {status['strays']} rows, {status['transfers']} partitions",
         "Copies were never compared with another node's yet"
         if lag is None
         else f"Every partition here agreed with another home within the last {max(lag, 0):.1f} s",

@@ -208,7 +208,10 @@ class LocalRing:
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True,
             )  # fmt: skip
         self._children[place.name] = child
-        threading.Thread(target=self._watch, args=(place.name, child), daemon=True).start()
+
+    def _watch_from_now_on(self, name: str) -> None:
+        """From when it is ready: whoever waits for that hears of an earlier end."""
+        threading.Thread(target=self._watch, args=(name, self._children[name]), daemon=True).start()
 
     def _watch(self, name: str, child: subprocess.Popen[str]) -> None:
         self._events.put(_Ended(name, child.wait()))
@@ -226,9 +229,10 @@ class LocalRing:
             raise WorldError(
                 f"Node {place.name} did not start: {self._last_words(place.name)}",
                 path=self._log(place.name), operation="start",
-                hint="Ports in use? --port 0 takes free ones",
+                hint="The file says why",
             )  # fmt: skip
         self._ready[place.name] = json.loads(line)
+        self._watch_from_now_on(place.name)
 
     def _await_agreement(self) -> None:
         """Gossip takes a second or three; then any node can be asked for anything."""
@@ -478,7 +482,9 @@ up = click.Command(
             type=click.IntRange(0, 65535 - LINK_PORT_ABOVE),
             help=f"Of the first node; 0 takes free ones. [{FIRST_PORT}, or free ones if that is taken]",
         ),
-        click.Option(["--zones"], type=click.IntRange(1, _NODES_MAX), default=1, help="Spread the nodes over zones. [1]"),
+        click.Option(
+            ["--zones"], type=click.IntRange(1, _NODES_MAX), default=1, help="Spread the nodes over so many zones. [1]"
+        ),
         click.Option(["--json", "as_json"], is_flag=True, help="Say where the nodes are as one line of JSON."),
         *(option_of(name, ring_settings()[name]) for name in PASSED_ON),
     ],

@@ -89,11 +89,12 @@ class LmdbEngine:
             cursor = self._txn.cursor()
             if not cursor.set_range(low):
                 return
-            for key, raw in cursor.iternext():
+            for found, raw in cursor.iternext():
+                key = bytes(found)
                 if key >= high:
                     return
                 end = 2 + _LENGTH.unpack_from(raw)[0]
-                yield bytes(key), bytes(raw[2:end])
+                yield key, bytes(raw[2:end])
         except (lmdb.Error, struct.error) as error:
             raise self._unreadable(error, low) from error
 
