@@ -33,6 +33,7 @@ import logging
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Final
 
 from varley.errors import DiskFull, Exhausted, WorldError
@@ -144,22 +145,19 @@ class Store:
 
     def when_durable(self, ring_key: bytes, then: Then) -> None:
         """Now, or when all that is under way for this key has arrived. With a write buffer: now."""
-        if not self.is_buffered and (self._dirty or self._writing):
-            keys = self._keys_of(ring_key)
-            if any(key in self._dirty for key in keys):
-                self._then_dirty.append(then)
-                return
-            if any(key in self._writing for key in keys):
-                self._then_writing.append(then)
-                return
-        then()
+        if self.is_buffered:
+            then()
+        else:
+            self.when_synced(ring_key, then)
 
     def when_synced(self, ring_key: bytes, then: Then) -> None:
         """As `when_durable`, and with a write buffer too: for who has to rely on it."""
         keys = self._keys_of(ring_key)
-        if any(key in self._dirty or key in self._writing for key in keys):
+        if any(key in self._dirty for key in keys):
             self._then_dirty.append(then)
             self._flush_soon()
+        elif any(key in self._writing for key in keys):
+            self._then_writing.append(then)
         else:
             then()
 
@@ -292,12 +290,15 @@ class Store:
             return NONE
 
     def _heads(self, low: bytes, high: bytes) -> Iterator[tuple[bytes, Head]]:
-        """(engine's key, head); not quite in order, for what is not yet in the engine comes last."""
+        """(engine's key, head); not quite in order, for what is not yet in the engine comes last.
+
+        Lazy, and to be used up in the same turn of the loop, without writing meanwhile.
+        """
         layers = {**self._writing, **self._dirty}
         above = {key: entry for key, entry in layers.items() if low <= key < high}
         bad = []
         below = ((key, head) for key, head in self.engine.scan(low, high) if key not in above)
-        for key, head in [*below, *((key, entry.head) for key, entry in above.items() if entry is not None)]:
+        for key, head in chain(below, ((key, entry.head) for key, entry in above.items() if entry is not None)):
             try:
                 yield key, rows.decode_head(key, head)
             except BadRow as problem:
