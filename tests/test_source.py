@@ -41,10 +41,10 @@ IMPURE_MODULES = {
 # Called from the disk threads only: a coroutine there would stall the loop it runs on.
 BLOCKING = {"storage"}
 
-# The one place that starts tasks. It keeps a reference to each, without which a task may be collected half
-# way, and says aloud when one fails, without which nobody would know.
-# A ring's process and a client of a ring are programs of their own.
-KEEPS_TASKS = {"server.py", "ring_server.py", "ring_client/pool.py"}
+# The places that start tasks: the server, the process of a ring, and whoever dials (links between nodes, clients of a
+# ring). They keep a reference to each, without which a task may be collected half way, and say aloud when one fails,
+# without which nobody would know.
+KEEPS_TASKS = {"server.py", "net/links.py", "ring_server.py", "ring_client/pool.py"}
 
 
 @cache

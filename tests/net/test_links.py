@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from itertools import pairwise
 
 import pytest
 
 from tests.net.linked_nodes import CHANNEL, ECHO, SILENT, Node, World, run, soon
 from varley.net.connection import Connection
+from varley.net.counters import LinkCounters
+from varley.net.frame import ALIVE, encode_frame
 from varley.net.link import OUTGOING_BYTES_MAX
 from varley.net.links import Links
 from varley.net.outcome import Answer, NoAnswer, NotSent, Outcome
 
 
-def counters(node: Node, peer: str):
+def counters(node: Node, peer: str) -> LinkCounters:
     return dict(node.links.counters())[peer]
 
 
@@ -60,10 +63,11 @@ def test_all_messages_of_one_turn_of_the_loop_leave_in_one_frame() -> None:
     run(scenario)
 
 
+@pytest.mark.slow
 def test_a_large_payload_arrives_whole() -> None:
     async def scenario(world: World) -> None:
         one, two = await world.pair()
-        large = bytes(range(256)) * (40 * 4096)    # 40 MB: more than what may wait for a peer
+        large = bytes(range(256)) * (33 * 4096)    # 33 MiB: more than what may wait for a peer
         assert len(large) > OUTGOING_BYTES_MAX
         assert await soon(one.ask("n2", large)) == large
         assert two.asked == [("n1", large)]
@@ -290,12 +294,10 @@ def test_pauses_between_attempts_grow_and_are_not_the_same_for_all() -> None:
                 node = await world.node(name)
                 attempts[name] = []
                 node.links.set_address("n9", "127.0.0.1", closed.getsockname()[1])
-                link = node.links._links["n9"]
-                while len(attempts[name]) < 8:
-                    await world.pass_time_until(lambda link=link: link.is_connecting)
+                for number in range(8):
+                    await world.pass_time_until(lambda node=node, n=number: counters(node, "n9").dials_failed > n)
                     attempts[name].append(world.seconds)
-                    await world.pass_time_until(lambda link=link: not link.is_connecting)
-        pauses = {name: [b - a for a, b in zip(at, at[1:], strict=False)] for name, at in attempts.items()}
+        pauses = {name: [b - a for a, b in pairwise(at)] for name, at in attempts.items()}
         for some in pauses.values():
             assert some[0] < some[3] < some[6]
             assert max(some) < 1.3
@@ -403,6 +405,35 @@ def test_another_node_of_the_same_name_is_refused() -> None:
         await asyncio.sleep(0)
         assert isinstance(await soon(impostor.ask("n2", b"?")), NotSent)
         await one.links.close()
+
+    run(scenario)
+
+
+def test_a_frame_that_was_changed_on_the_way_ends_the_connection(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario(world: World) -> None:
+        one, two = await world.pair()
+        unanswered = one.ask("n2", b"?", service=SILENT)
+        await two.until(lambda: bool(two.asked))
+        _connection(two, "n1").write(encode_frame(ALIVE)[:-1] + b"!")
+        assert isinstance(await soon(unanswered), NoAnswer)
+        assert "n2 sent what it should not: the checksum of a frame of 0 bytes is wrong" in caplog.text
+        await world.pass_time_until(lambda: one.links.is_up("n2") and two.links.is_up("n1"))
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    "first", [b"GET / HTTP/1.1\r\n\r\n", encode_frame(ALIVE), b""], ids=["HTTP", "a frame", "nothing"]
+)
+def test_who_does_not_say_who_it_is_is_shown_the_door(first: bytes) -> None:
+    async def scenario(world: World) -> None:
+        one = await world.node("n1")
+        reader, writer = await asyncio.open_connection("127.0.0.1", one.port)
+        writer.write(first)
+        end = asyncio.ensure_future(reader.read())
+        await world.pass_time_until(end.done)
+        assert end.exception() is not None or end.result() == b""
+        writer.close()
 
     run(scenario)
 

@@ -393,8 +393,8 @@ def _grown(saved: Plan, count: int, port: int | None, zones: int, flags: dict[st
     """The ports that it had, if they can be had again; and perhaps more nodes."""
     places = saved.places + [Place(f"n{number}", 0, 0) for number in range(len(saved.places) + 1, count + 1)]
     ports = [(place.port, place.link_port) for place in places]
-    if port is not None or not all(_is_free(each) for pair in ports for each in pair):
-        ports = choose_ports(count, port if port is not None or len(saved.places) == count else 0)
+    if port or not all(_is_free(each) for pair in ports for each in pair):
+        ports = choose_ports(count, port or 0)
     names = [place.name for place in places]
     had = {place.name: place.zone for place in saved.places}
     placed = [Place(each.name, each.port, each.link_port, had.get(each.name, each.zone))

@@ -19,3 +19,4 @@ class LinkCounters:
     requests_unanswered: int = 0    # they went out, and their time was up or the connection was lost
     connections: int = 0            # made; all but the first of them are reconnects
     connections_lost: int = 0
+    dials_failed: int = 0

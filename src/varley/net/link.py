@@ -112,7 +112,7 @@ class Link:
     # At most one of the connections is in use. The others have seen nothing but hellos.
     connection: Connection | None       # in use: both sides know
     _offered: Connection | None         # the peer dialled it and was told WELCOME; it has not used it yet
-    _dial: asyncio.Task[None] | None    # on the way
+    _dial: asyncio.Task[None] | None    # on the way, until it is `_dialled`
     _dialled: Connection | None         # this node dialled it and said hello; no answer yet
 
     _crossed_until: float               # until then the peer's own connection is expected
@@ -378,29 +378,25 @@ class Link:
         self._dial = self._home.dial(self)
         self._dial.add_done_callback(self._dial_has_ended)
 
-    def was_dialled(self, connection: Connection) -> None:
-        """This node's own connection is made: say hello."""
+    def was_dialled(self, connection: Connection) -> bool:
+        """This node's own connection is made: say hello. False if it is not wanted any more."""
         if self.is_forgotten or self._dial is None:
-            connection.end("no longer wanted", at_once=True)
-            return
+            return False
+        # The task has nothing more to do, and must not be cancelled from here on: uvloop would close the connection
+        # without a word, whatever it is used for by then.
+        self._dial = None
         self._dialled = connection
         if not self.drops_outgoing:
             self._home.say_hello(connection, self.peer, Verdict.WELCOME)
+        return True
 
     def _dial_has_ended(self, task: asyncio.Task[None]) -> None:
-        if task is not self._dial:    # abandoned; what it raised does not matter any more
-            if not task.cancelled():
-                task.exception()
-            return
-        self._dial = None
-        if task.cancelled():
-            return
-        error = task.exception()
-        if error is None:
-            return
-        if not isinstance(error, OSError):
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, OSError):
             raise error
-        self._failed(str(error))
+        if task is self._dial and error is not None:    # else it was abandoned, or is `_dialled` by now
+            self._dial = None
+            self._failed(str(error))
 
     def _abandon_dial(self, why: str) -> None:
         """Nothing but a hello was said on it."""
@@ -475,7 +471,8 @@ class Link:
         self.connection = None
         self.counters.connections_lost += 1
         self._next_dial = self._home.now() + PAUSE_SECONDS_MIN * self._home.jitter()
-        logger.warning("%s is not connected any more: %s", self.peer, why)
+        level = logging.INFO if self.is_forgotten else logging.WARNING
+        logger.log(level, "%s is not connected any more: %s", self.peer, why)
         for request in [request for request in self._requests.values() if request.is_sent]:
             if not request.is_over:    # what one is told may end another
                 self._finish(request, NoAnswer(f"the connection with {self.peer} was lost: {why}"))
@@ -487,6 +484,7 @@ class Link:
         """To dial. Wait a little, and longer each time; by chance, so that not all nodes do it at the same moments."""
         pause = min(PAUSE_SECONDS_MIN * 2.0 ** min(self._failures, 30), PAUSE_SECONDS_MAX)
         self._failures += 1
+        self.counters.dials_failed += 1
         self._next_dial = self._home.now() + pause * self._home.jitter()
         if why != self._said:    # not each second the same
             self._said = why

@@ -235,8 +235,6 @@ class Links:
         await self._empty()
 
     async def _empty(self) -> None:
-        for task in self._tasks:
-            task.cancel()
         if not self._connections:
             return
         self._on_empty = self._loop.create_future()
@@ -291,16 +289,16 @@ class Links:
     # ---- for connections
 
     def connection_made(self, connection: Connection) -> None:
-        self._connections.add(connection)
-        if self._is_closed:
-            connection.end("this node is closing", at_once=True)
-        elif connection.peer is not None:    # dialled here
+        if connection.peer is not None:    # dialled here
             link = self._links.get(connection.peer)
-            if link is None:
+            if link is None or not link.was_dialled(connection):
+                # Not one of `_connections`: its task is cancelled, and then uvloop never says that it is lost.
                 connection.end("no longer wanted", at_once=True)
                 return
             self._links_of[connection] = link
-            link.was_dialled(connection)
+        self._connections.add(connection)
+        if self._is_closed:
+            connection.end("this node is closing", at_once=True)
 
     def hello_came(self, connection: Connection, hello: Hello) -> None:
         connection.version = version_of(*self._versions, hello) or 0
