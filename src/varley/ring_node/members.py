@@ -45,6 +45,7 @@ class Members:
         self._chance = chance
         self._clock = clock
         self._gossip = Gossip(own.name, own.seeds, History())
+        self._told_addresses: dict[str, str] = {}    # name -> address, as gossip or the history has told it
         self._counts = sorted({bucket.n for bucket in (ring.default, *ring.buckets.values())})
 
     def open(self, history: bytes | None) -> None:
@@ -57,9 +58,11 @@ class Members:
         self._store = store
         self._peers = peers
         self._links = links
+        self._set_addresses()
+        # A seed's address that an operator gives now is newer than the one that is remembered: when all nodes were
+        # moved, it is how they find one another.
         for name, (host, port) in self._own.seeds.items():
             links.set_address(name, host, port)
-        self._set_addresses()
 
     @property
     def history(self) -> History:
@@ -196,8 +199,10 @@ class Members:
         self.placed(before)
 
     def _set_addresses(self) -> None:
+        """Of members that are new, or have told another one than last time."""
         for name, member in self.placement.members.items():
-            if name != self._own.name:
+            if name != self._own.name and self._told_addresses.get(name) != member.address:
+                self._told_addresses[name] = member.address
                 host, _, port = member.address.rpartition(":")
                 self._links.set_address(name, host, int(port))
 
