@@ -26,8 +26,8 @@ LAYERS = (
     "item", "expression", "table", "paxos", "ring",
     "storage", "metadata", "net", "node", "router", "indexes", "streams", "transactions", "expiry", "bulk", "vectors",
     "autoadmin",
-    "http", "api", "admin",
-    "server", "testing", "cli", "pytest_plugin", "__main__",
+    "http", "api", "admin", "cluster",
+    "assembly", "server", "testing", "cli", "pytest_plugin", "__main__",
 )  # fmt: skip
 
 # No clock, no chance, no disk, no network, no waiting: what they do depends on their arguments alone.
@@ -40,9 +40,9 @@ IMPURE_MODULES = {
 # Called from the disk threads only: a coroutine there would stall the loop it runs on.
 BLOCKING = {"storage"}
 
-# The places that start tasks: the server, and the links between nodes (to dial). They keep a reference to each,
+# The places that start tasks: the server's, and the links between nodes (to dial). They keep a reference to each,
 # without which a task may be collected half way, and say aloud when one fails, without which nobody would know.
-KEEPS_TASKS = {"server.py", "net/links.py"}
+KEEPS_TASKS = {"assembly/tasks.py", "net/links.py"}
 
 
 @cache
