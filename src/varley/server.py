@@ -149,7 +149,6 @@ class Server:
             self._clock,
             self._catalog,
             self._router,
-            partitions=self._cluster.initial_partitions,
             delay_seconds=settings.index_delay_seconds,
             keep=self._keep_in_background,
         )

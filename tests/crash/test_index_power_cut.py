@@ -123,7 +123,9 @@ class Life:
         if "late" in there:
             work = self.node.indexes.delete(NAME, "late")
         else:
-            work = self.node.indexes.create(NAME, index("late", self.random.randrange(10**9), kind="ALL"))
+            work = self.node.indexes.create(
+                NAME, index("late", self.random.randrange(10**9), kind="ALL"), partitions=2
+            )
         self.node._keep(self.node._locked(work))
 
     def _maybe_cut(self, moment: str) -> None:

@@ -52,6 +52,7 @@ from varley.api.table_structures import (
     check_table_class,
     encryption_of,
     not_supported,
+    partition_count,
     provisioned_of,
     units_of,
 )
@@ -152,7 +153,8 @@ async def _update(services: Services, request: UpdateTableRequest, name: str, vi
         )
         match action:
             case Creation(index=index):
-                described = (await services.indexes.create(name, index, lambda _: after))[1]
+                partitions = partition_count(after.billing_mode, index.warm, services.cluster.initial_partitions)
+                described = (await services.indexes.create(name, index, lambda _: after, partitions=partitions))[1]
                 after = _with_status(described.table, index.name, "CREATING")
             case Deletion(name=index_name):
                 await services.indexes.delete(name, index_name, lambda _: without_insights(after, index_name))

@@ -27,6 +27,7 @@ from varley.item.key_bytes import ITEM_SPACE
 from varley.item.stored import HEADER_BYTES
 from varley.node.participant import DerivedRow
 from varley.node.partition import Partition
+from varley.node.settled import Told
 from varley.table.expiry import (
     END_OF_ITEMS,
     END_OF_ROWS,
@@ -92,7 +93,7 @@ class Amendment:
         assert progress.next is not None
         rows, position = (self._missing_rows if progress.is_adding else self._wrong_rows)(progress.next)
         after = self._after(progress._replace(next=position))
-        propose_derived(partition, [*rows, (PROGRESS_KEY, after)], _Told(done))
+        propose_derived(partition, [*rows, (PROGRESS_KEY, after)], Told(done))
         return False
 
     def _progress(self) -> Progress:
@@ -136,18 +137,3 @@ class Amendment:
             if looked_at == _ROWS_PER_SLICE or decoded_bytes >= _BYTES_PER_SLICE:
                 return missing, key + b"\0"
         return missing, None
-
-
-class _Told:
-    """Waits for a slot."""
-
-    __slots__ = ("_done",)
-
-    def __init__(self, done: Done) -> None:
-        self._done = done
-
-    def reply(self, body: bytes) -> None:
-        self._done(None)
-
-    def fail(self, error: BaseException) -> None:
-        self._done(error)

@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from varley.indexes.propagation import Delivery
 from varley.item.stored import item_size
 from varley.node.partition import Partition
-from varley.node.settled import when_settled
+from varley.node.settled import Told, when_settled
 from varley.storage.log_format import ABSENT, DELETE, DERIVED, PUT, Row
 from varley.table.outgoing import source_key, source_slot, source_value
 
@@ -61,7 +61,7 @@ def deliver(partition: Partition, batch: Sequence[Delivery], done: Done) -> None
     timestamp_us = partition.next_timestamp()
     for source in advanced:
         rows.append((PUT, source_key(source), source_value(sources[source], timestamp_us), DERIVED))
-    partition.propose(rows, timestamp_us, _Acknowledgement(done))
+    partition.propose(rows, timestamp_us, Told(done))
 
 
 def _done_when_settled(partition: Partition, done: Done) -> None:
@@ -71,20 +71,3 @@ def _done_when_settled(partition: Partition, done: Done) -> None:
         done(None)
     else:
         when_settled([undecided], done)
-
-
-class _Acknowledgement:
-    """Waits for the slot."""
-
-    __slots__ = ("_done",)
-
-    def __init__(self, done: Done) -> None:
-        self._done = done
-
-    def reply(self, body: bytes) -> None:
-        self._done(None)
-
-    def fail(self, error: BaseException) -> None:
-        self._done(error)
-
-
