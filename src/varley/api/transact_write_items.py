@@ -38,6 +38,7 @@ from varley.limits import CLIENT_TOKEN_CHARS_MAX, ITEM_BYTES_MAX, TRANSACTION_AC
 from varley.node.partition import Outcome
 from varley.router.routes import Route
 from varley.transactions.action import Action
+from varley.transactions.reasons import payload_too_large
 
 _encode = msgspec.json.encode
 
@@ -271,7 +272,7 @@ def check_payload(sizes: Iterable[int]) -> None:
     for size in sizes:
         total += size
         if total > TRANSACTION_BYTES_MAX:
-            raise ValidationError(f"Transaction payload size cannot exceed 4MB. Payload Size: {total}")
+            raise payload_too_large(total)
 
 
 def _action(number: int, wanted: _Wanted, route: Route, refusals: Refusals) -> Action | None:

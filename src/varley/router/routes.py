@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from varley.counters import Counters, TableCounters
-from varley.errors import ResourceNotFound, ValidationError
+from varley.errors import ResourceNotFound, ValidationError, WorldError
 from varley.item.key_bytes import TALLY_SPACE
 from varley.metadata.catalog import Described
 from varley.node.node import Node
@@ -200,6 +200,11 @@ class Router:
 
     def routes(self) -> Iterable[Route]:
         return self._routes.values()
+
+    @property
+    def refusal(self) -> WorldError | None:
+        """Why the disk takes no writes; None: it took the last one. The node finds out by itself when that is over."""
+        return self._node.refusal
 
     def statistics(self, name: str) -> tuple[int, int]:
         """(items, DynamoDB bytes) of a table, exact and now; (0, 0) if there is no such table."""

@@ -16,7 +16,8 @@ takes the coordinator's clock as it is; where partitions are elsewhere, they wou
 
 What is under way is in `_live`, in memory: its client waits here. Everything else that has a marker, or a record that
 is not over, was left by a crash or by a disk that was full: it is finished at the start, when it is in somebody's way,
-and every second while that fails. How old it is does not matter, as it does in the paper, where nobody can know whether
+and every second while that fails: some at a time, since a crash may leave thousands, and not while the disk refuses
+writes, which the node finds out by itself. How old it is does not matter, as it does in the paper, where nobody can know whether
 a coordinator is still at work.
 
 A token's record is kept for ten minutes after the transaction was over, and then removed. The row that tells of a
@@ -42,10 +43,13 @@ from varley.errors import (
     ResourceNotFound,
     TransactionCanceled,
     TransactionInProgress,
+    ValidationError,
     WorldError,
 )
 from varley.item.key_bytes import TOKEN_SPACE
 from varley.item.marker import ID_BYTES, Marker, Name
+from varley.item.stored import item_size
+from varley.limits import ITEM_BYTES_MAX, TRANSACTION_BYTES_MAX
 from varley.node.participant import Evaluation, Participant
 from varley.node.partition import Partition
 from varley.node.replica import Proposal, Waiter
@@ -62,6 +66,8 @@ from varley.transactions.record import Record
 logger = logging.getLogger("varley.transactions")
 
 _TICK_SECONDS: Final = 1.0      # how often old records and unfinished transactions are looked at
+_FINISHED_AT_ONCE: Final = 32   # in one turn of the loop: some milliseconds
+_ACTIONS_THAT_FIT: Final = TRANSACTION_BYTES_MAX // ITEM_BYTES_MAX    # whatever the sizes of their items
 
 MakeAnswer = Callable[[], bytes]
 Numbers = Mapping[Partition, Sequence[int]]     # which of the items of a request are in which partition
@@ -80,6 +86,7 @@ class Transactions:
         # id -> request (None: nobody knows): whose client waits, or which is being finished
         self._live: dict[bytes, bytes | None] = {}
         self._left: set[Name] = set()           # to be finished at the next tick
+        self._next: list[Name] = []             # to be finished in the next turns of the loop
         self._last_us = 0                       # the latest timestamp that was given to a transaction
         self._timer: asyncio.TimerHandle | None = None
         self._is_idle: asyncio.Future[None] | None = None    # while somebody waits for that
@@ -105,7 +112,7 @@ class Transactions:
 
     async def wait_idle(self) -> None:
         """Return when nothing is under way."""
-        if self._live:
+        if self._live or self._next:
             self._is_idle = self._is_idle or self._loop.create_future()
             await self._is_idle
 
@@ -114,10 +121,15 @@ class Transactions:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._left.update(self._next)
+        self._next = []
 
     def _ended(self, name: Name) -> None:
         del self._live[name.id]
-        if not self._live and self._is_idle is not None:
+        self._tell_if_idle()
+
+    def _tell_if_idle(self) -> None:
+        if not (self._live or self._next) and self._is_idle is not None:
             self._is_idle.set_result(None)
             self._is_idle = None
 
@@ -164,7 +176,8 @@ class Transactions:
         `request`: 16 bytes that no other request has. `answer` makes the answer's body once all is done, `repeated`
         that of a request that was done before. Returns it if it is final already, else None: `waiter` gets it later.
         Raises ApiError, the client's fault, if that is final already: TransactionCanceled, TransactionInProgress,
-        IdempotentParameterMismatch, Throttling. Raises `why_no_ledger` without a ledger.
+        IdempotentParameterMismatch, Throttling; ValidationError if the items come to more than 4 MB. Raises
+        `why_no_ledger` without a ledger.
         """
         ledger = self._ledger
         if ledger is None:
@@ -188,7 +201,7 @@ class Transactions:
             for partition, own in numbers.items()
         }
         observed = _distinct(each for evaluation in evaluations.values() for each in evaluation.observed)
-        refusal = _refusal(numbers, evaluations, len(actions))
+        refusal = _refusal(numbers, evaluations, len(actions)) or _excess(evaluations.values(), len(actions))
         if refusal is not None:
             if not observed:
                 raise refusal
@@ -301,6 +314,8 @@ class Transactions:
 
     def _met(self, marker: Marker) -> None:
         """A marker is in somebody's way. Nearly always its transaction is under way."""
+        if self._timer is None:    # not on a folder that is read-only: whatever was tried there would be refused
+            return
         if marker.name.id not in self._live and marker.name not in self._left:
             self._left.add(marker.name)
             self._loop.call_soon(self._finish_left)
@@ -310,12 +325,21 @@ class Transactions:
         self._left.add(name)
 
     def _finish_left(self) -> None:
-        if not self._left:
+        if not self._left or self._next or self._router.refusal is not None:
             return
-        left, self._left = self._left, set()
-        marked = self._marked()    # finishing one changes the markers of no other
-        for name in left:
+        self._next, self._left = list(self._left), set()
+        # One look for all slices: finishing one changes the markers of no other, and one that is finished by somebody
+        # else meanwhile is found to be over.
+        self._finish_next(self._marked())
+
+    def _finish_next(self, marked: Mapping[Name, Sequence[tuple[str, bytes]]]) -> None:
+        """A slice."""
+        slice, self._next = self._next[:_FINISHED_AT_ONCE], self._next[_FINISHED_AT_ONCE:]
+        for name in slice:
             self._finish(name, marked)
+        if self._next:
+            self._loop.call_soon(self._finish_next, marked)
+        self._tell_if_idle()
 
     def _marked(self) -> dict[Name, list[tuple[str, bytes]]]:
         """Table and row key of all items that have a marker, by transaction."""
@@ -369,8 +393,9 @@ class Transactions:
 
     def _tick(self) -> None:
         self._timer = self._loop.call_later(_TICK_SECONDS, self._tick)
-        self._finish_left()
-        self._purge()
+        if self._router.refusal is None:
+            self._finish_left()
+            self._purge()
 
     def _purge(self) -> None:
         if self._ledger is None:
@@ -521,6 +546,19 @@ def _refusal(
         for number, refusal in zip(own, evaluations[partition].refusals, strict=True):
             refusals[number] = refusal
     return reasons.canceled(refusals)
+
+
+def _excess(evaluations: Iterable[Evaluation], count: int) -> ValidationError | None:
+    """Why the items that `count` actions would leave are too much for one transaction; None: they are not."""
+    if count <= _ACTIONS_THAT_FIT:
+        return None
+    written = sum(
+        item_size(new)
+        for evaluation in evaluations
+        for action, new in zip(evaluation.actions, evaluation.news, strict=True)
+        if new is not None and not action.is_check
+    )
+    return reasons.payload_too_large(written) if written > TRANSACTION_BYTES_MAX else None
 
 
 def _check_same(made: bytes, request: bytes) -> None:
