@@ -17,8 +17,8 @@ takes the coordinator's clock as it is; where partitions are elsewhere, they wou
 What is under way is in `_live`, in memory: its client waits here. Everything else that has a marker, or a record that
 is not over, was left by a crash or by a disk that was full: it is finished at the start, when it is in somebody's way,
 and every second while that fails: some at a time, since a crash may leave thousands, and not while the disk refuses
-writes, which the node finds out by itself. How old it is does not matter, as it does in the paper, where nobody can know whether
-a coordinator is still at work.
+writes, which the node finds out by itself. How old it is does not matter, as it does in the paper, where nobody can
+know whether a coordinator is still at work.
 
 A token's record is kept for ten minutes after the transaction was over, and then removed. The row that tells of a
 transaction of one partition (its token row) goes with it. It is there for this case: the entry of the partition is
