@@ -149,6 +149,29 @@ def test_what_the_trees_have_is_delivered_from_the_log_too(world: World) -> None
     node.stop()
 
 
+def test_a_log_that_an_index_holds_is_not_shortened_in_vain(world: World) -> None:
+    """The log is over its limit, and has to stay: checkpoints, ten a second, would not change that."""
+    node = world.start(delay_seconds=3600.0, log_bytes_max=20_000)
+    node.create(table(BY_G))
+    for number in range(30):
+        node.propose_put(f"{number}", g="one", filler="x" * 1000)
+        node.loop.turns(4)
+        node.loop.advance(0.1)
+    assert node.log.bytes_in_log > 30_000, "so this test tries what it says"
+    assert node.node.checkpoints == 0 and not node.node._checkpoints._frozen
+    node.clock.advance(3601)
+    node.loop.advance(0.1)
+    node.settle()
+    node.assert_indexes_equal_table()
+    for _ in range(100):
+        node.loop.advance(0.1)
+        while node.node._checkpoints._frozen:
+            node.loop.wait_for_call()
+    assert node.log.oldest_slots() is None, "but for the segment that is being written, all has gone"
+    assert 0 < node.node.checkpoints < 10
+    node.stop()
+
+
 def test_stopping_delivers_what_was_held_back(world: World) -> None:
     node = started(world, delay_seconds=3600.0)
     node.propose_put("a", g="one")
