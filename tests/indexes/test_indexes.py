@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.indexes.indexed_node import BY_G, BY_G_KEYS, IndexedNode, index, rows_of, table
+from tests.indexes.indexed_node import BY_G, BY_G_KEYS, NAME, IndexedNode, index, rows_of, table
 from tests.node.writes import Waiter
 from tests.storage.forgetful_disk import ForgetfulDisk
 from tests.table.tables import provisioned_table
@@ -429,6 +429,18 @@ def test_what_was_prepared_before_an_index_was_defined_reaches_it(world: World) 
     node.settle()
     assert len(node.rows("by-g")) == 1
     node.assert_indexes_equal_table()
+    node.stop()
+
+
+def test_what_was_counted_of_an_index_goes_with_it(world: World) -> None:
+    node = started(world, BY_G)
+    node.put("a", g="one")
+    keys = [key for key, _ in node.router.counters]
+    assert ("PutItem", NAME, "by-g") in keys
+    gone = node.index("by-g")
+    node.delete_index("by-g")
+    gone.counts["Query"].returned_items += 1    # of a page that was begun before
+    assert {index for (_, _, index), _ in node.router.counters} == {""}
     node.stop()
 
 

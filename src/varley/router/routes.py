@@ -27,7 +27,7 @@ from varley.node.partition import Partition
 from varley.table.consequences import Consequences
 from varley.table.followers import consequences_of
 from varley.table.global_index import GlobalIndexCodec
-from varley.table.global_index_follower import Backlog
+from varley.table.global_index_follower import Backlog, Backlogs
 from varley.table.keys import KeyCodec
 from varley.table.local_index import LocalIndexCodec
 from varley.table.partition_map import PartitionMap
@@ -154,6 +154,12 @@ class _Counts(dict[str, TableCounters]):
         self._table = table
         self._index = index
 
+    def forget(self) -> None:
+        """There is no such index any more: its series end. Who still counts, a page that was begun, tells nobody."""
+        self._counters.forget_index(self._table, self._index)
+        self._counters = Counters()
+        self.clear()
+
     def __missing__(self, operation: str) -> TableCounters:
         counts = self[operation] = self._counters.of(operation, self._table, self._index)
         return counts
@@ -180,7 +186,7 @@ class Router:
 
     def __init__(self, node: Node, *, index_backlog_bytes: int = 2**62) -> None:
         self._node = node
-        self._index_backlog_bytes = index_backlog_bytes    # of one index: see table.global_index_follower
+        self._backlogs = Backlogs(index_backlog_bytes)
         self._routes: dict[str, Route] = {}
         self.watchers: list[Watcher] = []
         self.counters = Counters()    # by operation and table; see counters.py
@@ -266,7 +272,7 @@ class Router:
             _lows(described.index_partitions[index.id]),
             partitions,
             _Counts(self.counters, described.table.name, index.name),
-            Backlog(self._index_backlog_bytes),
+            Backlog(self._backlogs),
         )
 
     async def open_partitions(self, described: Described) -> None:
@@ -308,6 +314,7 @@ class Router:
 
     def _close_index(self, index: GlobalIndexRoute) -> None:
         index.is_closed = True
+        index.counts.forget()
         for watcher in self.watchers:
             watcher.index_closed(index)
 
