@@ -198,7 +198,7 @@ class _Terms(Terms):
         metrics: dict[str, Any] | None = None,
     ) -> bytes:
         units = write_units(0 if old is None else item_size(old), 0 if new is None else item_size(new))
-        units += sum((index_units or {}).values())
+        units += capacity.index_total(index_units or {}, self.route.index_members)
         return _encode(_Written(units, msgspec.Raw(attributes) if attributes else msgspec.UNSET))
 
 

@@ -8,7 +8,7 @@ is ([API]).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -62,12 +62,12 @@ _decode = decoder(BatchWriteItemRequest)
 class Tally:
     """What the writes of a batch come to together: the answer's ConsumedCapacity and ItemCollectionMetrics."""
 
-    __slots__ = ("collections", "global_names", "index_units", "units", "unprocessed")
+    __slots__ = ("collections", "index_members", "index_units", "units", "unprocessed")
 
     def __init__(self) -> None:
         self.units: dict[str, float] = {}    # by table
         self.index_units: dict[str, dict[str, float]] = {}    # by table and index
-        self.global_names: dict[str, Collection[str]] = {}    # by table: which of those indexes are global
+        self.index_members: dict[str, Mapping[str, str]] = {}    # by table and index: see Route
         self.collections: dict[str, dict[bytes, dict[str, Any]]] = {}    # by table and partition key; the newest
         self.unprocessed: dict[str, list[dict[str, Any]]] = {}    # by table as it was named: to be sent again
 
@@ -81,7 +81,7 @@ class Tally:
         table = route.name
         self.units[table] = self.units.get(table, 0.0) + units
         if index_units:
-            self.global_names[table] = route.global_names
+            self.index_members[table] = route.index_members
             indexes = self.index_units.setdefault(table, {})
             for index, each in index_units.items():
                 indexes[index] = indexes.get(index, 0.0) + each
@@ -97,7 +97,7 @@ class Tally:
         if capacity_mode is not None and capacity_mode != "NONE":
             members["ConsumedCapacity"] = [
                 capacity.consumed(
-                    table, units, capacity_mode, self.index_units.get(table), self.global_names.get(table, ())
+                    table, units, capacity_mode, self.index_units.get(table), self.index_members.get(table, {})
                 )
                 for table, units in self.units.items()
             ]

@@ -121,7 +121,7 @@ def count_page(
         fetch_units = float(page.fetched) if consistent else page.fetched * 0.5
         route.counts[operation].consumed_read_units += fetch_units
         return capacity.member(
-            route.name, fetch_units, capacity_mode, {index.codec.name: units}, route.global_names
+            route.name, fetch_units, capacity_mode, {index.codec.name: units}, route.index_members
         )
     return b"" if capacity_mode is None else capacity.member(route.name, units, capacity_mode)
 

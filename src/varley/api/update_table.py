@@ -170,6 +170,8 @@ async def _update(services: Services, request: UpdateTableRequest, name: str, vi
             services.streams.redefine(described, services.router.route(name).partitions)
         item_count, size_bytes = services.router.statistics(name)
         index_sizes = services.router.index_statistics(name)
+    if after.vector_indexes:    # all items are looked at: others may change tables meanwhile
+        index_sizes |= await services.vectors.statistics(services.router.route(name))
     shown = description_when_updated(
         before,
         after,

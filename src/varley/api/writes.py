@@ -75,7 +75,8 @@ class Terms:
             too_large=TOO_LARGE_TO_UPDATE if self.operation == "UpdateItem" else TOO_LARGE,
         )
         for index, units in following.index_units.items():
-            self.route.index_counts[index][self.operation].consumed_write_units += units
+            if index in self.route.index_counts:    # not a vector index: that has other units
+                self.route.index_counts[index][self.operation].consumed_write_units += units
         if self.collection is not None:
             metrics = collection_metrics(self.collection, following.collection_bytes)
             answer = self.answer(attributes, old, new, following.index_units, metrics)
@@ -96,7 +97,7 @@ class Terms:
             return b'{"Attributes":' + attributes + b"}" if attributes else b"{}"
         members = b',"Attributes":' + attributes if attributes else b""
         units = write_units(0 if old is None else item_size(old), 0 if new is None else item_size(new))
-        members += capacity.member(self.route.name, units, self.capacity_mode, index_units, self.route.global_names)
+        members += capacity.member(self.route.name, units, self.capacity_mode, index_units, self.route.index_members)
         if metrics is not None:
             members += b',"ItemCollectionMetrics":' + _encode(metrics)
         return capacity.answer(members)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from varley.counters import Counters, TableCounters
 from varley.errors import ResourceNotFound, ValidationError, WorldError
@@ -34,6 +34,8 @@ from varley.table.partition_map import PartitionMap
 from varley.table.schema import GlobalIndex
 from varley.table.table_name import table_name
 from varley.table.vector_index import VectorIndexCodec, VectorIndexFollower
+
+VECTOR_INDEXES: Final = "VectorIndexes"
 
 
 class Ranges:
@@ -91,8 +93,8 @@ class Route(Ranges):
     """One table, as requests see it."""
 
     __slots__ = (
-        "_counters", "_indexes", "consequences", "counts", "global_indexes", "global_names", "index_counts",
-        "is_closed", "keys", "name",
+        "_counters", "_indexes", "consequences", "counts", "global_indexes", "index_counts",
+        "index_members", "is_closed", "keys", "name",
     )  # fmt: skip
 
     def __init__(
@@ -117,13 +119,16 @@ class Route(Ranges):
         """From now on this follows from items, and these are the global indexes."""
         self.consequences = consequences    # of each write; None: nothing follows from an item here
         self.global_indexes = tuple(global_indexes)
-        self.global_names = frozenset(index.name for index in global_indexes)
         local_indexes = () if consequences is None else consequences.local_indexes
         self._indexes: dict[str, LocalIndexCodec | GlobalIndexRoute] = {}
         self._indexes.update((index.name, index) for index in local_indexes)
         self._indexes.update((index.name, index) for index in global_indexes)
         self.index_counts = {index.name: _Counts(self._counters, self.name, index.name) for index in local_indexes}
         self.index_counts.update((index.name, index.counts) for index in global_indexes)
+        # By index: the member of ConsumedCapacity that tells of it.
+        self.index_members = dict.fromkeys((index.name for index in local_indexes), "LocalSecondaryIndexes")
+        self.index_members.update((index.name, "GlobalSecondaryIndexes") for index in global_indexes)
+        self.index_members.update((index.name, VECTOR_INDEXES) for index in self.vector_indexes)
 
     def index(self, name: str) -> LocalIndexCodec | GlobalIndexRoute:
         """Raises ValidationError, the client's fault, if the table has no such index, or one that is not filled yet."""
@@ -135,13 +140,18 @@ class Route(Ranges):
         return index
 
 
-    def vector_index(self, name: str) -> VectorIndexCodec:
-        """Raises ValidationError, the client's fault, if the table has no such vector index."""
+    @property
+    def vector_indexes(self) -> Sequence[VectorIndexCodec]:
         for follower in () if self.consequences is None else self.consequences.followers:
             if isinstance(follower, VectorIndexFollower):
-                for index in follower.indexes:
-                    if index.name == name:
-                        return index
+                return follower.indexes
+        return ()
+
+    def vector_index(self, name: str) -> VectorIndexCodec:
+        """Raises ValidationError, the client's fault, if the table has no such vector index."""
+        for index in self.vector_indexes:
+            if index.name == name:
+                return index
         raise ValidationError(f"The table does not have the specified index: {name}")
 
 
