@@ -134,6 +134,8 @@ class Pair:
 
 
 def _is_of_global_index(body: Body) -> bool:
+    if str(body.get("TableName")).startswith(PREFIX):
+        return "IndexName" in body
     table = BY_NAME.get(str(body.get("TableName")))
     return table is not None and table.is_global(body.get("IndexName"))
 
