@@ -238,6 +238,7 @@ _LOCAL_TESTS = {
     ),
     "test_local_indexes.py::test_a_page_that_fetches_ends_earlier": "counts the index only",
     "test_local_indexes.py::test_a_write_tells_how_large_its_collection_is": "tells nothing of item collections",
+    "test_local_indexes.py::test_a_batch_of_statements_tells_it_by_index_too": "tells no capacity of statements",
     "test_local_indexes.py::test_a_batch_tells_it_once_for_each_collection": "tells nothing of item collections",
     "test_local_indexes.py::test_an_item_and_its_index_row_have_400_kb_together": "looks at the item only",
     "test_put_item.py::test_the_table_can_be_named_by_its_arn": "takes no ARN for a name",

@@ -102,7 +102,8 @@ def lifecycle(draw: Draw) -> Case:
                     body |= {"UpdateExpression": f"SET {each} = :v", "ExpressionAttributeValues": {":v": value}}
                 steps.append(("UpdateItem", body))
         steps.append(("Scan", {"TableName": name, "IndexName": "later", **_ASKED}))
-    condition = {"KeyConditionExpression": f"{keys[0]} = :k", "ExpressionAttributeValues": {":k": {kinds[keys[0]]: "1"}}}
+    value = {kinds[keys[0]]: "1"}
+    condition = {"KeyConditionExpression": f"{keys[0]} = :k", "ExpressionAttributeValues": {":k": value}}
     steps.append(("Query", {"TableName": name, "IndexName": "later", **condition, **_ASKED}))
     if draw.often(0.5):
         steps.append(("UpdateTable", {"TableName": name, "GlobalSecondaryIndexUpdates": [
@@ -253,7 +254,8 @@ def cancellation(draw: Draw) -> Case:
             case 2:
                 actions.append({"ConditionCheck": {**where, "Key": key, **condition}})
             case 3:
-                actions.append({"Update": {**where, "Key": key, "UpdateExpression": "SET z = :one", **one, **condition}})
+                text = "SET z = :one"
+                actions.append({"Update": {**where, "Key": key, "UpdateExpression": text, **one, **condition}})
             case _:
                 text = draw.of("SET z = a + :one", "ADD a :one", "SET z = q", "ADD c :one")
                 members = one if ":one" in text else {}
@@ -293,8 +295,8 @@ def numbers(draw: Draw) -> Case:
     target: Body = {"TableName": table.name, "Key": key}
     for _ in range(draw.of(1, 2)):
         text = draw.of(
-            "SET a = a + :n", "SET a = a - :n", "ADD a :n", "SET a = :n - a", "SET z = a + c[0]", "SET c[0] = c[0] + :n",
-            "SET a = if_not_exists(q, :n) + a", "ADD b :s", "DELETE b :s",
+            "SET a = a + :n", "SET a = a - :n", "ADD a :n", "SET a = :n - a", "SET z = a + c[0]",
+            "SET c[0] = c[0] + :n", "SET a = if_not_exists(q, :n) + a", "ADD b :s", "DELETE b :s",
         )  # fmt: skip
         value = {":s": {"NS": [draw.any(_EDGES)]}} if ":s" in text else {":n": _number(draw.any(_EDGES))}
         members = {"ExpressionAttributeValues": value} if ":" in text else {}
