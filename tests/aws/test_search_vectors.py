@@ -361,6 +361,25 @@ def test_an_index_comes_and_goes(make_table: Any, dynamodb: Any) -> None:
         dynamodb.update_table(TableName=table.name, VectorIndexUpdates=[{"Delete": {"IndexName": "by-vector"}}])
 
 
+def test_a_global_index_takes_neither_the_name_nor_the_attribute_of_a_vector_index(
+    make_table: Any, dynamodb: Any
+) -> None:
+    table = make_table(**with_vectors(vector_index()))
+    for name, attribute in (("by-vector", "g"), ("by-v", "v")):
+        created = {
+            "IndexName": name,
+            "KeySchema": [{"AttributeName": attribute, "KeyType": "HASH"}],
+            "Projection": {"ProjectionType": "ALL"},
+        }
+        with invalid():
+            dynamodb.update_table(
+                TableName=table.name,
+                AttributeDefinitions=[{"AttributeName": attribute, "AttributeType": "S"}],
+                GlobalSecondaryIndexUpdates=[{"Create": created}],
+            )
+    assert "GlobalSecondaryIndexes" not in dynamodb.describe_table(TableName=table.name)["Table"]
+
+
 @pytest.mark.parametrize(
     ("parameters", "text"),
     [
