@@ -47,7 +47,9 @@ TABLES: tuple[tuple[str, str], ...] = (
      _INVALID + r"GlobalSecondaryIndex count exceeds the per-table limit.*"),
     (_INVALID + r"(The KeySchema contains multiple key attributes with the same name"
      r"|Both the Hash Key and the Range Key element in the KeySchema have the same name)",
-     _INVALID + r"Too many hash keys specified\.  All Dynamo DB tables must have exactly one hash key"),
+     _INVALID + r"(Too many hash keys specified\.  All Dynamo DB tables must have exactly one hash key"
+     r"|Key Schema too big\.  Key Schema must at most consist of the hash and range key of a table)"),
+    (_VALUES + r"List of GlobalSecondaryIndexes is empty", _INVALID + r"GSI list is empty/invalid"),
     (_INVALID + r"Invalid KeySchema: The first KeySchemaElement is not a HASH key type",
      _INVALID + r"Invalid key order\. Hash Key must be specified first in key schema, .*"),
     (_VALUES + r"AttributeDefinitions is not specified for index: \S+", _INVALID + r"No Attribute Schema Defined"),

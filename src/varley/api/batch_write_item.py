@@ -73,12 +73,12 @@ class Tally:
 
     def add(
         self,
+        table: str,
         route: Route,
         units: float,
         index_units: Mapping[str, float] | None,
         metrics: dict[str, Any] | None,
     ) -> None:
-        table = route.name
         self.units[table] = self.units.get(table, 0.0) + units
         if index_units:
             self.index_members[table] = route.index_members
@@ -109,8 +109,10 @@ class BatchTerms(Terms):
 
     __slots__ = ("_tally",)
 
-    def __init__(self, route: Route, tally: Tally, metrics_mode: str | None = None, key: Item | None = None) -> None:
-        super().__init__(route, "BatchWriteItem", metrics_mode=metrics_mode, key=key)
+    def __init__(
+        self, table: str, route: Route, tally: Tally, metrics_mode: str | None = None, key: Item | None = None
+    ) -> None:
+        super().__init__(route, "BatchWriteItem", metrics_mode=metrics_mode, key=key, table=table)
         self._tally = tally
 
     def answer(
@@ -122,7 +124,7 @@ class BatchTerms(Terms):
         metrics: dict[str, Any] | None = None,
     ) -> bytes:
         units = write_units(0 if old is None else item_size(old), 0 if new is None else item_size(new))
-        self._tally.add(self.route, units, index_units, metrics)
+        self._tally.add(self.table, self.route, units, index_units, metrics)
         return b""
 
 
@@ -179,7 +181,7 @@ def run(services: Services, call: Call) -> bytes | None:
     for table, wants in request.request_items.items():
         route = services.router.route(table)
         consequences = route.consequences
-        terms = BatchTerms(route, tally)
+        terms = BatchTerms(table, route, tally)
         for want, size in zip(wants, sizes[table], strict=True):
             write: Put | Delete
             if want.put_request is not None:
@@ -188,13 +190,13 @@ def run(services: Services, call: Call) -> bytes | None:
                 key = route.keys.row_key_of_item(item)
                 if consequences is not None:
                     consequences.check_item(item)
-                    terms = BatchTerms(route, tally, metrics_mode, item)
+                    terms = BatchTerms(table, route, tally, metrics_mode, item)
                 write = Put(key, _encode(item), size, None, terms)
             else:
                 assert want.delete_request is not None and want.delete_request.key is not None
                 key = route.keys.row_key(want.delete_request.key)
                 if consequences is not None:
-                    terms = BatchTerms(route, tally, metrics_mode, want.delete_request.key)
+                    terms = BatchTerms(table, route, tally, metrics_mode, want.delete_request.key)
                 write = Delete(key, None, terms)
             if (route.name, key) in seen:
                 raise ValidationError("Provided list of item keys contains duplicates")

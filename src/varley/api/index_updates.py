@@ -320,7 +320,8 @@ def _creation(
 ) -> Creation:
     assert asked.index_name is not None
     assert asked.key_schema is not None
-    taken = {index.name for index in (*table.local_indexes, *table.global_indexes, *table.vector_indexes)}
+    taken = {*(index.name for index in table.local_indexes), *(index.name for index in table.global_indexes)}
+    taken.update(index.name for index in table.vector_indexes)
     if asked.index_name in taken:
         raise ValidationError("Attempting to create an index which already exists")
     if not definitions:

@@ -103,8 +103,8 @@ class Costs:
         self._indexes: dict[str, dict[str, float]] = {}
         self._members: dict[str, Mapping[str, str]] = {}
 
-    def add(self, route: Route, units: float, index_units: Mapping[str, float] | None = None) -> None:
-        table = route.name
+    def add(self, table: str, route: Route, units: float, index_units: Mapping[str, float] | None = None) -> None:
+        """`table`: as the client named it."""
         self._units[table] = self._units.get(table, 0.0) + units
         if index_units:
             self._members[table] = route.index_members
@@ -137,7 +137,7 @@ def write_costs(operation: str, actions: Iterable[Action]) -> Costs:
     costs = Costs("WriteCapacityUnits")
     for action in actions:
         route = action.route
-        costs.add(route, action.units, action.index_units)
+        costs.add(action.table, route, action.units, action.index_units)
         route.counts[operation].consumed_write_units += action.units
         for index, units in action.index_units.items():
             if index in route.index_counts:    # it may have been deleted since; or it is a vector index
@@ -145,12 +145,14 @@ def write_costs(operation: str, actions: Iterable[Action]) -> Costs:
     return costs
 
 
-def read_costs(operation: str, routes: Sequence[Route], values: Sequence[bytes | None]) -> Costs:
-    """Of stored values that were read in a transaction, each from its table; counted."""
+def read_costs(
+    operation: str, routes: Sequence[Route], values: Sequence[bytes | None], tables: Sequence[str]
+) -> Costs:
+    """Of stored values that were read in a transaction, each from its table; counted. `tables`: as they were named."""
     costs = Costs("ReadCapacityUnits")
-    for route, value in zip(routes, values, strict=True):
+    for table, route, value in zip(tables, routes, values, strict=True):
         units = UNITS_FACTOR * read_units(0 if value is None else item_size(value), True)
-        costs.add(route, units)
+        costs.add(table, route, units)
         route.counts[operation].consumed_read_units += units
     return costs
 
@@ -159,4 +161,4 @@ def repeat_costs(operation: str, actions: Sequence[Action]) -> Costs:
     """Of a request that was done before: what it takes to read its items."""
     routes = [action.route for action in actions]
     values = [action.route.partition_of(action.key).get(action.key) for action in actions]
-    return read_costs(operation, routes, values)
+    return read_costs(operation, routes, values, [action.table for action in actions])
