@@ -27,7 +27,7 @@ LAYERS = (
     "storage", "metadata", "net", "node", "router", "indexes", "streams", "transactions", "expiry", "bulk", "vectors",
     "autoadmin",
     "http", "api", "admin",
-    "server", "testing", "cli", "pytest_plugin", "__main__",
+    "assembly", "server", "testing", "cli", "pytest_plugin", "__main__",
 )  # fmt: skip
 
 # No clock, no chance, no disk, no network, no waiting: what they do depends on their arguments alone.
@@ -40,9 +40,9 @@ IMPURE_MODULES = {
 # Called from the disk threads only: a coroutine there would stall the loop it runs on.
 BLOCKING = {"storage"}
 
-# The one place that starts tasks. It keeps a reference to each, without which a task may be collected half
-# way, and says aloud when one fails, without which nobody would know.
-KEEPS_TASKS = {"server.py"}
+# The places that start tasks: the server's, and the links between nodes (to dial). They keep a reference to each,
+# without which a task may be collected half way, and say aloud when one fails, without which nobody would know.
+KEEPS_TASKS = {"assembly/tasks.py", "net/links.py"}
 
 
 @cache

@@ -25,7 +25,7 @@ from varley.item.key_bytes import MARKER_SPACE, PURGE_SPACE, TOKEN_SPACE
 from varley.item.marker import Name
 from varley.storage.log_reader import LogReader
 from varley.storage.tree import Tree
-from varley.transactions import ledger, record, transactions
+from varley.transactions import ledger, record, recovery
 from varley.transactions.action import Action
 from varley.transactions.coordinator import State
 
@@ -432,6 +432,11 @@ def test_what_is_left_is_not_tried_while_the_disk_refuses_writes(tmp_path: Path)
     bank.stop()
 
 
+def _recovery(bank: Bank) -> recovery.Recovery:
+    assert bank.transactions._recovery is not None
+    return bank.transactions._recovery
+
+
 def _leave(bank: Bank, count: int) -> list[Name]:
     """As a crash would: so many transactions that are prepared, of one account each, and known to nobody."""
     participant = bank.partition_of("a").participant
@@ -445,15 +450,15 @@ def _leave(bank: Bank, count: int) -> list[Name]:
 
 def test_many_that_are_left_are_finished_in_slices(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
     """A crash may leave thousands: all in one turn of the loop, nobody else would be served meanwhile."""
-    monkeypatch.setattr(transactions, "_FINISHED_AT_ONCE", 4)
+    monkeypatch.setattr(recovery, "_FINISHED_AT_ONCE", 4)
     names = _leave(bank, 11)
     bank.turns()
-    bank.transactions._left.update(names)
+    _recovery(bank)._left.update(names)
     bank.node.loop._now += 1
     under_way = [0]
     while bank.markers:
         bank.node.loop.turn()
-        under_way.append(len(bank.transactions._live))
+        under_way.append(len(bank.transactions._live._requests))
         assert len(under_way) < 100
     assert max(after - before for before, after in pairwise(under_way)) == 4
     idle = bank.transactions.wait_idle()
@@ -464,13 +469,13 @@ def test_many_that_are_left_are_finished_in_slices(bank: Bank, monkeypatch: pyte
 def test_who_waits_until_nothing_is_under_way_waits_for_all_slices(
     bank: Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transactions, "_FINISHED_AT_ONCE", 2)
+    monkeypatch.setattr(recovery, "_FINISHED_AT_ONCE", 2)
     names = _leave(bank, 7)
     bank.turns()
-    bank.transactions._left.update(names)
+    _recovery(bank)._left.update(names)
     bank.node.loop._now += 1
     bank.node.loop.turn()
-    assert bank.transactions._next, "so this test tries what it says"
+    assert _recovery(bank)._next, "so this test tries what it says"
     bank.node.loop.run(bank.transactions.wait_idle())
     assert bank.markers == 0
 
@@ -485,7 +490,7 @@ def test_a_marker_is_left_alone_where_nothing_can_be_finished(bank: Bank) -> Non
     bank.turns()
     assert bank.markers == 1
     assert bank.partition_of("a").tree.applied_slot == before
-    assert not bank.transactions._left
+    assert not _recovery(bank)._left
 
 
 def test_a_token_whose_transaction_is_being_cancelled_is_in_progress(bank: Bank) -> None:

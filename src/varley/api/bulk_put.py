@@ -43,6 +43,7 @@ from varley.errors import (
 from varley.item.units import write_units
 from varley.item.value import check_item
 from varley.limits import ITEM_BYTES_MAX
+from varley.node.settled import Told
 from varley.router.routes import Route
 from varley.storage.object_folder import LineReader, NoBucket, ObjectFolder, StoredObject
 
@@ -218,7 +219,7 @@ class _Run:
         """Begin with a put; None: the line is none, and that is reported."""
         route = self._check_route()
         answered: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
-        waiter = _Waiter(answered)
+        waiter = Told(answered.set_result)
         try:
             put = _put_of(line, route)
         except ApiError as error:
@@ -290,21 +291,6 @@ class _Run:
                     raise _Failed("S3WriteFailed", str(error)) from error
                 self._report_bytes[kind] = at + len(data)
             reports.clear()
-
-
-class _Waiter:
-    """Waits for the slot of one put."""
-
-    __slots__ = ("_answered",)
-
-    def __init__(self, answered: asyncio.Future[BaseException | None]) -> None:
-        self._answered = answered
-
-    def reply(self, body: bytes) -> None:
-        self._answered.set_result(None)
-
-    def fail(self, error: BaseException) -> None:
-        self._answered.set_result(error)
 
 
 def _put_of(line: bytes, route: Route) -> Put:

@@ -17,7 +17,6 @@ Source: [DG] "Using time to live (TTL)"; that the service, too, takes up to an h
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -27,7 +26,7 @@ from varley.item.key_bytes import ITEM_SPACE
 from varley.item.stored import HEADER_BYTES
 from varley.node.participant import DerivedRow
 from varley.node.partition import Partition
-from varley.node.settled import Told
+from varley.node.settled import Done, Told
 from varley.table.expiry import (
     END_OF_ITEMS,
     END_OF_ROWS,
@@ -47,8 +46,6 @@ from varley.table.schema import Table
 _ROWS_PER_SLICE: Final = 100
 _BYTES_PER_SLICE: Final = 256 * 1024    # of items that are decoded: about a millisecond
 _decode = msgspec.json.decode
-
-Done = Callable[[BaseException | None], None]
 
 
 def are_rows_right(table: Table, partition: Partition) -> bool:

@@ -1,0 +1,102 @@
+"""The ports of a server: the front door, and the admin port if one is wanted."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterable, Sequence
+
+from varley.admin.metrics import Metrics, Reading
+from varley.admin.pages import Pages
+from varley.admin.port import AdminPort
+from varley.api import operations
+from varley.clock import Clock, MovableClock
+from varley.counters import Counters
+from varley.errors import BadSettings
+from varley.http.call import Handler
+from varley.http.reception import FrontDoorSettings
+from varley.http.server import FrontDoor
+from varley.listening import cannot_listen
+from varley.settings import NodeSettings
+
+
+class Ports:
+    """Built, then open() until close(). Used from the event loop only."""
+
+    def __init__(
+        self,
+        settings: NodeSettings,
+        clock: Clock,
+        handler: Handler,
+        *,
+        why_not_ready: Callable[[], str | None],
+        counters: Counters,
+        readings: Sequence[Callable[[], Iterable[Reading]]],
+        rotate_shards: Callable[[str], int],
+    ) -> None:
+        """`handler` answers calls of operations; the others are for the admin port's pages (see admin.pages.Pages).
+
+        `counters`: those of the router; `readings`: what other parts tell when metrics are read. Raises BadSettings:
+        the certificate cannot be used.
+        """
+        self._settings = settings
+        self.door = FrontDoor(
+            handler,
+            is_ready=lambda: why_not_ready() is None,
+            operations=[*operations.OPERATIONS, *operations.NOT_OFFERED],
+            settings=FrontDoorSettings(
+                connections_max=settings.max_connections,
+                head_seconds=settings.head_timeout_seconds,
+                body_seconds=settings.body_timeout_seconds,
+                idle_seconds=settings.idle_timeout_seconds,
+                cors_origins=tuple(origin.strip() for origin in settings.cors.split(",") if origin.strip()),
+                tls=_tls(settings),
+            ),
+        )
+        self._admin: AdminPort | None = None
+        if settings.admin_port is not None:
+            pages = Pages(
+                Metrics(self.door.traffic, counters, [self._readings, *readings]),
+                clock,
+                movable_clock=clock if settings.clock_is_movable and isinstance(clock, MovableClock) else None,
+                why_not_ready=why_not_ready,
+                rotate_shards=rotate_shards,
+            )
+            self._admin = AdminPort(pages, settings.admin_host, settings.admin_port)
+        self.port = 0    # of the front door, while it is open
+        self.admin_port: int | None = None    # likewise; None if it is not wanted
+
+    async def open(self) -> None:
+        """Listen. Raises WorldError: an address cannot be had."""
+        host, port = self._settings.host, self._settings.port
+        try:
+            self.port = await self.door.start(host, port)
+        except OSError as error:
+            raise cannot_listen(error, host, port) from error
+        if self._admin is not None:
+            await self._admin.start()
+            self.admin_port = self._admin.port
+
+    async def close(self) -> None:
+        """Close both at once; `door.drain` lets requests end before. Harmless if they are not open."""
+        self.door.close_now()
+        if self._admin is not None:
+            await self._admin.stop()
+
+    def _readings(self) -> Iterable[Reading]:
+        yield Reading("varley_connections", self.door.connections)
+
+
+def _tls(settings: NodeSettings) -> ssl.SSLContext | None:
+    if settings.tls_cert is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise BadSettings(
+            f"The TLS certificate or its key cannot be used: {error}",
+            path=f"{settings.tls_cert}, {settings.tls_key}",
+            operation="load",
+            hint="Both are files in PEM format, and the key belongs to the certificate",
+        ) from error
+    return context

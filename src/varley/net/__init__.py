@@ -1,0 +1,1 @@
+"""How nodes talk to one another: one connection for each pair of them, for one-way messages and for requests."""

@@ -1,0 +1,23 @@
+"""Who is meant on the other side: small numbers that never change their meaning.
+
+Channels carry one-way messages, services answer requests. The two are numbered apart. A number that a node does not
+know is ignored on a channel (the message may be lost by contract), and refused by a service (so it was surely not
+acted on): a newer node may be asked for more than an older one offers.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Channels
+PAXOS: Final = 1          # messages of replica groups
+ROUTES: Final = 2         # what MemDS nodes tell one another
+RING: Final = 3           # membership, comparisons and probes of the ring
+
+# Services
+FORWARD: Final = 1        # a whole API request, sent on to the node that leads the partition
+ROWS: Final = 2           # a page of stored rows
+DELIVER: Final = 3        # changes for a partition of a global index
+SNAPSHOT: Final = 4       # a piece of a replica's tree
+PARTICIPANT: Final = 5    # prepare, commit and cancel of a transaction
+RING_CALL: Final = 6      # fetch and store of the ring, and requests that another node coordinates
