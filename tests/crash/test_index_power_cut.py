@@ -68,7 +68,7 @@ class Life:
         shutil.copytree(cut.folder, self.data)
         self.node = IndexedNode(
             self.data, self.disk, self.store, loop=self.loop,
-            new_engines=lambda path, inventory: GatedTrees(path, inventory, self.gate), overlay_bytes_max=2500,
+            new_engines=lambda path, inventory: GatedTrees(path, inventory, self.gate), overlay_bytes_max=1000,
             log_bytes_max=12_000, delay_seconds=random.choice((0.0, 0.0, 1e9)),
         )  # fmt: skip
         self.taken: list[Cut] = []      # not looked at yet

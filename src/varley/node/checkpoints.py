@@ -54,8 +54,7 @@ class _Log(Protocol):
 class Checkpoints:
     """From `start` to `close`. `replicas`: those of the node, by group, as they come and go.
 
-    `release_log` is called when entries in the log may be of no more use: after each one, and when the log is long and
-    nobody needs its oldest segment. `on_fatal` gets the error that
+    `release_log` is called after each one: entries in the log may be of no more use. `on_fatal` gets the error that
     the node cannot go on after.
     """
 
@@ -86,7 +85,6 @@ class Checkpoints:
         self._timer: asyncio.TimerHandle | None = None
         self._is_read_only = False
         self._is_stopping = False
-        self._release_at = 0.0    # not before this moment of the loop's time, without a checkpoint
         self.finished = 0    # since the start
 
     def start(self, log: _Log, *, is_read_only: bool) -> None:
@@ -163,9 +161,8 @@ class Checkpoints:
             if undelivered is not None and undelivered <= slot:
                 return ()
         holders = [replica for replica, slot in slots.items() if replica.tree.checkpointed_slot < slot]
-        if not holders and self._loop.time() >= self._release_at:    # what held it has arrived meanwhile
-            self._release_at = self._loop.time() + _RETRY_SECONDS    # the disk may refuse
-            self._release_log()
+        if not holders:    # what held it has arrived meanwhile: the end of any checkpoint lets it go
+            holders = [replica for replica in self._replicas.values() if replica.tree.overlay_bytes]
         return holders
 
     def _begin(self, replica: Replica) -> None:
