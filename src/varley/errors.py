@@ -24,7 +24,10 @@ Three kinds, never mixed:
     ├── Exhausted                            no more file descriptors or memory; a retry may work
     ├── LogFailed                            a write or fdatasync failed: this node takes no more writes
     ├── NotLeading                           another node may lead this group: surely nothing happened
-    ├── OutcomeUnknown                       the leader was replaced while this was under way: nobody knows here
+    ├── Unreachable                          metadata's store does not answer; nothing was changed; a retry may work
+    ├── OutcomeUnknown                       a change of metadata was sent, and nobody knows what became of it
+    │   └── LeaderReplaced                   the same of a write, whose leader was replaced before it was decided
+    ├── LeaseEnded                           what was to be kept under a lease was not, since the lease is over
     ├── Damaged                              bytes on disk are not those that were written
     ├── DataFolderLocked                     another server has this folder open
     └── BadSettings                          a flag, variable or file entry that cannot be
@@ -266,12 +269,26 @@ class NotLeading(WorldError):
         super().__init__(f"group {group} is led by {leader or 'a node that is not known'}")
 
 
+class Unreachable(WorldError):
+    """The store of metadata cannot be reached, or cannot decide. What was asked for surely was not done."""
+
+    retryable = True
+
+
 class OutcomeUnknown(WorldError):
+    """A change was sent to the store of metadata, which may make it, also later. Whoever wants to know reads it."""
+
+
+class LeaderReplaced(OutcomeUnknown):
     """This node led `group` when it proposed this, and leads it no longer: it may happen, or not."""
 
     def __init__(self, group: int) -> None:
         self.group = group
         super().__init__(f"the leader of group {group} was replaced before this was decided")
+
+
+class LeaseEnded(WorldError):
+    pass
 
 
 class Damaged(WorldError):

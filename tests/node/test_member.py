@@ -9,7 +9,7 @@ import pytest
 
 from tests.node.member_cluster import GROUP, Machine, MemberCluster
 from tests.node.writes import Waiter, Write, number_of, row_key
-from varley.errors import NotLeading, OutcomeUnknown, Throttling
+from varley.errors import LeaderReplaced, NotLeading, Throttling
 from varley.paxos.events import AddLearner, Remove
 from varley.paxos.membership import Member
 from varley.storage.log_format import DERIVED, PUT
@@ -226,8 +226,8 @@ def test_a_leader_that_is_cut_off_tells_nobody_yes_and_knows_what_it_does_not_kn
     cluster.loop.run_for(0.5)
     assert waiter.answer is observer.answer is None
     cluster.loop.run_for(2)
-    assert isinstance(waiter.answer, OutcomeUnknown)
-    assert isinstance(observer.answer, OutcomeUnknown)
+    assert isinstance(waiter.answer, LeaderReplaced)
+    assert isinstance(observer.answer, LeaderReplaced)
     assert not old.partition.may_answer(ballot)
     assert number_of(old.partition.get(row_key("a"))) == 1, "the applied state can still be read"
     new = cluster.wait_for_leader()
@@ -398,7 +398,7 @@ def test_a_full_disk_of_the_leader_makes_another_lead(tmp_path: Path) -> None:
     full.disk.fail("write_synced", errno.ENOSPC, times=1000)
     waiter = cluster.write(Write("a", 2))
     cluster.loop.run_for(6)
-    assert isinstance(waiter.answer, OutcomeUnknown), "its own disk never had it, and the others may"
+    assert isinstance(waiter.answer, LeaderReplaced), "its own disk never had it, and the others may"
     leader = cluster.wait_for_leader()
     assert leader is not full
     assert leader.partition is not None

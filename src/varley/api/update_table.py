@@ -43,6 +43,7 @@ from varley.api.table_structures import (
     check_table_class,
     encryption_of,
     not_supported,
+    partition_count,
     provisioned_of,
 )
 from varley.api.throughput_updates import (
@@ -57,7 +58,7 @@ from varley.api.vector_indexes import (
     check_vector_updates,
     with_vector_updates,
 )
-from varley.errors import ResourceNotFound, ValidationError
+from varley.errors import ResourceInUse, ResourceNotFound, ValidationError
 from varley.http.call import Call
 from varley.table import schema
 from varley.table.description import View, description_when_updated
@@ -142,15 +143,26 @@ async def _update(services: Services, request: UpdateTableRequest, name: str, vi
             others=[*others, *provisioned_of([after])],
             random=services.random,
         )
+
+        def checked(newest: Table) -> Table:
+            if newest != before:    # another node was quicker, and what was checked is not what there is
+                raise ResourceInUse(
+                    f"Attempt to change a resource which is still in use: Table is being updated: {name}"
+                )
+            return after
+
         match action:
             case Creation(index=index):
-                described = (await services.indexes.create(name, index, lambda _: after))[1]
+                partitions = partition_count(after.billing_mode, index.warm, services.cluster.initial_partitions)
+                described = (await services.indexes.create(name, index, checked, partitions=partitions))[1]
                 after = _with_status(described.table, index.name, "CREATING")
             case Deletion(name=index_name):
-                await services.indexes.delete(name, index_name, lambda _: without_insights(after, index_name))
+                await services.indexes.delete(
+                    name, index_name, lambda newest: without_insights(checked(newest), index_name)
+                )
                 after = _with_status(after, index_name, "DELETING")
             case None:
-                described = (await catalog.change(name, lambda _: after))[1]
+                described = (await catalog.change(name, checked))[1]
                 is_rebilled = after.global_indexes and after.billing_mode != before.billing_mode
                 if is_stream_changed or is_rebilled or after.vector_indexes != before.vector_indexes:
                     await services.router.update(described)
@@ -160,6 +172,8 @@ async def _update(services: Services, request: UpdateTableRequest, name: str, vi
             services.streams.redefine(described, services.router.route(name).partitions)
         item_count, size_bytes = services.router.statistics(name)
         index_sizes = services.router.index_statistics(name)
+    if after.vector_indexes:    # all items are looked at: others may change tables meanwhile
+        index_sizes |= await services.vectors.statistics(services.router.route(name))
     shown = description_when_updated(
         before,
         after,

@@ -12,7 +12,7 @@ they are applied. What is different is how they can end:
 
     applied         at its slot, with the ballot it was proposed in as origin: that names it. Answered.
     not proposed    this member led no longer when the turn ended: it surely did not happen (NotLeading)
-    dropped         the leadership went while it was on its way: it may happen or not (OutcomeUnknown)
+    dropped         the leadership went while it was on its way: it may happen or not (LeaderReplaced)
 
 The order of effects is the protocol's safety (paxos/effects.py). `_waiting` keeps it: steps leave it from its left end
 only, each when the log has said that its records are durable; a step without records that comes behind one with waits
@@ -35,7 +35,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Protocol
 
-from varley.errors import NotLeading, OutcomeUnknown, WorldError
+from varley.errors import LeaderReplaced, NotLeading, WorldError
 from varley.node.replica import Outgoing, Proposal, Waiter
 from varley.paxos.ballot import NO_BALLOT
 from varley.paxos.effects import Effects, NotProposed, NotRead, ReadAt
@@ -236,6 +236,24 @@ class HostedMember:
     def releasable_slot(self) -> int:
         """For the log, which counts the records of members by their order: see storage/member_log.py."""
         return self.orders.releasable
+
+    def is_held_back(self, order: int) -> bool:
+        """See checkpoints.Held; what is a slot there is an order here."""
+        kept = self.core.kept
+        return order > self.orders.releasable and kept is not None and kept < self.tree.checkpointed_slot
+
+    def would_let_go(self, order: int) -> bool:
+        """See checkpoints.Held."""
+        return order > self.orders.releasable and self.tree.applied_slot > self.tree.checkpointed_slot
+
+    def let_go_of(self, order: int) -> None:
+        """The log is long: do what lets go of this record, but for a checkpoint."""
+        if order <= self.orders.releasable:
+            return
+        if self._tree is None:
+            self.trim(self.core.chosen)
+        if self.orders.is_held_by_state or self._tree is None:
+            self.note_state()
 
     def newest_row(self, key: bytes) -> bytes | None:
         """The row as the next write would find it: through the speculative layer."""
@@ -577,7 +595,7 @@ class HostedMember:
         self.undecided_bytes = 0
         undecided, self._undecided = self._undecided, deque()
         pending, self._pending = self._pending, []
-        unknown = error or OutcomeUnknown(self.group)
+        unknown = error or LeaderReplaced(self.group)
         not_done = error or NotLeading(self.group, _node_of(self.core.leader_name))
         for proposal, _ in undecided:
             proposal.tell(unknown)
