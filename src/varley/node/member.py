@@ -35,7 +35,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Protocol
 
-from varley.errors import LeaderReplaced, NotLeading, WorldError
+from varley.errors import LeaderReplaced, LogFailed, NotLeading, WorldError
 from varley.node.replica import Outgoing, Proposal, Waiter
 from varley.paxos.ballot import NO_BALLOT
 from varley.paxos.effects import Effects, NotProposed, NotRead, ReadAt
@@ -469,6 +469,8 @@ class HostedMember:
         """The log could not take them; see above."""
         self._in_flight -= 1
         self._is_stalled = True
+        if isinstance(error, LogFailed):
+            self.give_up(error)     # the node ends: there is no later
         if not self._in_flight:
             self._tell_idle()
 
