@@ -134,6 +134,10 @@ class _Placing:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
 
+    @property
+    def refusal(self) -> WorldError | None:
+        return self._machine.node.refusal
+
     def create_group(self, group: int) -> Partition:
         return self._machine.cluster.place(self._machine, group)
 
@@ -213,7 +217,7 @@ class Machine:
             abroad = TransactionsAbroad(self.peers, self.router, lambda *asked: bind(self.services, *asked))
         self.transactions = Transactions(loop, clock, chance, self.router, abroad)
         self.indexes = Indexes(
-            loop, clock, cluster.catalog, self.router, partitions=PARTITIONS, delay_seconds=0.0, keep=self._keep,
+            loop, clock, cluster.catalog, self.router, delay_seconds=0.0, keep=self._keep,
             abroad=None if self.peers is None else Abroad(self.peers),
         )
         self.streams: MirroredStreams = MirroredStreams(clock, self)

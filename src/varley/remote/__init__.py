@@ -11,7 +11,6 @@
 
 What becomes of whole requests is in gateway/. docs/life_of_a_put.md walks through one.
 
-Limits. A replica whose state has come as a snapshot has not seen the entries in between, so if it leads next, and the leader
-before it had not sent what those carry to global indexes, that is lost: until snapshots carry it, the leader has to keep the
-log of a group for as long as some of it has not arrived (`Outgoing.oldest`).
+Limits. A replica whose state has come as a snapshot has not seen the entries in between. If it leads next, what those
+carry to global indexes is lost, unless they were kept until they had arrived (`MemberPartition.keep_after`).
 """

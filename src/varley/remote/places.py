@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
+from varley.errors import WorldError
 from varley.net.channels import ROUTES
 from varley.node.partition import Partition
 from varley.remote.hosted import Lead
@@ -33,19 +34,27 @@ class Places:
         others: Callable[[], Iterable[str]],
         members_of: Callable[[int], Iterable[str]],
         remove: Callable[[int], Awaitable[None]],
+        refusal: Callable[[], WorldError | None] = lambda: None,
     ) -> None:
         """`send`: of net.links.Links. `others`: the names of all other nodes; `members_of`: of those that have members
-        of a group. `remove`: removes the replica that is here, if there is one."""
+        of a group. `remove`: removes the replica that is here, if there is one. `refusal`: why the disk of this node
+        takes no writes."""
         self._loop = loop
         self._peers = peers
         self._send = send
         self._others = others
         self._members_of = members_of
         self._remove = remove
+        self._refusal = refusal
         self._partitions: dict[int, Partition] = {}
         self.on_leading: list[Callable[[int], None]] = []
 
     # For routes
+
+    @property
+    def refusal(self) -> WorldError | None:
+        """Why the disk of this node takes no writes; None: it took the last one."""
+        return self._refusal()
 
     def create_group(self, group: int) -> Partition:
         """The partition of `group`, which has replicas somewhere, or will."""
