@@ -25,7 +25,8 @@ Three kinds, never mixed:
     ├── LogFailed                            a write or fdatasync failed: this node takes no more writes
     ├── NotLeading                           another node may lead this group: surely nothing happened
     ├── Unreachable                          metadata's store does not answer; nothing was changed; a retry may work
-    ├── OutcomeUnknown                       it is under way, and nobody knows here what becomes of it
+    ├── OutcomeUnknown                       a change of metadata was sent, and nobody knows what became of it
+    │   └── LeaderReplaced                   the same of a write, whose leader was replaced before it was decided
     ├── LeaseEnded                           what was to be kept under a lease was not, since the lease is over
     ├── Damaged                              bytes on disk are not those that were written
     ├── DataFolderLocked                     another server has this folder open
@@ -275,8 +276,15 @@ class Unreachable(WorldError):
 
 
 class OutcomeUnknown(WorldError):
-    """What was asked for is on its way, and may be done, also later: a change that was sent to the store of metadata, a
-    proposal of a leader that was replaced. Whoever wants to know reads it."""
+    """A change was sent to the store of metadata, which may make it, also later. Whoever wants to know reads it."""
+
+
+class LeaderReplaced(OutcomeUnknown):
+    """This node led `group` when it proposed this, and leads it no longer: it may happen, or not."""
+
+    def __init__(self, group: int) -> None:
+        self.group = group
+        super().__init__(f"the leader of group {group} was replaced before this was decided")
 
 
 class LeaseEnded(WorldError):

@@ -5,6 +5,7 @@ and those are waited for."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
@@ -16,7 +17,7 @@ from tests.node.writes import Waiter, Write
 from tests.storage.forgetful_disk import ForgetfulDisk
 from varley.clock import StoppedClock
 from varley.errors import WorldError
-from varley.node.member import life_of, member_name, node_of
+from varley.node.member import HostedMember, life_of, member_name, node_of
 from varley.node.member_partition import MemberPartition
 from varley.node.node import Node
 from varley.paxos.lease import Timing
@@ -43,6 +44,7 @@ class Machine:
         self.disk = ForgetfulDisk()
         self.is_up = False
         self.node: Node
+        self.engines: TreeFolder
         self.log: LogWriter
         self.recovered: dict[int, RecoveredMember] = {}
         self.partition: MemberPartition | None = None
@@ -53,10 +55,10 @@ class Machine:
         """`groups`: those that it is to go on with."""
         cluster = self.cluster
         inventory = Inventory.read(str(self.folder))
-        engines = TreeFolder(str(self.folder / "trees"), inventory)
+        engines = self.engines = TreeFolder(str(self.folder / "trees"), inventory)
         self.node = Node(
-            cluster.loop, StoppedClock(), overlay_bytes_max=1 << 20, log_bytes_max=1 << 20, engines=engines,
-            on_fatal=self.fatal.append, name=self.name, links=cluster.network.join(self.name),
+            cluster.loop, StoppedClock(), overlay_bytes_max=1 << 20, log_bytes_max=cluster.log_bytes_max,
+            engines=engines, on_fatal=self.fatal.append, name=self.name, links=cluster.network.join(self.name),
             lease_clock_us=cluster.now_us, chance=Random(cluster.random.random()), timing=cluster.timing,
             on_leading=lambda partition, ballot: self.events.append(("leads", ballot)),
             on_following=lambda partition: self.events.append(("follows", 0)),
@@ -112,8 +114,11 @@ class Machine:
 
     def wait_for_checkpoint(self) -> None:
         """If one is under way."""
-        while self.is_up and self.partition is not None and self.partition.tree.is_frozen:
+        while self.is_up and any(member.has_tree and member.tree.is_frozen for member in self.members()):
             self.cluster.loop.wait_for_call()
+
+    def members(self) -> list[HostedMember]:
+        return list(self.node.members.by_group.values())
 
 
 class MemberCluster:
@@ -126,6 +131,7 @@ class MemberCluster:
         logs: int = 0,
         timing: Timing | None = None,
         segment_bytes: int = 1 << 16,
+        log_bytes_max: int = 1 << 20,
     ) -> None:
         self.seed = seed
         self.folder = folder
@@ -135,6 +141,7 @@ class MemberCluster:
         self.network = Network(self.loop, self.random.getrandbits(32))
         self.timing = timing
         self.segment_bytes = segment_bytes
+        self.log_bytes_max = log_bytes_max
         kinds = [FULL] * full + ["log"] * logs
         members = [Member(f"n{number}", number, kind) for number, kind in enumerate(kinds, 1)]
         self.configuration = Configuration(tuple(members))
@@ -197,6 +204,10 @@ class MemberCluster:
             self.loop.run_for(0.1)
             for machine in self.machines.values():
                 machine.wait_for_checkpoint()
+
+    def stop_node(self, machine: Machine) -> asyncio.Task[None]:
+        """Have it stop in good order, while time passes."""
+        return self.loop.create_task(machine.node.stop())
 
     def stop(self) -> None:
         for machine in self.machines.values():

@@ -43,6 +43,10 @@ class SteppedLoop(asyncio.BaseEventLoop):
         self._now += seconds
         self.turn()
 
+    def jump(self, seconds: float) -> None:
+        """So much time has passed, and nothing was done meanwhile."""
+        self._now += seconds
+
     def run_for(self, seconds: float) -> None:
         """Let so much time pass, from timer to timer, each at its time."""
         until = self._now + seconds

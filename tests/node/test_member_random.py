@@ -14,7 +14,7 @@ import pytest
 
 from tests.node.member_cluster import GROUP, Machine, MemberCluster
 from tests.node.writes import Waiter, Write, number_of, row_key
-from varley.errors import NotLeading, OutcomeUnknown, Throttling
+from varley.errors import LeaderReplaced, NotLeading, Throttling
 from varley.paxos.lease import Timing
 
 MS = 1000
@@ -67,7 +67,7 @@ class Run:
                 self.given[row].add(number)
                 self.seen[row] = max(self.seen[row], number)
                 self.writes += 1
-            elif isinstance(answer, OutcomeUnknown):
+            elif isinstance(answer, LeaderReplaced):
                 self.unknown += 1
             else:
                 assert isinstance(answer, NotLeading), repr(answer)

@@ -30,6 +30,7 @@ from varley.indexes.abroad import Abroad
 from varley.indexes.indexes import Indexes
 from varley.metadata.catalog import Catalog, Described
 from varley.metadata.memory import MemoryStore
+from varley.net.links import Links
 from varley.net.outcome import NoAnswer, NotSent, Outcome
 from varley.node.node import Node
 from varley.node.partition import Partition
@@ -37,6 +38,7 @@ from varley.remote.hosted import Hosted, Then
 from varley.remote.journey import Ask
 from varley.remote.leaders import Leaders
 from varley.remote.peers import Peers
+from varley.remote.places import Places
 from varley.router.routes import GlobalIndexRoute, Route, Router
 from varley.settings import ClusterSettings, NodeSettings
 from varley.storage.memory_log import MemoryLog
@@ -126,11 +128,15 @@ class Wire:
         return ask
 
 
-class _Places:
+class _Placing:
     """What a Router has in place of a Node: a new group has its replica somewhere."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
+
+    @property
+    def refusal(self) -> WorldError | None:
+        return self._machine.node.refusal
 
     def create_group(self, group: int) -> Partition:
         return self._machine.cluster.place(self._machine, group)
@@ -194,17 +200,24 @@ class Machine:
         self.hosted = Hosted(name)
         self.leaders = Leaders()
         self.peers: Peers | None = None
+        self.links: Links | None = None
         if not cluster.is_single:
-            self.peers = Peers(loop, clock, self.hosted, self.leaders, cluster.wire.of(name))
-        self._partitions: dict[int, Partition] = {}
-        self.router = Router(self.node if self.peers is None else _Places(self))  # type: ignore[arg-type]
+            if cluster.is_linked:
+                self.links = Links(loop, name, cluster="tests")
+            ask = cluster.wire.of(name) if self.links is None else self.links.request
+            self.peers = Peers(loop, clock, self.hosted, self.leaders, ask)
+            self.places = Places(
+                loop, self.peers, cluster.send, cluster.names_but(name), lambda group: [cluster.owner(group).name],
+                cluster.remove,
+            )  # fmt: skip
+        self.router = Router(self.node if self.peers is None else _Placing(self))
         chance = random.Random(name)
         abroad = None
         if self.peers is not None:
             abroad = TransactionsAbroad(self.peers, self.router, lambda *asked: bind(self.services, *asked))
         self.transactions = Transactions(loop, clock, chance, self.router, abroad)
         self.indexes = Indexes(
-            loop, clock, cluster.catalog, self.router, partitions=PARTITIONS, delay_seconds=0.0, keep=self._keep,
+            loop, clock, cluster.catalog, self.router, delay_seconds=0.0, keep=self._keep,
             abroad=None if self.peers is None else Abroad(self.peers),
         )
         self.streams: MirroredStreams = MirroredStreams(clock, self)
@@ -230,6 +243,8 @@ class Machine:
         self.tasks: set[asyncio.Task[None]] = set()
         self.gateway = None if self.peers is None else Gateway(self.peers, self.run_here)
         self.indexes.start()
+        if self.peers is not None:
+            self.places.on_leading += (self.indexes.begins_to_lead, self.services.sweeper.begins_to_lead)
 
     def run_here(self, call: Call) -> bytes | None:
         return operations.run(self.services, call)
@@ -240,9 +255,7 @@ class Machine:
             return next(
                 each for route in self.router.routes() for each in route.partitions if each.group == group
             )
-        if group not in self._partitions:
-            self._partitions[group] = self.peers.partition(group)
-        return self._partitions[group]
+        return self.places.partition(group)
 
     async def ask(self, operation: str, body: Body) -> tuple[int, bytes]:
         """One request of a client of this node: status and body."""
@@ -313,7 +326,10 @@ class Machine:
 class Cluster:
     """`names`: one name is a server on one machine, as it is without all this."""
 
-    def __init__(self, *names: str, clock: Clock | None = None) -> None:
+    def __init__(self, *names: str, clock: Clock | None = None, is_linked: bool = False) -> None:
+        """`is_linked`: by sockets, in place of the wire."""
+        self.is_linked = is_linked
+        self._names = names
         self.clock: Clock = clock or StoppedClock()
         self.is_single = len(names) == 1
         self.is_mirroring = False
@@ -325,8 +341,28 @@ class Cluster:
         self.wire.machines.update((each.name, each) for each in self.machines)
         self.leases: dict[int, Lease] = {}
 
+    def names_but(self, name: str) -> Callable[[], list[str]]:
+        return lambda: [each for each in self._names if each != name]
+
+    def send(self, to: str, channel: int, payload: bytes) -> None:
+        """What one node tells another of who leads."""
+        for each in self.machines:
+            if each.name == to and each.peers is not None:
+                each.peers.heard("?", payload)
+
+    async def _link(self) -> None:
+        ports = {each.name: await each.links.listen("127.0.0.1", 0) for each in self.machines if each.links}
+        for each in self.machines:
+            assert each.links is not None and each.peers is not None
+            each.peers.serve(each.links)
+            for name, port in ports.items():
+                if name != each.name:
+                    each.links.set_address(name, "127.0.0.1", port)
+
     async def start(self) -> None:
         """The ledger of transactions, which is a group like any other."""
+        if self.is_linked:
+            await self._link()
         async with self.catalog.changes:
             [group] = (await self.catalog.create_ledger(ledger_table("ledger", self.clock.time()))).groups
         first = self.machines[0]
@@ -341,26 +377,25 @@ class Cluster:
         owner = self.owner(group)
         if group not in owner.hosted.partitions:
             lease = self.leases[group] = Lease(owner.name)
-            owner.hosted.attach(group, owner.node.create_group(group), lease)
+            owner.places.hosts(owner.node.create_group(group), lease)
             self.announce(group, owner)
         return asking.partition(group)
 
     def announce(self, group: int, leader: Machine) -> None:
-        assert leader.peers is not None
-        news = leader.peers.begins_to_lead(group, self.leases[group].ballot, [leader.name])
-        for each in self.machines:
-            assert each.peers is not None
-            each.peers.heard(leader.name, news)
+        leader.places.begins_to_lead(group, self.leases[group].ballot)
 
     async def remove(self, group: int) -> None:
         owner = self.owner(group)
         if group in owner.hosted.partitions:
-            owner.hosted.detach(group)
+            owner.places.hosts_no_more(group)
+        if group in owner.node._replicas:
             await owner.node.remove_group(group)
 
     async def stop(self) -> None:
         for each in self.machines:
             await each.stop()
+            if each.links is not None:
+                await each.links.close()
 
 
 class _RememberingCatalog(Catalog):

@@ -75,14 +75,18 @@ _ERROR_CODES: Final = {
 class _Slot:
     """One statement and what becomes of it. It waits for its write; `done` is called once it is settled."""
 
-    __slots__ = ("_done", "_error", "_item", "_told", "consistent", "operation", "request", "route", "units", "values")
+    __slots__ = (
+        "_done", "_error", "_item", "_told", "consistent", "index_units", "operation", "request", "route", "units",
+        "values",
+    )  # fmt: skip
 
     def __init__(self, request: BatchStatementRequest) -> None:
         self.request = request
         self.consistent = bool(request.consistent_read)
         self.route: Route | None = None    # once it is known that there is such a table
         self.operation: Selection | StatementWrite | None = None    # None if the statement is refused
-        self.units = 0.0
+        self.units = 0.0    # of the table
+        self.index_units: dict[str, float] = {}
         self.values: dict[bytes, bytes] | None = None    # the row that it reads, if another node has it
         self._item: Any = None
         self._told: Any = None    # its element of Responses, as another node has it
@@ -155,7 +159,7 @@ class _Slot:
         if group is None:
             done()
             return
-        body = _encode({"Statements": [self.request], "ReturnConsumedCapacity": "TOTAL"})
+        body = _encode({"Statements": [self.request], "ReturnConsumedCapacity": "INDEXES"})
         peers.part(call, group, Need.WRITE, _OPERATION, body, self._heard)
 
     def _heard(self, answer: bytes | ApiError) -> None:
@@ -164,12 +168,14 @@ class _Slot:
             return
         told = _decode_told(answer)
         [self._told] = told.responses
-        self.units = sum(each.units for each in told.consumed)
+        if told.consumed:
+            self.units, self.index_units = capacity.told(told.consumed[0])
         self._settle()
 
     def reply(self, body: bytes) -> None:
         written = _decode_written(body)
         self.units = written.units
+        self.index_units = written.index_units
         self._item = None if written.attributes is msgspec.UNSET else written.attributes
         self._settle()
 
@@ -213,21 +219,18 @@ class _Written(msgspec.Struct):
     """What a write of a batch answers to its slot."""
 
     units: float
+    index_units: dict[str, float]
     attributes: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 _decode_written = msgspec.json.Decoder(_Written).decode
 
 
-class _Consumed(msgspec.Struct):
-    units: float = msgspec.field(name="CapacityUnits")
-
-
 class _Told(msgspec.Struct):
     """What a batch of one statement answers."""
 
     responses: list[msgspec.Raw] = msgspec.field(name="Responses")
-    consumed: list[_Consumed] = msgspec.field(name="ConsumedCapacity", default_factory=list)
+    consumed: list[dict[str, Any]] = msgspec.field(name="ConsumedCapacity", default_factory=list)
 
 
 _decode_told = msgspec.json.Decoder(_Told).decode
@@ -245,8 +248,8 @@ class _Terms(Terms):
         metrics: dict[str, Any] | None = None,
     ) -> bytes:
         units = write_units_of(old, new)
-        units += sum((index_units or {}).values())
-        return _encode(_Written(units, msgspec.Raw(attributes) if attributes else msgspec.UNSET))
+        shown = msgspec.Raw(attributes) if attributes else msgspec.UNSET
+        return _encode(_Written(units, dict(index_units or {}), shown))
 
 
 def run(services: Services, call: Call) -> bytes | None:
@@ -327,9 +330,20 @@ def _read_now(slots: list[_Slot], mode: str | None) -> bytes:
 def _body(slots: list[_Slot], mode: str | None) -> bytes:
     members: dict[str, Any] = {"Responses": [slot.response() for slot in slots]}
     if mode is not None and mode != "NONE":
-        units: dict[str, float] = {}
-        for slot in slots:
-            if slot.route is not None and slot.units:
-                units[slot.route.name] = units.get(slot.route.name, 0.0) + slot.units
-        members["ConsumedCapacity"] = [capacity.consumed(table, cost, mode) for table, cost in units.items()]
+        members["ConsumedCapacity"] = _consumed(slots, mode)
     return _encode(members)
+
+
+def _consumed(slots: list[_Slot], mode: str) -> list[Any]:
+    """By table, in the order in which they are first named."""
+    routes = {slot.route.name: slot.route for slot in slots if slot.route is not None and slot.units}
+    consumed = []
+    for table, route in routes.items():
+        own = [slot for slot in slots if slot.route is route]
+        indexes: dict[str, float] = {}
+        for slot in own:
+            for index, units in slot.index_units.items():
+                indexes[index] = indexes.get(index, 0.0) + units
+        units = sum(slot.units for slot in own)
+        consumed.append(capacity.consumed(table, units, mode, indexes, route.index_members))
+    return consumed

@@ -8,7 +8,7 @@ is ([API]).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -72,26 +72,26 @@ _decode = decoder(BatchWriteItemRequest)
 class Tally:
     """What the writes of a batch come to together: the answer's ConsumedCapacity and ItemCollectionMetrics."""
 
-    __slots__ = ("collections", "global_names", "index_units", "units", "unprocessed")
+    __slots__ = ("collections", "index_members", "index_units", "units", "unprocessed")
 
     def __init__(self) -> None:
         self.units: dict[str, float] = {}    # by table
         self.index_units: dict[str, dict[str, float]] = {}    # by table and index
-        self.global_names: dict[str, Collection[str]] = {}    # by table: which of those indexes are global
+        self.index_members: dict[str, Mapping[str, str]] = {}    # by table and index: see Route
         self.collections: dict[str, dict[bytes, dict[str, Any]]] = {}    # by table and partition key; the newest
         self.unprocessed: dict[str, list[dict[str, Any]]] = {}    # by table as it was named: to be sent again
 
     def add(
         self,
+        table: str,
         route: Route,
         units: float,
         index_units: Mapping[str, float] | None,
         metrics: dict[str, Any] | None,
     ) -> None:
-        table = route.name
         self.units[table] = self.units.get(table, 0.0) + units
         if index_units:
-            self.global_names[table] = route.global_names
+            self.index_members[table] = route.index_members
             indexes = self.index_units.setdefault(table, {})
             for index, each in index_units.items():
                 indexes[index] = indexes.get(index, 0.0) + each
@@ -107,7 +107,7 @@ class Tally:
         if capacity_mode is not None and capacity_mode != "NONE":
             members["ConsumedCapacity"] = [
                 capacity.consumed(
-                    table, units, capacity_mode, self.index_units.get(table), self.global_names.get(table, ())
+                    table, units, capacity_mode, self.index_units.get(table), self.index_members.get(table, {})
                 )
                 for table, units in self.units.items()
             ]
@@ -119,8 +119,10 @@ class BatchTerms(Terms):
 
     __slots__ = ("_tally",)
 
-    def __init__(self, route: Route, tally: Tally, metrics_mode: str | None = None, key: Item | None = None) -> None:
-        super().__init__(route, "BatchWriteItem", metrics_mode=metrics_mode, key=key)
+    def __init__(
+        self, table: str, route: Route, tally: Tally, metrics_mode: str | None = None, key: Item | None = None
+    ) -> None:
+        super().__init__(route, "BatchWriteItem", metrics_mode=metrics_mode, key=key, table=table)
         self._tally = tally
 
     def answer(
@@ -132,7 +134,7 @@ class BatchTerms(Terms):
         metrics: dict[str, Any] | None = None,
     ) -> bytes:
         units = write_units_of(old, new)
-        self._tally.add(self.route, units, index_units, metrics)
+        self._tally.add(self.table, self.route, units, index_units, metrics)
         return b""
 
 
@@ -189,7 +191,7 @@ def run(services: Services, call: Call) -> bytes | None:
     for table, wants in request.request_items.items():
         route = services.router.route(table)
         consequences = route.consequences
-        terms = BatchTerms(route, tally)
+        terms = BatchTerms(table, route, tally)
         for want, size in zip(wants, sizes[table], strict=True):
             write: Put | Delete
             if want.put_request is not None:
@@ -198,13 +200,13 @@ def run(services: Services, call: Call) -> bytes | None:
                 key = route.keys.row_key_of_item(item)
                 if consequences is not None:
                     consequences.check_item(item)
-                    terms = BatchTerms(route, tally, metrics_mode, item)
+                    terms = BatchTerms(table, route, tally, metrics_mode, item)
                 write = Put(key, _encode(item), size, None, terms)
             else:
                 assert want.delete_request is not None and want.delete_request.key is not None
                 key = route.keys.row_key(want.delete_request.key)
                 if consequences is not None:
-                    terms = BatchTerms(route, tally, metrics_mode, want.delete_request.key)
+                    terms = BatchTerms(table, route, tally, metrics_mode, want.delete_request.key)
                 write = Delete(key, None, terms)
             if (route.name, key) in seen:
                 raise ValidationError("Provided list of item keys contains duplicates")
@@ -287,37 +289,21 @@ class _Parts:
                 self._tally.unprocessed.setdefault(table, []).append(_again(want))
                 continue
             [consumed] = told.consumed
+            units, index_units = capacity.told(consumed)
             metrics = [each for collections in told.metrics.values() for each in collections]
-            self._tally.add(
-                write.terms.route, consumed.table.units, consumed.index_units(), metrics[0] if metrics else None
-            )
+            terms = write.terms
+            self._tally.add(terms.table, terms.route, units, index_units, metrics[0] if metrics else None)
         if len(throttled) == len(self._writes):
             self._call.fail(throttled[0])
         else:
             self._call.reply(self._tally.answer(self._request.return_consumed_capacity))
 
 
-class _Units(msgspec.Struct):
-    units: float = msgspec.field(name="CapacityUnits")
-
-
-class _Consumed(msgspec.Struct, rename="pascal"):
-    """What one part has consumed."""
-
-    table: _Units
-    local_secondary_indexes: dict[str, _Units] = {}
-    global_secondary_indexes: dict[str, _Units] = {}
-
-    def index_units(self) -> dict[str, float]:
-        indexes = {**self.global_secondary_indexes, **self.local_secondary_indexes}
-        return {name: each.units for name, each in indexes.items()}
-
-
 class _Told(msgspec.Struct):
     """What one part answers."""
 
     unprocessed: dict[str, Any] = msgspec.field(name="UnprocessedItems")
-    consumed: list[_Consumed] = msgspec.field(name="ConsumedCapacity", default_factory=list)
+    consumed: list[dict[str, Any]] = msgspec.field(name="ConsumedCapacity", default_factory=list)
     metrics: dict[str, list[dict[str, Any]]] = msgspec.field(name="ItemCollectionMetrics", default_factory=dict)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from varley.api.constraints import TABLE_NAME, Members, check
@@ -30,25 +32,38 @@ def run(services: Services, call: Call) -> bytes | None:
     name = table_name(request.table_name)
     described = services.catalog.get(name)
     if described is None:
-        raise ResourceNotFound(f"Requested resource not found: Table: {name} not found")
+        raise _not_found(name)
     view = view_of(services, call)
     peers = call.elsewhere
-    if peers is not None:
-        services.spawn(_answer_knowing(peers, services, described, view), call)
+    if peers is not None or described.table.vector_indexes:
+        services.spawn(_describe(services, peers, name, view), call)
         return None
-    return _answer(services, described, view)
+    return _answer(services, described, view, {})
 
 
-async def _answer_knowing(peers: Peers, services: Services, described: Described, view: View) -> bytes:
-    await peers.know_sums(described.groups)
-    return _answer(services, described, view)
+async def _describe(services: Services, peers: Peers | None, name: str, view: View) -> bytes:
+    """Of a table with vector indexes, whose items have to be looked at, or with partitions that are elsewhere."""
+    route = services.router.route(name)
+    sizes = await services.vectors.statistics(route, peers) if route.vector_indexes else {}
+    described = services.catalog.get(name)
+    if described is None:
+        raise _not_found(name)
+    if peers is not None:
+        await peers.know_sums(described.groups)
+    return _answer(services, described, view, sizes)
 
 
-def _answer(services: Services, described: Described, view: View) -> bytes:
+def _answer(
+    services: Services, described: Described, view: View, vector_sizes: Mapping[str, tuple[int, int]]
+) -> bytes:
     name = described.table.name
     item_count, size_bytes = services.router.statistics(name)
-    index_sizes = services.router.index_statistics(name)
     shown = description(
-        described.table, view, item_count=item_count, size_bytes=size_bytes, index_sizes=index_sizes
-    )
+        described.table, view, item_count=item_count, size_bytes=size_bytes,
+        index_sizes={**services.router.index_statistics(name), **vector_sizes},
+    )  # fmt: skip
     return msgspec.json.encode({"Table": shown})
+
+
+def _not_found(name: str) -> ResourceNotFound:
+    return ResourceNotFound(f"Requested resource not found: Table: {name} not found")

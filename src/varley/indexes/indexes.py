@@ -72,12 +72,11 @@ class Indexes:
         catalog: Catalog,
         router: Router,
         *,
-        partitions: int,
         delay_seconds: float,
         keep: Callable[[Coroutine[Any, Any, None]], None],
         abroad: Abroad | None = None,
     ) -> None:
-        """`partitions`: of a new index. `keep` runs a coroutine, and says aloud if it fails.
+        """`keep` runs a coroutine, and says aloud if it fails.
 
         `abroad`: how partitions that are led by other nodes are reached; None: there are none.
         """
@@ -89,7 +88,6 @@ class Indexes:
         self._clock = clock
         self._catalog = catalog
         self._router = router
-        self._partitions = partitions
         self._delay_seconds = delay_seconds
         self._keep = keep
         self.propagation = Propagation()
@@ -144,6 +142,12 @@ class Indexes:
             if timer is not None:
                 timer.cancel()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is on its way to an index from here, and none is being filled."""
+        propagation = self.propagation
+        return not self._backfills and all(propagation.is_empty(target) for target in propagation.targets())
+
     def readings(self) -> Iterator[IndexReading]:
         for route in self._routes.values():
             for index in route.global_indexes:
@@ -161,17 +165,16 @@ class Indexes:
         index: GlobalIndex,
         change: Callable[[Table], Table] | None = None,
         *,
-        partitions: int | None = None,
+        partitions: int,
     ) -> tuple[Described, Described]:
         """Add an index to a table, durably, and begin to fill it; gives (before, after).
 
         It is CREATING until it is filled, which may take long; then it becomes ACTIVE by itself. `change`: what else
         shall become of the table's definition, in the same moment; it may raise. The definitions of the index's key
-        attributes are added. `partitions`: of the index; None: as many as usual. The caller holds `catalog.changes`,
-        and has checked that the index can be. Raises what Catalog.change raises.
+        attributes are added. `partitions`: how many the index gets. The caller holds `catalog.changes`, and has checked
+        that the index can be. Raises what Catalog.change raises.
         """
         index = _with(index, status="CREATING", is_backfilling=True)
-        partitions = partitions or self._partitions
 
         def new(table: Table) -> Table:
             table = table if change is None else change(table)

@@ -12,7 +12,7 @@ they are applied. What is different is how they can end:
 
     applied         at its slot, with the ballot it was proposed in as origin: that names it. Answered.
     not proposed    this member led no longer when the turn ended: it surely did not happen (NotLeading)
-    dropped         the leadership went while it was on its way: it may happen or not (OutcomeUnknown)
+    dropped         the leadership went while it was on its way: it may happen or not (LeaderReplaced)
 
 The order of effects is the protocol's safety (paxos/effects.py). `_waiting` keeps it: steps leave it from its left end
 only, each when the log has said that its records are durable; a step without records that comes behind one with waits
@@ -35,13 +35,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Protocol
 
-from varley.errors import NotLeading, OutcomeUnknown, WorldError
+from varley.errors import LeaderReplaced, LogFailed, NotLeading, WorldError
 from varley.node.replica import Outgoing, Proposal, Waiter
 from varley.paxos.ballot import NO_BALLOT
 from varley.paxos.effects import Effects, NotProposed, NotRead, ReadAt
 from varley.paxos.events import Change, Event, HandOver, Propose, Read, Received, Reconfigure, Tick, Trim
 from varley.paxos.membership import FULL, Configuration, Member
-from varley.paxos.messages import VALUE, AnyMessage, Entry
+from varley.paxos.messages import KEPT_BY_NOBODY, VALUE, AnyMessage, Entry
 from varley.paxos.records import Record
 from varley.paxos.replica import Replica as Core
 from varley.storage.log_format import Row, decode_rows, encode_rows, entry_timestamp
@@ -140,7 +140,7 @@ class HostedMember:
     __slots__ = (
         "_before", "_changes", "_host", "_in_flight", "_inbox", "_is_noting", "_is_releasing", "_is_stalled",
         "_lease_seen", "_led_since", "_member", "_pending", "_read", "_reads", "_tree", "_undecided", "_waiting",
-        "_when_idle", "ballot", "core", "due_us", "epoch", "group", "is_leading", "keep_after", "name", "newest",
+        "_when_idle", "ballot", "core", "due_us", "epoch", "group", "is_leading", "name", "newest",
         "on_abandon", "orders", "outgoing", "partition", "scheduled_us", "speculative", "undecided_bytes",
     )  # fmt: skip
 
@@ -190,7 +190,6 @@ class HostedMember:
         self._pending: list[tuple[Proposal, bytes]] = []    # of this turn, with the values they propose
         self._undecided: deque[tuple[Proposal, int]] = deque()  # in the order of slots, with the bytes of their values
         self._lease_seen = 0            # the lease in `ballot` surely runs until then
-        self.keep_after: int | None = None      # entries after this slot are needed by somebody; None: by nobody
 
     # What can be seen
 
@@ -237,6 +236,24 @@ class HostedMember:
     def releasable_slot(self) -> int:
         """For the log, which counts the records of members by their order: see storage/member_log.py."""
         return self.orders.releasable
+
+    def is_held_back(self, order: int) -> bool:
+        """See checkpoints.Held; what is a slot there is an order here."""
+        kept = self.core.kept
+        return order > self.orders.releasable and kept is not None and kept < self.tree.checkpointed_slot
+
+    def would_let_go(self, order: int) -> bool:
+        """See checkpoints.Held."""
+        return order > self.orders.releasable and self.tree.applied_slot > self.tree.checkpointed_slot
+
+    def let_go_of(self, order: int) -> None:
+        """The log is long: do what lets go of this record, but for a checkpoint."""
+        if order <= self.orders.releasable:
+            return
+        if self._tree is None:
+            self.trim(self.core.chosen)
+        if self.orders.is_held_by_state or self._tree is None:
+            self.note_state()
 
     def newest_row(self, key: bytes) -> bytes | None:
         """The row as the next write would find it: through the speculative layer."""
@@ -361,8 +378,10 @@ class HostedMember:
 
     def trim_to_checkpoint(self, kept_slot: int | None) -> None:
         """After a checkpoint: drop the entries that nobody needs any more; after `kept_slot` somebody does."""
-        log, slot = self.core.log, self.tree.checkpointed_slot
-        slot = min(each for each in (slot, self.keep_after, kept_slot) if each is not None)
+        log = self.core.log
+        # Not known yet, after a start: then nothing goes.
+        needed_after = log.base if self.core.kept is None else self.core.kept
+        slot = min(each for each in (self.tree.checkpointed_slot, needed_after, kept_slot) if each is not None)
         if slot <= log.base:
             return
         behind = min(self.core.matched.values(), default=slot)
@@ -450,6 +469,8 @@ class HostedMember:
         """The log could not take them; see above."""
         self._in_flight -= 1
         self._is_stalled = True
+        if isinstance(error, LogFailed):
+            self.give_up(error)     # the node ends: there is no later
         if not self._in_flight:
             self._tell_idle()
 
@@ -547,6 +568,7 @@ class HostedMember:
         self.ballot = ballot
         self.is_leading = True
         self._led_since = self._host.now_us()
+        self.core.keep_after(KEPT_BY_NOBODY)    # `leads` may say otherwise
         assert self.partition is not None
         self.partition.leads(ballot)
 
@@ -575,7 +597,7 @@ class HostedMember:
         self.undecided_bytes = 0
         undecided, self._undecided = self._undecided, deque()
         pending, self._pending = self._pending, []
-        unknown = error or outcome_unknown(self.group)
+        unknown = error or LeaderReplaced(self.group)
         not_done = error or NotLeading(self.group, _node_of(self.core.leader_name))
         for proposal, _ in undecided:
             proposal.tell(unknown)
@@ -587,11 +609,6 @@ class HostedMember:
         assert self.partition is not None
         self.partition.follows()
         self._host.has_followed()
-
-
-def outcome_unknown(group: int) -> OutcomeUnknown:
-    """What is told of what a leader has proposed that leads no longer."""
-    return OutcomeUnknown(f"the leader of group {group} was replaced before this was decided")
 
 
 def _rows(entry: Entry) -> Sequence[Row]:

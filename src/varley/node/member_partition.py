@@ -21,6 +21,7 @@ from varley.node.member import HostedMember, node_of
 from varley.node.participant import Participant
 from varley.node.partition import Partition, Pressure, Write
 from varley.node.replica import Proposal, Waiter
+from varley.paxos.messages import KEPT_BY_NOBODY
 from varley.storage.log_format import Row
 
 
@@ -141,5 +142,7 @@ class MemberPartition(Partition):
         return self._member.applied_rows(after)
 
     def keep_after(self, slot: int | None) -> None:
-        """The log is to keep the entries after this slot; None: nobody needs them."""
-        self._member.keep_after = slot
+        """Who may lead later is to keep the entries after this slot, because what they carry has not arrived; None:
+        they all have. Said anew by each leader, when it is called by `on_leading` or later."""
+        self._check_leading()
+        self._member.core.keep_after(KEPT_BY_NOBODY if slot is None else slot)

@@ -28,13 +28,13 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from varley.net.channels import PAXOS
 from varley.node.member import HostedMember, life_of, member_name, node_of
 from varley.paxos.membership import Member
 from varley.paxos.messages import AnyMessage, decode, encode
 
 logger = logging.getLogger("varley.node")
 
-PAXOS: Final = 1                # channel of Links
 _TOGETHER_US: Final = 10_000    # timers come at multiples of this
 _HEAD: Final = Struct("<QHH")
 

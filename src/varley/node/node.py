@@ -32,9 +32,9 @@ from random import SystemRandom
 from typing import Any, Protocol
 
 from varley.clock import Clock, boot_time_us
-from varley.errors import LogFailed, NotLeading, WorldError
+from varley.errors import LeaderReplaced, LogFailed, NotLeading, WorldError
 from varley.node.checkpoints import Checkpoints
-from varley.node.member import HostedMember, outcome_unknown
+from varley.node.member import HostedMember
 from varley.node.member_partition import MemberPartition
 from varley.node.member_status import MemberStatus, status_of
 from varley.node.members import Links, Members, NoLinks
@@ -63,6 +63,7 @@ class Log(Protocol):
     @property
     def bytes_in_log(self) -> int: ...
 
+    def oldest_slots(self) -> Mapping[int, int] | None: ...
     def append(self, group: int, ballot: int, slot: int, entry: bytes, waiter: Any) -> None: ...
     def append_row(
         self, group: int, ballot: int, slot: int, timestamp_us: int, row: Row, waiter: Any
@@ -71,7 +72,6 @@ class Log(Protocol):
         self, group: int, order: int, records: Sequence[bytes], part: Any, waiter: Any
     ) -> None: ...
     def forget(self, group: int) -> None: ...
-    def holding(self, checkpointed: Mapping[int, int], live_groups: Container[int]) -> set[int]: ...
     def probe(self) -> None: ...
     def flush(self) -> None: ...
     def release(self, checkpointed: Mapping[int, int], live_groups: Container[int]) -> Any: ...
@@ -165,6 +165,7 @@ class Node:
             overlay_bytes_max=overlay_bytes_max,
             log_bytes_max=log_bytes_max,
             on_finished=self._checkpoint_is_finished,
+            on_log_long=self._let_go_of,
             on_fatal=on_fatal,
         )
         self._snapshots = Snapshots(
@@ -248,7 +249,8 @@ class Node:
         if ahead is not None:
             # The node went down between taking a state in and writing that down.
             hosted = self.members.by_group[recovered.group]
-            hosted.step(SnapshotInstalled(ahead.slot, ahead.origin, ahead.configuration))
+            if ahead.slot > hosted.core.chosen:
+                hosted.step(SnapshotInstalled(ahead.slot, ahead.origin, ahead.configuration))
         return partition
 
     async def create_member(self, group: int, member: Member, configuration: Configuration) -> MemberPartition | None:
@@ -272,7 +274,7 @@ class Node:
         self, group: int, change: Change, then: Callable[[BaseException | None], None] | None = None
     ) -> str | None:
         """Change who belongs to the group, which is led here. Says why it is refused, or None: it is under way, and
-        `then` is called when it is chosen, with OutcomeUnknown if it is not known whether it is."""
+        `then` is called when it is chosen, with LeaderReplaced if it is not known whether it is."""
         return self.members.by_group[group].reconfigure(change, then)
 
     def member_status(self, group: int) -> MemberStatus:
@@ -434,20 +436,20 @@ class Node:
             self._snapshots.has_checkpoint(group)
             member.trim_to_checkpoint(self._snapshots.kept_slot(group))
             member.note_state()     # and then the log is released
-        self._note_states()
-        if member is None:
+        else:
             self._release_log()
 
     def checkpoint(self, group: int) -> None:
         """Write what this group has into its tree now."""
         self._checkpoints.begin(group)
 
-    def _note_states(self) -> None:
-        """Have members write down again what keeps old segments from going, and is not in any tree."""
-        for group in self._log.holding(self._releasable(), self._hosted):
+    def _let_go_of(self, oldest: Mapping[int, int]) -> None:
+        """The log is long, and this is what goes first: have members write down again what keeps it, and is not in any
+        tree."""
+        for group, order in oldest.items():
             member = self.members.by_group.get(group)
-            if member is not None and member.orders.is_held_by_state:
-                member.note_state()
+            if member is not None:
+                member.let_go_of(order)
 
     def _release_log(self) -> None:
         # One at a time: two would delete the same segment, and each count it off the log's list of segments, so that
@@ -509,7 +511,7 @@ class Node:
         await self._stop_leading()
         self._begin_to_stop()
         for member in self.members.by_group.values():
-            member.give_up(outcome_unknown(member.group))
+            member.give_up(LeaderReplaced(member.group))
             await self._idle(member)
         self._log.flush()
         for replica in self._replicas.values():

@@ -188,6 +188,15 @@ class Replica:
         oldest = None if self.outgoing is None else self.outgoing.oldest
         return slot if oldest is None else min(slot, oldest - 1)
 
+    def is_held_back(self, slot: int) -> bool:
+        """See checkpoints.Held."""
+        oldest = None if self.outgoing is None else self.outgoing.oldest
+        return oldest is not None and oldest <= slot
+
+    def would_let_go(self, slot: int) -> bool:
+        """See checkpoints.Held."""
+        return self.tree.checkpointed_slot < slot
+
     def abandon(self, proposal: Proposal, error: BaseException) -> None:
         """The log could not take it: drop the speculative layer, tell who waits that the outcome is unknown.
 

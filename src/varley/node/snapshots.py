@@ -31,6 +31,7 @@ from typing import Any, Final, Protocol, assert_never
 import msgspec
 
 from varley.errors import WorldError
+from varley.net.channels import SNAPSHOT
 from varley.node.member import HostedMember, life_of, member_name, node_of
 from varley.paxos.events import SnapshotInstalled
 from varley.paxos.membership import FULL, Configuration
@@ -39,7 +40,6 @@ from varley.storage.tree_folder import SnapshotNote
 
 logger = logging.getLogger("varley.node")
 
-SNAPSHOT: Final = 4                     # service of Links
 PIECE_BYTES: Final = 512 * 1024         # of rows in one answer: 1 ms of the loop
 ANSWER_SECONDS: Final = 3.0
 ATTEMPTS: Final = 5                     # at one piece

@@ -85,6 +85,7 @@ class Leader:
         "began_at",
         "first_own",
         "heard",
+        "kept",
         "lease",
         "matched",
         "sequence",
@@ -93,7 +94,7 @@ class Leader:
     )  # fmt: skip
 
     def __init__(
-        self, name: str, ballot: Ballot, acceptor: Acceptor, learner: Learner, timing: Timing, now: int
+        self, name: str, ballot: Ballot, acceptor: Acceptor, learner: Learner, timing: Timing, now: int, kept: int
     ) -> None:
         assert acceptor.level == ballot, "it leads what it has not adopted"
         self._name = name
@@ -107,6 +108,7 @@ class Leader:
         self.adopted_last = acceptor.log.last
         self.first_own = self.adopted_last + 1      # slot of the first entry of this ballot
         self.matched: dict[str, int] = {}           # member -> last slot that it has accepted in this ballot
+        self.kept = kept                            # what its Beats say
         self.heard: dict[str, int] = {}             # member -> highest Beat that it has answered
         self.lease = Lease(name, timing)
         self.sequence = 0                           # of the last Beat
@@ -291,7 +293,7 @@ class Leader:
         self.sequence += 1
         self.beat_at = now + self._timing.beat_us
         left = max(0, self.lease_until - now)
-        beat = Beat(self.ballot, self.sequence, now, left, self._learner.chosen, self.held)
+        beat = Beat(self.ballot, self.sequence, now, left, self._learner.chosen, self.held, self.kept)
         for member in self.configuration.members:
             # The own one too, behind what the own disk has still to write: see lease.py.
             (out.send if member.name == self._name else out.send_at_once).append((member.name, beat))

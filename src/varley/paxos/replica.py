@@ -118,6 +118,7 @@ class Replica:
         self._asked = 0                         # number of the last question
         self._is_serving = False                # Serving was told, and Dropped was not
         self._held = 0                          # of log members: what the leader says others hold
+        self.kept: int | None = None            # as the leader says, or `keep_after` here; None: it was not heard yet
         self._now = now
         self._election_at = self._drawn(now, self.timing.election_us)
         self._reborn_at = now                   # when to tell of it (again)
@@ -188,6 +189,11 @@ class Replica:
         if self._leader is not None:
             return now < self._leader.lease_until
         return self._grant.is_leader_healthy(now)
+
+    def keep_after(self, slot: int) -> None:
+        """This member serves: let all who may lead later keep the entries after `slot` (or KEPT_BY_NOBODY)."""
+        assert self._leader is not None
+        self._leader.kept = self.kept = slot
 
     # A step
 
@@ -354,6 +360,7 @@ class Replica:
             return
         self._acceptor.promise(beat.ballot, out)
         self._follow(beat.ballot, now, out)
+        self.kept = beat.kept
         self._grant.renew(sender, beat.ballot, now, self.timing.lease_us, beat.lease_left)
         if self._acceptor.level == beat.ballot:
             self._learn_from_leader(beat.chosen, beat.held)
@@ -540,7 +547,9 @@ class Replica:
         chosen = {name: promise.chosen for name, promise in candidate.promises.items()}
         assert max(chosen.values()) <= best.last, "what was chosen is not in what was promised"
         self._learner.learn(max(chosen.values()))
-        self._leader = Leader(self.name, candidate.ballot, self._acceptor, self._learner, self.timing, now)
+        self._leader = Leader(
+            self.name, candidate.ballot, self._acceptor, self._learner, self.timing, now, self.kept or 0
+        )
         self._leader.begin(chosen, now, out)
 
     def _take_refusal(self, sender: str, ballot: Ballot, promised: Ballot, now: int, out: Outbox) -> None:

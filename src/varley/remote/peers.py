@@ -43,6 +43,17 @@ class Identified(Protocol):
     query: bytes
 
 
+class _Nobody:
+    """Whoever asks without being asked by a client."""
+
+    def __init__(self) -> None:
+        self.headers: dict[bytes, bytes] = {}
+        self.query = b""
+
+
+NOBODY: Final = _Nobody()
+
+
 def identity_of(headers: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
     return {name: value for name in _IDENTITY if (value := headers.get(name)) is not None}
 

@@ -137,6 +137,10 @@ class LogWriter:
         """Bytes that count in all segments: what a restart would have to read."""
         return self._tail.bytes_in_log
 
+    def oldest_slots(self) -> Mapping[int, int] | None:
+        """The highest slot of each group in the segment that `release` would delete next; None: there is none."""
+        return self._tail.oldest_slots()
+
     def append(self, group: int, ballot: int, slot: int, entry: bytes, waiter: Any) -> None:
         """Have this entry written with the next frame. Durable when `on_durable` gets the waiter, not before.
 
@@ -207,10 +211,6 @@ class LogWriter:
             return self._tail.release(checkpointed, live_groups)
         except OSError as error:
             raise _world_error(error, "delete", self._tail.folder, passing=_OF_FILES) from error
-
-    def holding(self, checkpointed: Mapping[int, int], live_groups: Container[int]) -> set[int]:
-        """The groups because of which closed segments cannot be released; `checkpointed` as for `release`."""
-        return self._tail.holding(checkpointed, live_groups)
 
     # The log thread
 
@@ -535,22 +535,22 @@ class _Tail:
         except (OSError, WorldError):
             pass
 
-    def holding(self, checkpointed: Mapping[int, int], live_groups: Container[int]) -> set[int]:
-        with self._closed_lock:
-            closed = list(self._closed)
-        return {group for segment in closed for group in _holders(segment, checkpointed, live_groups)}
-
     # Release, by its own thread
+
+    def oldest_slots(self) -> Mapping[int, int] | None:
+        oldest = self._oldest()
+        return None if oldest is None else oldest.highest
+
+    def _oldest(self) -> Segment | None:
+        """What goes first. The newest segment stays, or numbers would begin at 1 again after a restart."""
+        with self._closed_lock:
+            return self._closed[0] if len(self._closed) + (self._open is not None) > 1 else None
 
     def release(self, checkpointed: Mapping[int, int], live_groups: Container[int]) -> list[Segment]:
         released: list[Segment] = []
         while True:
-            with self._closed_lock:
-                # The newest segment stays, or numbers would begin at 1 again after a restart.
-                if len(self._closed) + (self._open is not None) <= 1:
-                    return released
-                oldest = self._closed[0]
-            if _is_needed(oldest, checkpointed, live_groups):
+            oldest = self._oldest()
+            if oldest is None or _is_needed(oldest, checkpointed, live_groups):
                 return released
             try:
                 self._disk.remove(oldest.path)
@@ -561,14 +561,6 @@ class _Tail:
                 self._closed.popleft()
                 self._closed_bytes -= oldest.end
             released.append(oldest)
-
-
-def _holders(segment: Segment, checkpointed: Mapping[int, int], live_groups: Container[int]) -> list[int]:
-    return [
-        group
-        for group, slot in segment.highest.items()
-        if group in live_groups and slot > checkpointed.get(group, -1)
-    ]
 
 
 def _is_needed(segment: Segment, checkpointed: Mapping[int, int], live_groups: Container[int]) -> bool:

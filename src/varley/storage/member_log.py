@@ -71,7 +71,8 @@ class State(msgspec.Struct, frozen=True, tag=True, array_like=True):
     begins: bool            # a life of this member: what stands before it was another's
     promised: int
     accepted_ballot: int
-    is_level: bool          # see paxos/acceptor.py
+    is_level: bool          # see paxos/acceptor.py, also for the next
+    learnt: int
     base: int
     base_origin: int
     configuration: Configuration    # in force at the base
@@ -90,8 +91,8 @@ def state_of(member: Member, acceptor: Acceptor, before: Before | None, *, begin
     last_origin = log.origin(log.last)
     assert last_origin is not None
     return State(
-        member, begins, acceptor.promised, acceptor.accepted_ballot, acceptor.is_level, log.base, log.base_origin,
-        log.configuration_at(log.base), log.last, last_origin, before,
+        member, begins, acceptor.promised, acceptor.accepted_ballot, acceptor.is_level, acceptor.learnt, log.base,
+        log.base_origin, log.configuration_at(log.base), log.last, last_origin, before,
     )  # fmt: skip
 
 
@@ -99,13 +100,16 @@ def records_of(state: State, entries: tuple[Entry, ...]) -> list[Record]:
     """Records that come to the same as those before `state`, whose entries after the base are these."""
     assert len(entries) == state.last - state.base
     records: list[Record] = []
-    if state.accepted_ballot:
-        records.append(Adopted(state.accepted_ballot, 0, ()))
     if state.base:
+        if state.accepted_ballot:
+            records.append(Adopted(state.accepted_ballot, 0, ()))
         records.append(Based(state.base, state.base_origin, state.configuration))   # level with nobody, from here on
-    if state.is_level and (entries or state.base):
+    if state.is_level:
         records.append(Adopted(state.accepted_ballot, state.base, entries))
+        if state.learnt > state.base:
+            records.append(Learnt(state.learnt, (entries[state.learnt - state.base - 1],)))
     elif entries:
+        assert state.learnt == state.last, "level with nobody, and has what was not learnt"
         records.append(Learnt(state.base + 1, entries))
     if state.promised > state.accepted_ballot:
         records.append(Promised(state.promised))
@@ -264,7 +268,7 @@ class MemberReading:
             self._orders.entries.clear()
         elif self._why_lost is None and self._acceptor is None:
             self._begin_with(state)
-        elif self._acceptor is not None and state_of(state.member, self._acceptor, state.before) != state:
+        elif self._acceptor is not None and not _is_like(state_of(state.member, self._acceptor, state.before), state):
             self.lose("the log does not come to what its member had noted")
         self._member, self._before = state.member, state.before
 
@@ -318,6 +322,12 @@ class MemberReading:
         return RecoveredMember(
             self._group, self._member, records, state.base, state.last, self._orders, None, self._before
         )
+
+
+def _is_like(found: State, noted: State) -> bool:
+    """What was learnt below the base is of no interest, and not found again where reading began later."""
+    found = msgspec.structs.replace(found, learnt=max(found.learnt, found.base))
+    return found == msgspec.structs.replace(noted, learnt=max(noted.learnt, noted.base))
 
 
 class MemberReadings:

@@ -22,6 +22,9 @@ class MemoryLog:
         self.statistics = LogStatistics()
         self.bytes_in_log = 0
 
+    def oldest_slots(self) -> None:
+        return None
+
     def append(self, group: int, ballot: int, slot: int, entry: bytes, waiter: Any) -> None:
         self._waiters.append(waiter)
 
@@ -48,9 +51,6 @@ class MemoryLog:
 
     def release(self, checkpointed: Mapping[int, int], live_groups: Container[int]) -> list[Segment]:
         return []
-
-    def holding(self, checkpointed: Mapping[int, int], live_groups: Container[int]) -> set[int]:
-        return set()
 
     def close(self, checkpointed: Mapping[int, int] | None = None, live_groups: Container[int] = ()) -> None:
         self.flush()

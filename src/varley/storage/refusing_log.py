@@ -28,6 +28,9 @@ class RefusingLog:
         )
         self._waiters: list[Any] = []
 
+    def oldest_slots(self) -> None:
+        return None
+
     def append(self, group: int, ballot: int, slot: int, entry: bytes, waiter: Any) -> None:
         self._waiters.append(waiter)
 
@@ -50,9 +53,6 @@ class RefusingLog:
 
     def release(self, checkpointed: Mapping[int, int], live_groups: Container[int]) -> list[Segment]:
         return []
-
-    def holding(self, checkpointed: Mapping[int, int], live_groups: Container[int]) -> set[int]:
-        return set()
 
     def close(self, checkpointed: Mapping[int, int] | None = None, live_groups: Container[int] = ()) -> None:
         self.flush()

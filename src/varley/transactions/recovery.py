@@ -1,8 +1,9 @@
 """What is left of transactions: those that nobody is at are finished, and records that nobody needs are removed.
 
 Everything that has a marker, or a record that is not over, and is not live, was left by a crash or by a disk that was
-full. It is finished at the start, when it is in somebody's way, and every second while that fails. How old it is does
-not matter, as it does in the paper, where nobody can know whether a coordinator is still at work.
+full. It is finished at the start, when it is in somebody's way, and every second while that fails: some at a time,
+since a crash may leave thousands, and not while the disk refuses writes, which the node finds out by itself. How old it
+is does not matter, as it does in the paper, where nobody can know whether a coordinator is still at work.
 
 In a cluster the node that leads the ledger knows what is live, and all others know nothing. They tell it of markers
 that are older than `OLD_SECONDS`, and it finishes what it does not know. A coordinator that led the ledger before may
@@ -35,6 +36,7 @@ from varley.transactions.record import Record
 logger = logging.getLogger("varley.transactions")
 
 _TICK_SECONDS: Final = 1.0      # how often old records and unfinished transactions are looked at
+_FINISHED_AT_ONCE: Final = 32   # in one turn of the loop: some milliseconds
 OLD_SECONDS: Final = 10.0       # longer than a transaction takes
 
 Marked = Mapping[Name, Sequence[tuple[str, bytes]]]    # table and row key of all items with a marker, by transaction
@@ -58,6 +60,7 @@ class Recovery:
         self._ledger = ledger
         self._live = live
         self._left: set[Name] = set()    # to be finished at the next tick
+        self._next: list[Name] = []      # to be finished in the next turns of the loop
         self._timer: asyncio.TimerHandle | None = None    # not None exactly while it runs
 
     def start(self) -> None:
@@ -71,9 +74,14 @@ class Recovery:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._left.update(self._next)
+        self._next = []
+        self._live.expect(0)
 
     def met(self, marker: Marker) -> None:
         """A marker is in somebody's way. Nearly always its transaction is under way."""
+        if self._timer is None:    # not on a folder that is read-only: whatever was tried there would be refused
+            return
         if self._abroad is not None and not self._is_old(marker.name):
             return
         if marker.name.id not in self._live and marker.name not in self._left:
@@ -85,16 +93,25 @@ class Recovery:
         self._left.add(name)
 
     def _finish_left(self) -> None:
-        if not self._left:
+        if not self._left or self._next or self._router.refusal is not None:
             return
-        left, self._left = self._left, set()
-        marked = self._marked()    # finishing one changes the markers of no other
-        for name in left:
+        self._next, self._left = list(self._left), set()
+        # One look for all slices: finishing one changes the markers of no other, and one that is finished by somebody
+        # else meanwhile is found to be over.
+        self._finish_next(self._marked())
+
+    def _finish_next(self, marked: Marked) -> None:
+        """A slice."""
+        names, self._next = self._next[:_FINISHED_AT_ONCE], self._next[_FINISHED_AT_ONCE:]
+        for name in names:
             if self._leads_ledger():
                 self._finish(name, marked, _nobody_asked)
             elif name in marked:
                 assert self._abroad is not None
                 self._abroad.tell_left(self._ledger.partition.group, name, marked[name])
+        if self._next:
+            self._loop.call_soon(self._finish_next, marked)
+        self._live.expect(len(self._next))
 
     def _is_old(self, name: Name) -> bool:
         return name.timestamp_us + OLD_SECONDS * 1_000_000 < self._clock.time() * 1_000_000
@@ -163,9 +180,10 @@ class Recovery:
         if self._abroad is not None:
             self._left.update(name for name in self._marked() if name.id not in self._live and self._is_old(name))
             self._look_at_ledger(self._abroad)
-        self._finish_left()
-        if self._leads_ledger():
-            self._purge()
+        if self._router.refusal is None:
+            self._finish_left()
+            if self._leads_ledger():
+                self._purge()
 
     def _look_at_ledger(self, abroad: Abroad) -> None:
         """If this node leads the ledger since a moment ago: others have written to it meanwhile."""
