@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from varley.admin.metrics import Metrics, Reading
-from varley.admin.pages import Pages
+from varley.admin.pages import PageMaker, Pages
 from varley.admin.port import AdminPort
 from varley.api import operations
 from varley.clock import Clock, MovableClock
@@ -32,11 +32,12 @@ class Ports:
         counters: Counters,
         readings: Sequence[Callable[[], Iterable[Reading]]],
         rotate_shards: Callable[[str], int],
+        pages: Mapping[str, Mapping[str, PageMaker]] | None = None,
     ) -> None:
         """`handler` answers calls of operations; the others are for the admin port's pages (see admin.pages.Pages).
 
-        `counters`: those of the router; `readings`: what other parts tell when metrics are read. Raises BadSettings:
-        the certificate cannot be used.
+        `counters`: those of the router; `readings`: what other parts tell when metrics are read; `pages`: more of them,
+        by path and method. Raises BadSettings: the certificate cannot be used.
         """
         self._settings = settings
         self.door = FrontDoor(
@@ -60,6 +61,7 @@ class Ports:
                 movable_clock=clock if settings.clock_is_movable and isinstance(clock, MovableClock) else None,
                 why_not_ready=why_not_ready,
                 rotate_shards=rotate_shards,
+                more=pages,
             )
             self._admin = AdminPort(pages, settings.admin_host, settings.admin_port)
         self.port = 0    # of the front door, while it is open

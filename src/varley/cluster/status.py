@@ -57,6 +57,7 @@ class Status:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
+        cluster: str,
         links: Links,
         node: Node,
         nodes: Nodes,
@@ -66,6 +67,7 @@ class Status:
         leaders: Leaders,
     ) -> None:
         self._loop = loop
+        self._cluster = cluster    # its name
         self._links = links
         self._node = node
         self._nodes = nodes
@@ -111,14 +113,11 @@ class Status:
                 if known is None or (each.role == "leader", each.ballot) > (known.role == "leader", known.ballot):
                     found[each.group] = each
         return {
-            "cluster": self._links_cluster(),
+            "cluster": self._cluster,
             "node": self._links.name,
             "nodes": self._node_rows(reports),
             "groups": [self._group_row(group, table, index, found.get(group)) for group, table, index in self._groups()],
         }
-
-    def _links_cluster(self) -> str:
-        return self._links.cluster.removeprefix("cluster ")
 
     def _node_rows(self, reports: Mapping[str, list[GroupStatus] | None]) -> list[dict[str, Any]]:
         names = sorted({self._links.name, *self._neighbours, *(info.name for info in self._nodes)})
@@ -184,6 +183,10 @@ class Status:
         return answer if isinstance(answer, bytes) else None
 
     # Leadership
+
+    def led_by(self, node: str) -> list[int]:
+        """The groups that a node leads, as far as this one knows."""
+        return sorted(group for group, _ in self._leaders.led_by(node))
 
     async def hand_over(self, group: int, to: str | None) -> str | None:
         """Let the node `to` lead, or anybody else. Says why not, or None: it is under way."""

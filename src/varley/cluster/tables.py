@@ -17,41 +17,14 @@ from __future__ import annotations
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from varley.errors import WorldError
 from varley.expiry.sweeper import Sweeper
 from varley.metadata.catalog import Catalog, Described
-from varley.node.node import Node
 from varley.node.partition import Partition
-from varley.remote.peers import Peers
+from varley.remote.places import Places
 from varley.router.routes import Router
 from varley.streams.streams import Streams
 from varley.table.table_name import LEDGER_NAME
 from varley.transactions.transactions import Transactions
-
-
-class Places:
-    """What a Router has in place of a Node: a partition is here or elsewhere, and that is not for it to decide."""
-
-    def __init__(self, node: Node, peers: Peers) -> None:
-        self._node = node
-        self._peers = peers
-        self._partitions: dict[int, Partition] = {}
-
-    @property
-    def refusal(self) -> WorldError | None:
-        return self._node.refusal
-
-    def create_group(self, group: int) -> Partition:
-        """The one object for this group, for whoever routes to it."""
-        partition = self._partitions.get(group)
-        if partition is None:
-            partition = self._partitions[group] = self._peers.partition(group)
-        return partition
-
-    async def remove_group(self, group: int) -> None:
-        """Nobody routes to it any more. What is here of it goes when the metadata says so."""
-        if self._partitions.pop(group, None) is not None:
-            self._peers.forget(group)
 
 
 class Tables:
@@ -92,7 +65,7 @@ class Tables:
             return
         self._has_ledger = True
         [group] = described.groups
-        self._transactions.open_ledger(self._places.create_group(group))
+        self._transactions.open_ledger(self._places.partition(group))
         if self.is_serving:
             self._transactions.start()
 
@@ -139,7 +112,7 @@ class Tables:
         _step(self._router.close_partitions(described, keep_groups=kept is not None))
 
     def _partitions(self, described: Described) -> Sequence[Partition]:
-        return [self._places.create_group(each.group) for each in described.partitions]
+        return [self._places.partition(each.group) for each in described.partitions]
 
 
 def _step(work: Coroutine[Any, Any, None]) -> None:

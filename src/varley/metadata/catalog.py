@@ -145,6 +145,7 @@ class Catalog:
         self._waiting: deque[Told] = deque()    # told while somebody held `changes`
         self._failure: WorldError | None = None    # why the view does not follow the store any more
         self.version = 0    # of the newest change that the view has
+        self.made = 0    # of the newest change that this process has made
         self._unseen: list[tuple[int, Callable[[], None]]] = []    # see when_seen
 
     async def load(self) -> None:
@@ -367,6 +368,7 @@ class Catalog:
         if self._members is not None:
             self._members.made(changes, version)
         self._assemble(self._mirror.made(changes, version), listener=None)
+        self.made = version
         self._has(version)
         return True
 
