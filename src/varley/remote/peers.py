@@ -138,8 +138,8 @@ class Peers:
     async def wait_for_leaders(self, groups: Iterable[int], seconds: float = NEW_GROUP_SECONDS) -> bool:
         """Return when each of these groups, which are new, is known to have a leader: True; or after so long: False.
 
-        Whoever asks for something in a group without a leader waits for one by himself (journey.py); this is for who has
-        made it, and would not have others wait.
+        Whoever asks for something in a group without a leader waits for one by himself (journey.py); this is for who
+        has made it, and would not have others wait.
         """
         try:
             async with asyncio.timeout(seconds):
