@@ -34,9 +34,11 @@ from varley.net.links import Links
 from varley.net.outcome import NoAnswer, NotSent, Outcome
 from varley.node.node import Node
 from varley.node.partition import Partition
+from varley.paxos.lease import Timing
+from varley.paxos.membership import Configuration, Member
 from varley.remote.hosted import Hosted, Then
 from varley.remote.journey import Ask
-from varley.remote.leaders import Leaders
+from varley.remote.leaders import Known, Leaders
 from varley.remote.peers import Peers
 from varley.remote.places import Places
 from varley.router.routes import GlobalIndexRoute, Route, Router
@@ -53,6 +55,11 @@ Body = dict[str, Any]
 Heard = Callable[[Outcome], None]
 
 PARTITIONS = 5
+MS = 1000
+TIMING = Timing(
+    lease_us=400 * MS, beat_us=80 * MS, election_us=430 * MS, spread_us=150 * MS, answer_us=80 * MS, resend_us=60 * MS,
+    hand_over_us=300 * MS,
+)  # fmt: skip
 AUTHORIZATION = (
     b"AWS4-HMAC-SHA256 Credential=111122223333/20260101/eu-west-2/dynamodb/aws4_request, SignedHeaders=host, "
     b"Signature=" + b"0" * 64
@@ -193,22 +200,24 @@ class Machine:
         self.cluster = cluster
         loop = asyncio.get_running_loop()
         clock = cluster.clock
+        self.peers: Peers | None = None
+        self.links: Links | None = None
+        if cluster.is_linked:
+            self.links = Links(loop, name, cluster="tests")
         self.node = Node(
-            loop, clock, engines=NoFolder(), overlay_bytes_max=1 << 30, log_bytes_max=1 << 30, on_fatal=_fatal
-        )
+            loop, clock, engines=NoFolder(), overlay_bytes_max=1 << 30, log_bytes_max=1 << 30, on_fatal=_fatal,
+            name=name, links=self.links, timing=TIMING, chance=random.Random(f"elections of {name}"),
+            on_leading=lambda partition, ballot: self.places.begins_to_lead(partition.group, ballot),
+            on_following=lambda partition: self.places.follows(partition.group),
+        )  # fmt: skip
         self.node.start(MemoryLog(on_durable=self.node.log_is_durable))
         self.hosted = Hosted(name)
         self.leaders = Leaders()
-        self.peers: Peers | None = None
-        self.links: Links | None = None
         if not cluster.is_single:
-            if cluster.is_linked:
-                self.links = Links(loop, name, cluster="tests")
             ask = cluster.wire.of(name) if self.links is None else self.links.request
             self.peers = Peers(loop, clock, self.hosted, self.leaders, ask)
             self.places = Places(
-                loop, self.peers, cluster.send, cluster.names_but(name), lambda group: [cluster.owner(group).name],
-                cluster.remove,
+                loop, self.peers, cluster.send, cluster.names_but(name), cluster.members_of, cluster.remove,
             )  # fmt: skip
         self.router = Router(self.node if self.peers is None else _Placing(self))
         chance = random.Random(name)
@@ -326,12 +335,18 @@ class Machine:
 class Cluster:
     """`names`: one name is a server on one machine, as it is without all this."""
 
-    def __init__(self, *names: str, clock: Clock | None = None, is_linked: bool = False) -> None:
-        """`is_linked`: by sockets, in place of the wire."""
-        self.is_linked = is_linked
+    def __init__(
+        self, *names: str, clock: Clock | None = None, is_linked: bool = False, is_replicated: bool = False
+    ) -> None:
+        """`is_linked`: by sockets, in place of the wire. `is_replicated`: each group has a member on each node; they
+        elect who leads, which takes time, and the clock has to go."""
+        self.is_linked = is_linked or is_replicated
+        self.is_replicated = is_replicated
         self._names = names
         self.clock: Clock = clock or StoppedClock()
         self.is_single = len(names) == 1
+        self.founded: set[int] = set()
+        self.stopped: set[str] = set()
         self.is_mirroring = False
         self.store = MemoryStore()
         self.catalog = _RememberingCatalog(self.store)
@@ -341,11 +356,25 @@ class Cluster:
         self.wire.machines.update((each.name, each) for each in self.machines)
         self.leases: dict[int, Lease] = {}
 
+    def members_of(self, group: int) -> Sequence[str]:
+        return self._names if self.is_replicated else [self.owner(group).name]
+
+    async def _found(self, group: int) -> None:
+        """Begin a group with a member on each node."""
+        members = [Member(name, number) for number, name in enumerate(self._names, 1)]
+        for each, member in zip(self.machines, members, strict=True):
+            partition = await each.node.create_member(group, member, Configuration(tuple(members)))
+            assert partition is not None
+            each.places.hosts(partition, partition)
+            each.leaders.learn(group, Known(0, None, tuple(self._names)))
+
     def names_but(self, name: str) -> Callable[[], list[str]]:
         return lambda: [each for each in self._names if each != name]
 
     def send(self, to: str, channel: int, payload: bytes) -> None:
         """What one node tells another of who leads."""
+        if to in self.stopped:
+            return
         for each in self.machines:
             if each.name == to and each.peers is not None:
                 each.peers.heard("?", payload)
@@ -375,7 +404,11 @@ class Cluster:
 
     def place(self, asking: Machine, group: int) -> Partition:
         owner = self.owner(group)
-        if group not in owner.hosted.partitions:
+        if self.is_replicated:
+            if group not in self.founded:
+                self.founded.add(group)
+                asking._keep(self._found(group))
+        elif group not in owner.hosted.partitions:
             lease = self.leases[group] = Lease(owner.name)
             owner.places.hosts(owner.node.create_group(group), lease)
             self.announce(group, owner)
@@ -391,11 +424,17 @@ class Cluster:
         if group in owner.node._replicas:
             await owner.node.remove_group(group)
 
+    async def stop_one(self, machine: Machine) -> None:
+        """It answers nobody any more."""
+        self.stopped.add(machine.name)
+        if machine.links is not None:
+            await machine.links.close()
+        await machine.stop()
+
     async def stop(self) -> None:
         for each in self.machines:
-            await each.stop()
-            if each.links is not None:
-                await each.links.close()
+            if each.name not in self.stopped:
+                await self.stop_one(each)
 
 
 class _RememberingCatalog(Catalog):

@@ -54,8 +54,10 @@ class Both:
         await self._indexes_are_filled()
         told = f"{operation} through {machine.name}: {msgspec.json.encode(body).decode()}"
         ours, theirs = _without_ids(found[1]), _without_ids(expected[1])
-        at = len(os.path.commonprefix([ours, theirs]))
-        assert ours == theirs, f"{told}\nin a cluster  …{ours[at - 60 :]!r}\non one machine …{theirs[at - 60 :]!r}"
+        at = next((at for at, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]), 0)
+        assert ours == theirs, (
+            f"{told}\nin a cluster   …{ours[max(at - 60, 0) :]!r}\non one machine …{theirs[max(at - 60, 0) :]!r}"
+        )
         assert found[0] == expected[0]
         return expected[1]
 

@@ -73,18 +73,23 @@ def test_a_node_that_comes_is_told_who_leads() -> None:
     asyncio.run(run())
 
 
-def test_whoever_has_made_a_group_waits_for_its_leader() -> None:
+def test_whoever_has_made_groups_waits_for_their_leaders() -> None:
     async def run() -> None:
         cluster = Cluster("n1", "n2")
         await cluster.start()
-        places = cluster.machines[0].places
-        waiting = asyncio.ensure_future(places.wait_for_leader(77, 20))
+        peers = cluster.machines[0].peers
+        assert peers is not None
+        waiting = asyncio.ensure_future(peers.wait_for_leaders([77, 78], 20))
+        await asyncio.sleep(0)
+        peers.leaders.learn(78, Known(3, "n2", ("n2",)))
+        await asyncio.sleep(0)
+        peers.leaders.learn(77, Known(0, None, ("n2",)))
         await asyncio.sleep(0)
         assert not waiting.done()
-        cluster.machines[0].leaders.learn(77, Known(3, "n2", ("n2",)))
+        peers.leaders.learn(77, Known(3, "n2", ("n2",)))
         assert await waiting
-        assert await places.wait_for_leader(77, 0)
-        assert not await places.wait_for_leader(78, 0)
+        assert await peers.wait_for_leaders([77, 78], 0)
+        assert not await peers.wait_for_leaders([77, 79], 0)
         await cluster.stop()
 
     asyncio.run(run())

@@ -178,7 +178,7 @@ async def _update(
         item_count, size_bytes = services.router.statistics(name)
         index_sizes = services.router.index_statistics(name)
     if after.vector_indexes:    # all items are looked at: others may change tables meanwhile
-        index_sizes |= await services.vectors.statistics(services.router.route(name))
+        index_sizes |= await services.vectors.statistics(services.router.route(name), peers)
     shown = description_when_updated(
         before,
         after,

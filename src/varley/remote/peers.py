@@ -29,6 +29,7 @@ from varley.remote.sums import Sum, Sums
 
 # The headers that say who has signed a request, and for which Region (http/identity.py).
 _IDENTITY: Final = (b"authorization", b"x-amz-date", b"date")
+NEW_GROUP_SECONDS: Final = 5.0    # how long who makes a group waits for its first leader
 _OWN_TRIES: Final = 20    # how often a question that came back to this node is sent out again
 
 Answer = Callable[[bytes], None]
@@ -133,6 +134,23 @@ class Peers:
     def all_led(self) -> bytes:
         """The message for a node that has just been connected."""
         return encode_announcement(self.leaders.led_by(self.hosted.name))
+
+    async def wait_for_leaders(self, groups: Iterable[int], seconds: float = NEW_GROUP_SECONDS) -> bool:
+        """Return when each of these groups, which are new, is known to have a leader: True; or after so long: False.
+
+        Whoever asks for something in a group without a leader waits for one by himself (journey.py); this is for who
+        has made it, and would not have others wait.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                for group in groups:
+                    while (known := self.leaders.find(group)) is None or known.leader is None:
+                        learnt = asyncio.Event()
+                        self.leaders.when_learnt(group, learnt.set)
+                        await learnt.wait()
+        except TimeoutError:
+            return False
+        return True
 
     # Questions
 

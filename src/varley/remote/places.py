@@ -107,20 +107,3 @@ class Places:
         """See net.links.Links.watch."""
         if is_up:
             self._send(node, ROUTES, self._peers.all_led())
-
-    # For whoever has made a group
-
-    async def wait_for_leader(self, group: int, seconds: float) -> bool:
-        """Return when a leader of `group` is known: True; or after so long: False."""
-        known = self._peers.leaders.find(group)
-        if known is not None and known.leader is not None:
-            return True
-        learnt = asyncio.Event()
-        self._peers.leaders.when_learnt(group, learnt.set)
-        try:
-            async with asyncio.timeout(seconds):
-                await learnt.wait()
-        except TimeoutError:
-            self._peers.leaders.forget_waiting(group, learnt.set)
-            return False
-        return True
