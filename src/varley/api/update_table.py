@@ -57,11 +57,7 @@ from varley.api.vector_indexes import (
     check_vector_updates,
     with_vector_updates,
 )
-<<<<<<< HEAD
-from varley.errors import LimitExceeded, ResourceInUse, ResourceNotFound, ValidationError
-=======
-from varley.errors import ResourceNotFound, ValidationError
->>>>>>> main
+from varley.errors import ResourceInUse, ResourceNotFound, ValidationError
 from varley.http.call import Call
 from varley.table import schema
 from varley.table.description import View, description_when_updated
