@@ -11,8 +11,9 @@ from typing import Final
 
 # Channels
 PAXOS: Final = 1          # messages of replica groups
-ROUTES: Final = 2         # what MemDS nodes tell one another
+ROUTES: Final = 2         # who leads which group
 RING: Final = 3           # membership, comparisons and probes of the ring
+MEMDS: Final = 4          # what MemDS nodes tell and ask one another (router/memds.py)
 
 # Services
 FORWARD: Final = 1        # a whole API request, sent on to the node that leads the partition

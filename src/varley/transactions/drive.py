@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from varley.clock import Clock
 from varley.item.marker import Name
 from varley.node.participant import Evaluation
 from varley.node.partition import Partition
@@ -32,14 +31,14 @@ class Part(NamedTuple):
 class Drive:
     """Call `begin`, or `resume`, once, and in the call stack in which the parts were evaluated."""
 
-    __slots__ = ("_clock", "_coordinator", "_is_left", "_leave_behind", "_ledger", "_parts", "_record", "_then")
+    __slots__ = ("_coordinator", "_is_left", "_leave_behind", "_ledger", "_now_us", "_parts", "_record", "_then")
 
     def __init__(
         self,
         ledger: Ledger,
         record: Record,
         parts: Mapping[Partition, Part],
-        clock: Clock,
+        now_us: Callable[[], int],
         then: Callable[[State | BaseException], None],
         leave: Callable[[Name], None],
     ) -> None:
@@ -51,7 +50,7 @@ class Drive:
         self._ledger = ledger
         self._record = record
         self._parts = parts
-        self._clock = clock
+        self._now_us = now_us
         self._then = then
         self._leave_behind = leave
         self._is_left = False
@@ -80,9 +79,7 @@ class Drive:
 
     def _record_of(self, state: State) -> Record:
         name, _, request, rows, _ = self._record
-        if state.is_over:
-            return Record(name, state, request, (), int(self._clock.time() * 1_000_000))
-        return Record(name, state, request, rows)
+        return Record(name, state, request, (), self._now_us()) if state.is_over else Record(name, state, request, rows)
 
     def _prepare(self, partition: Partition) -> None:
         part = self._parts[partition]

@@ -111,7 +111,10 @@ class Recovery:
             done(outcome if isinstance(outcome, BaseException) else None)
 
         begun = found or Record(name, State.CANCELLED, bytes(ID_BYTES), tuple(items))
-        Drive(self._ledger, begun, self._parts(items), self._clock, then, self.leave).resume(state)
+        Drive(self._ledger, begun, self._parts(items), self._now_us, then, self.leave).resume(state)
+
+    def _now_us(self) -> int:
+        return int(self._clock.time() * 1_000_000)
 
     def _parts(self, items: Sequence[tuple[str, bytes]]) -> dict[Partition, Part]:
         """`items`: table and row key. Of tables that are there: with a deleted one its markers went."""

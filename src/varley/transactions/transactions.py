@@ -213,7 +213,7 @@ class Transactions:
                 assert outcome is State.COMMITTED
                 reply_when_settled(waiter, answer)(None)
 
-        Drive(self._ledger, begun, parts, self._clock, then, self._recovery.leave).begin()
+        Drive(self._ledger, begun, parts, self._now_us, then, self._recovery.leave).begin()
 
     def _write_both(
         self, done: Record, participant: Participant, evaluation: Evaluation, waiter: Waiter, answer: MakeAnswer
