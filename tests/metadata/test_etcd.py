@@ -377,6 +377,59 @@ def test_a_change_is_not_sent_to_a_second_server_before_the_first_is_decided(etc
     asyncio.run(scenario())
 
 
+@pytest.mark.slow
+def test_changes_go_on_and_none_is_made_twice_while_servers_die_and_freeze(three_etcds: list[EtcdServer]) -> None:
+    """One server after the other, so the leader among them, is killed or frozen, while two processes count."""
+
+    async def count(store: EtcdStore, done: asyncio.Event) -> int:
+        made = 0
+        while not done.is_set():
+            await increment(store)
+            made += 1
+        return made
+
+    async def watched(store: EtcdStore) -> list[int]:
+        numbers: list[int] = []
+        async with aclosing(store.watch("n")) as watch:
+            async for told in watch:
+                numbers += [int(entry.value) for entry in (told.entries if isinstance(told, Listed) else told.written)]
+                if await store.get("end") is not None:
+                    return numbers
+        return numbers
+
+    async def scenario() -> None:
+        hosts = ",".join(f"127.0.0.1:{each.port}" for each in three_etcds)
+        stores = [await EtcdStore.open(f"etcd://{hosts}/a", **PATIENT) for _ in range(3)]
+        done = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(watched(stores[2]))
+            counting = [tasks.create_task(count(store, done)) for store in stores[:2]]
+            for number, server in enumerate(three_etcds):
+                if number % 2:
+                    server.freeze()
+                else:
+                    server.kill()
+                for _ in range(5):
+                    await increment(stores[2])    # two servers are enough, whichever they are
+                if number % 2:
+                    server.thaw()
+                else:
+                    await asyncio.to_thread(server.start)
+            done.set()
+            made = sum([await task for task in counting]) + 15
+            assert await stores[2].compare_and_set([Change("end", ABSENT, b"")])
+            await increment(stores[2])
+            entry = await stores[2].get("n")
+            assert entry is not None
+            assert int(entry.value) == made + 1
+            numbers = await watching
+        assert numbers == list(range(numbers[0], numbers[-1] + 1)), "a change was told twice, or not at all"
+        for store in stores:
+            await store.close()
+
+    asyncio.run(scenario())
+
+
 # What etcd refuses
 
 
