@@ -1,4 +1,4 @@
-"""Settings, in two frozen classes: what a whole cluster must agree on, and what one node may choose.
+"""Settings, in frozen classes: what a whole cluster must agree on, what one node may choose, what a node of a ring has.
 
 A setting comes from the first of these that has it:
 
@@ -32,6 +32,14 @@ from varley.errors import BadSettings
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 ENVIRONMENT_PREFIX: Final = "VARLEY_"
 CLUSTER_PREFIX: Final = "cluster."
+RING_PREFIX: Final = "ring."
+
+# What a node of a ring takes from NodeSettings; the rest of a node's settings is about DynamoDB's API and its log.
+SHARED_WITH_RINGS: Final = (
+    "host", "port", "insecure", "tls_cert", "tls_key", "cors", "admin_host", "admin_port", "data_dir",
+    "max_connections", "head_timeout_seconds", "body_timeout_seconds", "idle_timeout_seconds", "drain_seconds",
+    "log_level",
+)  # fmt: skip
 
 
 def _setting(default: Any, description: str, *, low: float | None = None, high: float | None = None) -> Any:
@@ -95,7 +103,9 @@ class NodeSettings:
         low=0,
     )
     index_backlog_bytes: int = _setting(
-        64 * 1024**2, "Changes that one global index may be behind; writes that add to more are throttled.", low=4096
+        128 * 1024**2,
+        "Changes that all global indexes may be behind together, one alone half of it; writes beyond are throttled.",
+        low=4096,
     )
 
     # Vector indexes
@@ -163,6 +173,72 @@ class NodeSettings:
         return "http" if self.tls_cert is None else "https"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RingFlags:
+    """What `varley ring serve` has beside SHARED_WITH_RINGS. ring_server.py makes the ring's own settings of it.
+
+    Numbers are checked here as far as they can be without each other.
+    """
+
+    # Who this node is
+    name: str | None = _setting(None, "Name of this node in the ring; it keeps it for good.")
+    zone: str = _setting("", "Zone (data centre, rack) of this node: copies of a key stand in as many as there are.")
+    capacity: float = _setting(1.0, "Its share of the ring is its share of all capacity.", low=0.001, high=1e6)
+
+    # How it finds the others
+    seeds: str = _setting(
+        "", "Nodes to join by: name=host:port of their link ports, comma-separated; without any this one founds a ring."
+    )
+    link_port: int | None = _setting(
+        None, "Port that other nodes connect to; 0 takes a free one. Without it: 10000 above `port`.", low=0, high=65535
+    )
+    advertise: str | None = _setting(None, "Address that others reach this node by; without it: `host`.")
+    join: bool = _setting(True, "Join the ring at the first start; with --no-join wait for `varley ring join`.")
+    link_cert: str | None = _setting(
+        None, "File with this node's certificate for links (PEM); with link_key and link_ca."
+    )
+    link_key: str | None = _setting(None, "File with its private key (PEM).")
+    link_ca: str | None = _setting(None, "File with the authority that signs the nodes' certificates (PEM).")
+
+    # What all nodes of the ring must agree on
+    ring_name: str = _setting("ring", "Name of the ring: nodes of other rings are refused.")
+    n: int = _setting(3, "Nodes that store each key.", low=1, high=255)
+    r: int = _setting(2, "Nodes that a get waits for.", low=1, high=255)
+    w: int = _setting(2, "Nodes that must have a put before it is acknowledged.", low=1, high=255)
+    mode: str = _setting("siblings", "What becomes of concurrent versions: siblings or last-write-wins.")
+    buckets: str = _setting(
+        "", "Buckets with numbers of their own: sessions:n=3,r=1,w=1,mode=last-write-wins;carts:w=1."
+    )
+    strategy: int = _setting(3, "3: equal partitions. 1: random tokens, as the paper began.", low=1, high=3)
+    partitions: int = _setting(256, "Equal partitions of the ring (strategy 3), for good.", low=1, high=1 << 20)
+    tokens: int = _setting(32, "Tokens of a node of capacity 1 (strategy 1).", low=1, high=4096)
+
+    # How it keeps what it has
+    engine: str = _setting("lmdb", "lmdb, sqlite or memory.")
+    write_buffer_bytes: int = _setting(
+        0, "Puts acknowledged from memory, one of the N nodes durable; 0: every put is durable first.", low=0
+    )
+    tombstone_grace_seconds: float = _setting(86_400.0, "Time for which a delete is remembered at least.", low=0)
+
+    # How long it waits
+    replica_timeout_seconds: float = _setting(0.25, "Time of one node to answer; then another is asked.", low=0.001)
+    request_timeout_seconds: float = _setting(2.0, "Time after which a client is answered in any case.", low=0.001)
+    linger_seconds: float = _setting(0.1, "Time for which late answers to a get are waited for, to repair.", low=0)
+    background_threshold_seconds: float = _setting(
+        0.05, "Slowest hundredth of gets above which background work gives way.", low=0.0001
+    )
+
+    def __post_init__(self) -> None:
+        refuse_without_asserts()
+        _check_all(self)
+        given = [self.link_cert, self.link_key, self.link_ca]
+        if any(given) and not all(given):
+            raise BadSettings(
+                "TLS between nodes needs link_cert, link_key and link_ca, and not all of them are set",
+                hint="Set all three, or none",
+            )
+
+
 def load(
     flags: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
@@ -174,6 +250,27 @@ def load(
     `environment`: os.environ by default. `config_path`: the TOML file; by default what VARLEY_CONFIG names.
     Raises BadSettings, naming the setting, where it came from and what would be right (the operator's fault).
     """
+    values = _values(flags, environment, config_path)
+    node = {name: value for name, value in values.items() if "." not in name}
+    return NodeSettings(**node), ClusterSettings(**_section(values, CLUSTER_PREFIX))
+
+
+def load_ring(
+    flags: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+    config_path: str | None = None,
+) -> tuple[NodeSettings, RingFlags]:
+    """The same for a node of a ring; flags are named "port" or "ring.n". Without a data_dir: varley-ring/NAME."""
+    values = _values(flags, environment, config_path)
+    ring = RingFlags(**_section(values, RING_PREFIX))
+    node = {name: value for name, value in values.items() if name in SHARED_WITH_RINGS}
+    node.setdefault("data_dir", os.path.join("varley-ring", ring.name or ""))
+    return NodeSettings(**node), ring
+
+
+def _values(
+    flags: Mapping[str, Any] | None, environment: Mapping[str, str] | None, config_path: str | None
+) -> dict[str, Any]:
     environment = os.environ if environment is None else environment
     config_path = config_path or environment.get(ENVIRONMENT_PREFIX + "CONFIG") or None
     values: dict[str, Any] = {}
@@ -181,20 +278,33 @@ def load(
         values.update(_from_file(config_path))
     values.update(_from_environment(environment))
     values.update(_from_flags(flags or {}))
-    node = {name: value for name, value in values.items() if not name.startswith(CLUSTER_PREFIX)}
-    cluster = {
-        name.removeprefix(CLUSTER_PREFIX): value
-        for name, value in values.items()
-        if name.startswith(CLUSTER_PREFIX)
-    }
-    return NodeSettings(**node), ClusterSettings(**cluster)
+    return values
+
+
+def _section(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
 
 
 def all_settings() -> dict[str, dataclasses.Field[Any]]:
-    """Every setting by its full name, in the order of `--help`."""
+    """Every setting of `varley serve` by its full name, in the order of `--help`."""
     named = {each.name: each for each in dataclasses.fields(NodeSettings)}
     named.update({CLUSTER_PREFIX + each.name: each for each in dataclasses.fields(ClusterSettings)})
     return named
+
+
+def ring_settings() -> dict[str, dataclasses.Field[Any]]:
+    """Every setting that only a node of a ring has, likewise: "ring.n"."""
+    return {RING_PREFIX + each.name: each for each in dataclasses.fields(RingFlags)}
+
+
+def flag_of(setting_name: str) -> str:
+    """ "cluster.initial_partitions" -> "--initial-partitions"."""
+    return "--" + setting_name.rpartition(".")[2].replace("_", "-")
+
+
+def _known_settings() -> dict[str, dataclasses.Field[Any]]:
+    """One environment and one file may serve both kinds of servers, so both know all settings."""
+    return all_settings() | ring_settings()
 
 
 def kind_of(setting: dataclasses.Field[Any]) -> str:
@@ -238,31 +348,34 @@ def is_loopback(host: str) -> bool:
 
 # Where settings come from
 
+# Variables that are no setting of a server: which file to read, and which node `varley ring get` and others ask.
+_NOT_SETTINGS: Final = (ENVIRONMENT_PREFIX + "CONFIG", ENVIRONMENT_PREFIX + "RING_ENDPOINT")
 
 def _from_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
-    known = all_settings()
+    known = _known_settings()
     for name in flags:
         if name not in known:
             raise _unknown(name, "", list(known), operation="setting")
     return {
-        name: _parsed(known[name], name, value, "--" + name.removeprefix(CLUSTER_PREFIX).replace("_", "-"))
+        name: _parsed(known[name], name, value, flag_of(name))
         for name, value in flags.items()
         if value is not None
     }
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    known = {environment_name(name): name for name in all_settings()}
+    settings = _known_settings()
+    known = {environment_name(name): name for name in settings}
     values: dict[str, Any] = {}
     for variable, text in environment.items():
-        if not variable.startswith(ENVIRONMENT_PREFIX) or variable == ENVIRONMENT_PREFIX + "CONFIG":
+        if not variable.startswith(ENVIRONMENT_PREFIX) or variable in _NOT_SETTINGS:
             continue
         if _is_kubernetes_link(variable, text):
             continue
         if variable not in known:
-            raise _unknown(variable, "the environment", [*known, ENVIRONMENT_PREFIX + "CONFIG"])
+            raise _unknown(variable, "the environment", [*known, *_NOT_SETTINGS])
         name = known[variable]
-        values[name] = _parsed(all_settings()[name], name, text, variable)
+        values[name] = _parsed(settings[name], name, text, variable)
     return values
 
 
@@ -291,7 +404,7 @@ def _from_file(path: str) -> dict[str, Any]:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadSettings(f"The settings file is not TOML: {error}", path=path, operation="read") from error
-    known = all_settings()
+    known = _known_settings()
     values: dict[str, Any] = {}
     for name, value in _flattened(tree):
         if name not in known:
@@ -355,7 +468,7 @@ def _bool(text: str) -> bool:
     raise ValueError(text)
 
 
-def _check_all(settings: ClusterSettings | NodeSettings) -> None:
+def _check_all(settings: ClusterSettings | NodeSettings | RingFlags) -> None:
     """The same checks for settings that were given in code."""
     for setting in dataclasses.fields(settings):
         value = getattr(settings, setting.name)

@@ -109,6 +109,23 @@ METRICS: Final = (
     Described("varley_overlay_bytes", "gauge", "Memory of rows that are in no checkpoint yet, about."),
     Described("varley_checkpoints_total", "counter", "Checkpoints finished."),
     Described("varley_checkpoint_seconds_total", "counter", "Time that they took, pauses included."),
+    Described(
+        "varley_ring_members", "gauge", "Members of the ring, as this node can or cannot reach them.", ("state",)
+    ),
+    Described("varley_ring_rows", "gauge", "Keys that a node of a ring holds as one of their homes."),
+    Described("varley_ring_tombstones", "gauge", "Those of them that are deleted, and remembered."),
+    Described("varley_ring_hints", "gauge", "Copies that wait here for another node.", ("member",)),
+    Described("varley_ring_strays", "gauge", "Keys that have become other nodes', and are on their way there."),
+    Described("varley_ring_transfers", "gauge", "Partitions on their way from here to nodes that joined."),
+    Described("varley_ring_buffer_bytes", "gauge", "What of the write buffer is not on disk yet."),
+    Described(
+        "varley_ring_compared_seconds", "gauge",
+        "Time since the node's least recently compared partition agreed with another home.",
+    ),
+    Described(
+        "varley_ring_events_total", "counter", "What a node of a ring has done: gets, puts, repairs, hints and more.",
+        ("event",),
+    ),
     Described("varley_clock_offset_seconds", "gauge", "How far the clock was moved by hand."),
     Described("varley_build_info", "gauge", "Always 1; the label says which version runs.", ("version",)),
 )  # fmt: skip

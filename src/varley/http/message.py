@@ -15,6 +15,8 @@ from varley.http.call import Answering, Call, Terms
 from varley.http.identity import identify
 from varley.http.reception import Reception
 from varley.http.response import CLOSE, KEEP_ALIVE
+from varley.http.routes import PlainRequest
+from varley.http.visit import Receiving, Visit
 from varley.http.wire import MalformedHttpRequest, is_json, is_json_content_type
 from varley.limits import REQUEST_BODY_BYTES_MAX
 
@@ -78,9 +80,7 @@ class Message:
 
         Raises ApiError, in the order of the service.
         """
-        head, body = self.head, self.body
-        if b"content-encoding" in head:
-            body = content_coding.decode(body, head[b"content-encoding"], REQUEST_BODY_BYTES_MAX)
+        head, body = self.head, self._decoded_body()
         if not is_json_content_type(head.get(b"content-type", b"")):
             return None
         operation = door.targets.get(head.get(b"x-amz-target", b""))
@@ -96,6 +96,18 @@ class Message:
         call.query = query
         call.terms = terms
         return call
+
+    def visit(self, connection: Receiving, operation: str, terms: Terms, started: float) -> Visit:
+        """Of a request for a resource. Raises ApiError if its content encoding is not what it says."""
+        path, query = self.path_and_query()
+        is_head = self.method == b"HEAD"
+        method = "GET" if is_head else self.method.decode()
+        request = PlainRequest(method, path.decode("latin-1"), query, self.head, self._decoded_body())
+        return Visit(connection, operation, request, is_head=is_head, terms=terms, started=started)
+
+    def _decoded_body(self) -> bytes:
+        coding = self.head.get(b"content-encoding")
+        return self.body if coding is None else content_coding.decode(self.body, coding, REQUEST_BODY_BYTES_MAX)
 
 
 def _without_authority(url: bytes) -> bytes:

@@ -7,7 +7,6 @@ from varley.http.call import Terms
 from varley.http.message import Message
 from varley.http.reception import Reception
 from varley.http.routes import PlainRequest, PlainResponse
-from varley.http.wire import UNKNOWN_OPERATION_XML
 
 
 def page(door: Reception, message: Message, terms: Terms) -> bytes:
@@ -22,18 +21,20 @@ def page(door: Reception, message: Message, terms: Terms) -> bytes:
         return unknown(door, terms, body_is_sent=method != b"HEAD")
     asked = "GET" if method == b"HEAD" else method.decode()
     response = route(PlainRequest(asked, path.decode("latin-1"), query, message.head, message.body))
-    return _encoded(door, response, terms, body_is_sent=method != b"HEAD")
+    return encoded(door, response, terms, body_is_sent=method != b"HEAD")
 
 
 def unknown(door: Reception, terms: Terms, *, body_is_sent: bool = True) -> bytes:
     """The answer to what is neither a call nor a page."""
     door.traffic.refusals["UnknownOperationException"] += 1
+    wording = door.wording
     return door.answers.answer(
-        404, UNKNOWN_OPERATION_XML, content_type=b"", headers=terms.headers, body_is_sent=body_is_sent
+        404, wording.nothing, content_type=wording.nothing_type, headers=terms.headers, body_is_sent=body_is_sent
     )
 
 
-def _encoded(door: Reception, response: PlainResponse, terms: Terms, *, body_is_sent: bool) -> bytes:
+def encoded(door: Reception, response: PlainResponse, terms: Terms, *, body_is_sent: bool) -> bytes:
+    """The whole answer, on the client's terms."""
     lines = "".join(f"{name}: {value}\r\n" for name, value in response.headers.items())
     headers = lines.encode("latin-1") + terms.headers
     body = response.body

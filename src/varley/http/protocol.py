@@ -49,12 +49,14 @@ from varley.http.call import Call, Handler, Terms
 from varley.http.identity import is_usual_form
 from varley.http.line import Line
 from varley.http.message import Message
-from varley.http.pages import page, unknown
+from varley.http.pages import encoded, page, unknown
 from varley.http.patience import Patience
 from varley.http.reception import Reception
 from varley.http.request_reader import RequestReader
 from varley.http.response import CLOSE, CONTINUE
-from varley.http.wire import JSON_CONTENT_TYPES, MalformedHttpRequest, RequestTimeout, as_api_error, error_body
+from varley.http.routes import PlainResponse
+from varley.http.visit import Visit
+from varley.http.wire import JSON_CONTENT_TYPES, MalformedHttpRequest, RequestTimeout, as_api_error
 
 # A request with one of these is not the plain case, nor one with other values of those.
 _UNUSUAL = frozenset({b"content-encoding", b"transfer-encoding", b"origin", b"upgrade"})
@@ -279,6 +281,10 @@ class Connection(asyncio.Protocol):
         path, query = message.path_and_query()
         try:
             message.check()
+            resource = door.resources(message.method, path.decode("latin-1"))
+            if resource is not None:
+                self._run(message.visit(self, resource, terms, started))
+                return
             if message.method != b"POST" or path != b"/":
                 self._put(page(door, message, terms))
                 return
@@ -302,11 +308,7 @@ class Connection(asyncio.Protocol):
             self._door.log_failure(error, f"{method.decode()} {path.decode('latin-1')} failed")
         told = as_api_error(error)
         self._door.traffic.refusals[told.code] += 1
-        self._put(
-            self._door.answers.answer(
-                told.status, error_body(told), headers=terms.headers, body_is_sent=method != b"HEAD"
-            )
-        )
+        self._put(self._told(told, terms.headers, body_is_sent=method != b"HEAD"))
 
     # ---- calls and their answers
 
@@ -366,8 +368,27 @@ class Connection(asyncio.Protocol):
         told = as_api_error(error)
         door.traffic.answered(call.operation, call.started)
         door.traffic.failures[call.operation, told.status, told.code] += 1
-        headers = b"" if call.terms is None else call.terms.headers
-        return door.answers.answer(told.status, error_body(told), headers=headers)
+        return self._told(told, b"" if call.terms is None else call.terms.headers, body_is_sent=call.body_is_sent)
+
+    def response(self, visit: Visit, response: PlainResponse, error: str | None) -> bytes:
+        door = self._door
+        door.traffic.answered(visit.operation, visit.started)
+        if error is not None:
+            door.traffic.failures[visit.operation, response.status, error] += 1
+        assert visit.terms is not None
+        return encoded(door, response, visit.terms, body_is_sent=visit.body_is_sent)
+
+    def _told(self, error: ApiError, headers: bytes, *, body_is_sent: bool = True) -> bytes:
+        """An error, as this door words it."""
+        door = self._door
+        wording = door.wording
+        return door.answers.answer(
+            error.status,
+            wording.error(error),
+            content_type=wording.error_type,
+            headers=headers,
+            body_is_sent=body_is_sent,
+        )
 
     def settle(self, call: Call) -> None:
         """A call in the line has its answer: write it, and those behind it, if all before it are written."""
@@ -412,7 +433,7 @@ class Connection(asyncio.Protocol):
         self.is_deaf = True
         self._is_lingering = True
         self._reader.forget()
-        self._put(self._door.answers.answer(error.status, error_body(error), headers=CLOSE))
+        self._put(self._told(error, CLOSE))
 
     def _refuse_call(self, call: Call) -> bytes | None:
         """The handler of a connection that is one too many."""

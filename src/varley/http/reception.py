@@ -17,6 +17,7 @@ from varley.http.response import AnswerWriter
 from varley.http.routes import Route, Routes, health_routes
 from varley.http.traffic import Traffic
 from varley.http.wire import targets
+from varley.http.wording import DYNAMODB, Wording
 
 logger = logging.getLogger("varley.http")
 
@@ -85,12 +86,21 @@ class Guest(Protocol):
 
 Place = Literal["served", "refused", "cut off"]
 
+# (method, path as sent) -> the operation that a request for this resource is; None: it is no resource of this door.
+ResourceNames = Callable[[bytes, str], str | None]
+
+
+def no_resources(method: bytes, path: str) -> str | None:
+    return None
+
 
 class Reception:
     """See the top of the file. Fields, not methods, where a connection looks once per request."""
 
     handler: Handler
     targets: dict[bytes, str]       # X-Amz-Target -> operation
+    resources: ResourceNames
+    wording: Wording
     settings: FrontDoorSettings
     routes: Routes
     origins: Origins
@@ -109,12 +119,16 @@ class Reception:
         routes: Mapping[str, Route],
         is_ready: Callable[[], bool],
         clock: Clock,
+        resources: ResourceNames = no_resources,
+        wording: Wording = DYNAMODB,
     ) -> None:
         self.handler = handler
         self.targets = targets(operations)
+        self.resources = resources
+        self.wording = wording
         self.settings = settings
         self.routes = Routes(health_routes(lambda: is_ready() and not self.is_draining) | dict(routes))
-        self.origins = Origins(settings.cors_origins)
+        self.origins = Origins(settings.cors_origins, wording.exposed)
         self.answers = AnswerWriter(clock.time)
         self.traffic = Traffic(self.targets.values())
         self.guests: set[Guest] = set()

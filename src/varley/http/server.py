@@ -19,22 +19,26 @@ from collections.abc import Callable, Iterable, Mapping
 from varley.clock import Clock, SystemClock
 from varley.http.call import Handler
 from varley.http.protocol import Connection
-from varley.http.reception import FrontDoorSettings, Reception
+from varley.http.reception import FrontDoorSettings, Reception, ResourceNames, no_resources
 from varley.http.routes import Route
 from varley.http.traffic import Traffic
+from varley.http.wording import DYNAMODB, Wording
 
 _SWEEP_SECONDS = 1.0
 _BACKLOG = 1024                     # connections that the kernel completes before we accept them
 
 
 class FrontDoor:
-    """A DynamoDB endpoint. All methods on the event loop's thread.
+    """An endpoint of HTTP: DynamoDB's, unless told otherwise. All methods on the event loop's thread.
 
     `handler`: see call.Handler. `operations`: the names that it knows ("GetItem", …); other targets are
     answered UnknownOperationException here. `routes`: more paths (one that ends with a slash takes all below
     it), beside `/`, `/health` and `/ready`. `is_ready` decides what `/ready` says. `clock` is the machine's,
     and should be even where the rest of a server has a clock that can be moved: connections live in the time
     of their clients.
+
+    `resources` and `wording` are for another API than DynamoDB's: what `resources` names comes to the handler as
+    a `visit.Visit`, and `operations` has those names.
 
     `settings.connections_max` is an upper bound: no more connections are served than leave 256 of the open files
     that the system allows for storage (`reception.connections_allowed`).
@@ -49,10 +53,12 @@ class FrontDoor:
         routes: Mapping[str, Route] | None = None,
         is_ready: Callable[[], bool] = lambda: True,
         clock: Clock | None = None,
+        resources: ResourceNames = no_resources,
+        wording: Wording = DYNAMODB,
     ) -> None:
         self._settings = settings or FrontDoorSettings()
         self._reception = Reception(
-            handler, operations, self._settings, routes or {}, is_ready, clock or SystemClock()
+            handler, operations, self._settings, routes or {}, is_ready, clock or SystemClock(), resources, wording
         )
         self._servers: list[asyncio.Server] = []
         self._sweep: asyncio.TimerHandle | None = None

@@ -19,8 +19,49 @@ Pure: nothing here reads a clock, a disk or a socket. What happened goes in, wha
     balance             figure 8 of the paper
     chance              what is asked of a source of chance
 
+Not pure, and loaded at their first use only: `varley.ring.Client` and what belongs to it (ring_client/).
+
 What a driver has to provide is in docs/decisions/0075-what-drives-the-ring.md; tests/simulation/ring_node.py is one,
 with a pretended disk and network.
 
 Source: DeCandia et al., "Dynamo: Amazon's Highly Available Key-value Store", SOSP 2007.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from varley.ring_client import (
+        AsyncClient,
+        Client,
+        Found,
+        OutcomeUnknown,
+        RingClientError,
+        RingRefused,
+        RingUnavailable,
+        Sibling,
+        last_write_wins,
+        merging,
+    )
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "Found",
+    "OutcomeUnknown",
+    "RingClientError",
+    "RingRefused",
+    "RingUnavailable",
+    "Sibling",
+    "last_write_wins",
+    "merging",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """The clients of a ring have sockets, so they are elsewhere. Here is where they are looked for."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module("varley.ring_client"), name)

@@ -30,9 +30,9 @@ Source: section 4.7. Merkle, "A digital signature based on a conventional encryp
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 FAN_OUT = 16
 LEVELS = 2              # below the root
@@ -52,20 +52,41 @@ def bucket_of(key: bytes) -> int:
 class HashTree:
     def __init__(self) -> None:
         self._sums: dict[int, int] = {}     # bucket -> its sum, never 0
-        # For each level, node -> hash, never _EMPTY. Each is the hash of what is below it now, after each `update`.
+        # For each level, node -> hash, never _EMPTY. Each is the hash of what is below it, but above _stale buckets.
         self._nodes: list[dict[int, bytes]] = [{} for _ in range(LEVELS + 1)]
+        self._stale: set[int] = set()       # changed, and not yet climbed from: that is done when somebody asks
+
+    @classmethod
+    def of(cls, rows: Iterable[tuple[bytes, bytes]]) -> Self:
+        """The tree of these rows, (key, digest): for the start."""
+        tree = cls()
+        sums: dict[int, int] = {}
+        for key, digest in rows:
+            bucket = bucket_of(key)
+            sums[bucket] = sums.get(bucket, 0) + _row_hash(key, digest)
+        for bucket, total in sums.items():
+            if total % _SUMS:
+                tree._sums[bucket] = total % _SUMS
+                tree._set(LEVELS, bucket, (total % _SUMS).to_bytes(16, "big"))
+        tree._stale.update(tree._sums)
+        return tree
 
     def update(self, key: bytes, before: bytes | None, after: bytes | None) -> None:
-        """The row of `key` had the digest `before` and has `after`; None: it is not there. In step with the store."""
+        """The row of `key` had the digest `before` and has `after`; None: it is not there. In step with the store.
+
+        Costs a hash or two: the nodes above the bucket are hashed when they are asked for, which writes are not.
+        """
         bucket = bucket_of(key)
         added = sum(sign * _row_hash(key, digest) for sign, digest in ((-1, before), (1, after)) if digest is not None)
         total = (self._sums.pop(bucket, 0) + added) % _SUMS
         if total:
             self._sums[bucket] = total
         self._set(LEVELS, bucket, total.to_bytes(16, "big"))
-        self._climb(bucket)
+        self._stale.add(bucket)
 
     def hash_at(self, level: int, index: int) -> bytes:
+        if self._stale and level < LEVELS:
+            self._settle()
         return self._nodes[level].get(index, _EMPTY)
 
     @property
@@ -74,15 +95,20 @@ class HashTree:
 
     def broken_rules(self, rows: Digests) -> list[str]:
         """Every place where the tree is not the tree of these rows: for checks and tests."""
-        right = HashTree()
-        for key, digest in rows.items():
-            right.update(key, None, digest)
+        right = HashTree.of(rows.items())
+        for tree in (self, right):
+            tree._settle()
         return [
             f"level {level}, node {index}: the tree has another hash than its rows"
             for level in range(LEVELS + 1)
             for index in sorted(self._nodes[level].keys() | right._nodes[level].keys())
             if self.hash_at(level, index) != right.hash_at(level, index)
         ]
+
+    def _settle(self) -> None:
+        stale, self._stale = self._stale, set()
+        for bucket in {bucket // FAN_OUT * FAN_OUT for bucket in stale}:
+            self._climb(bucket)
 
     def _climb(self, bucket: int) -> None:
         index = bucket

@@ -28,6 +28,7 @@ class Member(NamedTuple):
     address: str        # where its peers reach it
     zone: str           # "" if zones are not told apart
     capacity: float     # > 0: its share of partitions is its share of all capacity
+    endpoint: str = ""  # where clients reach it, if they do
 
 
 class Change(NamedTuple):

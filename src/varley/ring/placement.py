@@ -13,7 +13,7 @@ from functools import cached_property
 from varley.ring import preference_list
 from varley.ring.membership import History, Member
 from varley.ring.preference_list import PreferenceList
-from varley.ring.tokens import Owners, partition_of, rebalance
+from varley.ring.tokens import POSITION_BITS, Owners, partition_of, rebalance
 
 PARTITIONS_DEFAULT = 256    # Q: many more than nodes. Fixed when the ring is made
 
@@ -37,8 +37,17 @@ class Placement:
             owners = rebalance(owners, capacities, self.partitions, salt=f"{change.time_us}/{change.node}")
         return owners
 
+    @property
+    def ids(self) -> range:
+        return range(self.partitions)
+
     def partition_of(self, key: bytes) -> int:
         return partition_of(key, self.partitions)
+
+    def spans(self, partition: int) -> tuple[tuple[int, int], ...]:
+        """Which positions lie in it: [low, high) of each stretch."""
+        low, high = (-(-(index << POSITION_BITS) // self.partitions) for index in (partition, partition + 1))
+        return ((low, high),)
 
     def preference(self, partition: int) -> PreferenceList:
         """Empty if the ring has no members."""

@@ -111,6 +111,10 @@ class Siblings:
 
     def encode(self) -> bytes:
         """As stored and sent; `decode` reads it. Drawn there."""
+        return self._encoded
+
+    @cached_property
+    def _encoded(self) -> bytes:
         parts = [struct.pack(">BH", _FORMAT, len(self.versions))]
         for version in self.versions:
             value = b"" if version.value is None else version.value
@@ -222,7 +226,9 @@ def decode(raw: bytes) -> Siblings:
         versions.append(Version(dot, seen, None if is_tombstone else bytes(view[at : at + length])))
         at += length
     assert at == len(raw), "siblings of the wrong length"
-    return Siblings(tuple(versions))
+    found = Siblings(tuple(versions))
+    vars(found)["_encoded"] = bytes(raw)    # the same versions have the same bytes: not to be made again
+    return found
 
 
 _FORMAT = 1

@@ -115,6 +115,16 @@ def _refuse_what_is_not_ours(path: str) -> None:
         )
 
 
+def lock_folder(path: str) -> int:
+    """Lock another kind of folder that is to be written: the open lock file. Raises DataFolderLocked, ReadOnly."""
+    lock, is_read_only = _take_lock(path)
+    if lock is None or is_read_only:
+        if lock is not None:
+            os.close(lock)
+        raise ReadOnly("nothing can be written here", path=path, operation="lock")
+    return lock
+
+
 def _take_lock(path: str) -> tuple[int | None, bool]:
     """(the locked file, whether the folder can only be read)."""
     lock_path = os.path.join(path, _LOCK)

@@ -1,0 +1,66 @@
+"""`varley ring`: the always-writable key-value store of the 2007 paper, beside DynamoDB.
+
+    serve                       one node                                            ring_serve.py
+    up, start                   a whole ring on this machine, and one node of it     ring_up.py
+    status, join, leave         what the ring is, and who is in it                   ring_members.py
+    get, put, delete            keys                                                 ring_keys.py
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Final
+
+import click
+
+HELP: Final = """A key-value store that takes a write whenever any node of the key can be reached.
+
+\b
+Start here:
+  varley ring up                          five nodes on this machine, data in ./varley-ring
+  varley ring put carts 7 milk            in another terminal
+  varley ring get carts 7
+  varley ring status
+
+\b
+What is read may be several values: two clients put at the same time, or a node was away. They are shown
+with a context. Put the value that takes the place of all of them with that context:
+  varley ring put carts 7 'milk, bread' --context AAAA…
+
+A real ring is one `varley ring serve` on each machine.
+"""
+
+# Command -> (module in this folder, what it does)
+_COMMANDS: Final = {
+    "up": ("ring_up", "Start a ring of several nodes on this machine."),
+    "start": ("ring_up", "Bring a node of that ring back."),
+    "serve": ("ring_serve", "Start one node."),
+    "status": ("ring_members", "Show members, who owns how much, and what is waiting."),
+    "join": ("ring_members", "Let a node join, or change its zone or capacity."),
+    "leave": ("ring_members", "Take a member out for good."),
+    "get": ("ring_keys", "Show what is under a key."),
+    "put": ("ring_keys", "Put a value."),
+    "delete": ("ring_keys", "Delete what a context has seen."),
+}
+
+
+class _LazyCommands(click.Group):
+    """As in `varley` itself: a command is imported when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"varley.cli.{_COMMANDS[cmd_name][0]}")
+        command = getattr(module, cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+command = _LazyCommands("ring", help=HELP, context_settings={"max_content_width": 110})

@@ -1,0 +1,514 @@
+"""`varley ring up`: a ring of several nodes on this machine; `varley ring start`: one of them again after it has died.
+
+Each node is a process of its own, `varley ring serve`, as it would be on a machine of its own. What has been chosen for
+them is in FOLDER/up.json, so that the ring comes back as it was:
+
+    FOLDER/up.json      nodes with their ports, the settings of the ring, and how `start` reaches the running `up`
+    FOLDER/n1/          the data of n1
+    FOLDER/n1.log       what n1 has to say
+
+No child outlives its parent: the standard input of each is a pipe whose other end only the parent has, and a node stops
+when that is closed. It is closed by the system when the parent ends, killed or not. (Linux could send a signal then;
+other systems cannot.) Children are sessions of their own, or Ctrl-C would reach them twice.
+
+`start` asks the running `up` for the node, over loopback and with a secret out of up.json, so that the node is a child
+like the others. If no `up` is running, the node runs in the foreground.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import click
+
+from varley.cli.ring_endpoint import ask
+from varley.cli.serve import option_of
+from varley.errors import BadSettings, WorldError
+from varley.ring_server import LINK_PORT_ABOVE
+from varley.settings import flag_of, ring_settings
+
+FIRST_PORT: Final = 8101
+_NODES_MAX: Final = 50
+_START_SECONDS: Final = 60.0
+_AGREE_SECONDS: Final = 15.0
+_STOP_SECONDS: Final = 20.0
+_STATE: Final = "up.json"
+
+# What is said once for all nodes; the rest of `varley ring serve` is for one.
+_EACH_ITS_OWN: Final = {
+    "ring.name", "ring.zone", "ring.capacity", "ring.seeds", "ring.link_port", "ring.advertise", "ring.join",
+    "ring.link_cert", "ring.link_key", "ring.link_ca",
+}  # fmt: skip
+PASSED_ON: Final = tuple(name for name in ring_settings() if name not in _EACH_ITS_OWN)
+
+
+@dataclass(frozen=True)
+class Place:
+    """One node, as it is started again each time."""
+
+    name: str
+    port: int
+    link_port: int
+    zone: str = ""
+
+
+@dataclass
+class Plan:
+    """What up.json says."""
+
+    folder: str
+    places: list[Place]
+    flags: dict[str, str] = field(default_factory=dict)     # "ring.n" -> "3", as given to `up`
+    control_port: int = 0
+    secret: str = ""
+
+    @classmethod
+    def read(cls, folder: str) -> Plan | None:
+        """None if no ring was ever there. Raises WorldError if the file is not what it should be."""
+        path = os.path.join(folder, _STATE)
+        try:
+            with open(path, encoding="utf-8") as file:
+                saved = json.load(file)
+            places = [Place(**each) for each in saved["nodes"]]
+            return cls(folder, places, saved["flags"], saved["control_port"], saved["secret"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise WorldError(
+                f"The ring's file cannot be read: {error}", path=path, operation="read",
+                hint="Without it `varley ring up` makes a new one; the nodes' data is in the folders beside it",
+            ) from None  # fmt: skip
+
+    def save(self) -> None:
+        os.makedirs(self.folder, exist_ok=True)
+        path = os.path.join(self.folder, _STATE)
+        saved = {
+            "nodes": [vars(place) for place in self.places],
+            "flags": self.flags,
+            "control_port": self.control_port,
+            "secret": self.secret,
+        }
+        with open(os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            json.dump(saved, file, indent=1)
+        os.replace(path + ".new", path)
+
+    def command(self, place: Place, *, founds: bool = False) -> list[str]:
+        """`founds`: the first node of a new ring looks for nobody."""
+        seeds = "" if founds else ",".join(
+            f"{each.name}=127.0.0.1:{each.link_port}" for each in self.places if each != place
+        )  # fmt: skip
+        words = [sys.executable, "-m", "varley", "ring", "serve", "--name", place.name, "--port", str(place.port)]
+        words += ["--link-port", str(place.link_port), "--zone", place.zone, "--seeds", seeds]
+        words += ["--data-dir", os.path.join(self.folder, place.name)]
+        for name, value in self.flags.items():
+            words += [flag_of(name), value]
+        return words
+
+    @property
+    def is_new(self) -> bool:
+        """None of the nodes has anything that it could remember the ring by."""
+        return self.flags.get("ring.engine") == "memory" or not any(
+            os.path.isdir(os.path.join(self.folder, place.name)) for place in self.places
+        )
+
+
+# ---- Running it
+
+
+@dataclass(frozen=True)
+class _Ended:
+    name: str
+    code: int
+
+
+@dataclass(frozen=True)
+class _Start:
+    name: str
+    caller: socket.socket
+
+
+class _Stop:
+    pass
+
+
+class LocalRing:
+    """The processes of one ring. Everything is done by the main thread; others only tell it what has happened."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._children: dict[str, subprocess.Popen[str]] = {}
+        self._ready: dict[str, dict[str, Any]] = {}     # what each said of itself
+        self._events: queue.SimpleQueue[_Ended | _Start | _Stop] = queue.SimpleQueue()
+
+    def start(self) -> None:
+        """All nodes, members that know of each other. Raises WorldError, and leaves nothing running."""
+        first, *others = self.plan.places
+        try:
+            is_new = self.plan.is_new
+            self._spawn(first, founds=is_new)
+            if is_new:
+                self._await_ready(first)
+            for place in others:
+                self._spawn(place)
+            for place in self.plan.places:
+                if place.name not in self._ready:
+                    self._await_ready(place)
+            self._await_agreement()
+        except BaseException:
+            self.stop()
+            raise
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return [
+            {name: self._ready[place.name][name] for name in ("name", "endpoint", "pid")} for place in self.plan.places
+        ]
+
+    def run(self) -> None:
+        """Until SIGTERM or Ctrl-C; then stop."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: self._events.put(_Stop()))
+        with self._control():
+            while not isinstance(event := self._events.get(), _Stop):
+                if isinstance(event, _Ended):
+                    self._note_end(event)
+                else:
+                    self._start_again(event)
+        self.stop()
+
+    def stop(self) -> None:
+        running = [child for child in self._children.values() if child.poll() is None]
+        for child in running:
+            child.terminate()
+        deadline = time.monotonic() + _STOP_SECONDS
+        for child in running:
+            try:
+                child.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+    def _spawn(self, place: Place, *, founds: bool = False) -> None:
+        os.makedirs(self.plan.folder, exist_ok=True)
+        with open(self._log(place.name), "ab") as log:
+            child = subprocess.Popen(
+                [*self.plan.command(place, founds=founds), "--json", "--stop-with-stdin"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True,
+            )  # fmt: skip
+        self._children[place.name] = child
+
+    def _watch_from_now_on(self, name: str) -> None:
+        """From when it is ready: whoever waits for that hears of an earlier end."""
+        threading.Thread(target=self._watch, args=(name, self._children[name]), daemon=True).start()
+
+    def _watch(self, name: str, child: subprocess.Popen[str]) -> None:
+        self._events.put(_Ended(name, child.wait()))
+
+    def _await_ready(self, place: Place) -> None:
+        """Raises WorldError if it ends, or says nothing."""
+        child = self._children[place.name]
+        timer = threading.Timer(_START_SECONDS, child.kill)
+        timer.start()
+        assert child.stdout is not None
+        line = child.stdout.readline()
+        timer.cancel()
+        if not line:
+            child.wait()
+            raise WorldError(
+                f"Node {place.name} did not start: {self._last_words(place.name)}",
+                path=self._log(place.name), operation="start",
+                hint="The file says why",
+            )  # fmt: skip
+        self._ready[place.name] = json.loads(line)
+        self._watch_from_now_on(place.name)
+
+    def _await_agreement(self) -> None:
+        """Gossip takes a second or three; then any node can be asked for anything."""
+        wanted = {place.name for place in self.plan.places}
+        deadline = time.monotonic() + _AGREE_SECONDS
+        for node in self._ready.values():
+            while not self._sees_all(node["endpoint"], wanted) and time.monotonic() < deadline:
+                time.sleep(0.05)
+
+    def _sees_all(self, endpoint: str, wanted: set[str]) -> bool:
+        members = ask([endpoint], "/ring/v1")["members"]
+        return wanted <= {member["name"] for member in members if member["state"] == "up"}
+
+    def _note_end(self, event: _Ended) -> None:
+        child = self._children[event.name]
+        if child.poll() is None:
+            return      # another one has taken its place since
+        how = f"signal {-event.code}" if event.code < 0 else f"exit code {event.code}"
+        click.echo(
+            f"Node {event.name} has ended ({how}); the others stand in for it. Bring it back with\n"
+            f"  varley ring start {event.name} --data-dir {self.plan.folder}",
+            err=True,
+        )
+
+    def _start_again(self, event: _Start) -> None:
+        answer: dict[str, Any]
+        place = next((each for each in self.plan.places if each.name == event.name), None)
+        if place is None:
+            answer = {"error": f"There is no node {event.name}"}
+        elif self._children[place.name].poll() is None:
+            answer = {"error": f"Node {event.name} is running"}
+        else:
+            try:
+                self._spawn(place)
+                self._await_ready(place)
+                answer = self._ready[place.name]
+            except WorldError as error:
+                answer = {"error": str(error)}
+        with contextlib.suppress(OSError), event.caller as caller:
+            caller.sendall(json.dumps(answer).encode() + b"\n")
+
+    # ---- For `varley ring start`
+
+    @contextlib.contextmanager
+    def _control(self) -> Iterator[None]:
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.plan.control_port = listening.getsockname()[1]
+        self.plan.secret = secrets.token_hex(16)
+        self.plan.save()
+        threading.Thread(target=self._take_calls, args=(listening,), daemon=True).start()
+        try:
+            yield
+        finally:
+            self.plan.control_port = 0
+            self.plan.save()
+            listening.close()
+
+    def _take_calls(self, listening: socket.socket) -> None:
+        while True:
+            try:
+                caller, _ = listening.accept()
+            except OSError:
+                return
+            caller.settimeout(5)
+            try:
+                wanted = json.loads(caller.makefile("rb").readline(4096))
+                is_known = secrets.compare_digest(str(wanted["secret"]), self.plan.secret)
+                name = str(wanted["start"])
+            except (OSError, ValueError, KeyError, TypeError):
+                is_known, name = False, ""
+            if is_known:
+                self._events.put(_Start(name, caller))
+            else:
+                caller.close()
+
+    def _log(self, name: str) -> str:
+        return os.path.join(self.plan.folder, f"{name}.log")
+
+    def _last_words(self, name: str) -> str:
+        try:
+            with open(self._log(name), encoding="utf-8", errors="replace") as file:
+                lines = [line.strip() for line in file.read()[-2000:].splitlines() if line.strip()]
+        except OSError:
+            lines = []
+        return " ".join(lines[-2:]) or "it has said nothing"
+
+
+# ---- Ports
+
+
+def choose_ports(count: int, first: int | None) -> list[tuple[int, int]]:
+    """(port of clients, port of links) of each node. `first`: the first one's; 0: any; None: FIRST_PORT if all are
+    free, else any. Raises WorldError if one that was asked for is taken."""
+    if first != 0:
+        wanted = [(port, port + LINK_PORT_ABOVE) for port in range(first or FIRST_PORT, (first or FIRST_PORT) + count)]
+        taken = [port for pair in wanted for port in pair if not _is_free(port)]
+        if not taken:
+            return wanted
+        if first is not None:
+            raise WorldError(
+                f"Port {taken[0]} is in use", operation="listen on", path=f"127.0.0.1:{taken[0]}",
+                hint="Choose others with --port; --port 0 takes free ones",
+            )  # fmt: skip
+    with contextlib.ExitStack() as stack:
+        found = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2 * count)]
+        ports = [each.getsockname()[1] for each in found]
+    return list(zip(ports[::2], ports[1::2], strict=True))
+
+
+def _is_free(port: int) -> bool:
+    if not 0 < port <= 65535:
+        return False
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
+# ---- Commands
+
+
+def run_up(
+    nodes: int | None, data_dir: str, port: int | None, zones: int, as_json: bool, **values: str | None
+) -> None:
+    flags = {name: value for name in PASSED_ON if (value := values[name.replace(".", "__")]) is not None}
+    plan = _plan(os.path.abspath(data_dir), nodes, port, zones, flags)
+    plan.save()
+    ring = LocalRing(plan)
+    ring.start()
+    click.echo(json.dumps({"nodes": ring.nodes()}) if as_json else announcement(ring), nl=True)
+    sys.stdout.flush()
+    ring.run()
+
+
+def _plan(folder: str, nodes: int | None, port: int | None, zones: int, flags: dict[str, str]) -> Plan:
+    """Of the ring that is there, or of a new one."""
+    saved = Plan.read(folder)
+    if saved is None:
+        count = nodes or 5
+        names = [f"n{number}" for number in range(1, count + 1)]
+        ports = choose_ports(count, port)
+        return Plan(folder, _places(names, ports, zones), flags)
+    if nodes is not None and nodes < len(saved.places):
+        raise BadSettings(
+            f"The ring in this folder has {len(saved.places)} nodes", path=folder,
+            hint="Take some out with `varley ring leave`, or choose another folder with --data-dir",
+        )  # fmt: skip
+    if saved.control_port and not _is_free(saved.control_port):
+        raise WorldError(
+            "The ring in this folder is running", path=folder, operation="start",
+            hint="Stop the `varley ring up` that runs it, or choose another folder with --data-dir",
+        )  # fmt: skip
+    return _grown(saved, nodes or len(saved.places), port, zones, flags)
+
+
+def _grown(saved: Plan, count: int, port: int | None, zones: int, flags: dict[str, str]) -> Plan:
+    """The ports that it had, if they can be had again; and perhaps more nodes."""
+    places = saved.places + [Place(f"n{number}", 0, 0) for number in range(len(saved.places) + 1, count + 1)]
+    ports = [(place.port, place.link_port) for place in places]
+    if port or not all(_is_free(each) for pair in ports for each in pair):
+        ports = choose_ports(count, port or 0)
+    names = [place.name for place in places]
+    had = {place.name: place.zone for place in saved.places}
+    placed = [Place(each.name, each.port, each.link_port, had.get(each.name, each.zone))
+              for each in _places(names, ports, zones)]  # fmt: skip
+    return Plan(saved.folder, placed, saved.flags | flags)
+
+
+def _places(names: Sequence[str], ports: Sequence[tuple[int, int]], zones: int) -> list[Place]:
+    return [
+        Place(name, *pair, zone=f"z{index % zones + 1}" if zones > 1 else "")
+        for index, (name, pair) in enumerate(zip(names, ports, strict=True))
+    ]
+
+
+def announcement(ring: LocalRing) -> str:
+    nodes = ring.nodes()
+    width = max(len(node["endpoint"]) for node in nodes)
+    first = nodes[0]["endpoint"]
+    endpoint = "" if first == f"http://127.0.0.1:{FIRST_PORT}" else f" --endpoint {first}"
+    lines = [
+        click.style(f"A ring of {len(nodes)} nodes is ready", bold=True),
+        "",
+        f"  {'node':6}{'endpoint':{width + 2}}process",
+        *(f"  {node['name']:6}{node['endpoint']:{width + 2}}{node['pid']}" for node in nodes),
+        "",
+        f"  varley ring put carts 7 milk{endpoint}",
+        f"  varley ring get carts 7{endpoint}",
+        f"  kill -9 {nodes[-1]['pid']} && varley ring put carts 7 'milk, bread'{endpoint}",
+        f"  varley ring start {nodes[-1]['name']} --data-dir {ring.plan.folder}",
+        "",
+        f"Data    {ring.plan.folder}",
+        "Stop    Ctrl-C",
+    ]
+    return "\n".join(lines)
+
+
+def run_start(name: str, data_dir: str, as_json: bool) -> None:
+    plan = Plan.read(os.path.abspath(data_dir))
+    if plan is None:
+        raise BadSettings("There is no ring here", path=os.path.abspath(data_dir), hint="varley ring up makes one")
+    place = next((each for each in plan.places if each.name == name), None)
+    if place is None:
+        names = ", ".join(each.name for each in plan.places)
+        raise BadSettings(f"There is no node {name} in this ring", path=plan.folder, hint=f"There are {names}")
+    answer = _asked_to_start(plan, name)
+    if answer is None:
+        words = [*plan.command(place), *(["--json"] if as_json else [])]
+        sys.stdout.flush()
+        os.execv(words[0], words)
+    if "error" in answer:
+        raise WorldError(answer["error"], operation="start", path=plan.folder)
+    shown = {each: answer[each] for each in ("name", "endpoint", "pid")}
+    click.echo(json.dumps(shown) if as_json else f"Node {name} is back on {shown['endpoint']}, process {shown['pid']}.")
+
+
+def _asked_to_start(plan: Plan, name: str) -> dict[str, Any] | None:
+    """What the running `up` answers; None if none is running."""
+    if not plan.control_port:
+        return None
+    try:
+        with socket.create_connection(("127.0.0.1", plan.control_port), timeout=_START_SECONDS) as connection:
+            connection.sendall(json.dumps({"secret": plan.secret, "start": name}).encode() + b"\n")
+            line = connection.makefile("rb").readline()
+    except ConnectionRefusedError:
+        return None
+    except OSError as error:
+        raise WorldError(f"The running `varley ring up` does not answer: {error}", operation="ask") from None
+    answer: dict[str, Any] | None = json.loads(line) if line else None
+    return answer
+
+
+_data_dir_option = click.Option(
+    ["--data-dir"], default="varley-ring", metavar="FOLDER", help="Folder of the ring. [varley-ring]"
+)
+_width: Final = {"max_content_width": 110}
+
+up = click.Command(
+    "up",
+    callback=run_up,
+    params=[
+        click.Option(["--nodes"], type=click.IntRange(1, _NODES_MAX), help="How many. [5, or as many as there were]"),
+        _data_dir_option,
+        click.Option(
+            ["--port"],
+            type=click.IntRange(0, 65535 - LINK_PORT_ABOVE),
+            help=f"Of the first node; 0 takes free ones. [{FIRST_PORT}, or free ones if that is taken]",
+        ),
+        click.Option(
+            ["--zones"], type=click.IntRange(1, _NODES_MAX), default=1, help="Spread the nodes over so many zones. [1]"
+        ),
+        click.Option(["--json", "as_json"], is_flag=True, help="Say where the nodes are as one line of JSON."),
+        *(option_of(name, ring_settings()[name]) for name in PASSED_ON),
+    ],
+    help="""Start a ring of several nodes on this machine, each a process of its own, and serve until Ctrl-C.
+
+\b
+Examples:
+  varley ring up                                      five nodes from port 8101, data in ./varley-ring
+  varley ring up --nodes 3 --data-dir /tmp/ring --json
+  varley ring up --nodes 6 --zones 3 --n 3 --r 1 --w 1
+  varley ring up --engine memory
+
+Data stays: the same command starts the same ring again. Kill a node to see what becomes of it, and bring
+it back with `varley ring start NAME`.
+""",
+    context_settings=_width,
+)
+start = click.Command(
+    "start",
+    callback=run_start,
+    params=[click.Argument(["name"]), _data_dir_option, click.Option(["--json", "as_json"], is_flag=True)],
+    help="""Bring a node of a local ring back after it has died.
+
+While `varley ring up` runs, the node becomes a child of that again. Otherwise it runs here, in the foreground.
+""",
+    context_settings=_width,
+)

@@ -1,0 +1,61 @@
+"""What can become of a request, on the way and in the end.
+
+    RingClientError
+    ├── RingRefused         the request is wrong, and stays wrong: bad context, value too large, …
+    ├── RingUnavailable     surely nothing was done: no node can be reached, or too few of those that store the key
+    └── OutcomeUnknown      a put or delete that may have been done, and may be read later
+
+A put that is repeated after OutcomeUnknown makes at worst a sibling of the same value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+class RingClientError(Exception):
+    """`type`: as the server names it, or "NoAnswer"."""
+
+    def __init__(self, message: str, type: str = "NoAnswer") -> None:
+        super().__init__(message)
+        self.type = type
+
+
+class RingRefused(RingClientError):
+    pass
+
+
+class RingUnavailable(RingClientError):
+    pass
+
+
+class OutcomeUnknown(RingClientError):
+    pass
+
+
+# What comes of one request to one node
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    status: int
+    headers: Mapping[bytes, bytes]  # names in lower case
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """There is no connection, so the node surely has not acted upon it."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """It was sent, in part at least. Nobody knows."""
+
+    why: str
+
+
+Reply = Response | NotSent | NoAnswer

@@ -1,0 +1,155 @@
+"""Hinted handoff at one node: hints that it keeps for others, and *strays*, rows that have become others'.
+
+Every second, and at once when a node answers again, what can be delivered is: at most PASS rows of one kind in a
+pass, WINDOW of them under way (hints.py), each pass a slice of background work. A pass that has not ended after
+PASS_SECONDS is given up; what it has not deleted is found by the next.
+
+Strays are looked for in ranges that this node has rows of and is no home of: its trees name them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import islice
+
+from varley.clock import Clock
+from varley.ring import hints
+from varley.ring.admission import BackgroundAdmission
+from varley.ring.hints import Hint, HintDelivery
+from varley.ring.preference_list import PreferenceList
+from varley.ring_node.deliveries import Deliveries
+from varley.ring_node.members import Members
+from varley.ring_node.numbers import Numbers
+from varley.ring_node.peers import Peers
+from varley.ring_node.rows import Head
+from varley.ring_node.store import Store
+from varley.ring_node.writer import Loop
+
+logger = logging.getLogger("varley.ring")
+
+PASS = 512
+PASS_SECONDS = 10.0
+_STRAYS = ""    # in place of the home: no node has this name
+
+
+class Handoff:
+    def __init__(
+        self,
+        own: str,
+        store: Store,
+        members: Members,
+        peers: Peers,
+        deliveries: Deliveries,
+        admission: BackgroundAdmission,
+        numbers: Numbers,
+        clock: Clock,
+        loop: Loop,
+    ) -> None:
+        self._own = own
+        self._store = store
+        self._members = members
+        self._peers = peers
+        self._deliveries = deliveries
+        self._admission = admission
+        self._numbers = numbers
+        self._clock = clock
+        self._loop = loop
+        self.is_waiting = False     # a pass could not begin for want of a slice
+        self._passes: dict[str, HintDelivery] = {}      # by home; each has a slice
+
+    @property
+    def strays(self) -> int:
+        """Ranges that this node has rows of and is no home of."""
+        return sum(1 for _ in self._stray_ranges())
+
+    def tick(self) -> None:
+        self.is_waiting = False
+        for home in sorted(self._store.hint_counts):
+            self._begin(home)
+        self._begin(_STRAYS)
+
+    def _begin(self, home: str) -> None:
+        if home in self._passes or self._store.failed is not None:
+            return
+        found = list(islice(self._strays() if home == _STRAYS else self._hints(home), PASS))
+        if not found:
+            return
+        if not self._admission.take(self._peers.now_us):
+            self.is_waiting = True
+            return
+        delivery = self._passes[home] = HintDelivery(found)
+        self._loop.call_later(PASS_SECONDS, partial(self._end, home, delivery))
+        self._do(home, delivery, delivery.begin())
+
+    def _end(self, home: str, delivery: HintDelivery) -> None:
+        if self._passes.get(home) is delivery:
+            del self._passes[home]
+            self._admission.give_back()
+
+    def _hints(self, home: str) -> Iterator[tuple[Hint, PreferenceList]]:
+        for head in self._store.hint_heads(home):
+            to = hints.receivers(home, self._members.homes_of(head.ring_key))
+            if to and self._reaches_all(to):
+                yield Hint(home, head.ring_key, head.digest), to
+
+    def _strays(self) -> Iterator[tuple[Hint, PreferenceList]]:
+        for range_id in self._stray_ranges():
+            for head in rows_of_range(self._store, self._members, range_id):
+                to = self._members.homes(range_id)
+                if to and self._reaches_all(to):
+                    yield Hint(_STRAYS, head.ring_key, head.digest), to
+
+    def _stray_ranges(self) -> Iterator[int]:
+        for range_id, tree in list(self._store.trees.items()):
+            if any(tree.root) and not self._members.is_home(range_id):
+                yield range_id
+
+    def _reaches_all(self, nodes: Iterable[str]) -> bool:
+        return all(node == self._own or self._peers.is_alive(node) for node in nodes)
+
+    def _do(self, home: str, delivery: HintDelivery, effects: hints.Effects) -> None:
+        for node, hint in effects.deliver:
+            acknowledged = partial(self._acknowledged, home, delivery, node, hint)
+            failed = partial(self._failed, home, delivery)
+            if home == _STRAYS:
+                self._deliveries.row(node, hint.key, acknowledged, failed)
+            else:
+                self._deliveries.hint(node, home, hint.key, acknowledged, failed)
+        for hint in effects.delete:
+            self._delete(hint)
+        if delivery.is_over and self._passes.get(home) is delivery:
+            self._end(home, delivery)
+            self._say(home)
+            if home == _STRAYS or home in self._store.hint_counts:
+                self._loop.call_soon(self._begin, home)     # there may be more
+
+    def _acknowledged(self, home: str, delivery: HintDelivery, node: str, hint: Hint, _: int) -> None:
+        # In a later turn: many acknowledgements at once, of rows that are gone, would nest as deep as they are many.
+        self._loop.call_soon(lambda: self._do(home, delivery, delivery.delivered(node, hint)))
+
+    def _failed(self, home: str, delivery: HintDelivery) -> None:
+        delivery.failed()
+        self._end(home, delivery)
+
+    def _delete(self, hint: Hint) -> None:
+        is_stray = hint.home == _STRAYS
+        if is_stray and self._own in self._members.homes_of(hint.key):
+            return      # it is home again
+        now_us = int(self._clock.time() * 1e6)
+        if self._store.delete(hint.key, None if is_stray else hint.home, hint.digest, now_us):
+            self._numbers.add("strays_delivered" if is_stray else "hints_delivered")
+
+    def _say(self, home: str) -> None:
+        if home == _STRAYS:
+            logger.info("rows that have become other nodes' were handed over")
+        elif home not in self._store.hint_counts:
+            logger.info("all hints for node %s are delivered", home)
+
+
+def rows_of_range(store: Store, members: Members, range_id: int) -> Iterator[Head]:
+    for low, high in members.spans(range_id):
+        for head in store.heads(low, high):
+            if members.range_of(head.ring_key) == range_id:
+                yield head

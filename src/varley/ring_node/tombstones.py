@@ -1,0 +1,164 @@
+"""Tombstones are collected, once no copy of what they replaced can come back.
+
+A deleted key is a row of tombstones. Taken away too early it is undone: a home that missed the delete, a hint in a
+store nobody thought of, or a message still on its way brings the old value back, and nothing says that it is old. The
+paper leaves open what becomes of them. Here one is collected when
+
+    1. it is older than the *grace time* (a day, by default), by the clock of who stamped it;
+    2. every member of the ring, and every node that was one within the grace time, has said, each from its disk, that
+       these tombstones are all it has of the key: the homes that they have this very set, the others that they have
+       neither row nor hint;
+    3. all have said so again QUIET_SECONDS later.
+
+Then each home deletes it if it is still the same. Rule 2 asks every member, homes or not, because any may have stood
+in; so nothing is collected while a member is down, and a node that is gone for good has to be made to leave (a grace
+time after that, it is asked no more). Rule 3 is for what was sent before the first answer and had not arrived: a
+message lives no longer than a request does, and requests end within seconds. One that is deleted at some homes only
+is brought back by a comparison of trees, as a tombstone, and collected later.
+
+The first home of a key asks. What was deleted is noted as a deletion, so the next put here stamps as a new actor.
+
+The promise, then: a deleted key stays deleted, except through a node that brings back what the ring has not seen for
+a grace time: a folder restored from an old copy, or of a node that was made to leave while it was down and joins
+again with what it had. Such a node is to begin with an empty folder.
+
+Rejected: the grace time alone (Cassandra's rule: whoever is away for longer undoes deletes), and keeping all for good
+(a queue, written and deleted at its keys, grows without end).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from varley.clock import Clock
+from varley.ring.admission import BackgroundAdmission
+from varley.ring_node import wire
+from varley.ring_node.members import Members
+from varley.ring_node.numbers import Numbers
+from varley.ring_node.peers import Peers, Reply
+from varley.ring_node.store import Store
+from varley.ring_node.writer import Loop
+
+QUIET_SECONDS = 30.0
+PASS = 64           # asked about at one time
+ASK_SECONDS = 2.0
+
+
+class Tombstones:
+    def __init__(
+        self,
+        own: str,
+        grace_seconds: float,
+        store: Store,
+        members: Members,
+        peers: Peers,
+        admission: BackgroundAdmission,
+        numbers: Numbers,
+        clock: Clock,
+        loop: Loop,
+    ) -> None:
+        self._own = own
+        self._grace_seconds = grace_seconds
+        self._store = store
+        self._members = members
+        self._peers = peers
+        self._admission = admission
+        self._numbers = numbers
+        self._clock = clock
+        self._loop = loop
+        self._asking: dict[bytes, set[str]] = {}        # key -> members that have not answered
+        self._agreed: dict[bytes, tuple[bytes, float]] = {}     # key -> digest, when all had said so for the first time
+
+    def tick(self) -> None:
+        names = self._members.members_since(self._clock.time() - self._grace_seconds)
+        if self._own not in names or any(not self._reaches(name) for name in names):
+            self._agreed.clear()    # a node that comes back may have been asked nothing
+            return
+        now, older_us = self._clock.monotonic(), int((self._clock.time() - self._grace_seconds) * 1e6)
+        due = [
+            key for key, time_us in self._store.tombstones.items()
+            if time_us <= older_us and key not in self._asking and self._members.homes_of(key)[:1] == (self._own,)
+            and (key not in self._agreed or now - self._agreed[key][1] >= QUIET_SECONDS)
+        ]  # fmt: skip
+        for key in due[: PASS - len(self._asking)]:
+            if not self._admission.take(self._peers.now_us):
+                return
+            self._ask(key, names)
+
+    def _reaches(self, name: str) -> bool:
+        return name == self._own or self._peers.is_alive(name)
+
+    def _ask(self, key: bytes, names: set[str]) -> None:
+        digest = self._store.row(key).digest
+        self._asking[key] = set(names)
+        for name in names:
+            answered = partial(self._answered, key, digest, name)
+            if name == self._own:
+                self._store.when_synced(key, partial(self._answer_myself, key, digest))
+            else:
+                self._peers.ask(
+                    name, wire.Forgettable(key, digest), answered, partial(self._failed, key),
+                    timeout_seconds=ASK_SECONDS,
+                )  # fmt: skip
+
+    def _answer_myself(self, key: bytes, digest: bytes) -> None:
+        if self.is_forgettable(key, digest):
+            self._loop.call_soon(self._answered, key, digest, self._own, None)
+        else:
+            self._failed(key, True)
+
+    def _failed(self, key: bytes, _: bool) -> None:
+        self._agreed.pop(key, None)
+        if self._asking.pop(key, None) is not None:
+            self._admission.give_back()
+
+    def _answered(self, key: bytes, digest: bytes, name: str, _: object) -> None:
+        lacking = self._asking.get(key)
+        if lacking is None:
+            return
+        lacking.discard(name)
+        if lacking:
+            return
+        del self._asking[key]
+        self._admission.give_back()
+        first = self._agreed.get(key)
+        if first is None or first[0] != digest:
+            self._agreed[key] = (digest, self._clock.monotonic())
+        else:
+            del self._agreed[key]
+            self._collect(key, digest)
+
+    def _collect(self, key: bytes, digest: bytes) -> None:
+        self._numbers.add("tombstones_collected")
+        for home in self._members.homes_of(key):
+            if home == self._own:
+                self.forget(key, digest)
+            else:
+                self._peers.ask(home, wire.Forget(key, digest), _nothing, _nothing, timeout_seconds=ASK_SECONDS)
+
+    # ---- Asked by another
+
+    def asked(self, request: wire.Forgettable, reply: Reply) -> None:
+        def answer() -> None:
+            if self.is_forgettable(request.ring_key, request.digest):
+                reply(wire.Done())
+            else:
+                reply(wire.Refused("this node has something else of the key"))
+
+        self._store.when_synced(request.ring_key, answer)
+
+    def is_forgettable(self, key: bytes, digest: bytes) -> bool:
+        if any(len(self._store.hint(home, key)) for home in self._store.hint_counts):
+            return False
+        row = self._store.row(key)
+        if self._own in self._members.homes_of(key):
+            return row.digest == digest
+        return len(row) == 0
+
+    def forget(self, key: bytes, digest: bytes) -> None:
+        if key in self._store.tombstones and self._store.failed is None:
+            self._store.delete(key, None, digest, int(self._clock.time() * 1e6))
+
+
+def _nothing(*_: object) -> None:
+    pass

@@ -1,0 +1,342 @@
+"""One process of a ring: links to the other nodes, the node, the front door of its clients, the admin port.
+
+    clients ---> front door ---> ring_api ---> RingNode ---> engine
+                                                  |
+                                                links ---> other nodes
+
+Start: listen for nodes and for clients, so that both ports are known; open the node, which tells them to the others;
+join, if this node has never heard of a ring. Until the node is open a request is answered `Unavailable`, and `/ready` is
+false until it is a member. Stop: let requests end, flush, close.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import ssl
+from collections.abc import Coroutine, Iterator
+from typing import Any, Final
+
+from varley.admin.metrics import Metrics, Reading
+from varley.admin.pages import Pages
+from varley.admin.port import AdminPort
+from varley.clock import Clock, SystemClock
+from varley.counters import Counters
+from varley.errors import BadSettings, WorldError
+from varley.http.call import Call
+from varley.http.reception import FrontDoorSettings
+from varley.http.server import FrontDoor
+from varley.http.visit import Visit
+from varley.listening import cannot_listen
+from varley.net.links import Links
+from varley.net.tls import LinkTls
+from varley.ring.siblings import Mode
+from varley.ring_api.answer import WORDING, error_response
+from varley.ring_api.handler import RingHandler
+from varley.ring_api.readings import readings
+from varley.ring_api.resources import OPERATIONS, operation_of
+from varley.ring_node.node import RingNode
+from varley.ring_node.service import Unavailable
+from varley.ring_node.settings import BucketSettings, RingNodeSettings, RingSettings
+from varley.settings import NodeSettings, RingFlags
+
+logger = logging.getLogger("varley.ring")
+
+LINK_PORT_ABOVE: Final = 10_000     # above the port of clients, unless a setting says otherwise
+_JOIN_AGAIN_SECONDS: Final = 1.0
+
+
+class RingServer:
+    """From `start` to `wait_stopped`, on one event loop."""
+
+    def __init__(self, node: NodeSettings, flags: RingFlags, clock: Clock | None = None) -> None:
+        """Raises BadSettings."""
+        self._settings = node
+        self._flags = flags
+        self._own = own_settings(node, flags)
+        self._ring = agreed_settings(flags)
+        self._clock = clock or SystemClock()
+        self._stopped: asyncio.Future[None]
+        self._tasks: set[asyncio.Task[None]] = set()    # held: a task that nobody holds may vanish
+        self._is_stopping = False
+        self._links: Links | None = None
+        self._door: FrontDoor | None = None
+        self._admin: AdminPort | None = None
+        self._node: RingNode | None = None
+        self._handler: RingHandler | None = None        # None until the node is open
+        self.port = 0
+        self.link_port = 0
+        self.admin_port: int | None = None
+
+    @property
+    def endpoint(self) -> str:
+        """As clients on other machines reach it."""
+        return f"{self._settings.scheme}://{_in_url(self._advertised)}:{self.port}"
+
+    @property
+    def link_address(self) -> str:
+        return f"{self._advertised}:{self.link_port}"
+
+    @property
+    def name(self) -> str:
+        return self._own.name
+
+    async def start(self) -> None:
+        """Return when the node is open and a member. Raises WorldError when it cannot be."""
+        loop = asyncio.get_running_loop()
+        self._stopped = loop.create_future()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.begin_to_stop)
+        try:
+            await self._listen(loop)
+            self._node = RingNode(
+                self._own, self._ring, loop=loop, links=self._links_made, address=self.link_address,
+                endpoint=self.endpoint, clock=self._clock,
+            )  # fmt: skip
+            await self._node.start()
+            self._handler = RingHandler(self._node, self._keep)
+            await self._open_admin_port(self._node)
+            if self._flags.join and not self._node.members.history.changes:
+                await self._join(self._node)
+        except BaseException:
+            await self._close()
+            raise
+
+    async def wait_stopped(self) -> None:
+        """Return when the server has stopped. Raises the WorldError that stopped it, if one did."""
+        await asyncio.shield(self._stopped)
+
+    def begin_to_stop(self) -> None:
+        """Told a second time: whoever says so does not want to wait for clients."""
+        if not self._is_stopping:
+            self._is_stopping = True
+            self._keep(self._stop())
+        elif self._door is not None:
+            self._door.close_now()
+
+    @property
+    def _advertised(self) -> str:
+        return self._flags.advertise or _reachable(self._settings.host)
+
+    @property
+    def _links_made(self) -> Links:
+        assert self._links is not None
+        return self._links
+
+    async def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        settings, flags = self._settings, self._flags
+        tls = None
+        if flags.link_cert is not None and flags.link_key is not None and flags.link_ca is not None:
+            tls = LinkTls(flags.link_cert, flags.link_key, flags.link_ca)
+        self._links = Links(loop, self.name, cluster=f"ring {self._ring.name}", tls=tls)
+        self._door = FrontDoor(
+            self._handle,
+            operations=OPERATIONS,
+            resources=operation_of,
+            wording=WORDING,
+            is_ready=self._is_ready,
+            settings=FrontDoorSettings(
+                connections_max=settings.max_connections,
+                head_seconds=settings.head_timeout_seconds,
+                body_seconds=settings.body_timeout_seconds,
+                idle_seconds=settings.idle_timeout_seconds,
+                cors_origins=tuple(origin.strip() for origin in settings.cors.split(",") if origin.strip()),
+                tls=_tls(settings),
+            ),
+        )
+        try:
+            self.port = await self._door.start(settings.host, settings.port)
+        except OSError as error:
+            raise cannot_listen(error, settings.host, settings.port) from error
+        wanted = flags.link_port
+        if wanted is None:
+            wanted = settings.port + LINK_PORT_ABOVE if settings.port else 0
+        try:
+            self.link_port = await self._links.listen(settings.host, wanted)
+        except (OSError, OverflowError) as error:
+            if isinstance(error, OverflowError):
+                error = OSError(f"there is no port {wanted}: set --link-port")
+            raise cannot_listen(error, settings.host, wanted, "link_port") from error
+
+    async def _open_admin_port(self, node: RingNode) -> None:
+        if self._settings.admin_port is None:
+            return
+        assert self._door is not None
+
+        def of_the_ring() -> Iterator[Reading]:
+            assert self._door is not None
+            yield Reading("varley_connections", self._door.connections)
+            yield from readings(node)
+
+        pages = Pages(
+            Metrics(self._door.traffic, Counters(), [of_the_ring]),
+            self._clock,
+            movable_clock=None,
+            why_not_ready=lambda: None if self._is_ready() else "not a member of a ring, or stopping",
+        )
+        self._admin = AdminPort(pages, self._settings.admin_host, self._settings.admin_port)
+        await self._admin.start()
+        self.admin_port = self._admin.port
+
+    async def _join(self, node: RingNode) -> None:
+        """Until a seed answers: nodes of a ring are started in any order."""
+        while not self._is_stopping:
+            try:
+                await node.join()
+                return
+            except BadSettings:
+                raise
+            except WorldError as error:
+                logger.warning("this node is not in the ring yet: %s", error)
+                await asyncio.sleep(_JOIN_AGAIN_SECONDS)
+
+    def _handle(self, call: Call) -> bytes | None:
+        if self._handler is None:
+            assert isinstance(call, Visit)
+            call.respond(error_response(Unavailable("this node is starting")), error="Unavailable")
+            return None
+        return self._handler(call)
+
+    def _is_ready(self) -> bool:
+        return self._node is not None and self._handler is not None and self._node.is_ready()
+
+    async def _stop(self) -> None:
+        try:
+            assert self._door is not None
+            await self._door.drain(self._settings.drain_seconds)
+            if self._node is not None:
+                await self._node.stop()
+            await self._close()
+        except Exception as error:
+            self._stopped.set_exception(error)
+        else:
+            self._stopped.set_result(None)
+
+    async def _close(self) -> None:
+        if self._door is not None:
+            self._door.close_now()
+        if self._admin is not None:
+            await self._admin.stop()
+        if self._links is not None:
+            await self._links.close()
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._has_ended)
+
+    def _has_ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        task.result()    # what it raises goes to the loop, which says it aloud
+
+
+# ---- Settings of the ring, from flags
+
+
+def own_settings(node: NodeSettings, flags: RingFlags) -> RingNodeSettings:
+    """Raises BadSettings."""
+    if not flags.name:
+        raise BadSettings(
+            "A node of a ring has a name, and this one was given none",
+            hint="varley ring serve --name a; or `varley ring up` for a whole ring on this machine",
+        )
+    return RingNodeSettings(
+        name=flags.name,
+        data_dir=None if flags.engine == "memory" else os.path.abspath(node.data_dir),
+        zone=flags.zone,
+        capacity=flags.capacity,
+        seeds=seeds_of(flags.seeds),
+        engine=flags.engine,
+        write_buffer_bytes=flags.write_buffer_bytes,
+        replica_timeout_seconds=flags.replica_timeout_seconds,
+        request_timeout_seconds=flags.request_timeout_seconds,
+        linger_seconds=flags.linger_seconds,
+        tombstone_grace_seconds=flags.tombstone_grace_seconds,
+        background_threshold_seconds=flags.background_threshold_seconds,
+    )
+
+
+def agreed_settings(flags: RingFlags) -> RingSettings:
+    """Raises BadSettings."""
+    default = BucketSettings(n=flags.n, r=flags.r, w=flags.w, mode=_mode(flags.mode))
+    return RingSettings(
+        name=flags.ring_name,
+        strategy=flags.strategy,
+        partitions=flags.partitions,
+        tokens=flags.tokens,
+        default=default,
+        buckets=buckets_of(flags.buckets, default),
+    )
+
+
+def seeds_of(text: str) -> dict[str, tuple[str, int]]:
+    """ "a=10.0.0.1:18101,b=10.0.0.2:18101". Raises BadSettings."""
+    seeds = {}
+    for part in filter(None, (each.strip() for each in text.split(","))):
+        name, _, address = part.partition("=")
+        host, _, port = address.rpartition(":")
+        if not name or not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
+            raise BadSettings(
+                f"{part!r} is no seed",
+                hint="A seed is name=host:port with the node's link port: a=10.0.0.1:18101",
+            )
+        seeds[name] = (host.strip("[]"), int(port))
+    return seeds
+
+
+def buckets_of(text: str, default: BucketSettings) -> dict[str, BucketSettings]:
+    """ "sessions:n=3,r=1,w=1,mode=last-write-wins;carts:w=1"; what is not said is the default's. Raises BadSettings."""
+    buckets = {}
+    for part in filter(None, (each.strip() for each in text.split(";"))):
+        name, _, numbers = part.rpartition(":")
+        chosen: dict[str, Any] = {"n": default.n, "r": default.r, "w": default.w, "mode": default.mode}
+        for pair in numbers.split(","):
+            what, _, value = (piece.strip() for piece in pair.partition("="))
+            if what == "mode":
+                chosen[what] = _mode(value)
+            elif what in ("n", "r", "w") and value.isdecimal():
+                chosen[what] = int(value)
+            else:
+                raise BadSettings(
+                    f"{part!r} is no bucket", hint="A bucket is name:n=3,r=2,w=2,mode=siblings; several by semicolons"
+                )
+        buckets[name] = BucketSettings(**chosen)
+    return buckets
+
+
+def _mode(text: str) -> Mode:
+    try:
+        return Mode(text)
+    except ValueError:
+        raise BadSettings(f"mode is {text!r}", hint=f"It is {' or '.join(mode.value for mode in Mode)}") from None
+
+
+def _tls(settings: NodeSettings) -> ssl.SSLContext | None:
+    if settings.tls_cert is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise BadSettings(
+            f"The TLS certificate or its key cannot be used: {error}",
+            path=f"{settings.tls_cert}, {settings.tls_key}",
+            operation="load",
+            hint="Both are files in PEM format, and the key belongs to the certificate",
+        ) from error
+    return context
+
+
+def _reachable(host: str) -> str:
+    """A server on all addresses of its machine is known by the machine's name."""
+    if host in ("0.0.0.0", "::", ""):
+        import socket  # here: only such a server needs it
+
+        return socket.gethostname()
+    return host
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
