@@ -17,7 +17,7 @@ from tests.metadata.lossy_proxy import Fate, LossyProxy
 from varley.errors import DiskFull, OutcomeUnknown, Unreachable, WorldError
 from varley.metadata import etcd as etcd_module
 from varley.metadata.etcd import EtcdStore
-from varley.metadata.etcd_client import Header, Refused
+from varley.metadata.etcd_client import Failure, Header, Refused, error_of, refusal
 from varley.metadata.store import ABSENT, Change, Changed, Entry, Listed
 
 QUICK = {"attempt_seconds": 1.0, "patience_seconds": 2.0, "silence_seconds": 0.5}
@@ -431,6 +431,40 @@ def test_changes_go_on_and_none_is_made_twice_while_servers_die_and_freeze(three
 
 
 # What etcd refuses
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "failure"),
+    [
+        pytest.param(404, b'{"error":"m","message":"m","code":5}', Failure("m", 5), id="3.4 and 3.5"),
+        pytest.param(404, b'{"code":5,"message":"m","details":[]}', Failure("m", 5), id="3.6"),
+        pytest.param(
+            200, b'{"error":{"grpc_code":14,"http_code":503,"message":"m","http_status":""}}', Failure("m", 14),
+            id="in a stream of 3.4 and 3.5",
+        ),
+        pytest.param(200, b'{"error":{"code":14,"message":"m","details":[]}}', Failure("m", 14), id="in one of 3.6"),
+        pytest.param(404, b"404 page not found\n", Failure("HTTP status 404: b'404 page not found\\n'", 12), id="none"),
+        pytest.param(502, b"<html>", Failure("HTTP status 502: b'<html>'", 14), id="a proxy"),
+        pytest.param(502, b"{}", Failure("HTTP status 502: b'{}'", 14), id="nothing"),
+    ],
+)  # fmt: skip
+def test_errors_of_all_versions_are_read(status: int, answer: bytes, failure: Failure) -> None:
+    assert error_of(status, answer) == failure
+
+
+@pytest.mark.parametrize(
+    ("failure", "hint"),
+    [
+        (Failure("Not Found", 12), "--enable-grpc-gateway"),
+        (Failure("etcdserver: too many operations in txn request", 3), "--max-txn-ops"),
+        (Failure("etcdserver: permission denied", 7), "role"),
+    ],
+)
+def test_a_refusal_says_what_to_do(failure: Failure, hint: str) -> None:
+    error = refusal(failure, "h1:2379")
+    assert isinstance(error, Refused)
+    assert hint in error.hint
+    assert error.path == "h1:2379"
 
 
 def test_a_change_of_too_many_keys_says_which_setting_is_meant(own_etcd: EtcdServer) -> None:
