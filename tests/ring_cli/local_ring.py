@@ -37,7 +37,8 @@ class Up:
     def __init__(self, folder: Path, *words: str) -> None:
         self.folder = folder
         self.process = subprocess.Popen(
-            [*VARLEY, "ring", "up", "--port", "0", "--data-dir", str(folder), "--json", *words],
+            [*VARLEY, "ring", "up", "--port", "0", "--data-dir", str(folder), "--json", "--stop-with-stdin", *words],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
