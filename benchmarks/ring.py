@@ -6,8 +6,7 @@
 
 Rings are local: `varley ring up` on a folder of the disk that is measured, a process a node. The load comes from
 processes with `varley.ring.AsyncClient`, as an application's would. On a machine with fewer cores than nodes and load
-together have processes, everything competes for them; what is said then is how the ways compare, not how fast a ring can
-be.
+together have processes, everything competes for them; what is said then is how the ways compare, not how fast rings are.
 
     throughput   each worker asks when it has its answer; latency at full load
     sla          500 requests a second come when they come, half of them puts, whether earlier ones are answered or not;

@@ -5,8 +5,8 @@
                                                 links ---> other nodes
 
 Start: listen for nodes and for clients, so that both ports are known; open the node, which tells them to the others;
-join, if this node has never heard of a ring. Until the node is open a request is answered `Unavailable`, and `/ready` is
-false until it is a member. Stop: let requests end, flush, close.
+join, if this node has never heard of a ring. Until the node is open a request is answered `Unavailable`, and `/ready`
+is false until it is a member. Stop: let requests end, flush, close.
 """
 
 from __future__ import annotations
@@ -101,6 +101,8 @@ class RingServer:
             if self._flags.join and not self._node.members.history.changes:
                 await self._join(self._node)
         except BaseException:
+            if self._node is not None:
+                await self._node.stop()
             await self._close()
             raise
 

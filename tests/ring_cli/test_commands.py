@@ -6,9 +6,13 @@ import base64
 import json
 import os
 import signal
+import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +20,9 @@ from tests.ring_cli.local_ring import Up, varley, wait_for_end
 from varley.cli import main
 from varley.cli.ring_up import PASSED_ON, Place, Plan, choose_ports
 from varley.errors import BadSettings
+from varley.ring.siblings import Mode
+from varley.ring_node.settings import BucketSettings
+from varley.ring_server import buckets_of, seeds_of
 from varley.settings import SHARED_WITH_RINGS, flag_of, load_ring, ring_settings
 
 slow = pytest.mark.slow
@@ -134,6 +141,73 @@ def test_one_node_by_itself_serves_and_stops(tmp_path: Path) -> None:
         assert up.json("status")["engine"] == "sqlite"
         assert up.run("put", "carts", "1", "x").returncode == 0
         assert up.stop() == 0
+
+
+@contextmanager
+def serving(*words: str) -> Iterator[dict[str, Any]]:
+    """One node, and what it says of itself."""
+    command = [sys.executable, "-m", "varley", "ring", "serve", "--port", "0", "--json", *words]
+    node = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert node.stdout is not None
+        line = node.stdout.readline()
+        assert line, node.communicate()[1]
+        yield json.loads(line)
+    finally:
+        node.terminate()
+        said = node.communicate(timeout=30)[1]
+        assert node.returncode == 0, said
+
+
+def page(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        return str(answer.read().decode())
+
+
+@slow
+def test_nodes_join_and_leave_by_command(ring: Up, tmp_path: Path) -> None:
+    """`ring` only lends its `run`."""
+    few = ["--n", "2", "--r", "1", "--w", "1"]
+
+    def members(endpoint: str) -> dict[str, str]:
+        status = ring.json("status", "--endpoint", endpoint)
+        return {member["name"]: member["state"] for member in status["members"]}
+
+    def until(endpoint: str, wanted: dict[str, str]) -> None:
+        for _ in range(2000):
+            if members(endpoint) == wanted:
+                return
+        raise AssertionError(members(endpoint))
+
+    folder = str(tmp_path / "b")
+    with serving("--name", "a", "--data-dir", str(tmp_path / "a"), "--admin-port", "0", *few) as a:
+        seeds = f"a=127.0.0.1:{a['link_port']}"
+        with serving("--name", "b", "--no-join", "--seeds", seeds, "--data-dir", folder, *few) as b:
+            assert "is not a member" in ring.run("status", "--endpoint", b["endpoint"]).stdout
+            refused = ring.run("put", "carts", "1", "x", "--endpoint", b["endpoint"])
+            assert (refused.returncode, "has not joined" in refused.stderr) == (1, True)
+            joined = ring.run("join", "--endpoint", b["endpoint"], "--zone", "east", "--capacity", "2")
+            assert "has joined" in joined.stdout
+            until(a["endpoint"], {"a": "up", "b": "up"})
+            assert ring.run("put", "carts", "1", "x", "--endpoint", b["endpoint"]).returncode == 0
+            assert ring.run("leave", "b", "--endpoint", a["endpoint"]).returncode == 0
+            until(b["endpoint"], {"a": "up", "b": "left"})
+        metrics = page(f"http://127.0.0.1:{a['admin_port']}/metrics")
+        assert "varley_ring_rows" in metrics
+        assert 'varley_ring_members{state="up"} 1.0' in metrics
+        assert 'varley_request_seconds_count{operation="RingStatus"}' in metrics
+        assert page(f"http://127.0.0.1:{a['admin_port']}/ready").strip() == "ready"
+        with serving("--name", "b", "--data-dir", folder, *few) as b:    # it remembers that it has left
+            assert members(b["endpoint"]) == {"a": "up", "b": "left"}
+
+
+def test_settings_of_a_ring_from_text() -> None:
+    assert seeds_of("a=127.0.0.1:1, b=[::1]:2,") == {"a": ("127.0.0.1", 1), "b": ("::1", 2)}
+    default = BucketSettings()
+    assert buckets_of("s:n=1,r=1,w=1,mode=last-write-wins; t:w=3", default) == {
+        "s": BucketSettings(n=1, r=1, w=1, mode=Mode.LAST_WRITE_WINS),
+        "t": BucketSettings(w=3),
+    }
 
 
 def test_a_node_that_cannot_start_says_why(capsys: pytest.CaptureFixture[str]) -> None:
