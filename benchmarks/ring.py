@@ -6,10 +6,10 @@
 
 Rings are local: `varley ring up` on a folder of the disk that is measured, a process a node. The load comes from
 processes with `varley.ring.AsyncClient`, as an application's would. On a machine with fewer cores than nodes and load
-together have processes, everything competes for them; what is said then is how the ways compare, not how fast rings are.
+together have processes, everything competes for them; what is told is how the ways compare, not how fast rings are.
 
     throughput   each worker asks when it has its answer; latency at full load
-    sla          500 requests a second come when they come, half of them puts, whether earlier ones are answered or not;
+    sla          500 requests a second come when they come, half of them puts, whether others are answered or not;
                  latency counts from when a request was due. The paper: 300 ms for 99.9 % of requests
 
 Each worker has keys of its own and puts with the context of its last put, so there are no siblings. Values have 1 KB.

@@ -19,6 +19,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.etcd_server import etcd, etcd_program, own_etcd
+
+__all__ = ["etcd", "etcd_program", "own_etcd"]    # fixtures, for whatever needs a cluster's metadata
+
 READY_SECONDS_MAX = 30
 
 

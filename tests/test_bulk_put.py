@@ -132,6 +132,15 @@ def test_lines_that_cannot_be_put_are_reported_and_stop_nothing(client: Any, buc
     assert found[3]["errorMessage"] == "Item size has exceeded the maximum allowed size"
 
 
+def test_a_report_that_cannot_be_written_ends_it(client: Any, bucket: Path) -> None:
+    (bucket / "1.json").write_bytes(lines(item("a"), b"{no json"))
+    (bucket / "out").write_bytes(b"not a folder")
+    shown = ended(client, start(client, "1"))
+    assert shown["BulkOperationStatus"] == "FAILED"
+    assert shown["FailureCode"] == "S3WriteFailed"
+    assert names(client) == {"a"}
+
+
 def test_conditions(client: Any, bucket: Path) -> None:
     client.put_item(TableName="Music", Item={"pk": {"S": "a"}, "n": {"N": "1"}})
     condition = {

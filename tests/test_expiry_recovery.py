@@ -18,8 +18,8 @@ from typing import Any
 import lmdb
 import pytest
 
-from tests.crash.server_process import Client, Refused, ServerProcess
-from tests.test_local_index_recovery import findings
+from tests.crash.check_command import findings
+from tests.crash.server_process import SMALL, Client, Refused, ServerProcess
 from varley.storage.tree_folder import TreeFolder
 
 SEED = int(os.environ.get("TEST_SEED", "0")) or random.randrange(2**32)
@@ -48,10 +48,7 @@ TABLE: dict[str, Any] = {
 
 class Expiring(ServerProcess):
     def __init__(self, data_dir: Path) -> None:
-        super().__init__(
-            data_dir, "--segment-bytes", "65536", "--checkpoint-overlay-bytes", "65536",
-            "--checkpoint-log-bytes", "262144", "--initial-partitions", "2", "--admin-port", "0",
-        )  # fmt: skip
+        super().__init__(data_dir, *SMALL, "--initial-partitions", "2", "--admin-port", "0")
 
     def move(self, epoch_seconds: float) -> None:
         self._admin("POST", "/clock", json.dumps({"set": epoch_seconds}))

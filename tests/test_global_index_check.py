@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ import pytest
 from google_crc32c import value as crc32c
 
 import varley
+from tests.crash.check_command import findings
 from tests.crash.server_process import Client
-from varley.cli import main
 from varley.item import stored
 from varley.storage.lmdb_engine import META_KEY, decode_meta, encode_meta
 from varley.storage.tree_folder import TreeFolder
@@ -46,12 +45,6 @@ def data(tmp_path: Path) -> Path:
             client.call("PutItem", {"TableName": "Things", "Item": item})
         client.close()
     return folder
-
-
-def findings(folder: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    capsys.readouterr()
-    main(["check", "--data-dir", str(folder), "--json"])
-    return [each["problem"] for each in json.loads(capsys.readouterr().out)["findings"]]
 
 
 def groups_of(folder: Path) -> tuple[int, int]:

@@ -7,12 +7,10 @@ overlays are small, so that checkpoints run all the time and recovery finds tree
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import random
 import shutil
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +19,9 @@ import pytest
 from google_crc32c import value as crc32c
 
 import varley
-from tests.crash.server_process import Client, ServerProcess
-from varley.cli import main
+from tests.crash.check_command import findings
+from tests.crash.server_process import SMALL, Client, ServerProcess
+from tests.crash.workers import Worker, run, run_until_killed
 from varley.item import stored
 from varley.storage.lmdb_engine import META_KEY, decode_meta, encode_meta
 from varley.storage.tree_folder import TreeFolder
@@ -67,31 +66,14 @@ TABLE: dict[str, Any] = {
 Item = dict[str, Any]
 
 
-class Writer(threading.Thread):
-    """Writes keys that others write too, until the server goes away or `writes` are done."""
+class Writer(Worker):
+    """Writes keys that others write too."""
 
-    def __init__(self, port: int, chance: random.Random, writes: int = 10**9) -> None:
-        super().__init__()
-        self.client = Client(port)
-        self.chance = chance
-        self.writes = writes
-        self.done = 0
-        self.surprise: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            while self.done < self.writes:
-                self.client.call(*self._request())
-                self.done += 1
-        except (OSError, http.client.HTTPException):
-            pass    # the server was killed
-        except BaseException as error:
-            self.surprise = error
-        finally:
-            self.client.close()
+    def step(self) -> None:
+        self.client.call(*self._request())
 
     def _request(self) -> tuple[str, dict[str, Any]]:
-        chance = self.chance
+        chance = self.random
         key = {"pk": {"S": f"p{chance.randrange(5)}"}, "sk": {"N": str(chance.randrange(8))}}
         choice = chance.random()
         if choice < 0.2:
@@ -146,37 +128,20 @@ def repr_of(item: Item) -> str:
     return json.dumps(item, sort_keys=True)
 
 
-def findings(folder: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    capsys.readouterr()
-    main(["check", "--data-dir", str(folder), "--json"])
-    return [each["problem"] for each in json.loads(capsys.readouterr().out)["findings"]]
-
-
 @pytest.mark.slow
 def test_index_and_table_are_one_after_kill_9(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     print(f"TEST_SEED={SEED}")
     chance = random.Random(SEED)
-    server = ServerProcess(
-        tmp_path / "data", "--segment-bytes", "65536", "--checkpoint-overlay-bytes", "65536",
-        "--checkpoint-log-bytes", "262144", "--initial-partitions", "2",
-    )  # fmt: skip
+    server = ServerProcess(tmp_path / "data", *SMALL, "--initial-partitions", "2")
     server.start()
     client = server.client()
     client.call("CreateTable", TABLE)
     client.close()
     written = 0
     for _ in range(ROUNDS):
-        writers = [Writer(server.port, random.Random(chance.randrange(2**32))) for _ in range(WRITERS)]
-        killer = threading.Timer(chance.uniform(0.2, 0.5), server.kill)
-        killer.start()
-        for writer in writers:
-            writer.start()
-        for writer in (*writers, killer):
-            writer.join()
-        for writer in writers:
-            if writer.surprise is not None:
-                raise writer.surprise
-            written += writer.done
+        writers = [Writer(server.port, chance.randrange(2**32)) for _ in range(WRITERS)]
+        run_until_killed(server, writers, chance.uniform(0.2, 0.5))
+        written += sum(writer.steps for writer in writers)
         assert findings(tmp_path / "data", capsys) == []
         server.start()
         assert_one(server.port)
@@ -193,12 +158,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
         client = Client(server.port)
         client.call("CreateTable", TABLE)
         client.close()
-        writers = [Writer(server.port, random.Random(seed), 100) for seed in range(WRITERS)]
-        for writer in writers:
-            writer.start()
-        for writer in writers:
-            writer.join()
-            assert writer.surprise is None and writer.done == 100
+        writers = [Writer(server.port, seed, 100) for seed in range(WRITERS)]
+        run(writers)
+        assert [writer.steps for writer in writers] == [100] * WRITERS
         assert assert_one(server.port) > 10
     return folder
 

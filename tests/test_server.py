@@ -8,17 +8,19 @@ import shutil
 import socket
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
 
+from varley.assembly.background import Background
 from varley.clock import SystemClock
-from varley.errors import Damaged, Exhausted, WorldError
+from varley.errors import Damaged, Exhausted, LogFailed, WorldError
 from varley.server import Server
 from varley.settings import ClusterSettings, NodeSettings
 from varley.storage.disk import RealDisk
+from varley.storage.undelivered import Undelivered
 from varley.testing import Server as EmbeddedServer
 
 MUSIC = {
@@ -159,9 +161,27 @@ def test_too_few_open_files_at_the_start_are_told_in_a_sentence(
     def recover(*arguments: object, **options: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files", "/a/tree")
 
-    monkeypatch.setattr("varley.server.recover", recover)
+    monkeypatch.setattr("varley.storage.opening.recover", recover)
     with pytest.raises(Exhausted, match=r"Too many open files \(open /a/tree\). Allow this process more open files"):
         EmbeddedServer(data_dir=str(tmp_path / "data")).start()
+
+
+def test_a_disk_that_fails_during_the_start_fails_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever finishes what a crash has left writes to the log, before any port is open."""
+    start = Background.start
+    problems = [LogFailed("Input/output error")]
+
+    async def start_and_fail(background: Background, undelivered: Iterable[Undelivered]) -> None:
+        await start(background, undelivered)
+        while problems:
+            background._node.log_has_failed(problems.pop(), [])
+            await asyncio.sleep(0)    # the log's thread tells the loop, a turn later
+
+    monkeypatch.setattr(Background, "start", start_and_fail)
+    with pytest.raises(LogFailed, match="Input/output error"):
+        EmbeddedServer(data_dir=str(tmp_path / "data")).start()
+    with EmbeddedServer(data_dir=str(tmp_path / "data")) as server:
+        assert server.client().list_tables()["TableNames"] == []
 
 
 def test_a_start_that_fails_lets_go_of_everything(tmp_path: Path) -> None:

@@ -23,6 +23,9 @@ Three kinds, never mixed:
     ├── DiskFull, ReadOnly                   writes are refused, reads go on; a retry may work
     ├── Exhausted                            no more file descriptors or memory; a retry may work
     ├── LogFailed                            a write or fdatasync failed: this node takes no more writes
+    ├── Unreachable                          metadata's store does not answer; nothing was changed; a retry may work
+    ├── OutcomeUnknown                       a change of metadata was sent, and nobody knows what became of it
+    ├── LeaseEnded                           what was to be kept under a lease was not, since the lease is over
     ├── Damaged                              bytes on disk are not those that were written
     ├── DataFolderLocked                     another server has this folder open
     └── BadSettings                          a flag, variable or file entry that cannot be
@@ -249,6 +252,20 @@ class Exhausted(WorldError):
 
 
 class LogFailed(WorldError):
+    pass
+
+
+class Unreachable(WorldError):
+    """The store of metadata cannot be reached, or cannot decide. What was asked for surely was not done."""
+
+    retryable = True
+
+
+class OutcomeUnknown(WorldError):
+    """A change was sent to the store of metadata, which may make it, also later. Whoever wants to know reads it."""
+
+
+class LeaseEnded(WorldError):
     pass
 
 

@@ -13,19 +13,18 @@ from varley.table import schema
 from varley.table.schema import Table
 
 NOW = 1_700_000_000.0
-HOUR = 3600.0
 NEVER = on_demand_table()
 SINCE_NOW = on_demand_table(time_to_live_attribute="a", time_to_live_changed_at=NOW, time_to_live_revision=1)
 NO_MORE_SINCE_NOW = on_demand_table(time_to_live_changed_at=NOW, time_to_live_revision=2)
 
 
-def update(table: Table, *, enabled: bool, attribute: str, now: float = NOW, limit_changes: bool = False) -> Table:
+def update(table: Table, *, enabled: bool, attribute: str) -> Table:
     specification = {"Enabled": enabled, "AttributeName": attribute}
     request = update_time_to_live._decode(
         json.dumps({"TableName": table.name, "TimeToLiveSpecification": specification}).encode()
     )
     check_request(request)
-    return with_time_to_live(table, request, now=now, limit_changes=limit_changes)
+    return with_time_to_live(table, request, now=NOW)
 
 
 def refusal_of(table: Table, **asked: Any) -> str:
@@ -70,18 +69,7 @@ def test_none_is_named_any_more() -> None:
 )
 def test_what_changes_nothing_or_too_much_is_refused(table: Table, enabled: bool, attribute: str, text: str) -> None:
     assert refusal_of(table, enabled=enabled, attribute=attribute) == text
-    # … also when it comes too soon: what a request says is looked at first.
-    assert refusal_of(table, enabled=enabled, attribute=attribute, limit_changes=True) == text
 
 
 def test_changes_may_follow_each_other_at_once() -> None:
     assert update(NO_MORE_SINCE_NOW, enabled=True, attribute="b").time_to_live_attribute == "b"
-
-
-def test_unless_they_are_limited_to_one_an_hour() -> None:
-    text = "Time to live has been modified multiple times within a fixed interval"
-    again = {"enabled": False, "attribute": "a", "limit_changes": True}
-    assert refusal_of(SINCE_NOW, **again, now=NOW + HOUR - 1) == text
-    assert update(SINCE_NOW, **again, now=NOW + HOUR).time_to_live_attribute is None
-    assert refusal_of(NO_MORE_SINCE_NOW, enabled=True, attribute="a", limit_changes=True, now=NOW + 1) == text
-    assert update(NEVER, enabled=True, attribute="a", limit_changes=True) == SINCE_NOW

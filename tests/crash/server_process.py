@@ -18,6 +18,11 @@ HEADERS = {
     "X-Amz-Date": "20260101T000000Z",
 }
 
+# Small segments and overlays: segments change, checkpoints run and old segments go all the time.
+SMALL = (
+    "--segment-bytes", "65536", "--checkpoint-overlay-bytes", "65536", "--checkpoint-log-bytes", "262144",
+)  # fmt: skip
+
 
 class Refused(Exception):
     """The server answered, and the answer was no."""

@@ -8,19 +8,18 @@ compared by what clients see of them. Rounds go on with the same folder.
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import random
-import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.crash.server_process import Client, Refused, ServerProcess
-from varley.cli import main
+from tests.crash.check_command import findings
+from tests.crash.server_process import SMALL, Client, Refused, ServerProcess
+from tests.crash.workers import Worker, run_until_killed
 
 ROUNDS = int(os.environ.get("KILL_ROUNDS", "8"))
 SEED = int(os.environ.get("TEST_SEED", "0")) or random.randrange(2**32)
@@ -73,35 +72,9 @@ TABLE: Item = {
 }
 
 
-class Worker(threading.Thread):
-    """Does one thing after the other until the server goes away."""
-
-    def __init__(self, port: int, chance: random.Random) -> None:
-        super().__init__()
-        self.client = Client(port)
-        self.chance = chance
-        self.done = 0
-        self.surprise: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            while True:
-                self.step()
-                self.done += 1
-        except (OSError, http.client.HTTPException):
-            pass    # the server was killed
-        except BaseException as error:
-            self.surprise = error
-        finally:
-            self.client.close()
-
-    def step(self) -> None:
-        raise NotImplementedError
-
-
 class Writer(Worker):
     def step(self) -> None:
-        chance = self.chance
+        chance = self.random
         key = {"pk": {"S": f"p{chance.randrange(40)}"}, "sk": {"N": str(chance.randrange(8))}}
         choice = chance.random()
         if choice < 0.2:
@@ -125,7 +98,7 @@ class Definer(Worker):
     """Adds and deletes indexes."""
 
     def step(self) -> None:
-        name = self.chance.choice(SOMETIMES)
+        name = self.random.choice(SOMETIMES)
         shown = self.client.call("DescribeTable", {"TableName": "Threads"})["Table"]
         there = {each["IndexName"] for each in shown["GlobalSecondaryIndexes"]}
         update: Item = {"Create": INDEXES[name][0]} if name not in there else {"Delete": {"IndexName": name}}
@@ -198,20 +171,11 @@ def assert_one(port: int) -> None:
     client.close()
 
 
-def findings(folder: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    capsys.readouterr()
-    main(["check", "--data-dir", str(folder), "--json"])
-    return [str(each) for each in json.loads(capsys.readouterr().out)["findings"]]
-
-
 @pytest.mark.slow
 def test_indexes_are_what_items_make_them_after_kill_9(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     print(f"TEST_SEED={SEED} KILL_ROUNDS={ROUNDS}")
     chance = random.Random(SEED)
-    server = ServerProcess(
-        tmp_path / "data", "--segment-bytes", "65536", "--checkpoint-overlay-bytes", "65536",
-        "--checkpoint-log-bytes", "262144", "--initial-partitions", "2",
-    )  # fmt: skip
+    server = ServerProcess(tmp_path / "data", *SMALL, "--initial-partitions", "2")
     server.start()
     client = server.client()
     client.call("CreateTable", TABLE)
@@ -224,19 +188,11 @@ def test_indexes_are_what_items_make_them_after_kill_9(tmp_path: Path, capsys: p
     client.close()
     written = defined = filling = 0
     for _ in range(ROUNDS):
-        workers: list[Worker] = [Writer(server.port, random.Random(chance.random())) for _ in range(WRITERS)]
-        workers.append(Definer(server.port, random.Random(chance.random())))
-        killer = threading.Timer(chance.uniform(0.1, 0.5), server.kill)
-        killer.start()
-        for worker in workers:
-            worker.start()
-        for worker in (*workers, killer):
-            worker.join()
-        for worker in workers:
-            if worker.surprise is not None:
-                raise worker.surprise
-        written += sum(worker.done for worker in workers[:-1])
-        defined += workers[-1].done
+        writers = [Writer(server.port, chance.randrange(2**32)) for _ in range(WRITERS)]
+        definer = Definer(server.port, chance.randrange(2**32))
+        run_until_killed(server, [*writers, definer], chance.uniform(0.1, 0.5))
+        written += sum(writer.steps for writer in writers)
+        defined += definer.steps
         # The tree of an index that was deleted just now may still be there; the next start removes it.
         found = findings(tmp_path / "data", capsys)
         assert [each for each in found if "a group that does not exist" not in each] == []

@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from tests.crash.test_power_cut import Gate, GatedTrees, HeardLoop, WatchedDisk
+from tests.crash.power_cut_world import Gate, GatedTrees, HeardLoop, WatchedDisk
 from tests.indexes.indexed_node import BY_G, BY_G_KEYS, NAME, IndexedNode, index, table
 from tests.storage.forgetful_disk import ForgetfulDisk
 from varley.indexes import backfill

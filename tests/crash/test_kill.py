@@ -8,16 +8,15 @@ rounds.
 
 from __future__ import annotations
 
-import http.client
 import os
 import random
-import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.crash.server_process import Client, Refused, ServerProcess
+from tests.crash.server_process import SMALL, Client, Refused, ServerProcess
+from tests.crash.workers import Worker, run_until_killed
 
 ROUNDS = int(os.environ.get("KILL_ROUNDS", "50"))
 SEED = int(os.environ.get("TEST_SEED", "0")) or random.randrange(2**32)
@@ -27,31 +26,17 @@ KEYS = 12
 Number = int | None    # the number an item holds; None: there is no item
 
 
-class Writer(threading.Thread):
+class Writer(Worker):
     """Writes its own keys until the server goes away."""
 
     def __init__(self, number: int, port: int, known: dict[str, Number], seed: int) -> None:
-        super().__init__()
-        self.client = Client(port)
+        super().__init__(port, seed)
         self.keys = [f"writer-{number}-key-{i}" for i in range(KEYS)]
         self.known = known    # key -> what was acknowledged
         self.under_way: dict[str, Number] = {}    # key -> what it becomes if the last write happened
-        self.random = random.Random(seed)
         self.acknowledged = 0
-        self.surprise: BaseException | None = None
 
-    def run(self) -> None:
-        try:
-            while True:
-                self._write_one()
-        except (OSError, http.client.HTTPException):
-            pass    # the server was killed
-        except BaseException as error:
-            self.surprise = error
-        finally:
-            self.client.close()
-
-    def _write_one(self) -> None:
+    def step(self) -> None:
         choice = self.random.random()
         if choice < 0.1:
             self._write_batch()
@@ -105,11 +90,7 @@ def filler(number: Number) -> str:
 def test_acknowledged_writes_survive_kill_9(tmp_path: Path) -> None:
     print(f"TEST_SEED={SEED} KILL_ROUNDS={ROUNDS}")
     chance = random.Random(SEED)
-    # Small segments and overlays: every round has segment changes, checkpoints and deletion of old segments.
-    server = ServerProcess(
-        tmp_path / "data", "--segment-bytes", "65536", "--checkpoint-overlay-bytes", "65536",
-        "--checkpoint-log-bytes", "262144", "--initial-partitions", "3",
-    )  # fmt: skip
+    server = ServerProcess(tmp_path / "data", *SMALL, "--initial-partitions", "3")
     server.start()
     client = server.client()
     client.call(
@@ -125,17 +106,8 @@ def test_acknowledged_writes_survive_kill_9(tmp_path: Path) -> None:
     acknowledged = 0
     for number in range(ROUNDS):
         writers = [Writer(w, server.port, known[w], chance.randrange(2**32)) for w in range(WRITERS)]
-        killer = threading.Timer(chance.uniform(0.02, 0.35), server.kill)
-        killer.start()
-        for writer in writers:
-            writer.start()
-        for writer in writers:
-            writer.join()
-        killer.join()
-        for writer in writers:
-            if writer.surprise is not None:
-                raise writer.surprise
-            acknowledged += writer.acknowledged
+        run_until_killed(server, writers, chance.uniform(0.02, 0.35))
+        acknowledged += sum(writer.acknowledged for writer in writers)
         server.start()
         client = server.client()
         for writer in writers:

@@ -26,12 +26,12 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from random import Random, SystemRandom
-from threading import RLock, Semaphore
+from threading import RLock
 from typing import Any
 
 import pytest
 
-from tests.node.stepped_loop import SteppedLoop
+from tests.crash.power_cut_world import Gate, GatedTrees, HeardLoop, WatchedDisk
 from tests.node.writes import Write, number_of, row_key, size_of
 from tests.storage.forgetful_disk import ForgetfulDisk
 from varley.clock import StoppedClock
@@ -79,94 +79,6 @@ class History:
     def rows(self, slots: int) -> dict[bytes, int]:
         numbers = dict(self.outcomes[:slots])
         return {row_key(name): number for name, number in numbers.items() if number is not None}
-
-
-class Gate:
-    """Lets the checkpoint thread write a transaction only while the loop stands still for it."""
-
-    def __init__(self, loop: HeardLoop) -> None:
-        self.under_way = 0    # checkpoints that have begun and whose last transaction is not written
-        self._loop = loop
-        self._arrived = Semaphore(0)
-        self._let_in = Semaphore(0)
-        self._written = Semaphore(0)
-        self._is_last = False
-
-    def step(self) -> None:
-        """Let one transaction be written. On the loop's thread."""
-        assert self._arrived.acquire(timeout=60)
-        self._let_in.release()
-        assert self._written.acquire(timeout=60)
-        if self._is_last:
-            self.under_way -= 1
-            assert self._loop.heard.acquire(timeout=60)    # of the checkpoint's end
-
-    def write(self, write: Callable[[], None], *, is_last: bool) -> None:
-        """On the checkpoint thread."""
-        self._arrived.release()
-        self._let_in.acquire()
-        write()
-        self._is_last = is_last
-        self._written.release()
-
-    def open(self) -> None:
-        """From now on nobody waits."""
-        self._let_in.release(1_000_000)
-
-
-class HeardLoop(SteppedLoop):
-    """Knows when another thread has told it something."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.heard = Semaphore(0)
-
-    def call_soon_threadsafe(self, callback: Any, *args: Any, context: Any = None) -> Any:
-        handle = super().call_soon_threadsafe(callback, *args, context=context)
-        if callback.__qualname__ in ("Checkpoints._finish", "Checkpoints._retry"):
-            self.heard.release()
-        return handle
-
-
-class GatedTrees(TreeFolder):
-    def __init__(self, path: str, inventory: Inventory, gate: Gate) -> None:
-        super().__init__(path, inventory)
-        self._gate = gate
-
-    def open(self, group: int) -> LmdbEngine:
-        return _GatedEngine(self.folder_of(group), group, self._gate)
-
-
-class _GatedEngine(LmdbEngine):
-    def __init__(self, folder: str, group: int, gate: Gate) -> None:
-        super().__init__(folder, group)
-        self._gate = gate
-
-    def reserve(self, rows: int, size: int) -> None:
-        self._gate.under_way += 1
-        super().reserve(rows, size)
-
-    def write(self, rows: Any, applied: Any) -> None:
-        self._gate.write(lambda: LmdbEngine.write(self, rows, applied), is_last=applied is not None)
-
-
-class WatchedDisk(ForgetfulDisk):
-    """Calls `watch` in the middle of every call: the system's cache has it, the platter has not."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.watch: Callable[[str], None] = lambda call: None
-
-    def _end(self) -> None:
-        super()._end()
-        self.watch(self.calls[-1])
-
-    @classmethod
-    def of(cls, other: ForgetfulDisk) -> WatchedDisk:
-        disk = cls()
-        for path in other.paths:
-            disk.put(path, other.contents(path))
-        return disk
 
 
 class Life:
@@ -480,8 +392,8 @@ def _refuse_at_once(observed: Any, waiter: Any, refusal: Any) -> None:
 
 
 def notices(folder: Path, **planted: Any) -> bool:
-    """Whether the judge finds anything in a life with this bug."""
-    for run in range(5):
+    """Whether the judge finds anything in a life with this bug. Nearly always the first one shows it."""
+    for run in range(20):
         try:
             run_lives(folder / str(run), f"{SEED} planted {run}", lives=1, steps=80, **planted)
         except AssertionError as found:

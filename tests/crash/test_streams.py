@@ -12,13 +12,13 @@ import http.client
 import json
 import os
 import random
-import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.crash.server_process import Client, Refused, ServerProcess
+from tests.crash.server_process import SMALL, Client, Refused, ServerProcess
+from tests.crash.workers import Worker, run_until_killed
 from tests.streams.consumer import Consumer, Expired
 from varley.cli.check import examine
 
@@ -27,33 +27,16 @@ SEED = int(os.environ.get("TEST_SEED", "0")) or random.randrange(2**32)
 WRITERS = 4
 KEYS = 6
 
-GONE = (OSError, http.client.HTTPException)    # the server was killed
-
-
-class Writer(threading.Thread):
+class Writer(Worker):
     """Puts its numbers into items that others write too, until the server goes away."""
 
     def __init__(self, writer: int, port: int, seed: int, first: int) -> None:
-        super().__init__()
-        self.client = Client(port)
-        self.random = random.Random(seed)
+        super().__init__(port, seed)
         self.writer = writer
         self.next = first
         self.acknowledged: list[str] = []
-        self.surprise: BaseException | None = None
 
-    def run(self) -> None:
-        try:
-            while True:
-                self._write_one()
-        except GONE:
-            pass
-        except BaseException as error:
-            self.surprise = error
-        finally:
-            self.client.close()
-
-    def _write_one(self) -> None:
+    def step(self) -> None:
         mark = f"{self.writer}:{self.next}"
         self.next += 1
         key = {"pk": {"S": f"k{self.random.randrange(KEYS)}"}}
@@ -75,32 +58,21 @@ class Writer(threading.Thread):
             self.acknowledged.append(mark)
 
 
-class Reader(threading.Thread):
+class Reader(Worker):
     """Lets the consumer read, and now and then ends shards, until the server goes away."""
 
     def __init__(self, consumer: Consumer, port: int, admin_port: int | None, seed: int) -> None:
-        super().__init__()
+        super().__init__(port, seed)
         self.consumer = consumer
-        self.client = Client(port)
-        self.random = random.Random(seed)
-        self.admin_port = admin_port
-        self.surprise: BaseException | None = None
-
-    def run(self) -> None:
         self.consumer.call = self.call
-        try:
-            while True:
-                self.consumer.step(self.random.choice((3, 100, 1000)))
-                if self.random.random() < 0.2:
-                    self._end_shards()
-                if self.random.random() < 0.1:
-                    self.consumer.restart()
-        except GONE:
-            pass
-        except BaseException as error:
-            self.surprise = error
-        finally:
-            self.client.close()
+        self.admin_port = admin_port
+
+    def step(self) -> None:
+        self.consumer.step(self.random.choice((3, 100, 1000)))
+        if self.random.random() < 0.2:
+            self._end_shards()
+        if self.random.random() < 0.1:
+            self.consumer.restart()
 
     def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         return streams_call(self.client, operation, request)
@@ -128,10 +100,8 @@ def test_a_consumer_sees_every_change_once_over_kill_9(tmp_path: Path) -> None:
     print(f"TEST_SEED={SEED} STREAM_KILL_ROUNDS={ROUNDS}")
     chance = random.Random(SEED)
     server = ServerProcess(
-        tmp_path / "data", "--segment-bytes", "65536", "--checkpoint-overlay-bytes", "65536",
-        "--checkpoint-log-bytes", "262144", "--initial-partitions", "3", "--admin-port", "0",
-        "--stream-shard-seconds", "1",
-    )  # fmt: skip
+        tmp_path / "data", *SMALL, "--initial-partitions", "3", "--admin-port", "0", "--stream-shard-seconds", "1"
+    )
     server.start()
     client = server.client()
     created = client.call(
@@ -151,15 +121,7 @@ def test_a_consumer_sees_every_change_once_over_kill_9(tmp_path: Path) -> None:
     for _ in range(ROUNDS):
         writers = [Writer(w, server.port, chance.randrange(2**32), next_marks[w]) for w in range(WRITERS)]
         reader = Reader(consumer, server.port, server.admin_port, chance.randrange(2**32))
-        killer = threading.Timer(chance.uniform(0.1, 0.8), server.kill)
-        killer.start()
-        for thread in (*writers, reader):
-            thread.start()
-        for thread in (*writers, reader, killer):
-            thread.join()
-        for thread in (*writers, reader):
-            if thread.surprise is not None:
-                raise thread.surprise
+        run_until_killed(server, [*writers, reader], chance.uniform(0.1, 0.8))
         next_marks = [writer.next for writer in writers]
         acknowledged += [mark for writer in writers for mark in writer.acknowledged]
         server.start()

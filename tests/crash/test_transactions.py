@@ -8,11 +8,8 @@ without an answer is sent again with its token once the server is back: then it 
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
 import random
-import threading
 import time
 import uuid
 from collections.abc import Mapping
@@ -21,9 +18,10 @@ from typing import Any
 
 import pytest
 
-from tests.crash.server_process import Client, Refused, ServerProcess
+from tests.crash.check_command import findings
+from tests.crash.server_process import SMALL, Client, Refused, ServerProcess
+from tests.crash.workers import Worker, run_until_killed
 from tests.models.serializability import Transaction, check
-from varley.cli import main
 
 ROUNDS = int(os.environ.get("TRANSACTION_ROUNDS", "12"))
 SEED = int(os.environ.get("TEST_SEED", "0")) or random.randrange(2**32)
@@ -34,31 +32,13 @@ LISTS = 4
 CONFLICTS = {"TransactionCanceledException", "TransactionConflictException"}
 
 
-class Worker(threading.Thread):
-    """Does one thing again and again, until the server goes away."""
+class Sender(Worker):
+    """Sends requests that may be in each other's way."""
 
-    def __init__(self, number: int, port: int, seed: int) -> None:
-        super().__init__()
-        self.number = number
-        self.client = Client(port)
-        self.random = random.Random(seed)
+    def __init__(self, port: int, seed: int) -> None:
+        super().__init__(port, seed)
         self.done = 0
         self.conflicts = 0
-        self.surprise: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            while True:
-                self.step()
-        except (OSError, http.client.HTTPException):
-            pass    # the server was killed
-        except BaseException as error:
-            self.surprise = error
-        finally:
-            self.client.close()
-
-    def step(self) -> None:
-        raise NotImplementedError
 
     def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any] | None:
         """None: somebody else was at it."""
@@ -75,7 +55,7 @@ class Worker(threading.Thread):
         return answer
 
 
-class Payer(Worker):
+class Payer(Sender):
     def step(self) -> None:
         payers = self.random.sample(ACCOUNTS, self.random.choice((2, 2, 3)))
         amounts = [self.random.randrange(1, 50) for _ in payers[1:]]
@@ -83,18 +63,18 @@ class Payer(Worker):
         self.call("TransactWriteItems", transfer(dict(zip(payers, amounts, strict=True))))
 
 
-class Auditor(Worker):
+class Auditor(Sender):
     def step(self) -> None:
         answer = self.call("TransactGetItems", {"TransactItems": [{"Get": get(*account)} for account in ACCOUNTS]})
         if answer is not None:
             assert total(answer) == EACH * len(ACCOUNTS), answer
 
 
-class Appender(Worker):
+class Appender(Sender):
     """Appends to lists and reads them; keeps a history of it. A value is the appender's number and a running one."""
 
-    def __init__(self, number: int, port: int, seed: int, names: list[str], values: Any) -> None:
-        super().__init__(number, port, seed)
+    def __init__(self, port: int, seed: int, names: list[str], values: Any) -> None:
+        super().__init__(port, seed)
         self.names = names
         self.values = values
         self.history: list[Transaction] = []
@@ -197,10 +177,7 @@ def set_up(client: Client) -> None:
 def test_transactions_survive_kill_9_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     print(f"TEST_SEED={SEED} TRANSACTION_ROUNDS={ROUNDS}")
     chance = random.Random(SEED)
-    server = ServerProcess(
-        tmp_path / "data", "--segment-bytes", "65536", "--checkpoint-overlay-bytes", "65536",
-        "--checkpoint-log-bytes", "262144", "--initial-partitions", "3",
-    )  # fmt: skip
+    server = ServerProcess(tmp_path / "data", *SMALL, "--initial-partitions", "3")
     server.start()
     client = server.client()
     set_up(client)
@@ -208,23 +185,14 @@ def test_transactions_survive_kill_9_whole(tmp_path: Path, capsys: pytest.Captur
     done = conflicts = retried = 0
     for number in range(ROUNDS):
         names = [f"round-{number}-list-{each}" for each in range(LISTS)]
-        appenders = [Appender(each, server.port, chance.randrange(2**32), names, values) for each in range(5)]
-        others: list[Worker] = [Payer(each, server.port, chance.randrange(2**32)) for each in range(5)]
-        others += [Auditor(each, server.port, chance.randrange(2**32)) for each in range(2)]
-        workers: list[Worker] = [*appenders, *others]
-        killer = threading.Timer(chance.uniform(0.05, 0.6), server.kill)
-        killer.start()
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-        killer.join()
-        for worker in workers:
-            if worker.surprise is not None:
-                raise worker.surprise
-            done += worker.done
-            conflicts += worker.conflicts
-        if number % 4 == 0:
+        appenders = [Appender(server.port, chance.randrange(2**32), names, values) for _ in range(5)]
+        senders: list[Sender] = [*appenders]
+        senders += [Payer(server.port, chance.randrange(2**32)) for _ in range(5)]
+        senders += [Auditor(server.port, chance.randrange(2**32)) for _ in range(2)]
+        run_until_killed(server, senders, chance.uniform(0.05, 0.6))
+        done += sum(sender.done for sender in senders)
+        conflicts += sum(sender.conflicts for sender in senders)
+        if number % 4 == 0:    # what the kill has left: markers, token rows, records
             assert findings(server.data_dir, capsys) == []
         server.start()
         client = server.client()
@@ -242,13 +210,6 @@ def test_transactions_survive_kill_9_whole(tmp_path: Path, capsys: pytest.Captur
     client.close()
     assert server.stop() == 0
     print(f"{done} requests done, {conflicts} in conflict, {retried} sent again after a kill, over {ROUNDS} rounds")
-
-
-def findings(folder: Path, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Of `varley check`, on what the kill has left: markers, token rows, records."""
-    capsys.readouterr()
-    main(["check", "--data-dir", str(folder), "--json"])
-    return json.loads(capsys.readouterr().out)["findings"]
 
 
 def contents(client: Client, name: str) -> tuple[int, ...]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -32,6 +35,7 @@ class Library:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.later: list[Visit] = []
+        self.came = threading.Condition()
         self.visits: list[Visit] = []
         self.wires: list[Wire] = []
         self.door = FrontDoor(
@@ -49,7 +53,9 @@ class Library:
         self.visits.append(call)
         match call.request.path:
             case "/books/later":
-                self.later.append(call)
+                with self.came:
+                    self.later.append(call)
+                    self.came.notify()
             case "/books/broken":
                 raise ZeroDivisionError("a bug of ours")
             case "/books/full":
@@ -58,17 +64,17 @@ class Library:
                 call.respond(told(call.request.body))
         return None
 
-    def answer_later(self, body: bytes) -> None:
-        async def work() -> None:
-            while not self.later:
-                await asyncio.sleep(0)
-            self.later.pop(0).respond(told(body))
+    def first_waiting(self) -> Visit:
+        """As soon as it is there."""
+        with self.came:
+            assert self.came.wait_for(lambda: self.later, SOCKET_SECONDS)
+            return self.later.pop(0)
 
-        asyncio.run_coroutine_threadsafe(work(), self.loop).result(SOCKET_SECONDS)
+    def answer_later(self, body: bytes) -> None:
+        visit = self.first_waiting()
+        self.loop.call_soon_threadsafe(lambda: visit.respond(told(body)))
 
     def connect(self) -> Wire:
-        import socket
-
         wire = Wire(socket.create_connection(("127.0.0.1", self.port), SOCKET_SECONDS))
         self.wires.append(wire)
         return wire
@@ -137,8 +143,6 @@ def test_web_pages_may_read_what_the_api_exposes(library: Library) -> None:
 
 
 def test_a_body_that_is_compressed_is_not_when_the_handler_sees_it(library: Library) -> None:
-    import gzip
-
     answer = library.connect().ask(ask("/books/now", gzip.compress(b"text"), Content_Encoding="gzip"))
     assert answer.body == b"text"
 
@@ -150,11 +154,7 @@ def test_a_visit_that_fails_is_counted(library: Library) -> None:
 
     wire = library.connect().send(ask("/books/later"))
 
-    async def fail() -> None:
-        while not library.later:
-            await asyncio.sleep(0)
-        library.later.pop().fail(Mine())
-
-    asyncio.run_coroutine_threadsafe(fail(), library.loop).result(SOCKET_SECONDS)
+    visit = library.first_waiting()
+    library.loop.call_soon_threadsafe(lambda: visit.fail(Mine()))
     assert wire.receive().json == {"wrong": "Mine"}
     assert library.door.traffic.failures == {("Book", 418, "Mine"): 1}

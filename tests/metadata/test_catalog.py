@@ -107,7 +107,46 @@ def test_of_two_servers_one_creates_a_table_and_both_get_groups_of_their_own() -
     asyncio.run(scenario())
 
 
-def test_a_table_that_another_server_changed_is_not_overwritten() -> None:
+def test_a_change_that_loses_is_made_of_what_there_is() -> None:
+    async def scenario() -> None:
+        store = MemoryStore()
+        one = await loaded(store)
+        await create(one, on_demand_table("a"))
+        other = await loaded(store)
+        await protect(one, "a")
+        async with other.changes:
+            before, after = await other.change("a", lambda table: changed(table, tags={"k": "v"}))
+        assert (before.table.deletion_protection, before.table.tags) == (True, {})
+        assert (after.table.deletion_protection, after.table.tags) == (True, {"k": "v"})
+        [found] = await loaded(store)
+        assert found.table == after.table
+
+    asyncio.run(scenario())
+
+
+def test_a_change_may_refuse_what_it_was_not_meant_for() -> None:
+    async def scenario() -> None:
+        store = MemoryStore()
+        one = await loaded(store)
+        await create(one, on_demand_table("a"))
+        other = await loaded(store)
+        await protect(one, "a")
+
+        def only_unprotected(table: Table) -> Table:
+            if table.deletion_protection:
+                raise ResourceInUse("it is another by now")
+            return changed(table, tags={"k": "v"})
+
+        async with other.changes:
+            with pytest.raises(ResourceInUse, match="another by now"):
+                await other.change("a", only_unprotected)
+        [found] = await loaded(store)
+        assert found.table.tags == {}
+
+    asyncio.run(scenario())
+
+
+def test_a_table_that_another_server_changed_is_not_deleted() -> None:
     async def scenario() -> None:
         store = MemoryStore()
         one = await loaded(store)
@@ -115,9 +154,9 @@ def test_a_table_that_another_server_changed_is_not_overwritten() -> None:
         other = await loaded(store)
         await protect(one, "a")
         with pytest.raises(ResourceInUse):
-            await protect(other, "a")
-        with pytest.raises(ResourceInUse):
             await delete(other, "a")
+        seen = other.get("a")
+        assert seen is not None and seen.table.deletion_protection, "who has lost knows why"
         assert (await loaded(store)).names() == ["a"]
 
     asyncio.run(scenario())
@@ -262,16 +301,21 @@ def test_an_index_without_a_map_is_damage() -> None:
     asyncio.run(scenario())
 
 
-def test_an_index_is_not_added_to_a_table_that_somebody_else_has_changed() -> None:
+def test_an_index_is_added_to_what_somebody_else_has_made_of_the_table() -> None:
     async def scenario() -> None:
         store = MemoryStore()
         ours, theirs = await loaded(store), await loaded(store)
         await create(ours, table())
         await theirs.load()
         await protect(theirs, table().name)
+
+        def with_index(newest: Table) -> Table:
+            return changed(table(BY_G), deletion_protection=newest.deletion_protection)
+
         async with ours.changes:
-            with pytest.raises(ResourceInUse):
-                await ours.change(table().name, lambda _: table(BY_G), index_partitions={BY_G.id: 1})
-        assert len(await store.list("partitions/")) == 1
+            _, after = await ours.change(table().name, with_index, index_partitions={BY_G.id: 1})
+        assert after.table.deletion_protection
+        assert after.groups == [1, 2]
+        assert [entry.value for entry in await store.list("groups")] == [b'{"format_version":1,"last":2}']
 
     asyncio.run(scenario())

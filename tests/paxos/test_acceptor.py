@@ -27,7 +27,7 @@ def group() -> Group:
 def test_a_promise_waits_for_its_record() -> None:
     effects = group().receive("B", "A", Prepare(ONE, 1, 0))
     assert effects.persist == (Promised(ONE),)
-    assert effects.send == (("A", Promise(ONE, 0, 1, 1, 1, ())),)
+    assert effects.send == (("A", Promise(ONE, 0, 1, 1, 0, 1, ())),)
     assert effects.send_at_once == ()
 
 
@@ -96,7 +96,7 @@ def test_who_has_learnt_from_others_is_level_with_nobody_until_it_adopts_again()
     own = group()
     own.receive("B", "A", accept(ONE, 2, *entries(ONE, b"x", b"y")))
     learnt = entries(ONE, b"x") + entries(TWO, b"z", b"w")
-    assert own.receive("B", "C", Learn(0, 2, learnt, 4)).persist == (Learnt(2, learnt),)
+    assert own.receive("B", "C", Learn(0, 2, 0, learnt, 4)).persist == (Learnt(2, learnt),)
     effects = own.receive("B", "A", accept(ONE, 4, *entries(ONE, b"v"), before=ONE))
     assert [message for _, message in effects.send] == [Behind(ONE, 0, 4, 4)]
     effects = own.receive("B", "A", accept(ONE, 2, *entries(ONE, b"x", b"y", b"v", b"u")))
@@ -109,7 +109,7 @@ def test_learning_what_is_there_keeps_what_is_behind_it() -> None:
     """It may have been chosen with this member's word."""
     own = group()
     own.receive("B", "A", accept(ONE, 2, *entries(ONE, b"x", b"y")))
-    effects = own.receive("B", "C", Learn(0, 2, entries(ONE, b"x"), 2))
+    effects = own.receive("B", "C", Learn(0, 2, 0, entries(ONE, b"x"), 2))
     assert effects.persist == ()
     assert (own.replicas["B"].chosen, own.replicas["B"].log.last) == (2, 3)
 
@@ -118,7 +118,7 @@ def test_memory_is_what_the_records_say() -> None:
     own = group()
     own.receive("B", "A", accept(ONE, 2, *entries(ONE, b"x", b"y")))
     own.receive("B", "C", Prepare(TWO, 1, 0))
-    own.receive("B", "C", Learn(0, 2, entries(TWO, b"z"), 2))
+    own.receive("B", "C", Learn(0, 2, 0, entries(TWO, b"z"), 2))
     again = Acceptor(own.records["B"])
     assert again.log.after(1) == own.replicas["B"].log.after(1)
     assert (again.promised, again.accepted_ballot, again.level) == (TWO, ONE, 0)
@@ -130,3 +130,16 @@ def test_a_snapshot_keeps_the_suffix_it_is_a_prefix_of_and_drops_any_other() -> 
         acceptor.write(Adopted(ONE, 0, entries(ONE, b"w", b"x", b"y", b"z")), out := Outbox())
         acceptor.rebase(3, origin, acceptor.log.configuration, out)
         assert (acceptor.log.base, acceptor.log.last) == (3, last)
+
+
+def test_what_was_learnt_from_others_stays_chosen_after_a_restart() -> None:
+    """Or a late message of a ballot could take back what was accepted in that ballot."""
+    own = group()
+    own.receive("B", "A", accept(ONE, 2, *entries(ONE, b"x", b"y")))
+    own.receive("B", "C", Learn(0, 2, 0, entries(ONE, b"x", b"y", b"z"), 4))
+    own.restart("B")
+    assert own.replicas["B"].chosen == 4
+    effects = own.receive("B", "A", accept(ONE, 2, *entries(ONE, b"x")))
+    assert effects.persist == ()
+    assert effects.send == (("A", Behind(ONE, 0, 4, 4)),)
+    assert own.replicas["B"].log.last == 4

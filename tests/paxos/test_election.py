@@ -13,7 +13,7 @@ ONE, TWO, THREE = ballot_of(1, 1), ballot_of(2, 3), ballot_of(3, 1)
 
 
 def promise(accepted: int, *entries: Entry, chosen: int = 1) -> Promise:
-    return Promise(THREE, accepted, chosen, 1, 1 + len(entries), entries)
+    return Promise(THREE, accepted, chosen, 1, 0, 1 + len(entries), entries)
 
 
 def candidate(configuration: Configuration) -> Candidate:

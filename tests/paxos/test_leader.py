@@ -207,3 +207,18 @@ def test_a_group_of_one_chooses_by_itself() -> None:
     group.propose("A", b"x")
     group.deliver()
     assert group.applied["A"][-1][1].value == b"x"
+
+
+def test_who_knows_less_than_the_leaders_base_but_has_the_entries_gets_no_snapshot() -> None:
+    """As after a restart: what was chosen is forgotten, what was accepted is not."""
+    group = led()
+    group.propose("A", b"x", b"y", b"z")
+    group.deliver()
+    group.wait(2 * TIMING.beat_us)
+    group.step("C", Trim(group.replicas["C"].chosen - 1))
+    c = group.elect("C", without=("B",))
+    b = group.restart("B")
+    assert b.chosen < c.log.base < b.log.last
+    group.wait(3 * TIMING.resend_us, without=("A",))
+    assert b.chosen == c.chosen
+    assert not any(effects.snapshots for effects in group.effects["C"])

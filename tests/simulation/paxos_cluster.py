@@ -1,9 +1,10 @@
 """A group of real cores in a fake world. One seed decides everything: run it again and it happens again.
 
 The world is as bad as the protocol allows: messages are lost, late, repeated and out of order; links fail in one
-direction; a crash takes what was not synced, or keeps a part of it; clocks run at wrong rates within the bound; members
-are stopped between any two of their steps, also between computing a read and checking the lease. A disk makes records
-durable one by one, in their order, a little later; effects wait for that as effects.py says.
+direction; a crash takes what was not synced, or keeps a part of it; members come and go; clocks run at wrong rates
+within the bound; members are stopped between any two of their steps, also between computing a read and checking the
+lease. A disk makes records durable one by one, in their order, a little later; effects wait for that as effects.py
+says.
 
 Time is in microseconds of a clock that nobody in the group can see.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -21,11 +22,14 @@ from tests.simulation.paxos_judges import Judges, Stuck
 from varley.paxos.acceptor import Acceptor
 from varley.paxos.effects import Effects, NotProposed, Proposed, ReadAt
 from varley.paxos.events import (
+    AddLearner,
     Event,
     HandOver,
     Propose,
     Read,
     Received,
+    Reconfigure,
+    Remove,
     SnapshotInstalled,
     Tick,
     Trim,
@@ -254,6 +258,9 @@ class Node:
         self.step(Trim(max(log.base, slot - self.cluster.random.choice((0, 3, 50)))))
 
 
+Trouble = Callable[["Cluster"], None]
+
+
 class Cluster:
     def __init__(
         self,
@@ -264,7 +271,9 @@ class Cluster:
         weather: Weather | None = None,
         bugs: Bugs | None = None,
         timing: Timing | None = None,
+        troubles: Sequence[Trouble] | None = None,
     ) -> None:
+        """`troubles`: some of them happen, chance says which; None: of all."""
         self.seed = seed
         self.random = Random(seed)
         self.weather = weather or Weather()
@@ -278,11 +287,12 @@ class Cluster:
         self.blocked: set[tuple[str, str]] = set()      # (from, to)
         self.is_calm = False
         # Not all at once: what two troubles do together, a third often undoes.
-        some = self.random.sample(TROUBLES, self.random.randint(2, len(TROUBLES)))
-        self.kinds_of_trouble = [*some, heal_links]
+        those = TROUBLES if troubles is None else troubles
+        some = self.random.sample(those, self.random.randint(min(2, len(those)), len(those)))
+        self.kinds_of_trouble: list[Trouble] = [*some, heal_links]
         kinds = [FULL] * full + [LOG] * logs
         members = [Member(f"n{number}", number, kind) for number, kind in enumerate(kinds, 1)]
-        self.numbers = len(members)
+        self.numbers = self.size = len(members)
         self.nodes: dict[str, Node] = {}
         for member in members:
             self.nodes[member.name] = Node(self, member, first_records(Configuration(tuple(members))))
@@ -530,23 +540,70 @@ def lose_log(cluster: Cluster) -> None:
     """A member's disk is gone. It comes back under another name. Only when no other second life is under way, and all
     others are members with a vote: more than that loses data, whatever the protocol."""
     leaders = cluster.leaders()
-    if len(leaders) != 1 or leaders[0].replica.configuration.voters != set(cluster.nodes):
-        return
-    others = [node for node in cluster.nodes.values() if node is not leaders[0]]
-    lost = cluster.random.choice(others)
-    if len(cluster.nodes) < 3 or cluster.numbers > 60:
-        return
-    lost.is_up = False
-    lost.life += 1
-    del cluster.nodes[lost.name]
-    cluster.numbers += 1
-    member = Member(f"n{cluster.numbers}", cluster.numbers, lost.member.kind, votes=False)
-    reborn = Node(cluster, member, [], lost=lost.name)
-    cluster.nodes[member.name] = reborn
+    if len(leaders) == 1 and leaders[0].replica.configuration.voters == set(cluster.nodes):
+        others = [node for node in cluster.nodes.values() if node is not leaders[0]]
+        if len(others) > 1 and cluster.numbers < NUMBERS_MAX:
+            lose(cluster, cluster.random.choice(others))
+
+
+def lose(cluster: Cluster, lost: Node) -> Node:
+    remove_node(cluster, lost)
+    reborn = Node(cluster, new_member(cluster, lost.member.kind), [], lost=lost.name)
+    cluster.nodes[reborn.name] = reborn
     reborn.start(is_first_life=True)
+    return reborn
 
 
-TROUBLES = (
+def remove_node(cluster: Cluster, node: Node) -> None:
+    node.is_up = False
+    node.life += 1
+    del cluster.nodes[node.name]
+
+
+def new_member(cluster: Cluster, kind: str) -> Member:
+    cluster.numbers += 1
+    return Member(f"n{cluster.numbers}", cluster.numbers, kind, votes=False, joins=True)
+
+
+def add_member(cluster: Cluster) -> None:
+    """A learner, which gets a vote once it has caught up. Of a group that has grown by two, nobody more."""
+    leaders = cluster.leaders()
+    if len(leaders) != 1 or len(cluster.nodes) > cluster.size + 1 or cluster.numbers >= NUMBERS_MAX:
+        return
+    member = new_member(cluster, cluster.random.choice((FULL, FULL, LOG)))
+    if leaders[0].step(Reconfigure(AddLearner(member))).refusal is None:
+        cluster.nodes[member.name] = Node(cluster, member, [])
+        cluster.nodes[member.name].start(is_first_life=True)
+
+
+def remove_member(cluster: Cluster) -> None:
+    """Of a group that has grown. Who was removed lives on for a while, and must not disturb the others."""
+    leaders = cluster.leaders()
+    if len(leaders) != 1:
+        return
+    leader = leaders[0]
+    voters = leader.replica.configuration.voters
+    removed = cluster.random.choice([node for node in cluster.nodes.values() if node is not leader] or [leader])
+    if removed is leader or len(voters - {removed.name}) < cluster.size:
+        return
+    if leader.step(Reconfigure(Remove(removed.name))).refusal is None:
+        slot = leader.replica.log.configuration_slot
+        cluster.at(2 * SECOND, None, lambda: bury(cluster, removed, slot))
+
+
+def bury(cluster: Cluster, removed: Node, slot: int) -> None:
+    """Its removal was chosen in `slot`, or it is still a member."""
+    leaders = cluster.leaders()
+    if len(leaders) == 1 and cluster.nodes.get(removed.name) is removed:
+        replica = leaders[0].replica
+        if replica.chosen >= slot and replica.configuration.member(removed.name) is None:
+            remove_node(cluster, removed)
+
+
+NUMBERS_MAX = 60    # of members in all lives of a group
+
+FAULTS: tuple[Trouble, ...] = (
     crash, crash, crash_leader, crash_leader, crash_all, crash_followers, pause, pause, one_way, one_way, isolate, hub,
     chain, heal_links, heal_links, heal_links, heal_links, hand_over, hand_over, lose_log,
 )  # fmt: skip
+TROUBLES: tuple[Trouble, ...] = (*FAULTS, add_member, add_member, remove_member, remove_member)

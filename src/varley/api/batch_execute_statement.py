@@ -23,8 +23,7 @@ from varley.errors import ApiError, ValidationError, WorldError
 from varley.expression import partiql
 from varley.http.call import Call
 from varley.http.wire import as_api_error
-from varley.item.stored import item_size
-from varley.item.units import read_units, write_units
+from varley.item.units import read_units, write_units_of
 from varley.limits import PARTIQL_BATCH_STATEMENTS_MAX
 from varley.node.settled import reply_when_settled, when_settled
 from varley.router.routes import Route
@@ -197,7 +196,7 @@ class _Terms(Terms):
         index_units: Mapping[str, float] | None = None,
         metrics: dict[str, Any] | None = None,
     ) -> bytes:
-        units = write_units(0 if old is None else item_size(old), 0 if new is None else item_size(new))
+        units = write_units_of(old, new)
         units += sum((index_units or {}).values())
         return _encode(_Written(units, msgspec.Raw(attributes) if attributes else msgspec.UNSET))
 

@@ -21,8 +21,7 @@ from varley.api.services import Services
 from varley.api.writes import Terms
 from varley.errors import ApiError, ProvisionedThroughputExceeded, Throttling, TransactionConflict, ValidationError
 from varley.http.call import Call
-from varley.item.stored import item_size
-from varley.item.units import write_units
+from varley.item.units import write_units_of
 from varley.item.value import Item, check_item
 from varley.limits import BATCH_WRITE_BYTES_MAX, BATCH_WRITE_REQUESTS_MAX, ITEM_BYTES_MAX
 from varley.node.partition import Partition
@@ -121,7 +120,7 @@ class BatchTerms(Terms):
         index_units: Mapping[str, float] | None = None,
         metrics: dict[str, Any] | None = None,
     ) -> bytes:
-        units = write_units(0 if old is None else item_size(old), 0 if new is None else item_size(new))
+        units = write_units_of(old, new)
         self._tally.add(self.route, units, index_units, metrics)
         return b""
 

@@ -25,6 +25,7 @@ from typing import Any, Final
 
 import msgspec
 
+from varley.api.bulk_report import ERROR, BulkReport, report_key
 from varley.api.put_item import Put, PutItemRequest
 from varley.api.requests import decoder
 from varley.api.writes import Terms, condition_of, write_expressions
@@ -43,6 +44,7 @@ from varley.errors import (
 from varley.item.units import write_units
 from varley.item.value import check_item
 from varley.limits import ITEM_BYTES_MAX
+from varley.node.settled import Told
 from varley.router.routes import Route
 from varley.storage.object_folder import LineReader, NoBucket, ObjectFolder, StoredObject
 
@@ -53,8 +55,6 @@ _AGAIN_SECONDS: Final = 0.2    # after writes that were not taken
 _encode = msgspec.json.encode
 _decode_line = decoder(PutItemRequest)
 _BUSY: Final = (Throttling, ProvisionedThroughputExceeded, TransactionConflict, WorldError)
-ERROR: Final = "ERROR"
-CONDITION_CHECK_FAILURE: Final = "CONDITION_CHECK_FAILURE"
 
 
 async def run_bulk_put(runner: BulkRunner, number: int) -> None:
@@ -90,8 +90,7 @@ class _Run:
         self._processed = operation.processed_items
         self._failed = operation.failed_items
         self._put_bytes = operation.put_bytes
-        self._report_bytes = dict(operation.report_bytes)
-        self._reports: dict[str, list[bytes]] = {ERROR: [], CONDITION_CHECK_FAILURE: []}
+        self._report = BulkReport(runner, operation)
         self._recorded_at = runner.monotonic()
 
     @property
@@ -113,12 +112,19 @@ class _Run:
             return
         except _Failed as error:
             status, failure = "FAILED", error
+        try:
+            await self._end(status, failure)
+        except _Failed as error:    # its report cannot be written; without what was missing there, the rest can be said
+            await self._end("FAILED", error)
+
+    async def _end(self, status: Status, failure: _Failed | None) -> None:
+        """Record that it has ended, unless the server stops: then the next start does that."""
         if failure is not None:
             self._changes.update(failure_code=failure.code, failure_message=failure.message)
         self._changes.update(status=status, ended_at=self._runner.now())
         while not await self._record_if_possible():
             if self._runner.is_stopping:
-                return    # the next start ends it
+                return
             await asyncio.sleep(_AGAIN_SECONDS)
 
     # Reading
@@ -192,11 +198,11 @@ class _Run:
                     self._put_bytes += put.size
                     units += write_units(0, put.size)
                 elif isinstance(error, ConditionalCheckFailed):
-                    self._report_condition(put, error)
+                    self._report.condition_failed(put.json, error)
                 elif isinstance(error, _BUSY):
                     again.append((at, line))
                 elif isinstance(error, ApiError):
-                    self._report_error(key, at, line, error)
+                    self._refused(key, at, line, error)
                 else:
                     raise error
             left = again
@@ -218,11 +224,11 @@ class _Run:
         """Begin with a put; None: the line is none, and that is reported."""
         route = self._check_route()
         answered: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
-        waiter = _Waiter(answered)
+        waiter = Told(answered.set_result)
         try:
             put = _put_of(line, route)
         except ApiError as error:
-            self._report_error(key, at, line, error)
+            self._refused(key, at, line, error)
             return None
         try:
             route.partition_of(put.key).write(put, waiter)
@@ -230,27 +236,11 @@ class _Run:
             waiter.fail(error)
         return put, answered
 
-    # Reporting
-
-    def _report_error(self, key: str, at: int, line: bytes, error: ApiError) -> None:
+    def _refused(self, key: str, at: int, line: bytes, error: ApiError) -> None:
         self._failed += 1
-        self._reports[ERROR].append(
-            _encode(
-                {
-                    "objectKey": key,
-                    "lineNumber": at,
-                    "errorCode": type(error).code,
-                    "errorMessage": error.message,
-                    "record": line.decode(errors="replace"),
-                }
-            )
-        )
+        self._report.refused(key, at, line, error)
 
-    def _report_condition(self, put: Put, error: ConditionalCheckFailed) -> None:
-        report: dict[str, Any] = {"Item": msgspec.Raw(put.json)}
-        if error.item is not None:
-            report["ExistingItem"] = error.item
-        self._reports[CONDITION_CHECK_FAILURE].append(_encode(report))
+    # Writing down how far it is
 
     async def _record_if_possible(self) -> bool:
         try:
@@ -262,49 +252,20 @@ class _Run:
 
     async def _record(self) -> None:
         """Write down how far it is: first the report, then the record, which says how long the report is."""
-        await self._write_reports()
+        try:
+            await self._report.write()
+        except OSError as error:
+            raise _Failed("S3WriteFailed", str(error)) from error
         await self._runner.operations.change(
             self._number,
             processed_items=self._processed,
             failed_items=self._failed,
             put_bytes=self._put_bytes,
-            report_bytes=dict(self._report_bytes),
+            report_bytes=dict(self._report.bytes),
             **self._changes,
         )
         self._changes.clear()
         self._recorded_at = self._runner.monotonic()
-
-    async def _write_reports(self) -> None:
-        objects = self._runner.objects
-        wanted = self._operation.request["OutputS3Configuration"]
-        for kind, reports in self._reports.items():
-            if reports and kind in wanted["OutputType"] and objects is not None:
-                data = b"".join(report + b"\n" for report in reports)
-                at = self._report_bytes.get(kind, 0)
-                try:
-                    await self._runner.on_disk(
-                        objects.append, wanted["S3Bucket"], report_key(self._operation, kind), at, data
-                    )
-                except OSError as error:
-                    reports.clear()
-                    raise _Failed("S3WriteFailed", str(error)) from error
-                self._report_bytes[kind] = at + len(data)
-            reports.clear()
-
-
-class _Waiter:
-    """Waits for the slot of one put."""
-
-    __slots__ = ("_answered",)
-
-    def __init__(self, answered: asyncio.Future[BaseException | None]) -> None:
-        self._answered = answered
-
-    def reply(self, body: bytes) -> None:
-        self._answered.set_result(None)
-
-    def fail(self, error: BaseException) -> None:
-        self._answered.set_result(error)
 
 
 def _put_of(line: bytes, route: Route) -> Put:
@@ -322,11 +283,3 @@ def _put_of(line: bytes, route: Route) -> Put:
     if route.consequences is not None:
         route.consequences.check_item(item)
     return Put(key, _encode(item), size, condition, Terms(route, "StartBulkPutItems", on_failure="ALL_OLD"))
-
-
-def report_key(operation: BulkOperation, kind: str) -> str:
-    """Where the report of this kind is: PREFIX/AWSDynamoDB/ID/errors.json, as exports have it."""
-    prefix = operation.request["OutputS3Configuration"].get("S3KeyPrefix", "")
-    name = "errors.json" if kind == ERROR else "condition-check-failures.json"
-    folder = f"{prefix.rstrip('/')}/" if prefix else ""
-    return f"{folder}AWSDynamoDB/{operation.arn.rpartition('/')[2]}/{name}"

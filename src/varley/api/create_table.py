@@ -8,21 +8,23 @@ are ACTIVE for whoever looks after the answer, although the answer itself says C
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
-from typing import Annotated, Final, cast
+from typing import Final, cast
 
 import msgspec
 
-from varley.api.constraints import INDEX_NAME, NOT_NULL, TABLE_NAME, Each, Length, Members, OneOf, Range, check
+from varley.api.constraints import NOT_NULL, TABLE_NAME, Each, Length, Members, OneOf, check
 from varley.api.global_indexes import (
+    GlobalSecondaryIndex,
     WordsOfCreateTable,
     check_projected_total,
     global_index_of,
-    projection_of,
     warm_of,
 )
-from varley.api.requests import LONG, Request, Structure, decoder
+from varley.api.key_schema import definitions_of, key_schema_of
+from varley.api.local_indexes import LocalSecondaryIndex, local_indexes_of
+from varley.api.requests import Request, decoder
 from varley.api.resource_policy import document_of, with_policy
 from varley.api.services import Services, view_of
 from varley.api.table_structures import (
@@ -31,14 +33,12 @@ from varley.api.table_structures import (
     INVALID,
     KEY_SCHEMA,
     LOCAL_INDEX,
-    PROJECTION,
     PROVISIONED_THROUGHPUT,
     SSE_SPECIFICATION,
     STREAM_SPECIFICATION,
     AttributeDefinition,
     KeySchemaElement,
     OnDemandThroughput,
-    Projection,
     ProvisionedThroughput,
     SSESpecification,
     StreamSpecification,
@@ -53,45 +53,20 @@ from varley.api.table_structures import (
     units_of,
 )
 from varley.api.tags import Tag, tags_of
-from varley.api.vector_indexes import SearchSchemaElement, VectorAttributeDefinition, vector_indexes_of
+from varley.api.vector_indexes import VECTOR_INDEX, VectorIndex, vector_indexes_of
 from varley.errors import LimitExceeded, ResourceInUse, ValidationError
 from varley.http.call import Call
 from varley.limits import (
     GLOBAL_INDEXES_MAX,
-    LOCAL_INDEXES_MAX,
     PARTITION_READ_UNITS_MAX,
     PARTITION_WRITE_UNITS_MAX,
     TABLES_MAX,
 )
 from varley.table import schema
 from varley.table.description import View, description_when_created
-from varley.table.schema import FORMAT_VERSION, ON_DEMAND_WARM, KeySchema, Provisioned, Table
+from varley.table.schema import FORMAT_VERSION, ON_DEMAND_WARM, Provisioned, Table
 from varley.table.stream_record import new_stream
 from varley.table.table_name import table_name
-
-
-class LocalSecondaryIndex(Structure):
-    index_name: str | None = None
-    key_schema: list[KeySchemaElement] | None = None
-    projection: Projection | None = None
-
-
-class GlobalSecondaryIndex(Structure):
-    index_name: str | None = None
-    key_schema: list[KeySchemaElement] | None = None
-    projection: Projection | None = None
-    provisioned_throughput: ProvisionedThroughput | None = None
-    on_demand_throughput: OnDemandThroughput | None = None
-    warm_throughput: WarmThroughput | None = None
-
-
-class VectorIndex(Structure):
-    index_name: str | None = None
-    vector_attribute: VectorAttributeDefinition | None = None
-    search_schema: list[SearchSchemaElement] | None = None
-    projection: Projection | None = None
-    dimensions: Annotated[int, LONG] | None = None
-    distance_function: str | None = None
 
 
 class CreateTableRequest(Request):
@@ -117,22 +92,6 @@ class CreateTableRequest(Request):
 
 _decode = decoder(CreateTableRequest)
 
-VECTOR_INDEX: Final = Members(
-    index_name=(NOT_NULL, *INDEX_NAME),
-    vector_attribute=(NOT_NULL, Members(attribute_name=(NOT_NULL, Length(1, 255)))),
-    search_schema=(
-        Length(1),
-        Each(
-            Members(
-                attribute_name=(NOT_NULL, Length(high=65535)),
-                search_schema_element_type=(NOT_NULL, OneOf("HASH", "INLINE_FILTER")),
-            )
-        ),
-    ),
-    projection=PROJECTION,
-    dimensions=(NOT_NULL, Range(1)),
-    distance_function=(NOT_NULL, OneOf("COSINE", "DOT_PRODUCT", "EUCLIDEAN")),
-)
 _CREATE_TABLE: Final = Members(
     attribute_definitions=(NOT_NULL, ATTRIBUTE_DEFINITIONS),
     table_name=TABLE_NAME,
@@ -222,13 +181,25 @@ def table_of(request: CreateTableRequest, *, now: float, random: Random, region:
     """
     check(_CREATE_TABLE, request)
     assert request.table_name is not None
-    key_schema = _key_schema_of(request)
-    local_indexes = _local_indexes_of(request, key_schema)
+    definitions = definitions_of(request.attribute_definitions)
+    indexes = [*(request.local_secondary_indexes or ()), *(request.global_secondary_indexes or ())]
+    key_schema = key_schema_of(
+        request.key_schema,
+        definitions,
+        index_keys=(index.key_schema for index in indexes),
+        searched=(
+            each.attribute_name or "" for index in request.vector_indexes or () for each in index.search_schema or ()
+        ),
+    )
+    kinds = dict(definitions)
+    local_indexes = local_indexes_of(request.local_secondary_indexes, key_schema, kinds)
     billing_mode, provisioned = _capacity_of(request)
-    global_indexes = _global_indexes_of(request, local_indexes, billing_mode, random, region)
+    global_indexes = _global_indexes_of(
+        request.global_secondary_indexes, kinds, local_indexes, billing_mode, random, region
+    )
     vector_indexes = vector_indexes_of(
         request.vector_indexes or (),
-        dict(_definitions_of(request)),
+        kinds,
         billing_mode,
         taken=[*(index.name for index in local_indexes), *(index.name for index in global_indexes)],
         random=random,
@@ -245,9 +216,7 @@ def table_of(request: CreateTableRequest, *, now: float, random: Random, region:
         name=table_name(request.table_name),
         id=str(uuid.UUID(int=random.getrandbits(128), version=4)),
         created_at=now,
-        attribute_definitions=tuple(
-            schema.AttributeDefinition(name=name, kind=kind) for name, kind in _definitions_of(request)
-        ),
+        attribute_definitions=tuple(schema.AttributeDefinition(name=name, kind=kind) for name, kind in definitions),
         key_schema=key_schema,
         local_indexes=local_indexes,
         global_indexes=global_indexes,
@@ -265,78 +234,18 @@ def table_of(request: CreateTableRequest, *, now: float, random: Random, region:
     )
 
 
-def _definitions_of(request: CreateTableRequest) -> list[tuple[str, schema.ScalarKind]]:
-    assert request.attribute_definitions is not None
-    return [
-        (cast("str", each.attribute_name), cast("schema.ScalarKind", each.attribute_type))    # constraints
-        for each in request.attribute_definitions
-    ]
-
-
-def _key_schema_of(request: CreateTableRequest) -> KeySchema:
-    """The key, after all that ties keys, indexes and attribute definitions together was checked."""
-    names = _key_names(request.key_schema)
-    definitions = _definitions_of(request)
-    kinds: dict[str, schema.ScalarKind] = {}
-    for name, kind in definitions:
-        if name in kinds:
-            raise ValidationError(f"Attribute Name is duplicated: {name}")
-        kinds[name] = kind
-    indexes = [*(request.local_secondary_indexes or ()), *(request.global_secondary_indexes or ())]
-    used = dict.fromkeys(names)
-    for index in indexes:
-        used.update(dict.fromkeys(each.attribute_name or "" for each in index.key_schema or ()))
-    search_schemas = [index.search_schema or [] for index in request.vector_indexes or ()]
-    searched = [each.attribute_name or "" for search_schema in search_schemas for each in search_schema]
-    if not set(searched) <= set(kinds):
-        raise ValidationError("One element in SearchSchema is not defined in attribute definitions")
-    used.update(dict.fromkeys(searched))
-    _check_definitions(names, list(kinds), list(used), has_indexes=bool(indexes or searched))
-    if len(names) == 1:
-        return KeySchema(hash_name=names[0], hash_kind=kinds[names[0]])
-    return KeySchema(
-        hash_name=names[0], hash_kind=kinds[names[0]], range_name=names[1], range_kind=kinds[names[1]]
-    )
-
-
-def _local_indexes_of(request: CreateTableRequest, table: KeySchema) -> tuple[schema.LocalIndex, ...]:
-    asked = request.local_secondary_indexes
-    if asked is None:
-        return ()
-    if not asked:
-        raise ValidationError(f"{INVALID}List of LocalSecondaryIndexes is empty")
-    if table.range_name is None:
-        raise ValidationError(
-            f"{INVALID}Table KeySchema does not have a range key, which is required when specifying a "
-            "LocalSecondaryIndex"
-        )
-    kinds = dict(_definitions_of(request))
-    indexes: dict[str, schema.LocalIndex] = {}
-    for each in asked:
-        index = _local_index_of(each, table, kinds)
-        if index.name in indexes:
-            raise ValidationError(f"{INVALID}Duplicate index name: {index.name}")
-        indexes[index.name] = index
-    if len(indexes) > LOCAL_INDEXES_MAX:
-        raise ValidationError(
-            f"{INVALID}Number of LocalSecondaryIndexes exceeds per-table limit of {LOCAL_INDEXES_MAX}"
-        )
-    return tuple(indexes.values())
-
-
 def _global_indexes_of(
-    request: CreateTableRequest,
+    asked: list[GlobalSecondaryIndex] | None,
+    kinds: Mapping[str, schema.ScalarKind],
     local_indexes: Sequence[schema.LocalIndex],
     billing_mode: schema.BillingMode,
     random: Random,
     region: str,
 ) -> tuple[schema.GlobalIndex, ...]:
-    asked = request.global_secondary_indexes
     if asked is None:
         return ()
     if not asked:
         raise ValidationError(f"{INVALID}List of GlobalSecondaryIndexes is empty")
-    kinds = dict(_definitions_of(request))
     taken = {index.name for index in local_indexes}
     indexes = []
     for each in asked:
@@ -351,61 +260,6 @@ def _global_indexes_of(
         )
     check_projected_total([*(each.projection for each in local_indexes), *(each.projection for each in indexes)])
     return tuple(indexes)
-
-
-def _local_index_of(
-    asked: LocalSecondaryIndex, table: KeySchema, kinds: dict[str, schema.ScalarKind]
-) -> schema.LocalIndex:
-    assert asked.index_name is not None
-    names = _key_names(asked.key_schema)
-    if len(names) < 2:
-        raise ValidationError(f"{INVALID}Index KeySchema does not have a range key for index: {asked.index_name}")
-    if names[0] != table.hash_name:
-        raise ValidationError(
-            f"{INVALID}Index KeySchema does not have the same leading hash key as table KeySchema for index: "
-            f"{asked.index_name}. index hash key: {names[0]}, table hash key: {table.hash_name}"
-        )
-    return schema.LocalIndex(
-        name=asked.index_name,
-        range_name=names[1],
-        range_kind=kinds[names[1]],
-        projection=projection_of(asked.projection),
-    )
-
-
-def _key_names(elements: list[KeySchemaElement] | None) -> list[str]:
-    assert elements
-    if elements[0].key_type != "HASH":
-        raise ValidationError("Invalid KeySchema: The first KeySchemaElement is not a HASH key type")
-    if len(elements) >= 2:
-        if elements[0].attribute_name == elements[1].attribute_name:
-            raise ValidationError(
-                "Both the Hash Key and the Range Key element in the KeySchema have the same name"
-            )
-        if elements[1].key_type != "RANGE":
-            raise ValidationError("Invalid KeySchema: The second KeySchemaElement is not a RANGE key type")
-    return [each.attribute_name or "" for each in elements]
-
-
-def _check_definitions(names: list[str], defined: list[str], used: list[str], *, has_indexes: bool) -> None:
-    """Every key attribute has a definition, and nothing else has."""
-    if len(names) > len(defined):
-        raise ValidationError("Invalid KeySchema: Some index key attribute have no definition")
-    if not has_indexes and len(names) < len(defined):
-        raise ValidationError(
-            f"{INVALID}Number of attributes in KeySchema does not exactly match number of attributes defined "
-            "in AttributeDefinitions"
-        )
-    if not set(used) <= set(defined):
-        raise ValidationError(
-            f"{INVALID}Some index key attributes are not defined in AttributeDefinitions. "
-            f"Keys: [{', '.join(used)}], AttributeDefinitions: [{', '.join(defined)}]"
-        )
-    if len(used) < len(defined):
-        raise ValidationError(
-            f"{INVALID}Some AttributeDefinitions are not used. "
-            f"AttributeDefinitions: [{', '.join(defined)}], keys used: [{', '.join(used)}]"
-        )
 
 
 def _capacity_of(request: CreateTableRequest) -> tuple[schema.BillingMode, Provisioned]:

@@ -21,8 +21,7 @@ from varley.api.statement import check_parameters, read_of, route_of, write_of
 from varley.api.writes import Terms
 from varley.expression import partiql
 from varley.http.call import Call
-from varley.item.stored import item_size
-from varley.item.units import write_units
+from varley.item.units import write_units_of
 from varley.limits import PARTIQL_NEXT_TOKEN_CHARS_MAX, PARTIQL_STATEMENT_CHARS_MAX
 
 
@@ -68,7 +67,7 @@ class _Terms(Terms):
     ) -> bytes:
         body = b'{"Items":[' + attributes + b"]"
         if self.capacity_mode is not None:
-            units = write_units(0 if old is None else item_size(old), 0 if new is None else item_size(new))
+            units = write_units_of(old, new)
             body += member(self.route.name, units, self.capacity_mode, index_units, self.route.global_names)
         return body + b"}"
 

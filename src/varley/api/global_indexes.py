@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Final, Protocol, cast
 
+from varley.api.requests import Structure
 from varley.api.table_structures import (
     INVALID,
     KeySchemaElement,
@@ -35,15 +36,21 @@ ON_DEMAND_WARM_PAGE: Final = (
 )
 
 
-class AskedIndex(Protocol):
-    """What CreateTable's GlobalSecondaryIndex and UpdateTable's CreateGlobalSecondaryIndexAction have in common."""
+class AskedIndex(Structure):
+    index_name: str | None = None
+    key_schema: list[KeySchemaElement] | None = None
+    projection: Projection | None = None
+    provisioned_throughput: ProvisionedThroughput | None = None
+    on_demand_throughput: OnDemandThroughput | None = None
+    warm_throughput: WarmThroughput | None = None
 
-    index_name: str | None
-    key_schema: list[KeySchemaElement] | None
-    projection: Projection | None
-    provisioned_throughput: ProvisionedThroughput | None
-    on_demand_throughput: OnDemandThroughput | None
-    warm_throughput: WarmThroughput | None
+
+class GlobalSecondaryIndex(AskedIndex):
+    """In CreateTable."""
+
+
+class CreateGlobalSecondaryIndexAction(AskedIndex):
+    """In UpdateTable."""
 
 
 class Words(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from varley.api.constraints import NOT_NULL, Each, Length, Members, OneOf, Pattern, check
-from varley.api.create_table import VECTOR_INDEX, GlobalSecondaryIndex, VectorIndex
+from varley.api.global_indexes import GlobalSecondaryIndex
 from varley.api.named_table import NAME_ONLY
 from varley.api.requests import Request, Structure, decoder
 from varley.api.s3_names import CLIENT_TOKEN, S3_BUCKET, S3_BUCKET_OWNER, S3_PREFIX
@@ -23,6 +23,7 @@ from varley.api.table_structures import (
     SSESpecification,
     not_supported,
 )
+from varley.api.vector_indexes import VECTOR_INDEX, VectorIndex
 from varley.errors import ResourceInUse, ValidationError
 from varley.http.call import Call
 

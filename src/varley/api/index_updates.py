@@ -11,21 +11,24 @@ Rules and texts: as observed by users of the service, us-west-2, October 2026.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Final, cast
 
 import msgspec
 
-from varley.api.global_indexes import WordsOfUpdateTable, check_projected_total, global_index_of
+from varley.api.global_indexes import (
+    CreateGlobalSecondaryIndexAction,
+    WordsOfUpdateTable,
+    check_projected_total,
+    global_index_of,
+)
 from varley.api.requests import Structure
 from varley.api.table_structures import (
     INVALID,
     AttributeDefinition,
-    KeySchemaElement,
     OnDemandThroughput,
-    Projection,
     ProvisionedThroughput,
     WarmThroughput,
     check_on_demand_range,
@@ -33,6 +36,7 @@ from varley.api.table_structures import (
     check_quotas,
     units_of,
 )
+from varley.api.throughput_decreases import check_decreases
 from varley.errors import LimitExceeded, ResourceInUse, ResourceNotFound, ValidationError
 from varley.limits import GLOBAL_INDEXES_MAX
 from varley.table import schema
@@ -55,15 +59,6 @@ class UpdateGlobalSecondaryIndexAction(Structure):
     warm_throughput: WarmThroughput | None = None
 
 
-class CreateGlobalSecondaryIndexAction(Structure):
-    index_name: str | None = None
-    key_schema: list[KeySchemaElement] | None = None
-    projection: Projection | None = None
-    provisioned_throughput: ProvisionedThroughput | None = None
-    on_demand_throughput: OnDemandThroughput | None = None
-    warm_throughput: WarmThroughput | None = None
-
-
 class DeleteGlobalSecondaryIndexAction(Structure):
     index_name: str | None = None
 
@@ -75,7 +70,6 @@ class GlobalSecondaryIndexUpdate(Structure):
 
 
 Updates = Sequence[GlobalSecondaryIndexUpdate]
-CheckDecreases = Callable[[Provisioned, float], None]    # raises LimitExceeded if throughput may not be lowered now
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +120,6 @@ def with_updates(
     *,
     others: Iterable[Provisioned],
     is_switching: bool,
-    check_decreases: CheckDecreases,
 ) -> Table:
     """`table`, which has its new billing mode, with the throughput of its indexes as the Updates want it.
 
@@ -139,7 +132,7 @@ def with_updates(
         if asked is not None:
             index = _found(table, asked.index_name, "update")
             siblings = [each.provisioned for each in table.global_indexes if each is not index]
-            new = _updated(table, index, asked, view, [*others, *siblings], is_switching, check_decreases)
+            new = _updated(table, index, asked, view, [*others, *siblings], is_switching)
             table = _replaced(table, new)
     return table
 
@@ -151,7 +144,6 @@ def _updated(
     view: View,
     others: list[Provisioned],
     is_switching: bool,
-    check_decreases: CheckDecreases,
 ) -> GlobalIndex:
     is_on_demand = table.billing_mode == "PAY_PER_REQUEST"
     throughputs = (asked.provisioned_throughput, asked.on_demand_throughput, asked.warm_throughput)
@@ -165,7 +157,7 @@ def _updated(
     if not any(throughputs):
         raise ValidationError(INVALID + WordsOfUpdateTable().missing(index.name))
     if asked.provisioned_throughput is not None:
-        index = _with_units(index, asked.provisioned_throughput, view, others, check_decreases)
+        index = _with_units(index, asked.provisioned_throughput, view, others)
     if asked.on_demand_throughput is not None:
         index = _with_caps(table, index, asked.on_demand_throughput, view)
     if asked.warm_throughput is not None:
@@ -178,7 +170,6 @@ def _with_units(
     asked: ProvisionedThroughput,
     view: View,
     others: list[Provisioned],
-    check_decreases: CheckDecreases,
 ) -> GlobalIndex:
     read, write = units_of(asked)
     now = index.provisioned

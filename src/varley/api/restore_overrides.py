@@ -8,7 +8,8 @@ from __future__ import annotations
 import msgspec
 
 from varley.api.constraints import Each, Members, OneOf, Rule
-from varley.api.create_table import VECTOR_INDEX, GlobalSecondaryIndex, LocalSecondaryIndex, VectorIndex
+from varley.api.global_indexes import GlobalSecondaryIndex
+from varley.api.local_indexes import LocalSecondaryIndex
 from varley.api.requests import Request
 from varley.api.table_structures import (
     INDEX,
@@ -18,6 +19,7 @@ from varley.api.table_structures import (
     ProvisionedThroughput,
     SSESpecification,
 )
+from varley.api.vector_indexes import VECTOR_INDEX, VectorIndex
 
 
 class RestoreOverrides(Request):

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from varley.api.bulk_put import ERROR, report_key
+from varley.api.bulk_report import ERROR, report_key
 from varley.api.constraints import NOT_NULL, Each, Length, Members, OneOf, Range, check
 from varley.api.named_table import named_table
 from varley.api.requests import LONG, Request, Structure, decoder

@@ -8,7 +8,6 @@ index that comes is filled afterwards.
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterable
 from typing import Any, Final, cast
 
@@ -17,18 +16,13 @@ import msgspec
 from varley.api.constraints import INDEX_NAME, NOT_NULL, TABLE_NAME, Each, Length, Members, OneOf, check
 from varley.api.contributor_insights import without_insights
 from varley.api.index_updates import (
-    REMOVED,
     Creation,
     Deletion,
     GlobalSecondaryIndexUpdate,
     action_of,
-    changed_caps,
-    check_no_index_goes,
     check_switch_to_provisioned,
     check_updates,
     creates_or_deletes,
-    raised_warm,
-    switched_to_on_demand,
     with_updates,
 )
 from varley.api.requests import Request, decoder
@@ -46,14 +40,16 @@ from varley.api.table_structures import (
     SSESpecification,
     StreamSpecification,
     WarmThroughput,
-    check_on_demand_range,
-    check_per_second_quotas,
-    check_quotas,
     check_table_class,
     encryption_of,
     not_supported,
     provisioned_of,
-    units_of,
+)
+from varley.api.throughput_updates import (
+    show_removed_caps,
+    with_capacity,
+    with_caps,
+    with_warm,
 )
 from varley.api.vector_indexes import (
     VECTOR_INDEX_UPDATES,
@@ -61,17 +57,13 @@ from varley.api.vector_indexes import (
     check_vector_updates,
     with_vector_updates,
 )
-from varley.errors import LimitExceeded, ResourceNotFound, ValidationError
+from varley.errors import ResourceInUse, ResourceNotFound, ValidationError
 from varley.http.call import Call
 from varley.table import schema
-from varley.table.description import Description, View, description_when_updated
-from varley.table.schema import ON_DEMAND_WARM, Provisioned, Table, changed
+from varley.table.description import View, description_when_updated
+from varley.table.schema import Provisioned, Table, changed
 from varley.table.stream_record import new_stream
 from varley.table.table_name import table_name
-
-_FREE_DECREASES: Final = 4    # a day; [DG] "Decreasing provisioned throughput"
-_SECONDS_BETWEEN_DECREASES: Final = 3600    # after those
-_DAY_SECONDS: Final = 86_400
 
 
 class UpdateTableRequest(Request):
@@ -150,15 +142,25 @@ async def _update(services: Services, request: UpdateTableRequest, name: str, vi
             others=[*others, *provisioned_of([after])],
             random=services.random,
         )
+
+        def checked(newest: Table) -> Table:
+            if newest != before:    # another node was quicker, and what was checked is not what there is
+                raise ResourceInUse(
+                    f"Attempt to change a resource which is still in use: Table is being updated: {name}"
+                )
+            return after
+
         match action:
             case Creation(index=index):
-                described = (await services.indexes.create(name, index, lambda _: after))[1]
+                described = (await services.indexes.create(name, index, checked))[1]
                 after = _with_status(described.table, index.name, "CREATING")
             case Deletion(name=index_name):
-                await services.indexes.delete(name, index_name, lambda _: without_insights(after, index_name))
+                await services.indexes.delete(
+                    name, index_name, lambda newest: without_insights(checked(newest), index_name)
+                )
                 after = _with_status(after, index_name, "DELETING")
             case None:
-                described = (await catalog.change(name, lambda _: after))[1]
+                described = (await catalog.change(name, checked))[1]
                 is_rebilled = after.global_indexes and after.billing_mode != before.billing_mode
                 if is_stream_changed or is_rebilled or after.vector_indexes != before.vector_indexes:
                     await services.router.update(described)
@@ -182,7 +184,7 @@ async def _update(services: Services, request: UpdateTableRequest, name: str, vi
         or action is not None
         or bool(vector_updates),
     )
-    _show_removed_caps(shown, request.on_demand_throughput)
+    show_removed_caps(shown, request.on_demand_throughput)
     return msgspec.json.encode({"TableDescription": shown})
 
 
@@ -235,19 +237,20 @@ def updated_table(
         if request.billing_mode == "PROVISIONED" and table.billing_mode == "PAY_PER_REQUEST":
             check_switch_to_provisioned(table, updates)
         of_indexes = [index.provisioned for index in table.global_indexes]
-        table = _with_capacity(table, request, view, [*others, *of_indexes])
+        table = with_capacity(
+            table, request.billing_mode, request.provisioned_throughput, view, [*others, *of_indexes]
+        )
     table = with_updates(
         table,
         updates,
         view,
         others=[*others, table.provisioned],
         is_switching=request.billing_mode is not None,
-        check_decreases=_check_decreases,
     )
     if request.on_demand_throughput is not None:
-        table = _with_caps(table, request.on_demand_throughput, view)
+        table = with_caps(table, request.on_demand_throughput, view)
     if request.warm_throughput is not None:
-        table = _with_warm(table, request.warm_throughput, view)
+        table = with_warm(table, request.warm_throughput, view)
     return table
 
 
@@ -367,124 +370,3 @@ def _with_stream(table: Table, specification: StreamSpecification, now: float) -
         raise ValidationError(f"Table has no stream to disable: TableName: {table.name}")
     disabled = msgspec.structs.replace(table.stream, disabled_at=now)
     return changed(table, streams=(*table.streams[:-1], disabled))
-
-
-def _with_capacity(
-    table: Table,
-    request: UpdateTableRequest,
-    view: View,
-    others: Iterable[Provisioned],
-) -> Table:
-    if request.billing_mode == "PAY_PER_REQUEST":
-        if table.billing_mode == "PAY_PER_REQUEST":
-            return table
-        check_no_index_goes(table)
-        return _on_demand(table, view.now)
-    assert request.provisioned_throughput is not None
-    if request.billing_mode is None and table.billing_mode == "PAY_PER_REQUEST":
-        raise ValidationError(
-            f"{INVALID}Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is "
-            "PAY_PER_REQUEST"
-        )
-    check_no_index_goes(table)
-    read, write = units_of(request.provisioned_throughput)
-    now = table.provisioned
-    if (read, write) == (now.read_units, now.write_units):
-        raise ValidationError(
-            "The provisioned throughput for the table will not change. The requested value equals the current "
-            f"value. Current ReadCapacityUnits provisioned for the table: {now.read_units}. Requested "
-            f"ReadCapacityUnits: {read}. Current WriteCapacityUnits provisioned for the table: "
-            f"{now.write_units}. Requested WriteCapacityUnits: {write}. Refer to the Amazon DynamoDB Developer "
-            "Guide for current limits and how to request higher limits."
-        )
-    if read < now.read_units or write < now.write_units:
-        _check_decreases(now, view.now)
-    check_quotas(read, write, others=others, region=view.region)
-    if table.billing_mode == "PAY_PER_REQUEST":
-        provisioned = msgspec.structs.replace(now, read_units=read, write_units=write)
-    else:
-        provisioned = now.changed_to(read, write, view.now)
-    return changed(
-        table,
-        billing_mode="PROVISIONED",
-        provisioned=provisioned,
-        on_demand=None,
-        global_indexes=tuple(msgspec.structs.replace(index, on_demand=None) for index in table.global_indexes),
-        warm=table.warm.raised_to(schema.WarmThroughput(read_units=read, write_units=write)),
-    )
-
-
-def _on_demand(table: Table, now: float) -> Table:
-    return changed(
-        table,
-        billing_mode="PAY_PER_REQUEST",
-        on_demand_since=now,
-        provisioned=msgspec.structs.replace(table.provisioned, read_units=0, write_units=0),
-        global_indexes=switched_to_on_demand(table, now),
-        warm=table.warm.raised_to(ON_DEMAND_WARM),
-    )
-
-
-def _check_decreases(provisioned: Provisioned, now: float) -> None:
-    """Raises LimitExceeded if throughput may not be lowered now."""
-    decreases = provisioned.decreases_on(now)
-    if decreases < _FREE_DECREASES:
-        return
-    assert provisioned.decreased_at is not None
-    next_at = min(
-        provisioned.decreased_at + _SECONDS_BETWEEN_DECREASES, (now // _DAY_SECONDS + 1) * _DAY_SECONDS
-    )
-    if now >= next_at:
-        return
-    raise LimitExceeded(
-        "Subscriber limit exceeded: Provisioned throughput decreases are limited within a given UTC day. After "
-        f"the first {_FREE_DECREASES} decreases, each subsequent decrease in the same UTC day can be performed "
-        f"at most once every {_SECONDS_BETWEEN_DECREASES} seconds. Number of decreases today: {decreases}. "
-        f"Last decrease at {_long_time(provisioned.decreased_at)}. "
-        f"Next decrease can be made at {_long_time(next_at)}."
-    )
-
-
-def _long_time(epoch_seconds: float) -> str:
-    """ "Thursday, October 8, 2026 at 11:20:48 PM Coordinated Universal Time"."""
-    time = datetime.datetime.fromtimestamp(epoch_seconds, datetime.UTC)
-    return f"{time:%A, %B} {time.day}, {time:%Y} at {time:%I:%M:%S %p} Coordinated Universal Time"
-
-
-def _with_caps(table: Table, asked: OnDemandThroughput, view: View) -> Table:
-    read, write = asked.max_read_request_units, asked.max_write_request_units
-    if read is None and write is None:
-        raise ValidationError(
-            f"{INVALID}OnDemandThroughput must have at least one of MaxReadRequestUnits or "
-            "MaxWriteRequestUnits specified"
-        )
-    if table.billing_mode == "PROVISIONED":
-        member = "MaxReadRequestUnits" if read is not None else "MaxWriteRequestUnits"
-        raise ValidationError(
-            f"{INVALID}{member} for OnDemandThroughput cannot be specified when the table BillingMode is "
-            "PROVISIONED"
-        )
-    check_on_demand_range(asked, removable=True)
-    check_per_second_quotas("OnDemandThroughput", read, write, region=view.region)
-    return changed(table, on_demand=changed_caps(table.on_demand, asked))
-
-
-def _with_warm(table: Table, asked: WarmThroughput, view: View) -> Table:
-    if asked.read_units_per_second is None and asked.write_units_per_second is None:
-        raise ValidationError(
-            f"{INVALID}WarmThroughput must have at least one of ReadUnitsPerSecond or WriteUnitsPerSecond "
-            "specified"
-        )
-    return changed(table, warm=raised_warm(table.warm, asked, view, of="table"))
-
-
-def _show_removed_caps(shown: Description, asked: OnDemandThroughput | None) -> None:
-    """The answer to a request that removes a cap says -1, where DescribeTable then says nothing."""
-    if asked is None:
-        return
-    for name, units in (
-        ("MaxReadRequestUnits", asked.max_read_request_units),
-        ("MaxWriteRequestUnits", asked.max_write_request_units),
-    ):
-        if units == REMOVED:
-            shown.setdefault("OnDemandThroughput", {})[name] = REMOVED

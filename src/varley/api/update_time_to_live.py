@@ -9,9 +9,8 @@
     a            disable b       the same
     a            disable a       none
 
-So another attribute takes two changes, and there are to be some time between them: the service refuses a change
-for up to an hour after the last one (about 31 minutes were observed). Here that is off by default: nothing is under
-way that would have to end first.
+So another attribute takes two changes. The service refuses a change for up to an hour after the last one (about 31
+minutes were observed); here it may follow at once: nothing is under way that would have to end first.
 
 The answer goes out when the partitions are ready for the change (expiry/amendment.py), or after a second: of a table
 with millions of items DescribeTimeToLive then says ENABLING or DISABLING for a while, as the service does always.
@@ -36,7 +35,6 @@ from varley.http.call import Call
 from varley.table.schema import Table, changed
 
 _READY_SECONDS_MAX: Final = 1.0
-_SECONDS_BETWEEN_CHANGES: Final = 3600    # [API] "up to one hour"
 
 
 class TimeToLiveSpecification(Structure):
@@ -87,12 +85,10 @@ def check_request(request: UpdateTimeToLiveRequest) -> None:
     check(_UPDATE_TIME_TO_LIVE, request)
 
 
-def with_time_to_live(
-    table: Table, request: UpdateTimeToLiveRequest, *, now: float, limit_changes: bool = False
-) -> Table:
+def with_time_to_live(table: Table, request: UpdateTimeToLiveRequest, *, now: float) -> Table:
     """`table` as `request`, which was checked, wants it; `now` is epoch seconds.
 
-    `limit_changes`: refuse a change too soon after the last one. Raises ValidationError, the client's fault.
+    Raises ValidationError, the client's fault.
     """
     asked = request.time_to_live_specification
     assert asked is not None
@@ -106,9 +102,6 @@ def with_time_to_live(
         )
     if current is not None and asked.enabled:
         raise ValidationError("TimeToLive is already enabled")
-    last = table.time_to_live_changed_at
-    if limit_changes and last is not None and now < last + _SECONDS_BETWEEN_CHANGES:
-        raise ValidationError("Time to live has been modified multiple times within a fixed interval")
     return changed(
         table,
         time_to_live_attribute=asked.attribute_name if asked.enabled else None,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from random import Random
-from typing import Annotated, Final, Protocol, cast
+from typing import Annotated, Final, cast
 
 from varley.api.constraints import INDEX_NAME, NOT_NULL, Each, Length, Members, OneOf, Range
 from varley.api.global_indexes import projection_of
@@ -20,7 +20,7 @@ from varley.api.table_structures import INVALID, PROJECTION, AttributeDefinition
 from varley.errors import LimitExceeded, ResourceNotFound, ValidationError
 from varley.limits import VECTOR_DIMENSIONS_MAX
 from varley.table import schema
-from varley.table.schema import ScalarKind, Table, VectorIndex, changed
+from varley.table.schema import ScalarKind, Table, changed
 
 _ON_DEMAND_ONLY: Final = f"{INVALID}Vector indexes need a table whose BillingMode is PAY_PER_REQUEST"
 
@@ -34,13 +34,21 @@ class SearchSchemaElement(Structure):
     search_schema_element_type: str | None = None
 
 
-class CreateVectorIndexAction(Structure):
+class AskedVectorIndex(Structure):
     index_name: str | None = None
     vector_attribute: VectorAttributeDefinition | None = None
     search_schema: list[SearchSchemaElement] | None = None
     projection: Projection | None = None
     dimensions: Annotated[int, LONG] | None = None
     distance_function: str | None = None
+
+
+class VectorIndex(AskedVectorIndex):
+    """In CreateTable."""
+
+
+class CreateVectorIndexAction(AskedVectorIndex):
+    """In UpdateTable."""
 
 
 class DeleteVectorIndexAction(Structure):
@@ -52,52 +60,24 @@ class VectorIndexUpdate(Structure):
     delete: DeleteVectorIndexAction | None = None
 
 
-class AskedVectorIndex(Protocol):
-    """What CreateTable's VectorIndex and UpdateTable's CreateVectorIndexAction have in common."""
-
-    index_name: str | None
-    projection: Projection | None
-    dimensions: int | None
-    distance_function: str | None
-
-    @property
-    def vector_attribute(self) -> HasName | None: ...
-
-    @property
-    def search_schema(self) -> Sequence[HasRole] | None: ...
-
-
-class HasName(Protocol):
-    attribute_name: str | None
-
-
-class HasRole(Protocol):
-    attribute_name: str | None
-    search_schema_element_type: str | None
-
-
-VECTOR_INDEX_UPDATES: Final = Each(
-    Members(
-        create=(
+VECTOR_INDEX: Final = Members(
+    index_name=(NOT_NULL, *INDEX_NAME),
+    vector_attribute=(NOT_NULL, Members(attribute_name=(NOT_NULL, Length(1, 255)))),
+    search_schema=(
+        Length(1),
+        Each(
             Members(
-                index_name=(NOT_NULL, *INDEX_NAME),
-                vector_attribute=(NOT_NULL, Members(attribute_name=(NOT_NULL, Length(1, 255)))),
-                search_schema=(
-                    Length(1),
-                    Each(
-                        Members(
-                            attribute_name=(NOT_NULL, Length(high=65535)),
-                            search_schema_element_type=(NOT_NULL, OneOf("HASH", "INLINE_FILTER")),
-                        )
-                    ),
-                ),
-                projection=PROJECTION,
-                dimensions=(NOT_NULL, Range(1)),
-                distance_function=(NOT_NULL, OneOf("COSINE", "DOT_PRODUCT", "EUCLIDEAN")),
-            ),
+                attribute_name=(NOT_NULL, Length(high=65535)),
+                search_schema_element_type=(NOT_NULL, OneOf("HASH", "INLINE_FILTER")),
+            )
         ),
-        delete=(Members(index_name=(NOT_NULL, *INDEX_NAME)),),
-    )
+    ),
+    projection=PROJECTION,
+    dimensions=(NOT_NULL, Range(1)),
+    distance_function=(NOT_NULL, OneOf("COSINE", "DOT_PRODUCT", "EUCLIDEAN")),
+)
+VECTOR_INDEX_UPDATES: Final = Each(
+    Members(create=(VECTOR_INDEX,), delete=(Members(index_name=(NOT_NULL, *INDEX_NAME)),))
 )
 
 
@@ -105,11 +85,11 @@ def vector_indexes_of(
     asked: Iterable[AskedVectorIndex],
     kinds: Mapping[str, ScalarKind],
     billing_mode: schema.BillingMode,
-    there: Iterable[VectorIndex] = (),
+    there: Iterable[schema.VectorIndex] = (),
     *,
     taken: Iterable[str],
     random: Random,
-) -> tuple[VectorIndex, ...]:
+) -> tuple[schema.VectorIndex, ...]:
     """The indexes that are asked for, beside those that are `there`; `taken`: names of other indexes. Raises
     ValidationError, the client's fault."""
     names = {*taken, *(index.name for index in there)}
@@ -131,7 +111,7 @@ def vector_indexes_of(
     return tuple(indexes)
 
 
-def _vector_index_of(asked: AskedVectorIndex, kinds: Mapping[str, ScalarKind], random: Random) -> VectorIndex:
+def _vector_index_of(asked: AskedVectorIndex, kinds: Mapping[str, ScalarKind], random: Random) -> schema.VectorIndex:
     assert asked.index_name is not None and asked.vector_attribute is not None    # constraints
     assert asked.vector_attribute.attribute_name is not None and asked.dimensions is not None
     if asked.dimensions > VECTOR_DIMENSIONS_MAX:
@@ -150,7 +130,7 @@ def _vector_index_of(asked: AskedVectorIndex, kinds: Mapping[str, ScalarKind], r
         raise ValidationError("One element in SearchSchema is not defined in attribute definitions")
     if attribute in kinds:
         raise ValidationError(f"{INVALID}The vector attribute {attribute} is defined in AttributeDefinitions")
-    return VectorIndex(
+    return schema.VectorIndex(
         name=asked.index_name,
         id=str(uuid.UUID(int=random.getrandbits(128), version=4)),
         attribute=attribute,
@@ -209,7 +189,7 @@ def _without(table: Table, name: str) -> Table:
     return _with_indexes(table, left, {each.name: each.kind for each in table.attribute_definitions})
 
 
-def _with_indexes(table: Table, indexes: tuple[VectorIndex, ...], kinds: Mapping[str, ScalarKind]) -> Table:
+def _with_indexes(table: Table, indexes: tuple[schema.VectorIndex, ...], kinds: Mapping[str, ScalarKind]) -> Table:
     before = {each.name for each in table.attribute_definitions}
     was_for_vectors = {name for index in table.vector_indexes for name in index.search_names}
     needed = (before - was_for_vectors) | table.key_names | {name for index in indexes for name in index.search_names}

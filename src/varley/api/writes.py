@@ -10,8 +10,8 @@ import msgspec
 from varley.api import capacity
 from varley.api.expressions import BoundCondition, BoundUpdate, Expressions, check_parameters, old_condition
 from varley.expression import legacy
-from varley.item.stored import HEADER_BYTES, item_size
-from varley.item.units import write_units
+from varley.item.stored import HEADER_BYTES
+from varley.item.units import write_units_of
 from varley.item.value import Item
 from varley.node.partition import Outcome
 from varley.router.routes import Route
@@ -95,7 +95,7 @@ class Terms:
         if self.capacity_mode is None and metrics is None:
             return b'{"Attributes":' + attributes + b"}" if attributes else b"{}"
         members = b',"Attributes":' + attributes if attributes else b""
-        units = write_units(0 if old is None else item_size(old), 0 if new is None else item_size(new))
+        units = write_units_of(old, new)
         members += capacity.member(self.route.name, units, self.capacity_mode, index_units, self.route.global_names)
         if metrics is not None:
             members += b',"ItemCollectionMetrics":' + _encode(metrics)

@@ -17,7 +17,6 @@ Source: [DG] "Using time to live (TTL)"; that the service, too, takes up to an h
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -27,6 +26,7 @@ from varley.item.key_bytes import ITEM_SPACE
 from varley.item.stored import HEADER_BYTES
 from varley.node.participant import DerivedRow
 from varley.node.partition import Partition
+from varley.node.settled import Done, Told
 from varley.table.expiry import (
     END_OF_ITEMS,
     END_OF_ROWS,
@@ -46,8 +46,6 @@ from varley.table.schema import Table
 _ROWS_PER_SLICE: Final = 100
 _BYTES_PER_SLICE: Final = 256 * 1024    # of items that are decoded: about a millisecond
 _decode = msgspec.json.decode
-
-Done = Callable[[BaseException | None], None]
 
 
 def are_rows_right(table: Table, partition: Partition) -> bool:
@@ -92,7 +90,7 @@ class Amendment:
         assert progress.next is not None
         rows, position = (self._missing_rows if progress.is_adding else self._wrong_rows)(progress.next)
         after = self._after(progress._replace(next=position))
-        propose_derived(partition, [*rows, (PROGRESS_KEY, after)], _Told(done))
+        propose_derived(partition, [*rows, (PROGRESS_KEY, after)], Told(done))
         return False
 
     def _progress(self) -> Progress:
@@ -136,18 +134,3 @@ class Amendment:
             if looked_at == _ROWS_PER_SLICE or decoded_bytes >= _BYTES_PER_SLICE:
                 return missing, key + b"\0"
         return missing, None
-
-
-class _Told:
-    """Waits for a slot."""
-
-    __slots__ = ("_done",)
-
-    def __init__(self, done: Done) -> None:
-        self._done = done
-
-    def reply(self, body: bytes) -> None:
-        self._done(None)
-
-    def fail(self, error: BaseException) -> None:
-        self._done(error)

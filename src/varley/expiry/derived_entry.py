@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from varley.errors import Throttling
 from varley.node.participant import DerivedRow
 from varley.node.partition import Partition
 from varley.node.replica import Waiter
@@ -18,6 +17,6 @@ def propose_derived(partition: Partition, derived: Sequence[DerivedRow], waiter:
     """
     assert derived
     if partition.is_under_pressure:
-        raise Throttling("Writes arrive faster than they can be moved to disk. Try again in a moment.")
+        raise partition.overload()
     rows = [(DELETE if value is None else PUT, key, value, DERIVED) for key, value in derived]
     partition.propose(rows, partition.next_timestamp(), waiter)

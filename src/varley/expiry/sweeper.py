@@ -48,6 +48,7 @@ from varley.expiry.expiry_delete import ExpiryDelete
 from varley.metadata.catalog import Described
 from varley.node.participant import DerivedRow
 from varley.node.partition import Partition
+from varley.node.settled import once_settled
 from varley.router.routes import GlobalIndexRoute, Route, Router
 from varley.table.expiry import (
     END_OF_ROWS,
@@ -341,16 +342,12 @@ class _Sweep:
 
     def _when_settled(self, then: Callable[[], None]) -> None:
         """Go on when all is decided that is proposed now."""
-        newest = self._partition.undecided_range()
-        if newest is None:
-            then()
-            return
 
         def release(error: BaseException | None) -> None:
             self._has_failed = self._has_failed or error is not None
             then()
 
-        newest.hold(release)
+        once_settled(self._partition.undecided_range(), release)
 
     def _next(self, last: bytes) -> None:
         if not self._has_failed:    # else this slice again

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from varley.errors import ApiError, InternalServerError, WorldError
+from varley.errors import ApiError, InternalServerError, ServiceUnavailable, Unreachable, WorldError
 
 JSON_CONTENT_TYPES = frozenset({b"application/x-amz-json-1.0", b"application/x-amz-json-1.1"})
 
@@ -82,7 +82,9 @@ def as_api_error(error: BaseException) -> ApiError:
     if isinstance(error, ApiError):
         return error
     if isinstance(error, WorldError):
-        return InternalServerError(f"{error.problem}. {error.hint}" if error.hint else error.problem)
+        surely_not = isinstance(error, Unreachable)
+        kind = ServiceUnavailable if surely_not else InternalServerError
+        return kind(f"{error.problem}. {error.hint}" if error.hint else error.problem)
     return InternalServerError(_UNKNOWN_FAILURE)
 
 

@@ -28,6 +28,7 @@ from varley.item import stored
 from varley.item.key_bytes import ITEM_SPACE, PARTITION_HASH_BYTES
 from varley.node.partition import Partition
 from varley.node.replica import Waiter
+from varley.node.settled import NOBODY, Told, after_calls, once_settled
 from varley.router.routes import GlobalIndexRoute
 from varley.storage.log_format import DELETE, DERIVED, PUT
 from varley.table.outgoing import progress_item_key, progress_key, progress_value
@@ -99,11 +100,8 @@ class Backfill:
         progress = self._left[0].newest(self._key)
         self._after = self._noted = None if progress is None else progress_item_key(progress)
         self._slices = 0
-        undecided = self._left[0].undecided_range()
-        if undecided is None:
-            self._read()
-        else:    # whether it becomes chosen or not: what comes after it knows of the index
-            undecided.hold(lambda error: self._read())
+        # Whether they become chosen or not: what comes after them knows of the index.
+        once_settled(self._left[0].undecided_range(), lambda error: self._read())
 
     def _read(self) -> None:
         """The next slice of this partition."""
@@ -163,58 +161,27 @@ class Backfill:
         self._noted, self._slices = self._after, 0
 
 
-class _Nobody:
-    """Waits for a progress row, or for its removal. If the disk refuses that, a restart mends it."""
-
-    def reply(self, body: bytes) -> None:
-        pass
-
-    def fail(self, error: BaseException) -> None:
-        pass
-
-
-NOBODY: Final = _Nobody()
-
-
 async def forget_progress(index_id: str, partitions: Sequence[Partition]) -> None:
     """Remove the progress rows of an index, which nobody fills now, from a table's partitions.
 
     Raises what the log raises: then some may still be there.
     """
-    done = asyncio.get_running_loop().create_future()
-    removal = _Removal(done)
-    removal.expect(begin_to_forget(index_id, partitions, removal))
-    await done
+    having = _with_progress(index_id, partitions)
+    if having:
+        done: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
+        begin_to_forget(index_id, having, Told(after_calls(len(having), done.set_result)))
+        error = await done
+        if error is not None:
+            raise error
 
 
-def begin_to_forget(index_id: str, partitions: Sequence[Partition], waiter: Waiter) -> int:
-    """The same for who does not wait; `waiter` is told of each row. Gives how many there are."""
+def begin_to_forget(index_id: str, partitions: Sequence[Partition], waiter: Waiter = NOBODY) -> None:
+    """The same for who does not wait; `waiter` is told of each row that there was."""
+    for partition in _with_progress(index_id, partitions):
+        row = (DELETE, progress_key(index_id), None, DERIVED)
+        partition.propose([row], partition.next_timestamp(), waiter)
+
+
+def _with_progress(index_id: str, partitions: Sequence[Partition]) -> list[Partition]:
     key = progress_key(index_id)
-    having = [partition for partition in partitions if partition.newest(key) is not None]
-    for partition in having:
-        partition.propose([(DELETE, key, None, DERIVED)], partition.next_timestamp(), waiter)
-    return len(having)
-
-
-class _Removal:
-    """Waits for progress rows to be gone, all of them."""
-
-    def __init__(self, done: asyncio.Future[None]) -> None:
-        self._done = done
-        self._left = 0
-
-    def expect(self, rows: int) -> None:
-        self._left += rows
-        self._end_if_all_told()
-
-    def reply(self, body: bytes) -> None:
-        self._left -= 1
-        self._end_if_all_told()
-
-    def fail(self, error: BaseException) -> None:
-        if not self._done.done():
-            self._done.set_exception(error)
-
-    def _end_if_all_told(self) -> None:
-        if self._left == 0 and not self._done.done():
-            self._done.set_result(None)
+    return [partition for partition in partitions if partition.newest(key) is not None]

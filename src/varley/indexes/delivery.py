@@ -17,16 +17,14 @@ of the index.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from varley.indexes.propagation import Delivery
 from varley.item.stored import item_size
 from varley.node.partition import Partition
-from varley.node.settled import when_settled
+from varley.node.settled import Done, Told, once_settled
 from varley.storage.log_format import ABSENT, DELETE, DERIVED, PUT, Row
 from varley.table.outgoing import source_key, source_slot, source_value
-
-Done = Callable[[BaseException | None], None]
 
 
 def deliver(partition: Partition, batch: Sequence[Delivery], done: Done) -> None:
@@ -56,35 +54,9 @@ def deliver(partition: Partition, batch: Sequence[Delivery], done: Done) -> None
             continue
         rows.append((DELETE if value is None else PUT, key, value, ABSENT if old is None else item_size(old)))
     if not rows and not advanced:
-        _done_when_settled(partition, done)
+        once_settled(partition.undecided_range(), done)    # it has everything, but perhaps in undecided slots
         return
     timestamp_us = partition.next_timestamp()
     for source in advanced:
         rows.append((PUT, source_key(source), source_value(sources[source], timestamp_us), DERIVED))
-    partition.propose(rows, timestamp_us, _Acknowledgement(done))
-
-
-def _done_when_settled(partition: Partition, done: Done) -> None:
-    """It has everything, but perhaps in slots that are not decided yet."""
-    undecided = partition.undecided_range()
-    if undecided is None:
-        done(None)
-    else:
-        when_settled([undecided], done)
-
-
-class _Acknowledgement:
-    """Waits for the slot."""
-
-    __slots__ = ("_done",)
-
-    def __init__(self, done: Done) -> None:
-        self._done = done
-
-    def reply(self, body: bytes) -> None:
-        self._done(None)
-
-    def fail(self, error: BaseException) -> None:
-        self._done(error)
-
-
+    partition.propose(rows, timestamp_us, Told(done))

@@ -26,7 +26,7 @@ import msgspec
 
 from varley.clock import Clock
 from varley.errors import WorldError
-from varley.indexes.backfill import NOBODY, Backfill, begin_to_forget, forget_progress
+from varley.indexes.backfill import Backfill, begin_to_forget, forget_progress
 from varley.indexes.delivery import deliver
 from varley.indexes.propagation import BATCH_ROWS_MAX, IndexRow, Part, Propagation
 from varley.item.key_bytes import ITEM_SPACE, OUTGOING_SPACE
@@ -109,7 +109,7 @@ class Indexes:
             self._fill(route)
             for index in route.global_indexes:
                 if not index.is_backfilling:    # filled, and then the server was killed before it forgot how far it was
-                    begin_to_forget(index.id, route.partitions, NOBODY)
+                    begin_to_forget(index.id, route.partitions)
 
     async def stop(self) -> None:
         """Send what there is. Returns when all has arrived, or what has not cannot now: the log has it."""
@@ -363,7 +363,7 @@ class Indexes:
                 self._backfills.pop(index_id).stop()
                 await self._router.update(after)
                 # If the disk refuses that, the rows go when the index does, or at the next start.
-                begin_to_forget(index_id, self._routes[table_name].partitions, NOBODY)
+                begin_to_forget(index_id, self._routes[table_name].partitions)
         except WorldError as error:
             logger.warning("an index of %s is filled, which cannot be written down yet: %s", table_name, error)
             if index_id in self._backfills and error.retryable and self._is_running:

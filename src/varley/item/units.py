@@ -7,6 +7,7 @@ nothing was found. Source: DynamoDB Developer Guide, "DynamoDB read and write op
 
 from __future__ import annotations
 
+from varley.item.stored import item_size
 from varley.limits import READ_UNIT_BYTES, WRITE_UNIT_BYTES
 
 
@@ -14,6 +15,11 @@ def write_units(old_size: int, new_size: int) -> float:
     """Units of one write that replaces `old_size` bytes by `new_size` (0: absent)."""
     size = old_size if old_size > new_size else new_size
     return 1.0 if size <= WRITE_UNIT_BYTES else float(-(-size // WRITE_UNIT_BYTES))
+
+
+def write_units_of(old: bytes | None, new: bytes | None) -> float:
+    """The same by the stored values before and after (None: no item)."""
+    return write_units(0 if old is None else item_size(old), 0 if new is None else item_size(new))
 
 
 def read_units(size: int, consistent: bool) -> float:

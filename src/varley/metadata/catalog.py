@@ -6,6 +6,7 @@
     deleted/<table's id>        definition of a deleted table whose partitions are kept  table.schema
     table/varley:transactions   the ledger of transactions: kept as a table is, and not one that clients have
     groups                      the last replica group id that was given out
+    members/<group>             in a cluster: who belongs to a group              group_members
 
 A request never waits for metadata: it reads the view, which is loaded at start and replaced, entry by
 entry, by each change once that change is durable. Changes are compare-and-set: a definition that somebody
@@ -22,10 +23,28 @@ look at the view until partitions are opened or closed accordingly:
         await router.open_partitions(described)
 
 A table with its global indexes is created, and deleted, by one compare-and-set; so is an index that comes or goes
-later (`change`): there is never an index without its partitions, nor a map that no index names.
+later (`change`): there is never an index without its partitions, nor a map that no index names. In a cluster the
+founding members of its groups are in the same one.
 
 The partitions of a deleted table may have something that is still read, its streams. Then its definition and its map
 are kept (`deleted`) until somebody forgets them.
+
+Many processes
+==============
+
+In a cluster others change the same tables. `see` takes what a watch of the store tells; the view follows, and the
+`listener` is told what has become another. While somebody here holds `changes` that waits: whoever has looked at the
+view and is about to act on it finds it as it was. It is taken in before `changes` is given on.
+
+So a view may be old, and a change that is made from it may lose: then the store is read anew, here and now, and
+
+    create    is tried again with other group ids; if the name is taken by now, it is refused
+    change    is tried again: `new` sees the newest definition, and says itself if that is not what it is for
+    delete    is refused if the table is another now (ResourceInUse), for what has allowed to delete it may be gone;
+              if only the members of its groups are, it is tried again
+
+A change that this process makes is in the view when it is made, and the listener is not told of it: whoever makes it
+does what is to be done. Only if its outcome is unknown (OutcomeUnknown) it may come by the watch later, as another's.
 
 Control-plane changes are few, and each waits for the disk anyway.
 """
@@ -33,18 +52,22 @@ Control-plane changes are few, and each waits for the disk anyway.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final, Protocol
 
 import msgspec
 
-from varley.errors import Damaged, ResourceInUse, ResourceNotFound, WorldError
-from varley.metadata.store import ABSENT, Change, Entry, Store
+from varley.errors import ResourceInUse, ResourceNotFound, WorldError
+from varley.metadata.group_members import GroupMembers
+from varley.metadata.mirror import Mirror
+from varley.metadata.store import ABSENT, Change, Entry, Listed, Store, Told
+from varley.metadata.stored_value import damaged, decoded
 from varley.table import partition_map, schema
 from varley.table.partition_map import PartitionMap
 from varley.table.schema import Table
-from varley.table.stored_format import Stored, UnknownFormat, stored_decoder
+from varley.table.stored_format import Stored, stored_decoder
 from varley.table.table_name import LEDGER_NAME
 
 _TABLES: Final = "table/"
@@ -52,9 +75,6 @@ _PARTITIONS: Final = "partitions/"
 _DELETED: Final = "deleted/"
 _GROUPS: Final = "groups"
 _GROUPS_FORMAT_VERSION: Final = 1
-
-T = TypeVar("T")
-
 
 @dataclass(frozen=True, slots=True)
 class Described:
@@ -79,16 +99,51 @@ class _GroupsGiven(Stored, frozen=True, kw_only=True):
     last: int    # group ids 1 to `last` have been given out
 
 
+class Listener(Protocol):
+    """Who is told what others have changed, in the order of the store. Called from the event loop; must not raise."""
+
+    def changed(self, before: Described | None, after: Described | None) -> None:
+        """A table (or the ledger) has come (before: None), gone (after: None), or is another now.
+
+        If both are there they have one id: a name that was given to another table is told as two changes.
+        """
+
+    def kept(self, deleted: Described) -> None:
+        """A deleted table is kept, with its partitions. Told before the table is told to be gone."""
+
+    def forgotten(self, deleted: Described) -> None:
+        """Nothing is kept of a deleted table any more."""
+
+
+class _Changes(asyncio.Lock):
+    """`Catalog.changes`. What others have changed meanwhile is taken in before it is given on."""
+
+    def __init__(self, before_release: Callable[[], None]) -> None:
+        super().__init__()
+        self._before_release = before_release
+
+    def release(self) -> None:
+        self._before_release()
+        super().release()
+
+
 class Catalog:
     """All tables. Used from the event loop only."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, members: GroupMembers | None = None) -> None:
+        """`members`: of the groups of a cluster; None: this process has all replicas."""
         self._store = store
+        self._members = members
         self._tables: dict[str, Described] = {}
         self.deleted: dict[str, Described] = {}    # by id: tables that are none any more, and their partitions
         self.ledger: Described | None = None    # of transactions: not one of the tables, see create_ledger
-        self.groups_given = 0    # as of `load`: no replica group has a higher id than this
-        self.changes = asyncio.Lock()    # held by whoever changes tables; readers of the view need not
+        self.listener: Listener | None = None
+        self.changes = _Changes(self._see_waiting)    # held by whoever changes tables; readers of the view need not
+        self._mirror = Mirror(_TABLES, _PARTITIONS, _DELETED, _GROUPS)
+        self._decoded: dict[str, tuple[int, Table | PartitionMap]] = {}    # by key, with its version
+        self._name_of: dict[str, str] = {}    # table's and index's id -> the table's name, of what is in the view
+        self._waiting: deque[Told] = deque()    # told while somebody held `changes`
+        self._failure: WorldError | None = None    # why the view does not follow the store any more
 
     async def load(self) -> None:
         """Read everything. Called once, at start.
@@ -96,34 +151,31 @@ class Catalog:
         Raises Damaged, naming the key, if bytes are not what was written or parts do not fit together;
         WorldError if a newer Varley wrote them.
         """
-        given = await self._store.get(_GROUPS)
-        self.groups_given = 0 if given is None else _decoded(given, _decode_groups).last
-        maps = {entry.key: entry for entry in await self._store.list(_PARTITIONS)}
-        for entry in await self._store.list(_TABLES):
-            table = _decoded(entry, schema.from_json)
-            if entry.key != _TABLES + table.name:
-                raise _damaged(entry.key, f"it holds the table {table.name}")
-            taken = {}
-            for owner in (table.id, *(index.id for index in table.global_indexes)):
-                map_entry = maps.pop(_PARTITIONS + owner, None)
-                if map_entry is None:
-                    raise _damaged(entry.key, f"there is no {_PARTITIONS}{owner}")
-                taken[owner] = (_decoded(map_entry, partition_map.from_json), map_entry.version)
-            partitions, version = taken.pop(table.id)
-            self._tables[table.name] = Described(
-                table, partitions, entry.version, version,
-                {index: each[0] for index, each in taken.items()}, {index: each[1] for index, each in taken.items()},
-            )  # fmt: skip
-        for entry in await self._store.list(_DELETED):
-            table = _decoded(entry, schema.from_json)
-            map_entry = maps.pop(_PARTITIONS + table.id, None)
-            if entry.key != _DELETED + table.id or map_entry is None:
-                raise _damaged(entry.key, f"it holds the table {table.id}, or there is no map for it")
-            partitions = _decoded(map_entry, partition_map.from_json)
-            self.deleted[table.id] = Described(table, partitions, entry.version, map_entry.version)
-        for key in maps:
-            raise _damaged(key, "there is no table for it")
-        self.ledger = self._tables.pop(LEDGER_NAME, None)
+        self._apply(await self._snapshot())
+
+    def see(self, told: Told) -> None:
+        """Take in what a watch of the store tells. Raises what `load` raises, and then never goes on."""
+        if self._failure is not None:
+            raise self._failure
+        self._waiting.append(told)
+        if not self.changes.locked():
+            self._see_waiting()
+            if self._failure is not None:
+                raise self._failure
+
+    async def refresh(self) -> None:
+        """Read the store anew, for whoever must not decide from an old view. The caller holds `changes`.
+
+        The listener is told what has become another. Raises what `load` raises, and Unreachable.
+        """
+        assert self.changes.locked()
+        self._apply(await self._snapshot())
+
+    @property
+    def groups_given(self) -> int:
+        """No replica group had a higher id than this when the store was last heard of."""
+        given = self._mirror.entries.get(_GROUPS)
+        return 0 if given is None else decoded(given, _decode_groups).last
 
     def get(self, name: str) -> Described | None:
         return self._tables.get(name)
@@ -153,92 +205,85 @@ class Catalog:
         """
         assert self.changes.locked()
         assert {index.id for index in table.global_indexes} == set(index_partitions or ())
-        if table.name in self._tables:
-            raise ResourceInUse(f"Table already exists: {table.name}")
         while True:
+            if self._any(table.name) is not None:
+                raise ResourceInUse(f"Table already exists: {table.name}")
             given, allocate = await self._allocation()
             new_map = partition_map.initial(partitions, allocate)
             index_maps = {
                 index: partition_map.initial(number, allocate) for index, number in (index_partitions or {}).items()
             }
-            version = await self._store.compare_and_set(
+            if await self._make(
                 [
                     _groups_given(given, allocate),
                     Change(_TABLES + table.name, ABSENT, schema.to_json(table)),
-                    Change(_PARTITIONS + table.id, ABSENT, partition_map.to_json(new_map)),
-                    *_new_maps(index_maps),
+                    *_new_maps({table.id: new_map, **index_maps}),
+                    *self._founding([new_map, *index_maps.values()]),
                 ]
-            )
-            if version is not None:
+            ):
                 break
-            if await self._store.get(_TABLES + table.name) is not None:
-                raise ResourceInUse(f"Table already exists: {table.name}")
-        described = Described(table, new_map, version, version, index_maps, dict.fromkeys(index_maps, version))
-        self._tables[table.name] = described
+        described = self._any(table.name)
+        assert described is not None
         return described
 
     async def create_ledger(self, table: Table) -> Described:
         """Add the ledger of transactions, which has none yet: `table`, which is named LEDGER_NAME.
 
         No client can name it, and it is not among the tables: neither listed nor counted nor deleted.
-        The caller holds `changes`. Raises what Store raises.
+        If another process is quicker, its ledger is returned. The caller holds `changes`. Raises what Store raises.
         """
         assert self.ledger is None and table.name == LEDGER_NAME
-        await self.create(table, partitions=1)
-        self.ledger = self._tables.pop(LEDGER_NAME)
-        return self.ledger
+        try:
+            return await self.create(table, partitions=1)
+        except ResourceInUse:
+            assert self.ledger is not None
+            return self.ledger
 
     async def change(
         self, name: str, new: Callable[[Table], Table], *, index_partitions: Mapping[str, int] | None = None
     ) -> tuple[Described, Described]:
         """Replace a table's definition by what `new` makes of it; returns (before, after).
 
-        `new` sees the newest definition and may raise; if it returns an equal one, nothing is written. A global index
+        `new` sees the newest definition and may raise; it may be asked again, if somebody else is quicker. If it
+        returns an equal one, nothing is written. A global index
         that it adds has its number of partitions in `index_partitions`, by id; one that it removes loses its map.
         Whoever adds or removes one then tells the router. The caller holds `changes`. Raises ResourceNotFound or
         ResourceInUse, the client's fault; what Store raises.
         """
-        before = self._found(name)
-        table = new(before.table)
-        assert table.name == name
-        assert table.id == before.table.id
-        if table == before.table:
-            return before, before
+        while True:
+            before = self._found(name)
+            table = new(before.table)
+            assert table.name == name
+            assert table.id == before.table.id
+            if table == before.table:
+                return before, before
+            if await self._make(await self._to_become(before, table, index_partitions or {})):
+                return before, self._tables[name]
+
+    async def _to_become(
+        self, before: Described, table: Table, index_partitions: Mapping[str, int]
+    ) -> Sequence[Change]:
         kept = {index.id for index in table.global_indexes}
         added = kept - before.index_partitions.keys()
-        assert added <= set(index_partitions or ())
+        gone = before.index_versions.keys() - kept
+        assert added <= index_partitions.keys()
         changes = [
-            Change(_TABLES + name, before.table_version, schema.to_json(table)),
-            *(
-                Change(_PARTITIONS + index, version, None)
-                for index, version in before.index_versions.items()
-                if index not in kept
-            ),
+            Change(_TABLES + table.name, before.table_version, schema.to_json(table)),
+            *(Change(_PARTITIONS + index, before.index_versions[index], None) for index in gone),
+            *self._removal([before.index_partitions[index] for index in gone]),
         ]
-        index_maps: dict[str, PartitionMap] = {}
         if added:
-            assert index_partitions is not None
             given, allocate = await self._allocation()
-            index_maps = {index: partition_map.initial(index_partitions[index], allocate) for index in added}
-            changes += (_groups_given(given, allocate), *_new_maps(index_maps))
-        version = await self._store.compare_and_set(changes)
-        if version is None:
-            raise ResourceInUse(
-                f"Attempt to change a resource which is still in use: Table is being updated: {name}"
-            )
-        old_maps = {index: each for index, each in before.index_partitions.items() if index in kept}
-        old_versions = {index: each for index, each in before.index_versions.items() if index in kept}
-        after = Described(
-            table, before.partitions, version, before.partitions_version,
-            {**old_maps, **index_maps}, {**old_versions, **dict.fromkeys(index_maps, version)},
-        )  # fmt: skip
-        self._tables[name] = after
-        return before, after
+            index_maps = {index: partition_map.initial(index_partitions[index], allocate) for index in sorted(added)}
+            changes += (
+                _groups_given(given, allocate), *_new_maps(index_maps), *self._founding(index_maps.values())
+            )  # fmt: skip
+        return changes
 
     async def _allocation(self) -> tuple[Entry | None, _Allocation]:
         """What gives out new group ids, and what was read to know where they begin."""
         given = await self._store.get(_GROUPS)
-        return given, _Allocation(0 if given is None else _decoded(given, _decode_groups).last)
+        return given, _Allocation(0 if given is None else decoded(given, _decode_groups).last)
 
     async def delete(self, name: str, *, keep: Table | None = None) -> Described:
         """Forget a table; returns what it was. The caller holds `changes`, and closes its partitions afterwards.
@@ -247,24 +292,25 @@ class Catalog:
         Raises ResourceNotFound or ResourceInUse, the client's fault; what Store raises.
         """
         before = self._found(name)
-        id = before.table.id
-        version = await self._store.compare_and_set(
-            [
-                Change(_TABLES + name, before.table_version, None),
-                Change(_PARTITIONS + id, before.partitions_version, None)
-                if keep is None
-                else Change(_DELETED + id, ABSENT, schema.to_json(keep)),
-                *(Change(_PARTITIONS + index, each, None) for index, each in before.index_versions.items()),
-            ]
+        newest: Described | None = before
+        while newest == before:
+            id = before.table.id
+            maps = before.index_partitions.values() if keep else (before.partitions, *before.index_partitions.values())
+            if await self._make(
+                [
+                    Change(_TABLES + name, before.table_version, None),
+                    Change(_PARTITIONS + id, before.partitions_version, None)
+                    if keep is None
+                    else Change(_DELETED + id, ABSENT, schema.to_json(keep)),
+                    *(Change(_PARTITIONS + index, each, None) for index, each in before.index_versions.items()),
+                    *self._removal(maps),
+                ]
+            ):
+                return before
+            newest = self._tables.get(name)
+        raise ResourceInUse(
+            f"Attempt to change a resource which is still in use: Table is being updated: {name}"
         )
-        if version is None:
-            raise ResourceInUse(
-                f"Attempt to change a resource which is still in use: Table is being updated: {name}"
-            )
-        del self._tables[name]
-        if keep is not None:
-            self.deleted[id] = Described(keep, before.partitions, version, before.partitions_version)
-        return before
 
     async def forget(self, deleted: Described) -> None:
         """Keep nothing of a deleted table any more. The caller holds `changes`, and removes its groups afterwards.
@@ -272,15 +318,15 @@ class Catalog:
         Raises what Store raises.
         """
         assert self.changes.locked()
-        table = deleted.table
-        version = await self._store.compare_and_set(
-            [
-                Change(_DELETED + table.id, deleted.table_version, None),
-                Change(_PARTITIONS + table.id, deleted.partitions_version, None),
-            ]
-        )
-        assert version is not None, "nobody else changes what is kept of a deleted table"
-        del self.deleted[table.id]
+        id = deleted.table.id
+        while id in self.deleted:    # else another process was quicker
+            await self._make(
+                [
+                    Change(_DELETED + id, deleted.table_version, None),
+                    Change(_PARTITIONS + id, deleted.partitions_version, None),
+                    *self._removal([deleted.partitions]),
+                ]
+            )
 
     def _found(self, name: str) -> Described:
         assert self.changes.locked()
@@ -288,6 +334,143 @@ class Catalog:
         if described is None:
             raise ResourceNotFound(f"Requested resource not found: Table: {name} not found")
         return described
+
+    def _any(self, name: str) -> Described | None:
+        return self.ledger if name == LEDGER_NAME else self._tables.get(name)
+
+    # In a cluster: the members of new groups, and of those that go.
+
+    def _founding(self, maps: Iterable[PartitionMap]) -> Sequence[Change]:
+        return () if self._members is None else self._members.founding(_groups(maps))
+
+    def _removal(self, maps: Iterable[PartitionMap]) -> Sequence[Change]:
+        return () if self._members is None else self._members.removal(_groups(maps))
+
+    # The view and the store
+
+    async def _make(self, changes: Sequence[Change]) -> bool:
+        """Whether they were made, all of them. If not, the view is new, and so may what is tried next be."""
+        assert self.changes.locked()
+        version = await self._store.compare_and_set(changes)
+        if version is None:
+            await self.refresh()
+            return False
+        if self._members is not None:
+            self._members.made(changes, version)
+        self._assemble(self._mirror.made(changes, version), listener=None)
+        return True
+
+    async def _snapshot(self) -> Listed:
+        listed = await self._store.snapshot("")
+        if self._members is not None:
+            self._members.see(listed)
+        return listed
+
+    def _see_waiting(self) -> None:
+        while self._waiting and self._failure is None:
+            try:
+                self._apply(self._waiting.popleft())
+            except WorldError as error:    # raised by the next `see`: whoever releases `changes` is not to blame
+                self._failure = error
+
+    def _apply(self, told: Told) -> None:
+        self._assemble(self._mirror.see(told), listener=self.listener)
+
+    def _assemble(self, before: Mapping[str, Entry | None], listener: Listener | None) -> None:
+        """Bring the view up to the mirror, where that has changed: `before` has what was there, by key."""
+        names = set()
+        deleted = set()
+        for key in before:
+            if key not in self._mirror.entries:
+                self._decoded.pop(key, None)
+            kind, _, rest = key.partition("/")
+            if kind == "table":
+                names.add(rest)
+            elif kind == "deleted":
+                deleted.add(rest)
+            elif kind == "partitions" and rest in self._name_of:
+                names.add(self._name_of[rest])
+        entries = self._mirror.entries
+        gone = [self.deleted.pop(id) for id in sorted(deleted) if _DELETED + id not in entries and id in self.deleted]
+        kept = [self._deleted_table(entries[_DELETED + id]) for id in sorted(deleted) if _DELETED + id in entries]
+        self.deleted.update({described.table.id: described for described in kept})
+        changed = []
+        for name in sorted(names):
+            old, entry = self._any(name), entries.get(_TABLES + name)
+            new = None if entry is None else self._table(entry)
+            self._put(name, old, new)
+            if old is not None and new is not None and old.table.id != new.table.id:
+                changed += [(old, None), (None, new)]
+            elif old != new:
+                changed.append((old, new))
+        if not self._mirror.is_ahead:
+            self._refuse_strays(before)
+        if listener is not None:
+            for described in kept:
+                listener.kept(described)
+            for each in changed:
+                listener.changed(*each)
+            for described in gone:
+                listener.forgotten(described)
+
+    def _put(self, name: str, old: Described | None, new: Described | None) -> None:
+        for id in () if old is None else (old.table.id, *old.index_partitions):
+            self._name_of.pop(id, None)
+        for id in () if new is None else (new.table.id, *new.index_partitions):
+            self._name_of[id] = name
+        if name == LEDGER_NAME:
+            self.ledger = new
+        elif new is None:
+            self._tables.pop(name, None)
+        else:
+            self._tables[name] = new
+
+    def _table(self, entry: Entry) -> Described:
+        table = self._definition(entry)
+        if entry.key != _TABLES + table.name:
+            raise damaged(entry.key, f"it holds the table {table.name}")
+        maps = {owner: self._map(entry, owner) for owner in (table.id, *(each.id for each in table.global_indexes))}
+        partitions, version = maps.pop(table.id)
+        return Described(
+            table, partitions, entry.version, version,
+            {index: each[0] for index, each in maps.items()}, {index: each[1] for index, each in maps.items()},
+        )  # fmt: skip
+
+    def _deleted_table(self, entry: Entry) -> Described:
+        table = self._definition(entry)
+        if entry.key != _DELETED + table.id:
+            raise damaged(entry.key, f"it holds the table {table.id}")
+        partitions, version = self._map(entry, table.id)
+        return Described(table, partitions, entry.version, version)
+
+    def _refuse_strays(self, keys: Iterable[str]) -> None:
+        """Raises Damaged if one of the keys is a map that no table names."""
+        for key in keys:
+            kind, _, owner = key.partition("/")
+            is_map = kind == "partitions" and key in self._mirror.entries
+            if is_map and owner not in self._name_of and owner not in self.deleted:
+                raise damaged(key, "there is no table for it")
+
+    def _definition(self, entry: Entry) -> Table:
+        """Decoded once for each version: tables are many, and most changes touch one."""
+        version, table = self._decoded.get(entry.key, (ABSENT, None))
+        if version != entry.version:
+            table = decoded(entry, schema.from_json)
+            self._decoded[entry.key] = entry.version, table
+        assert isinstance(table, Table)
+        return table
+
+    def _map(self, table: Entry, owner: str) -> tuple[PartitionMap, int]:
+        key = _PARTITIONS + owner
+        entry = self._mirror.entries.get(key)
+        if entry is None:
+            raise damaged(table.key, f"there is no {key}")
+        version, partitions = self._decoded.get(key, (ABSENT, None))
+        if version != entry.version:
+            partitions = decoded(entry, partition_map.from_json)
+            self._decoded[key] = entry.version, partitions
+        assert isinstance(partitions, PartitionMap)
+        return partitions, entry.version
 
 
 _decode_groups = stored_decoder(_GroupsGiven, _GROUPS_FORMAT_VERSION)
@@ -317,21 +500,5 @@ def _encode_groups(last: int) -> bytes:
     return msgspec.json.encode(_GroupsGiven(format_version=_GROUPS_FORMAT_VERSION, last=last))
 
 
-def _decoded(entry: Entry, decode: Callable[[bytes], T]) -> T:
-    try:
-        return decode(entry.value)
-    except UnknownFormat as error:
-        raise WorldError(
-            f"Metadata was written by a newer Varley. {error}",
-            path=entry.key,
-            operation="read",
-            hint="Start the newer version, or restore the data folder from a copy made before it ran",
-        ) from error
-    except ValueError as error:
-        raise _damaged(entry.key, str(error)) from error
-
-
-def _damaged(key: str, what: str) -> Damaged:
-    return Damaged(
-        f"Metadata is not what was written: {what}", path=key, hint="Restore the metadata folder from a copy"
-    )
+def _groups(maps: Iterable[PartitionMap]) -> list[int]:
+    return [each.group for partitions in maps for each in partitions]

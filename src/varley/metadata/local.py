@@ -24,6 +24,10 @@ deleted one. The key 00 holds the number of the last compare_and_set, in the sam
 LMDB checks nothing of what it reads, and damaged page numbers can make it touch memory outside the file.
 The file is small, so it is read whole as bytes, and proved to be a sound tree, before LMDB is given it.
 
+Keys under a lease are kept in memory only, and never on the disk: whoever holds the lease is in this process, so its
+end is the last moment at which they may be there. A change of such keys alone costs no write. Its version is not on
+the disk either: after the next start versions go on from the last one that is.
+
 After a write that failed for another reason than a full or read-only disk, nobody knows what the disk has;
 then this store makes no more changes until it is opened again, which finds out. (redb and fjall do the
 same.)
@@ -35,15 +39,17 @@ import asyncio
 import contextlib
 import os
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 import google_crc32c
 import lmdb
 
+from varley.clock import Clock, SystemClock
 from varley.errors import Damaged, DiskFull, LogFailed, ReadOnly, WorldError
-from varley.metadata.store import ABSENT, Change, Entry
+from varley.metadata.in_process import InProcessLease, Watchers, refuse_ended_leases
+from varley.metadata.store import ABSENT, Change, Changed, Entry, Lease, Listed, Told
 from varley.storage.disk import CANNOT_WRITE
 from varley.storage.lmdb_engine import (
     code_of,
@@ -56,7 +62,7 @@ from varley.storage.lmdb_engine import (
 _FORMAT_VERSION: Final = 1
 _HEADER: Final = struct.Struct("<B3xIQ")
 _VERSION: Final = struct.Struct("<Q")
-_REVISION_KEY: Final = b"\x00"    # no key of anybody else begins so
+_VERSION_KEY: Final = b"\x00"    # no key of anybody else begins so
 _MAP_BYTES_MIN: Final = 64 * 1024 * 1024    # address space, not disk; doubled when it is full
 
 T = TypeVar("T")
@@ -65,23 +71,29 @@ T = TypeVar("T")
 class LocalStore:
     """See store.Store. Made by `open`."""
 
-    def __init__(self, folder: str, disk: ThreadPoolExecutor, *, is_read_only: bool) -> None:
+    def __init__(self, folder: str, disk: ThreadPoolExecutor, clock: Clock, *, is_read_only: bool) -> None:
         self._folder = folder
         self._disk = disk
+        self._clock = clock
         self._is_read_only = is_read_only
+        self._loop = asyncio.get_running_loop()
+        self._watchers = Watchers()
         # Set by _open; used only on the disk thread. None: nothing was ever stored, and nothing can be.
         self._environment: Any = None
         self._failure: WorldError | None = None    # why no more changes are made; set once
+        self._version = ABSENT    # given out last
+        self._leases: set[InProcessLease] = set()
+        self._leased: dict[str, tuple[Entry, InProcessLease]] = {}    # by key: what is under a lease, and which
 
     @classmethod
-    async def open(cls, folder: str, *, is_read_only: bool = False) -> LocalStore:
+    async def open(cls, folder: str, *, is_read_only: bool = False, clock: Clock | None = None) -> LocalStore:
         """The store in `folder`, which is made if it is not there.
 
         With `is_read_only` nothing is made or touched, and every change raises ReadOnly. Raises DiskFull, ReadOnly
         or Damaged.
         """
         disk = ThreadPoolExecutor(1, thread_name_prefix="varley-metadata")
-        store = cls(folder, disk, is_read_only=is_read_only)
+        store = cls(folder, disk, SystemClock() if clock is None else clock, is_read_only=is_read_only)
         try:
             await store._on_disk_thread(store._open)
         except BaseException:
@@ -90,17 +102,47 @@ class LocalStore:
         return store
 
     async def get(self, key: str) -> Entry | None:
-        return await self._on_disk_thread(lambda: self._get(key))
+        return await self._on_disk_thread(lambda: self._found(key))
 
     async def list(self, prefix: str) -> Sequence[Entry]:
-        return await self._on_disk_thread(lambda: self._list(prefix))
+        return await self._on_disk_thread(lambda: self._all(prefix))
+
+    async def snapshot(self, prefix: str) -> Listed:
+        return await self._on_disk_thread(lambda: Listed(self._all(prefix), self._version))
 
     async def compare_and_set(self, changes: Sequence[Change]) -> int | None:
         assert len({change.key for change in changes}) == len(changes) > 0
         return await self._on_disk_thread(lambda: self._compare_and_set(changes))
 
+    async def watch(self, prefix: str) -> AsyncGenerator[Told, None]:
+        def begin() -> None:
+            listed = Listed(self._all(prefix), self._version)
+            # By way of this thread, so in the order in which it tells of changes.
+            self._tell(self._watchers.begin, queue, listed)
+
+        queue = self._watchers.add(prefix)
+        try:
+            await self._on_disk_thread(begin)
+            while True:
+                yield await queue.get()
+        finally:
+            self._watchers.remove(queue)
+
+    async def lease(self, seconds: float) -> Lease:
+        def look() -> None:
+            self._disk.submit(self._end_leases)
+
+        async def wait_for_look() -> None:
+            await self._on_disk_thread(self._end_leases)
+
+        lease = InProcessLease(seconds, self._clock, look, wait_for_look)
+        await self._on_disk_thread(lambda: self._leases.add(lease))
+        return lease
+
     async def close(self) -> None:
         """Wait for what is under way, and give the file back."""
+        for lease in self._leases:
+            lease.has_ended()
         if self._environment is not None:
             await self._on_disk_thread(self._environment.close)
         self._disk.shutdown(wait=False)
@@ -123,7 +165,18 @@ class LocalStore:
             map_bytes = max(_MAP_BYTES_MIN, 2 * os.path.getsize(self._file))
             self._environment = open_environment(self._folder, is_read_only=self._is_read_only, map_size=map_bytes)
             with self._environment.begin() as transaction:
-                self._revision(transaction)
+                self._version = self._stored_version(transaction)
+
+    def _found(self, key: str) -> Entry | None:
+        self._end_leases()
+        leased = self._leased.get(key)
+        return self._get(key) if leased is None else leased[0]
+
+    def _all(self, prefix: str) -> Sequence[Entry]:
+        self._end_leases()
+        found = self._list(prefix)
+        leased = [entry for key, (entry, _lease) in self._leased.items() if key.startswith(prefix)]
+        return sorted([*found, *leased], key=lambda entry: entry.key.encode()) if leased else found
 
     def _get(self, key: str) -> Entry | None:
         if self._environment is None:
@@ -143,7 +196,7 @@ class LocalStore:
                 key, raw = cursor.item()
                 if not key.startswith(wanted):
                     break
-                if key != _REVISION_KEY:
+                if key != _VERSION_KEY:
                     found.append(self._unpack(key, raw))
                 more = cursor.next()
         return found
@@ -156,16 +209,32 @@ class LocalStore:
                 "The data folder is read-only: tables cannot be made, changed or deleted",
                 path=self._folder, operation="write",
             )  # fmt: skip
+        self._end_leases()
+        refuse_ended_leases(changes)
+        found = {change.key: self._get(change.key) for change in changes if change.key not in self._leased}
+        for change in changes:
+            entry = self._leased[change.key][0] if change.key in self._leased else found[change.key]
+            if (ABSENT if entry is None else entry.version) != change.expected_version:
+                return None
+        to_disk = [
+            change
+            for change in changes
+            if found.get(change.key) is not None or (change.lease is None and change.value is not None)
+        ]
+        version = self._version + 1
+        if to_disk:
+            self._write(to_disk, version)
+        self._has_changed(changes, version)
+        return version
+
+    def _write(self, changes: Sequence[Change], version: int) -> None:
         while True:
             try:
                 with self._telling("write"), self._environment.begin(write=True) as transaction:
-                    if not all(self._is_as_expected(transaction, change) for change in changes):
-                        return None
-                    revision = self._revision(transaction) + 1
                     for change in changes:
-                        _write(transaction, change, revision)
-                    transaction.put(_REVISION_KEY, _pack(_REVISION_KEY, revision, b""))
-                return revision
+                        _write(transaction, change, version)
+                    transaction.put(_VERSION_KEY, _pack(_VERSION_KEY, version, b""))
+                return
             except lmdb.MapFullError:
                 # This thread is the only user, so nobody has the map open, and it may be made anew.
                 self._environment.set_mapsize(2 * self._environment.info()["map_size"])
@@ -173,15 +242,37 @@ class LocalStore:
                 self._failure = failure
                 raise
 
-    def _is_as_expected(self, transaction: Any, change: Change) -> bool:
-        key = change.key.encode()
-        raw = transaction.get(key)
-        version = ABSENT if raw is None else self._unpack(key, raw).version
-        return version == change.expected_version
+    def _has_changed(self, changes: Sequence[Change], version: int) -> None:
+        self._version = version
+        written = []
+        for change in changes:
+            self._leased.pop(change.key, None)
+            if change.value is None:
+                continue
+            entry = Entry(change.key, change.value, version)
+            written.append(entry)
+            if change.lease is not None:
+                assert isinstance(change.lease, InProcessLease)
+                self._leased[change.key] = entry, change.lease
+        deleted = [change.key for change in changes if change.value is None and change.expected_version != ABSENT]
+        self._tell(self._watchers.tell, Changed(version, written, deleted))
 
-    def _revision(self, transaction: Any) -> int:
-        raw = transaction.get(_REVISION_KEY)
-        return ABSENT if raw is None else self._unpack(_REVISION_KEY, raw).version
+    def _end_leases(self) -> None:
+        for lease in [each for each in self._leases if each.is_due]:
+            self._leases.remove(lease)
+            lease.is_over = True
+            keys = {key: entry for key, (entry, each) in self._leased.items() if each is lease}
+            if keys:
+                changes = [Change(key, entry.version, None) for key, entry in keys.items()]
+                self._has_changed(changes, self._version + 1)
+            self._tell(lease.has_ended)
+
+    def _tell(self, callback: Callable[..., None], *arguments: Any) -> None:
+        self._loop.call_soon_threadsafe(callback, *arguments)
+
+    def _stored_version(self, transaction: Any) -> int:
+        raw = transaction.get(_VERSION_KEY)
+        return ABSENT if raw is None else self._unpack(_VERSION_KEY, raw).version
 
     def _unpack(self, key: bytes, raw: bytes) -> Entry:
         if len(raw) < _HEADER.size:
@@ -234,14 +325,14 @@ class LocalStore:
         return os.path.join(self._folder, "data.mdb")
 
 
-def _write(transaction: Any, change: Change, revision: int) -> None:
+def _write(transaction: Any, change: Change, version: int) -> None:
     key = change.key.encode()
     assert key
-    assert key[:1] != _REVISION_KEY
-    if change.value is None:
+    assert key[:1] != _VERSION_KEY
+    if change.value is None or change.lease is not None:
         transaction.delete(key)
     else:
-        transaction.put(key, _pack(key, revision, change.value))
+        transaction.put(key, _pack(key, version, change.value))
 
 
 def _pack(key: bytes, version: int, value: bytes) -> bytes:

@@ -1,10 +1,14 @@
-"""Answers that wait for undecided slots: one, or several for a strong read of more than one row."""
+"""Who waits for slots that are not decided: to be told, to answer a client, for one slot or for several of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from varley.node.replica import Proposal, Waiter
+
+# What a wait ends with, called once. None: what was waited for is done, durably. Else why nobody can know.
+Done = Callable[[BaseException | None], None]
 
 
 class Told:
@@ -12,7 +16,7 @@ class Told:
 
     __slots__ = ("_then",)
 
-    def __init__(self, then: Callable[[BaseException | None], None]) -> None:
+    def __init__(self, then: Done) -> None:
         self._then = then
 
     def reply(self, body: bytes) -> None:
@@ -22,7 +26,10 @@ class Told:
         self._then(error)
 
 
-def reply_when_settled(waiter: Waiter, read: Callable[[], bytes]) -> Callable[[BaseException | None], None]:
+NOBODY: Final = Told(lambda error: None)    # for what is done again, or mended by the next start, if it fails
+
+
+def reply_when_settled(waiter: Waiter, read: Callable[[], bytes]) -> Done:
     """What to call when an undecided slot is settled, to answer `waiter` with what `read` gives then."""
 
     def release(error: BaseException | None) -> None:
@@ -39,21 +46,35 @@ def reply_when_settled(waiter: Waiter, read: Callable[[], bytes]) -> Callable[[B
     return release
 
 
-def when_settled(proposals: Sequence[Proposal], then: Callable[[BaseException | None], None]) -> None:
+def once_settled(undecided: Proposal | None, then: Done) -> None:
+    """Call `then` when `undecided` is settled; at once if there is nothing undecided."""
+    if undecided is None:
+        then(None)
+    else:
+        undecided.hold(then)
+
+
+def when_settled(proposals: Sequence[Proposal], then: Done) -> None:
     """Call `then(None)` when all `proposals` are applied, or `then(error)` when one's outcome is unknown.
 
     `then` is called once, and not before the last of them is settled.
     """
-    left = len(proposals)
+    release = after_calls(len(proposals), then)
+    for proposal in proposals:
+        proposal.hold(release)
+
+
+def after_calls(count: int, then: Done) -> Done:
+    """What is to be called `count` times: the last call calls `then`, with the first error that there was."""
+    left = count
     failure: BaseException | None = None
     assert left > 0
 
-    def release(error: BaseException | None) -> None:
+    def one_more(error: BaseException | None) -> None:
         nonlocal left, failure
         left -= 1
         failure = failure or error
         if left == 0:
             then(failure)
 
-    for proposal in proposals:
-        proposal.hold(release)
+    return one_more

@@ -23,6 +23,11 @@ sends slot 61. If P answered "accepted up to 100, in ballot 1", that leader woul
 has. So P is level with nobody until it has adopted again, and what it adopts must meet its log in the last chosen slot:
 same slot and same origin, same log up to there. Nothing is lost by that: after learning, all that P has is chosen.
 
+What it learnt so is the one thing chosen that must not be forgotten. Story: 1. P has accepted 1 and 2 in ballot 3, and
+learns 3 from Q; it is level with nobody. 2. It restarts, and knows of nothing that is chosen. 3. A late Accept of
+ballot 3 brings slot 1; it fits, is adopted, and drops 2, which P had accepted in that very ballot, and on the strength
+of which a log member has dropped it. `learnt` refuses that. (Found by model checking: spec/ReplicaGroup.tla.)
+
 Source: [VR] (a view's log is taken whole), [PMS] for the rest.
 """
 
@@ -39,12 +44,13 @@ from varley.paxos.records import Adopted, Appended, Based, Learnt, Promised, Rec
 
 
 class Acceptor:
-    __slots__ = ("accepted_ballot", "is_level", "log", "promised")
+    __slots__ = ("accepted_ballot", "is_level", "learnt", "log", "promised")
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
         self.promised: Ballot = NO_BALLOT           # accepted_ballot <= promised
         self.accepted_ballot: Ballot = NO_BALLOT    # of everything in the log that is not known to be chosen
         self.is_level = False                       # with the leader of accepted_ballot: see above
+        self.learnt = 0                             # up to here the log was changed to what is chosen; <= log.last
         self.log = Log()
         for record in records:
             self.replay(record)
@@ -65,6 +71,7 @@ class Acceptor:
                 assert first == self.log.last + 1, "a hole in the log"
                 self.log.append(entries)
             case Learnt(first, entries):
+                self.learnt = max(self.learnt, first - 1 + len(entries))
                 self._replay_learnt(first, entries)
             case Based(slot, origin, configuration):
                 self.is_level &= self.log.origin(slot) == origin

@@ -13,6 +13,7 @@ What a member needs depends on where it is:
 
     its log is the beginning of this one (level)        Accept, from where it ends
     it knows what is chosen up to c >= our base         Accept from c + 1, which it adopts; if far behind, Learn first
+    c < base, and its log goes on beyond base           Accept from base + 1, which fits if it has that entry
     c < base                                            a snapshot; a log member: Begin, then as above
 
 Reads. By lease: at once, at the chosen slot, if the lease holds, and still holds after the read was computed, since a
@@ -58,10 +59,12 @@ _UNKNOWN = -1
 class Peer:
     """Another member, as far as the leader knows."""
 
-    __slots__ = ("asked_at", "chosen", "is_level", "progress_at", "sent")
+    __slots__ = ("asked_at", "chosen", "is_level", "last", "offered", "progress_at", "sent")
 
     def __init__(self) -> None:
         self.chosen = _UNKNOWN      # what it knows to be chosen; of no use once it is level
+        self.last = _UNKNOWN        # where its log ends; the same
+        self.offered = _UNKNOWN     # the base behind which it was sent entries that it may have what precedes
         self.is_level = False
         self.sent = 0               # it was sent all up to here, as soon as it is level
         self.progress_at = 0        # when it last got on, or was sent something after it had everything
@@ -212,7 +215,7 @@ class Leader:
         peer = self._peer(sender)
         if peer.is_level or chosen > peer.chosen:
             peer.asked_at = None    # it got on, or lost its place: no reason to wait
-        peer.is_level, peer.chosen = False, chosen
+        peer.is_level, peer.chosen, peer.last = False, chosen, last
         self._feed(sender, peer, now, out)
 
     # Bringing others up to date
@@ -251,7 +254,10 @@ class Leader:
             return      # its answer to a Beat will tell
         peer.asked_at = now
         if known < log.base:
-            if member.kind == LOG:
+            if peer.last >= log.base > peer.offered:
+                peer.offered = log.base     # started again, it may have more than it knows to be chosen
+                out.send_at_once.append((name, self._catch_up(log.base)))
+            elif member.kind == LOG:
                 begin = Begin(self.ballot, log.base, log.base_origin, log.configuration_at(log.base))
                 out.send_at_once.append((name, begin))
             else:
@@ -262,7 +268,9 @@ class Leader:
     def _catch_up(self, known: int) -> AnyMessage:
         log, chosen = self._acceptor.log, self._learner.chosen
         if chosen - known > self._timing.chunk_entries:
-            return Learn(self.ballot, known + 1, log.after(known, self._timing.chunk_entries), chosen)
+            before = log.origin(known)
+            assert before is not None
+            return Learn(self.ballot, known + 1, before, log.after(known, self._timing.chunk_entries), chosen)
         entries_max = max(self._timing.window_entries, self.adopted_last - known)
         return self._accept(known + 1, log.after(known, entries_max))
 

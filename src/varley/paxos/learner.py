@@ -4,7 +4,7 @@
 
 A member learns in three ways: the leader in whose ballot it has accepted says how far its log is chosen; somebody sends
 entries that are chosen (catching up); or a snapshot came. Nobody has to write down what is chosen: after a restart it
-is what is applied, and the rest is learnt again.
+is what is applied or was learnt from others, and the rest is learnt again.
 
 Log members apply nothing; for them `applied` follows `chosen`.
 """
@@ -19,12 +19,14 @@ from varley.paxos.membership import FULL
 class Learner:
     __slots__ = ("_kind", "_log", "applied", "chosen")
 
-    def __init__(self, log: Log, kind: str, applied: int) -> None:
+    def __init__(self, log: Log, kind: str, applied: int, learnt: int) -> None:
+        """`applied`: the slot of the state; `learnt`: up to here the log says by itself that it is chosen."""
         assert log.base <= applied <= log.last, "the state is not one that the log leads to"
+        assert learnt <= log.last
         self._log = log
         self._kind = kind
         self.applied = applied
-        self.chosen = applied
+        self.chosen = max(applied, learnt)
 
     def learn(self, chosen: int) -> None:
         """Everything up to `chosen` is; never less than before."""

@@ -69,7 +69,8 @@ class Promise(Message, frozen=True):
     ballot: int
     accepted_ballot: int            # of everything that I have after `chosen`
     chosen: int
-    base: int                       # what I have begins after this slot
+    base: int                       # what I have begins after this slot, which is chosen
+    base_origin: int                # and whose entry has this origin
     last: int                       # and ends here
     entries: tuple[Entry, ...]      # after Prepare.chosen, or after base if that is later
 
@@ -143,6 +144,7 @@ class Learn(Message, frozen=True):
 
     ballot: int         # the sender's, if it leads and wants an answer; else 0
     first: int
+    before: int         # origin of the entry before the first
     entries: tuple[Entry, ...]
     chosen: int         # of the sender: there is more, if this is more
 

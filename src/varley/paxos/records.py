@@ -7,7 +7,8 @@ in ballot 2, whereby 6, of ballot 1, is no longer its own word; the power goes b
 next with B: B's log is of the higher ballot and ends at 5. Slot 6, chosen, is lost. A store whose unit is smaller than
 such a record must write a seal behind the parts, and ignore parts without it.
 
-What was chosen need not be remembered: it is learnt again.
+What was chosen need not be remembered: it is learnt again. Only what Learnt brought counts as chosen for ever after:
+acceptor.py tells why.
 """
 
 from __future__ import annotations

@@ -107,7 +107,8 @@ class Replica:
         self._member = member
         self._chance = chance
         self._acceptor = Acceptor(records)
-        self._learner = Learner(self._acceptor.log, member.kind, applied if member.kind == FULL else self.log.base)
+        applied = applied if member.kind == FULL else self.log.base
+        self._learner = Learner(self.log, member.kind, applied, self._acceptor.learnt)
         self._grant = Grant(self._silent_until(now, is_first_life))
         self._lost, self._known = lost, tuple(known)
         self._asking: Asking | None = None
@@ -297,7 +298,7 @@ class Replica:
         self._follow(prepare.ballot, now, out)
         log = self._acceptor.log
         promise = Promise(
-            prepare.ballot, self._acceptor.accepted_ballot, self._learner.chosen, log.base, log.last,
+            prepare.ballot, self._acceptor.accepted_ballot, self._learner.chosen, log.base, log.base_origin, log.last,
             log.after(max(prepare.chosen, log.base)) if prepare.chosen < log.last else (),
         )  # fmt: skip
         out.send.append((sender, promise))
@@ -307,6 +308,8 @@ class Replica:
             out.send.append((sender, Refused(accept.ballot, self._acceptor.promised, False)))
             return
         self._follow(accept.ballot, now, out)
+        if accept.first - 1 <= accept.chosen:
+            self._learn_by_name(accept.first - 1, accept.before)
         if self._acceptor.accept(accept, self._learner.chosen, out):
             self._learn_from_leader(accept.chosen, accept.held)
             out.send.append((sender, Accepted(accept.ballot, self.log.last)))
@@ -341,6 +344,12 @@ class Replica:
         self._learner.learn(min(chosen, self.log.last))
         self._held = max(held, self._held)
 
+    def _learn_by_name(self, slot: int, origin: int) -> None:
+        """The entry of this slot and origin is chosen. If it is in the own log, so is all before it there: the log of
+        whoever says so may begin behind what this member, started again, knows to be chosen."""
+        if slot > self._learner.chosen and self.log.origin(slot) == origin:
+            self._learner.learn(slot)
+
     def _behind(self, ballot: Ballot) -> Behind:
         return Behind(ballot, self._acceptor.level, self._learner.chosen, self.log.last)
 
@@ -354,9 +363,12 @@ class Replica:
                 out.snapshots.append(sender)
             return
         entries = self.log.after(chosen, min(self._learner.chosen - chosen, self.timing.chunk_entries))
-        out.send_at_once.append((sender, Learn(NO_BALLOT, chosen + 1, entries, self._learner.chosen)))
+        before = self.log.origin(chosen)
+        assert before is not None
+        out.send_at_once.append((sender, Learn(NO_BALLOT, chosen + 1, before, entries, self._learner.chosen)))
 
     def _learn(self, sender: str, learn: Learn, now: int, out: Outbox) -> None:
+        self._learn_by_name(learn.first - 1, learn.before)
         chosen, last = self._learner.chosen, learn.first - 1 + len(learn.entries)
         if learn.first <= chosen + 1 and last > chosen:
             entries = learn.entries[chosen + 1 - learn.first :]
@@ -484,14 +496,16 @@ class Replica:
     def _lead(self, candidate: Candidate, now: int, out: Outbox) -> None:
         holder, best = candidate.best()
         self._candidate = None
-        before = self.log.origin(candidate.after)
-        if best.base > candidate.after or before is None:
+        self._learn_by_name(best.base, best.base_origin)
+        after = max(candidate.after, min(best.base, self._learner.chosen))
+        before = self.log.origin(after)
+        if best.base > after or before is None:
             # Not enough to begin with: it was trimmed there, or here while promises came. Another may lead; or, later,
             # this one.
             out.send_at_once.append((holder, Fetch(self._learner.chosen)))
             self._retry(now)
             return
-        adoption = Accept(candidate.ballot, candidate.after + 1, before, best.entries, best.last, 0, 0)
+        adoption = Accept(candidate.ballot, after + 1, before, best.entries, best.last, 0, 0)
         if not self._acceptor.accept(adoption, self._learner.chosen, out):
             self._retry(now)    # it has learnt, meanwhile, of what a higher ballot has chosen
             return

@@ -1,0 +1,1 @@
+"""From a table's name and a row's key to the partition that owns the row."""

@@ -20,10 +20,11 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from varley.errors import ApiError, Throttling
+from varley.errors import ApiError
 from varley.item.stored import item_size
 from varley.limits import STREAM_PAGE_BYTES_MAX, STREAM_RETENTION_SECONDS
 from varley.node.partition import Partition
+from varley.node.settled import Told
 from varley.storage.log_format import DELETE, DERIVED, PUT
 from varley.streams.shard import Shard, sequence_number, shard_id
 from varley.table.schema import Stream
@@ -137,12 +138,18 @@ class PartitionStream:
 
     def _next_timestamp(self, after_us: int = 0) -> int:
         if self._partition.is_under_pressure:
-            raise Throttling("Writes arrive faster than they can be moved to disk. Try again in a moment.")
+            raise self._partition.overload()
         return self._partition.next_timestamp(after_us=after_us)
 
     def _propose(self, changes: Mapping[bytes, bytes | None], time_us: int, decided: Callable[[bool], None]) -> None:
         rows = [(DELETE if value is None else PUT, key, value, DERIVED) for key, value in changes.items()]
-        self._partition.propose(rows, time_us, _Change(decided))
+
+        def told(error: BaseException | None) -> None:
+            if error is not None:
+                logger.warning("a change to a stream's rows will be tried again: %s", error)
+            decided(error is None)
+
+        self._partition.propose(rows, time_us, Told(told))
 
     # Reading
 
@@ -280,17 +287,3 @@ class PartitionStream:
         times = [min(now_us, self.last_us) if first is None else time_of(first[0])]
         times += [end for end, _ in self._starts[1:2]]    # of the oldest shard that has a row
         return min(times) + _KEPT_US
-
-
-class _Change:
-    """Waits for a slot of ours, as a client's request does for its own."""
-
-    def __init__(self, decided: Callable[[bool], None]) -> None:
-        self._decided = decided    # is told whether it was applied
-
-    def reply(self, body: bytes) -> None:
-        self._decided(True)
-
-    def fail(self, error: BaseException) -> None:
-        logger.warning("a change to a stream's rows will be tried again: %s", error)
-        self._decided(False)

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from varley.item.stored import item_size
-from varley.item.units import write_units
+from varley.item.units import write_units_of
 from varley.node.participant import DerivedRow, Follow, Newest
 from varley.node.partition import Outcome
 from varley.router.routes import Route
@@ -47,8 +46,7 @@ class Action:
 
     def evaluate(self, old: bytes | None, timestamp_us: int) -> bytes | None:
         new = self.write.evaluate(old, timestamp_us)[0]
-        size = 0 if old is None else item_size(old)
-        self.units = UNITS_FACTOR * write_units(size, 0 if new is None else item_size(new))
+        self.units = UNITS_FACTOR * write_units_of(old, new)
         return new
 
     def follow(

@@ -15,7 +15,7 @@ from varley.item import stored
 from varley.item.key_bytes import PURGE_SPACE
 from varley.node.partition import Partition
 from varley.node.replica import Waiter
-from varley.node.settled import Told
+from varley.node.settled import Told, once_settled
 from varley.storage.log_format import ABSENT, DELETE, DERIVED, PUT, Row
 from varley.transactions import record
 from varley.transactions.coordinator import State
@@ -72,11 +72,7 @@ class Ledger:
             then(state if error is None else error)
 
         if held is not wanted:
-            observed = partition.undecided(key)
-            if observed is None:
-                settled(None)
-            else:
-                observed.hold(settled)
+            once_settled(partition.undecided(key), settled)
             return
         timestamp_us = partition.next_timestamp()
         value = record.pack(wanted, timestamp_us)

@@ -1,0 +1,1 @@
+"""Vector indexes: searching them. What they are is in table/vector_index.py."""

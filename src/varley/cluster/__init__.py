@@ -1,0 +1,1 @@
+"""What starts and holds together a cluster on one machine."""

@@ -1,0 +1,198 @@
+"""Which nodes have the replicas of which group: pure decisions over what is known of the nodes.
+
+The rules, the first before all others:
+
+    1. never two replicas of a group on one node
+    2. of its zones, each has as few replicas as can be: one, if there are as many zones as replicas
+    3. the least loaded node first: fewest replicas for its capacity, then fewest bytes for it, then by name
+
+Fewer nodes than replicas: as many replicas as there are nodes; `is_short` says so, and a later pass over the group
+(replacement, another node's arrival) makes up for it. A group does not wait for the node that would make it whole.
+
+"Least loaded first" keeps nodes of one zone within one replica of each other where all are of one capacity: whoever
+gets the next one has the fewest. It does not keep zones even: three zones of one, one and ten nodes get a third of the
+replicas each, because a zone that fails must take one replica of each group and no more. Replicas are what counts,
+bytes only decide between equals: a new group is empty, and what it will become nobody knows; `moves` evens out bytes
+when there are some.
+
+Rejected: consistent hashing of groups over nodes, as the ring has (a node's arrival would move what nobody wanted
+moved, and zones make it crooked anyway); two random choices (right where the view is old, but whoever creates a table
+knows all groups).
+
+Source: Amazon DynamoDB (ATC 2022), section 4.3: a replica is moved to a node in the same or another zone that has no
+replica of the partition; sections 2 and 5.1: the replicas of a group are in different zones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A node that may have replicas, and what it has."""
+
+    name: str
+    zone: str
+    capacity: float = 1.0    # > 0; of two nodes the one with twice the capacity gets twice the replicas
+    replicas: int = 0
+    bytes: int = 0
+
+    @property
+    def load(self) -> tuple[float, float, str]:
+        """What it has for its capacity; the least is chosen first."""
+        return self.replicas / self.capacity, self.bytes / self.capacity, self.name
+
+    def with_one_more(self, bytes: int = 0) -> Place:
+        return replace(self, replicas=self.replicas + 1, bytes=self.bytes + bytes)
+
+    def with_one_less(self, bytes: int = 0) -> Place:
+        return replace(self, replicas=self.replicas - 1, bytes=self.bytes - bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Where the replicas of one new group go."""
+
+    nodes: Sequence[str]    # in the order in which they were chosen, no two the same
+    is_short: bool    # there are fewer than were asked for: there are no more nodes
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """What is there of one group."""
+
+    group: int
+    nodes: Sequence[str]
+    bytes: int = 0    # of one replica
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One replica that should be elsewhere."""
+
+    group: int
+    source: str
+    target: str
+
+
+def place(groups: Sequence[int], replicas: int, places: Iterable[Place]) -> Mapping[int, Chosen]:
+    """Where the replicas of new groups go, each group after the other. With no nodes, nowhere."""
+    assert replicas > 0
+    now = {each.name: each for each in places}
+    chosen = {}
+    for group in groups:
+        nodes: list[str] = []
+        while len(nodes) < replicas and len(nodes) < len(now):
+            best = _best(now.values(), nodes, now)
+            assert best is not None
+            nodes.append(best)
+            now[best] = now[best].with_one_more()
+        chosen[group] = Chosen(nodes, is_short=len(nodes) < replicas)
+    return chosen
+
+
+def replacement(staying: Collection[str], places: Iterable[Place], *, lost: str | None = None) -> str | None:
+    """The node for a replica in place of the one on `lost`, or None if there is no node that could have it.
+
+    `staying`: the nodes that have the group's other replicas, also those that are down at the moment: their zones count
+    if `places` has them. `places`: all nodes that are up.
+    """
+    all_places = {each.name: each for each in places}
+    candidates = [each for each in all_places.values() if each.name != lost]
+    return _best(candidates, staying, all_places)
+
+
+def moves(groups: Iterable[Replicas], places: Iterable[Place], *, moves_max: int, tolerance: float = 0.1) -> list[Move]:
+    """Up to `moves_max` moves that make it better, the most urgent first; made in this order, each on its own.
+
+    First those that bring a group's replicas apart that share a zone although another zone has a node for one of them;
+    then those that take a replica from the most loaded node to one of the least, where both end closer to each other:
+    by replicas first, then by bytes, beyond a share of `tolerance` of the larger. No move makes the zones of a group
+    worse, and a move whose source or target is not among the `places` is not proposed.
+    """
+    now = {each.name: each for each in places}
+    groups_now = {each.group: each for each in groups}
+    found: list[Move] = []
+    while len(found) < moves_max:
+        move = _apart(groups_now.values(), now) or _even(groups_now.values(), now, tolerance)
+        if move is None:
+            break
+        found.append(move)
+        group = groups_now[move.group]
+        now[move.source] = now[move.source].with_one_less(group.bytes)
+        now[move.target] = now[move.target].with_one_more(group.bytes)
+        nodes = [move.target if node == move.source else node for node in group.nodes]
+        groups_now[move.group] = replace(group, nodes=nodes)
+    return found
+
+
+def _best(candidates: Iterable[Place], taken: Collection[str], places: Mapping[str, Place]) -> str | None:
+    """Of the candidates that are not taken: in the zone with the fewest of the taken, the least loaded."""
+    in_zone = _zones(taken, places)
+    free = [each for each in candidates if each.name not in taken]
+    if not free:
+        return None
+    return min(free, key=lambda each: (in_zone.get(each.zone, 0), *each.load)).name
+
+
+def _zones(nodes: Iterable[str], places: Mapping[str, Place]) -> dict[str, int]:
+    """How many of the nodes each zone has; of nodes that are not known nobody knows the zone."""
+    count: dict[str, int] = {}
+    for node in nodes:
+        if node in places:
+            zone = places[node].zone
+            count[zone] = count.get(zone, 0) + 1
+    return count
+
+
+def _apart(groups: Iterable[Replicas], places: Mapping[str, Place]) -> Move | None:
+    """A move that makes a group's zones more even: from the fullest to one with at least two fewer."""
+    for group in groups:
+        in_zone = _zones(group.nodes, places)
+        sources = [places[node] for node in group.nodes if node in places]
+        if len(sources) < 2 or max(in_zone.values()) < 2:
+            continue
+        source = max(sources, key=lambda each: (in_zone[each.zone], *each.load))
+        target = _best(places.values(), group.nodes, places)
+        if target is not None and in_zone.get(places[target].zone, 0) <= in_zone[source.zone] - 2:
+            return Move(group.group, source.name, target)
+    return None
+
+
+def _even(groups: Iterable[Replicas], places: Mapping[str, Place], tolerance: float) -> Move | None:
+    """A move between two nodes that brings both closer together, from the most loaded that has one."""
+    by_node: dict[str, list[Replicas]] = {}
+    for group in groups:
+        for node in group.nodes:
+            by_node.setdefault(node, []).append(group)
+    for source in sorted(places.values(), key=lambda each: each.load, reverse=True):
+        for target in sorted(places.values(), key=lambda each: each.load):
+            for group in sorted(by_node.get(source.name, ()), key=lambda each: -each.bytes):
+                if _may_move(group, source, target, places) and _is_better(group, source, target, tolerance):
+                    return Move(group.group, source.name, target.name)
+    return None
+
+
+def _may_move(group: Replicas, source: Place, target: Place, places: Mapping[str, Place]) -> bool:
+    if target.name in group.nodes:
+        return False
+    in_zone = _zones(group.nodes, places)
+    return source.zone == target.zone or in_zone.get(target.zone, 0) < in_zone[source.zone]
+
+
+def _is_better(group: Replicas, source: Place, target: Place, tolerance: float) -> bool:
+    """Whether the fuller of the two has less afterwards, by replicas; or, where these are no worse, by bytes.
+
+    So each move makes the nodes' replicas, sorted from the fullest, or else their bytes a smaller list: no sequence of
+    moves comes back to where it began.
+    """
+    after_source, after_target = source.with_one_less(group.bytes), target.with_one_more(group.bytes)
+    replicas = sorted((source.load[0], target.load[0]), reverse=True)
+    replicas_after = sorted((after_source.load[0], after_target.load[0]), reverse=True)
+    if replicas_after[0] < replicas[0]:
+        return True
+    fullest = max(source.load[1], target.load[1])
+    fullest_after = max(after_source.load[1], after_target.load[1])
+    return replicas_after <= replicas and fullest_after < fullest * (1 - tolerance)
