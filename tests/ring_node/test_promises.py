@@ -155,7 +155,7 @@ def test_background_work_gives_way_when_reads_become_slow() -> None:
     ring.run(30)
     many = ring["n0"].admission.slices
     assert many > 4
-    for _ in range(5):
+    for _ in range(6):
         ring["n0"]._was_read(0.2)
         ring.run(1.1)
     assert ring["n0"].admission.slices == 0
