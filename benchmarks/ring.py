@@ -1,330 +1,320 @@
-"""The ring under load: throughput and latency of gets and puts, and the service level that the paper promises.
+"""A ring of processes in trouble: `python -m benchmarks.ring --seconds 40`.
 
-    python benchmarks/ring.py                       1, 3 and 5 nodes; 5 minutes
-    python benchmarks/ring.py --nodes 3 --seconds 2
-    python benchmarks/ring.py --only sla --sla-seconds 300
+Five nodes on this machine, each a process with its own folder. Writers put as fast as they are answered while two nodes
+at a time are killed (-9) and started again, and a node is cut off from the others, though not from clients. Counted is
+which share of the puts was accepted. Then everything is healed, and it is measured how long the replicas take to agree:
+no hint, no row on its way, and every pair of replicas compared since. Last, every cart is read and judged: an item whose
+put was acknowledged must be in it.
 
-Rings are local: `varley ring up` on a folder of the disk that is measured, a process a node. The load comes from
-processes with `varley.ring.AsyncClient`, as an application's would. On a machine with fewer cores than nodes and load
-together have processes, everything competes for them; what is told is how the ways compare, not how fast rings are.
+A put adds an item to one of CARTS carts: get, unite the siblings, put with the context, as the paper's cart does. Puts
+that could surely not be done are tried again at another node, by the client; what is counted is what the writer is told.
 
-    throughput   each worker asks when it has its answer; latency at full load
-    sla          500 requests a second come when they come, half of them puts, whether others are answered or not;
-                 latency counts from when a request was due. The paper: 300 ms for 99.9 % of requests
-
-Each worker has keys of its own and puts with the context of its last put, so there are no siblings. Values have 1 KB.
+With --merkle instead: how many bytes it takes to find and bring back what a node lacks of ROWS rows, against a full copy.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
+import logging
 import multiprocessing
 import os
 import random
-import shutil
-import subprocess
-import sys
+import signal
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections import Counter
 from multiprocessing.connection import Connection
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
-
 import uvloop
-from rich.console import Console
-from rich.table import Table
 
-from varley.ring import AsyncClient, RingClientError
+from benchmarks.machine import describe
+from varley.ring import AsyncClient
+from varley.ring_client.outcomes import OutcomeUnknown, RingClientError, RingUnavailable
+from varley.ring_node.engines.lmdb import LmdbEngine
+from varley.ring_node.engines.sqlite import SqliteEngine
+from varley.ring_server import RingServer
+from varley.settings import NodeSettings, RingFlags
 
-VALUE = b"x" * 1024
-KEYS_PER_WORKER = 100
-SLA_RATE = 500.0
-SLA_SECONDS = 0.3       # for 99.9 % of requests
-BUFFER_BYTES = 64 * 1024**2
-PERCENTILES = (0.5, 0.99, 0.999)
-WAYS = ("server", "client")
-_WARM_SECONDS = 1.0
-
-
-@dataclass
-class Load:
-    """What one process of the load does; sent to it."""
-
-    endpoints: list[str]
-    coordination: str
-    kind: str           # "get", "put" or "sla"
-    workers: int
-    seconds: float
-    rate: float         # of this process, for "sla"
-    prefix: str         # of its keys
-    seed: int
+NODES = 5
+WRITERS = 24
+CARTS = 60
+ROWS = 20_000
+ROW_BYTES = 1000
+LACKING = (0.001, 0.01, 0.1)    # shares of the rows that a node is made to lack
+SECONDS_DOWN = 4.0
+AGREE_SECONDS_MAX = 60.0
 
 
-@dataclass
-class Outcome:
-    seconds: float
-    latencies: list[float]      # seconds, of those that were answered well
-    errors: int
+def node(flags: RingFlags, settings: NodeSettings, commands: Connection) -> None:
+    """One process: a node that answers commands as well."""
+
+    logging.disable(logging.WARNING)    # that nodes are away is what this is about
+
+    async def serve() -> None:
+        server = RingServer(settings, flags)
+        loop = asyncio.get_running_loop()
+        await server.start()
+        commands.send((server.port, server.link_port))
+
+        def obey() -> None:
+            try:
+                what, *names = commands.recv()
+            except EOFError:
+                os._exit(1)     # who measured is gone
+            match what:
+                case "cut":
+                    for name in names:
+                        server._links_made.cut(name)
+                case "mend":
+                    for name in names:
+                        server._links_made.mend(name)
+                case "tell":
+                    assert server._node is not None
+                    status = server._node.status()
+                    commands.send((status, server._node.counters().values))
+
+        loop.add_reader(commands.fileno(), obey)
+        await server.wait_stopped()
+
+    uvloop.run(serve())
+
+
+class Ring:
+    def __init__(self, folder: str, **flags: Any) -> None:
+        self._folder = folder
+        self._flags = flags
+        self._processes: dict[str, Any] = {}
+        self._commands: dict[str, Connection] = {}
+        self._ports: dict[str, tuple[int, int]] = {}
+        self.names = [f"n{index}" for index in range(1, NODES + 1)]
+
+    def start(self, name: str) -> None:
+        port, link_port = self._ports.get(name, (0, 0))
+        first = self.names[0]
+        seeds = "" if name == first or first not in self._ports else f"{first}=127.0.0.1:{self._ports[first][1]}"
+        flags = RingFlags(name=name, link_port=link_port, seeds=seeds, **self._flags)
+        settings = NodeSettings(port=port, data_dir=self.folder(name), log_level="error")
+        here, there = multiprocessing.Pipe()
+        process = multiprocessing.get_context("spawn").Process(target=node, args=(flags, settings, there), daemon=True)
+        process.start()
+        there.close()
+        self._processes[name], self._commands[name] = process, here
+
+    def wait(self, name: str) -> None:
+        """Until it has started."""
+        self._ports[name] = self._commands[name].recv()
+
+    def kill(self, name: str) -> None:
+        os.kill(self._processes[name].pid, signal.SIGKILL)
+        self._processes[name].join()
+
+    def stop(self, name: str) -> None:
+        self._processes[name].terminate()
+        self._processes[name].join()
+
+    def cut_off(self, name: str, *, is_cut: bool) -> None:
+        what = "cut" if is_cut else "mend"
+        others = [other for other in self.names if other != name]
+        self._commands[name].send((what, *others))
+        for other in others:
+            self._commands[other].send((what, name))
+
+    def tell(self, name: str) -> tuple[Any, dict[str, int]]:
+        self._commands[name].send(("tell",))
+        found: tuple[Any, dict[str, int]] = self._commands[name].recv()
+        return found
+
+    def folder(self, name: str) -> str:
+        return os.path.join(self._folder, name)
 
     @property
-    def rate(self) -> float:
-        return len(self.latencies) / self.seconds
+    def endpoints(self) -> list[str]:
+        return [f"http://127.0.0.1:{self._ports[name][0]}" for name in self.names]
 
-    def percentile_ms(self, share: float) -> float:
-        if not self.latencies:
-            return float("nan")
-        ordered = sorted(self.latencies)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000
+    def close(self) -> None:
+        for name in self._processes:
+            self.stop(name)
 
+    async def start_all(self) -> None:
+        for name in self.names:
+            self.start(name)
+            await asyncio.to_thread(self.wait, name)
+        while any(len(self.tell(name)[0].members) < NODES for name in self.names):
+            await asyncio.sleep(0.2)
 
-# ---- A ring
-
-
-@contextmanager
-def ring(nodes: int, folder: Path, *, buffer_bytes: int = 0, engine: str = "lmdb") -> Iterator[list[str]]:
-    """Endpoints. With fewer than three nodes, as many copies as there are nodes, and one is enough."""
-    quorum = ["--n", "3", "--r", "2", "--w", "2"] if nodes >= 3 else ["--n", str(nodes), "--r", "1", "--w", "1"]
-    place = Path(tempfile.mkdtemp(prefix="ring-", dir=folder))
-    words = [sys.executable, "-m", "varley", "ring", "up", "--nodes", str(nodes), "--port", "0", "--json"]
-    words += ["--data-dir", str(place / "ring"), "--engine", engine, "--write-buffer-bytes", str(buffer_bytes), *quorum]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("VARLEY_")}
-    words.append("--stop-with-stdin")
-    up = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
-    try:
-        assert up.stdout is not None
-        line = up.stdout.readline()
-        if not line:
-            raise RuntimeError("the ring did not start")
-        yield [node["endpoint"] for node in json.loads(line)["nodes"]]
-    finally:
-        up.terminate()
-        up.wait()
-        shutil.rmtree(place, ignore_errors=True)
+    async def agreement(self) -> float:
+        """Seconds until nothing is on its way and every pair of replicas was found equal since now."""
+        began = monotonic()
+        while True:
+            seconds = monotonic() - began
+            told = [self.tell(name)[0] for name in self.names]
+            if all(
+                not (status.hints or status.strays or status.transfers)
+                and status.compared_seconds is not None and status.compared_seconds < seconds
+                for status in told
+            ):
+                return seconds
+            if seconds > AGREE_SECONDS_MAX:
+                raise SystemExit(f"no agreement: {told}")
+            await asyncio.sleep(0.1)
 
 
-# ---- Load: in a process of its own
-
-
-def work(load: Load, tell: Connection) -> None:
-    tell.send(uvloop.run(_drive(load)))
-
-
-async def _drive(load: Load) -> Outcome:
-    async with AsyncClient(load.endpoints, coordination=load.coordination) as client:  # type: ignore[arg-type]
-        workers = [_Worker(client, f"{load.prefix}-{number}", load.seed + number) for number in range(load.workers)]
-        await asyncio.gather(*(worker.fill() for worker in workers))
-        if load.kind == "sla":
-            return await _open_loop(workers, load.rate, load.seconds)
-        await asyncio.gather(*(worker.go_on(load.kind, time.perf_counter() + _WARM_SECONDS) for worker in workers))
-        for worker in workers:
-            worker.forget()
-        began = time.perf_counter()
-        await asyncio.gather(*(worker.go_on(load.kind, began + load.seconds) for worker in workers))
-        return _gathered(workers, time.perf_counter() - began)
-
-
-class _Worker:
-    def __init__(self, client: AsyncClient, prefix: str, seed: int) -> None:
+class Writers:
+    def __init__(self, client: AsyncClient, r: int, w: int) -> None:
+        self.told: Counter[str] = Counter()
+        self.slowest: list[float] = []
+        self.acknowledged: dict[str, set[bytes]] = {}
         self._client = client
-        self._contexts: dict[str, str | None] = {f"{prefix}-{number}": None for number in range(KEYS_PER_WORKER)}
-        self._keys = list(self._contexts)
-        self._random = random.Random(seed)
-        self._busy: set[str] = set()
-        self.latencies: list[float] = []
-        self.errors = 0
+        self._r = r
+        self._w = w
+        self._is_over = False
+        self._tasks = [asyncio.create_task(self._write(index)) for index in range(WRITERS)]
 
-    async def fill(self) -> None:
-        for key in self._keys:
-            self._contexts[key] = await self._client.put("bench", key, VALUE)
+    async def stop(self) -> None:
+        self._is_over = True
+        await asyncio.gather(*self._tasks)
 
-    def forget(self) -> None:
-        self.latencies.clear()
-        self.errors = 0
-
-    async def go_on(self, kind: str, until: float) -> None:
-        while time.perf_counter() < until:
-            await self.one(kind, time.perf_counter())
-
-    async def one(self, kind: str, since: float) -> None:
-        """A request whose time counts from `since`."""
-        key = self._random.choice(self._keys)
-        while key in self._busy:        # in an open loop an earlier put of the key may be under way
-            key = self._random.choice(self._keys)
-        self._busy.add(key)
-        try:
-            if kind == "put":
-                self._contexts[key] = await self._client.put("bench", key, VALUE, self._contexts[key])
+    async def _write(self, writer: int) -> None:
+        number = 0
+        while not self._is_over:
+            number += 1
+            cart, item = f"cart {random.randrange(CARTS)}", b"%d.%d" % (writer, number)
+            try:
+                found = await self._client.get("carts", cart, r=self._r)
+            except RingClientError as error:
+                self.told[f"get {type(error).__name__}"] += 1
+                continue
+            items = {item}.union(*(value.split(b",") for value in found.values))
+            began = monotonic()
+            try:
+                await self._client.put("carts", cart, b",".join(sorted(items)), found.context, w=self._w)
+            except OutcomeUnknown:
+                self.told["unknown"] += 1
+            except RingUnavailable:
+                self.told["refused"] += 1
             else:
-                found = await self._client.get("bench", key)
-                assert found.values, "what was put is there"
-            self.latencies.append(time.perf_counter() - since)
-        except RingClientError:
-            self.errors += 1
-            self._contexts[key] = (await self._client.get("bench", key)).context
+                self.told["accepted"] += 1
+                self.acknowledged.setdefault(cart, set()).add(item)
+            self.slowest.append(monotonic() - began)
+
+    async def lost(self) -> list[str]:
+        gone = []
+        for cart, items in self.acknowledged.items():
+            found = await self._client.get("carts", cart, r=2)
+            there = set[bytes]().union(*(value.split(b",") for value in found.values))
+            gone += [f"{cart}: {item.decode()}" for item in items - there]
+        return gone
+
+
+async def trouble(ring: Ring, seconds: float) -> None:
+    """Two at a time are killed and come back; then one is cut off from the others, and mended."""
+    until = monotonic() + seconds
+    while monotonic() < until:
+        for name in (dead := random.sample(ring.names, 2)):
+            ring.kill(name)
+        await asyncio.sleep(SECONDS_DOWN)
+        for name in dead:
+            ring.start(name)
+        for name in dead:
+            await asyncio.to_thread(ring.wait, name)
+        await asyncio.sleep(SECONDS_DOWN / 2)
+        alone = random.choice(ring.names)
+        ring.cut_off(alone, is_cut=True)
+        await asyncio.sleep(SECONDS_DOWN)
+        ring.cut_off(alone, is_cut=False)
+        await asyncio.sleep(SECONDS_DOWN / 2)
+
+
+async def accepted(engine: str, w: int, seconds: float, write_buffer_bytes: int) -> None:
+    with tempfile.TemporaryDirectory(prefix="varley-ring-") as folder:
+        ring = Ring(folder, engine=engine, write_buffer_bytes=write_buffer_bytes)
+        try:
+            await ring.start_all()
+            async with AsyncClient(ring.endpoints) as client:
+                writers = Writers(client, r=w, w=w)
+                await trouble(ring, seconds)
+                await writers.stop()
+                agreed = await ring.agreement()
+                gone = await writers.lost()
+            told, slowest = writers.told, sorted(writers.slowest)
+            whole = told["accepted"] + told["unknown"] + told["refused"]
+            items = sum(len(some) for some in writers.acknowledged.values())
+            print(
+                f"{engine}, R=W={w}: {whole} puts, {100 * told['accepted'] / whole:.3f} % accepted, "
+                f"{told['unknown']} unknown, {told['refused']} refused; "
+                f"p50 {1000 * slowest[whole // 2]:.0f} ms, p99 {1000 * slowest[whole * 99 // 100]:.0f} ms; "
+                f"agreed {agreed:.1f} s after the last trouble; {items} acknowledged items, {len(gone)} lost; {dict(told)}"
+            )
+            if gone:
+                raise SystemExit("\n".join(gone[:20]))
         finally:
-            self._busy.discard(key)
+            ring.close()
 
 
-async def _open_loop(workers: Sequence[_Worker], rate: float, seconds: float) -> Outcome:
-    """Requests at times drawn by lot, as those of many clients come."""
-    chance = random.Random(1)
-    began = time.perf_counter()
-    due = began
-    running: set[asyncio.Task[None]] = set()
-    while due < began + seconds:
-        due += chance.expovariate(rate)
-        wait = due - time.perf_counter()
-        if wait > 0:
-            await asyncio.sleep(wait)
-        kind = "put" if chance.random() < 0.5 else "get"
-        task = asyncio.ensure_future(chance.choice(workers).one(kind, due))
-        running.add(task)
-        task.add_done_callback(running.discard)
-    if running:
-        await asyncio.wait(running)
-    return _gathered(workers, time.perf_counter() - began)
+async def merkle(engine: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="varley-ring-") as folder:
+        ring = Ring(folder, engine=engine)
+        try:
+            await ring.start_all()
+            async with AsyncClient(ring.endpoints) as client:
+                keys = iter(range(ROWS))
+
+                async def load() -> None:
+                    for key in keys:
+                        await client.put("rows", b"%d" % key, random.randbytes(ROW_BYTES), w=3)
+
+                await asyncio.gather(*(load() for _ in range(WRITERS)))
+                await ring.agreement()
+                for share in LACKING:
+                    await lack(ring, ring.names[-1], engine, share)
+        finally:
+            ring.close()
 
 
-def _gathered(workers: Sequence[_Worker], seconds: float) -> Outcome:
-    latencies = [each for worker in workers for each in worker.latencies]
-    return Outcome(seconds, latencies, sum(worker.errors for worker in workers))
-
-
-def run(
-    endpoints: list[str], coordination: str, kind: str, *, processes: int, workers: int, seconds: float, rate: float = 0
-) -> Outcome:
-    """One measurement, its load spread over processes."""
-    context = multiprocessing.get_context("spawn")
-    pipes, children = [], []
-    for number in range(processes):
-        load = Load(
-            endpoints, coordination, kind, workers // processes, seconds, rate / processes,
-            f"{coordination}-{kind}-{time.time_ns()}-{number}", 1000 * number,
-        )  # fmt: skip
-        receive, send = context.Pipe(duplex=False)
-        child = context.Process(target=work, args=(load, send))
-        child.start()
-        pipes.append(receive)
-        children.append(child)
-    outcomes: list[Outcome] = []
-    for pipe, child in zip(pipes, children, strict=True):
-        while not pipe.poll(0.2):
-            if not child.is_alive():
-                raise RuntimeError("a process of the load ended before it was done")
-        outcomes.append(pipe.recv())
-    for child in children:
-        child.join()
-    latencies = [latency for outcome in outcomes for latency in outcome.latencies]
-    return Outcome(max(each.seconds for each in outcomes), latencies, sum(each.errors for each in outcomes))
-
-
-# ---- What is measured
-
-
-def throughput(
-    options: argparse.Namespace, folder: Path, say: Callable[[str], None]
-) -> tuple[list[str], list[list[str]]]:
-    head = ["nodes", "coordinated by", "write buffer", "request", "a second", "p50 ms", "p99 ms", "p99.9 ms", "errors"]
-    rows = []
-    for nodes in options.nodes:
-        for buffer_bytes in (0, BUFFER_BYTES):
-            with ring(nodes, folder, buffer_bytes=buffer_bytes, engine=options.engine) as endpoints:
-                for coordination in WAYS:
-                    for kind in ("get", "put"):
-                        say(f"{nodes} nodes, {coordination}-driven, buffer {'on' if buffer_bytes else 'off'}, {kind}")
-                        outcome = run(
-                            endpoints, coordination, kind, processes=options.processes, workers=options.workers,
-                            seconds=options.seconds,
-                        )  # fmt: skip
-                        buffer = "on" if buffer_bytes else "off"
-                        rows.append([f"{nodes}", f"the {coordination}", buffer, kind, *_figures(outcome)])
-    return head, rows
-
-
-def sla(options: argparse.Namespace, folder: Path, say: Callable[[str], None]) -> tuple[list[str], list[list[str]]]:
-    head = ["nodes", "coordinated by", "write buffer", "requests", "a second", "p50 ms", "p99 ms", "p99.9 ms", "errors"]
-    head.append("within 300 ms")
-    rows = []
-    for nodes in [count for count in options.nodes if count >= 3] or [3]:
-        for buffer_bytes in (0, BUFFER_BYTES):
-            with ring(nodes, folder, buffer_bytes=buffer_bytes, engine=options.engine) as endpoints:
-                for coordination in WAYS:
-                    buffer = "on" if buffer_bytes else "off"
-                    say(f"{nodes} nodes, {coordination}-driven, buffer {buffer}, {SLA_RATE:.0f} requests/s")
-                    outcome = run(
-                        endpoints, coordination, "sla", processes=options.processes, workers=options.workers,
-                        seconds=options.sla_seconds, rate=SLA_RATE,
-                    )  # fmt: skip
-                    within = sum(latency <= SLA_SECONDS for latency in outcome.latencies)
-                    share = within / max(1, len(outcome.latencies) + outcome.errors)
-                    rows.append(
-                        [f"{nodes}", f"the {coordination}", buffer, f"{len(outcome.latencies):,}", *_figures(outcome),
-                         f"{share:.4%}"]
-                    )  # fmt: skip
-    return head, rows
-
-
-def _figures(outcome: Outcome) -> list[str]:
-    return [
-        f"{outcome.rate:,.0f}",
-        *(f"{outcome.percentile_ms(share):,.2f}" for share in PERCENTILES),
-        f"{outcome.errors}",
-    ]
-
-
-def measure(session: Any) -> None:
-    """As a section of `make bench`."""
-    import peers
-
-    options = _options([])
-    options.seconds = session.seconds
-    for title, what in (("Ring: throughput", throughput), ("Ring: 500 requests a second", sla)):
-        session.say(title)
-        head, rows = what(options, peers.DATA, session.say)
-        session.write(f"## {title}")
-        session.write()
-        session.write_table(head, rows)
-        session.write()
-        for row in rows:
-            session.record(workload=title, **dict(zip(head, row, strict=True)))
-
-
-def _options(words: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--nodes", type=int, nargs="+", default=[1, 3, 5], help="sizes of rings (1 3 5)")
-    parser.add_argument("--seconds", type=float, default=5, help="of each run of full load (5)")
-    parser.add_argument("--sla-seconds", type=float, default=30, help="of each run of 500 requests a second (30)")
-    parser.add_argument("--workers", type=int, default=32, help="requests at a time (32)")
-    parser.add_argument("--processes", type=int, default=1, help="that the load comes from (1)")
-    parser.add_argument("--engine", default="lmdb", help="of the nodes (lmdb)")
-    parser.add_argument("--only", choices=("throughput", "sla"), nargs="+", default=("throughput", "sla"))
-    parser.add_argument("--folder", type=Path, help="on the disk that is to be measured")
-    return parser.parse_args(words)
+async def lack(ring: Ring, name: str, engine: str, share: float) -> None:
+    ring.stop(name)
+    rows = os.path.join(ring.folder(name), "rows")
+    store = SqliteEngine(rows) if engine == "sqlite" else LmdbEngine(rows)
+    keys = [key for key, _ in store.scan(b"r", b"s")]
+    whole = sum(len(entry.body) for key in keys if (entry := store.get(key)) is not None)
+    lacking = random.sample(keys, int(len(keys) * share))
+    store.write(dict.fromkeys(lacking))
+    store.close()
+    before = [ring.tell(other)[1] for other in ring.names if other != name]
+    ring.start(name)
+    await asyncio.to_thread(ring.wait, name)
+    seconds = await ring.agreement()
+    after = [ring.tell(other)[1] for other in ring.names]
+    exchanged = {
+        what: sum(told[what] for told in after) - sum(told[what] for told in before)
+        for what in ("comparison_bytes", "row_bytes_exchanged", "rows_exchanged", "repairs")
+    }
+    print(
+        f"{engine}: {len(lacking)} of {len(keys)} rows lacking ({100 * share:g} %): "
+        f"{exchanged['comparison_bytes'] / 1e3:.0f} kB of hashes and {exchanged['row_bytes_exchanged'] / 1e3:.0f} kB of rows "
+        f"({exchanged['rows_exchanged']}) within {seconds:.1f} s; a full copy has {whole / 1e3:.0f} kB"
+    )
 
 
 def main() -> None:
-    import peers
-
-    options = _options(None)
-    folder = options.folder or peers.DATA
-    folder.mkdir(parents=True, exist_ok=True)
-    progress = Console(stderr=True, highlight=False)
-    for name, what in (("throughput", throughput), ("sla", sla)):
-        if name in options.only:
-            head, rows = what(options, folder, progress.print)
-            table = Table(*head, box=None, title=name)
-            for column in table.columns[3:]:
-                column.justify = "right"
-            for row in rows:
-                table.add_row(*row)
-            Console(width=140).print(table)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=40, help="of trouble for each W")
+    parser.add_argument("--engine", default="lmdb", choices=("lmdb", "sqlite"))
+    parser.add_argument("--w", type=int, action="append", help="R and W; may be repeated")
+    parser.add_argument("--write-buffer-bytes", type=int, default=0)
+    parser.add_argument("--merkle", action="store_true", help="bytes of comparisons against a full copy")
+    parser.add_argument("--seed", type=int)
+    arguments = parser.parse_args()
+    random.seed(arguments.seed)
+    print(describe(Path(tempfile.gettempdir())))
+    if arguments.merkle:
+        uvloop.run(merkle(arguments.engine))
+        return
+    for w in arguments.w or (1, 2):
+        uvloop.run(accepted(arguments.engine, w, arguments.seconds, arguments.write_buffer_bytes))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ import growth
 import load
 import machine
 import peers
-import ring
+import ring_load
 import side_by_side
 from session import OTHERS_MAX, Session
 
@@ -74,7 +74,7 @@ def _measure(session: Session, options: argparse.Namespace) -> None:
     if "checkpoints" in options.only:
         checkpoints.measure(session)
     if "ring" in options.only:
-        ring.measure(session)
+        ring_load.measure(session)
 
 
 def _measure_filled(session: Session, options: argparse.Namespace) -> None:

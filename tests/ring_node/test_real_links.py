@@ -121,7 +121,7 @@ def test_a_node_with_other_settings_is_refused_by_name_and_both_are_shown(
         await ring.made_of("a")
         other = RingSettings(partitions=8, default=BucketSettings(n=2, r=1, w=1))
         node = await ring.start("b", other)
-        with pytest.raises(BadSettings, match='"n":3.*"n":2'):
+        with pytest.raises(BadSettings, match=r'"n":3.*"n":2'):
             await node.join()
         await until(lambda: "b" in ring.nodes["a"].status().refused)
         assert '"n":2' in ring.nodes["a"].status().refused["b"]
