@@ -1,6 +1,6 @@
 """The ring under load: throughput and latency of gets and puts, and the service level that the paper promises.
 
-    python benchmarks/ring_load.py                       1, 3 and 5 nodes; 5 minutes
+    python benchmarks/ring_load.py                  1, 3 and 5 nodes; 7 minutes
     python benchmarks/ring_load.py --nodes 3 --seconds 2
     python benchmarks/ring_load.py --only sla --sla-seconds 300
 
