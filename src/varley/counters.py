@@ -46,6 +46,11 @@ class Counters:
         for key in [key for key in self._by_key if key[1] == table]:
             del self._by_key[key]
 
+    def forget_index(self, table: str, index: str) -> None:
+        """The same of an index."""
+        for key in [key for key in self._by_key if key[1:] == (table, index)]:
+            del self._by_key[key]
+
     def __iter__(self) -> Iterator[tuple[tuple[str, str, str], TableCounters]]:
         """((operation, table, index), counters), in the order of the keys."""
         return iter(sorted(self._by_key.items(), key=lambda entry: entry[0]))

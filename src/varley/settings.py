@@ -103,7 +103,9 @@ class NodeSettings:
         low=0,
     )
     index_backlog_bytes: int = _setting(
-        64 * 1024**2, "Changes that one global index may be behind; writes that add to more are throttled.", low=4096
+        128 * 1024**2,
+        "Changes that all global indexes may be behind together, one alone half of it; writes beyond are throttled.",
+        low=4096,
     )
 
     # Vector indexes

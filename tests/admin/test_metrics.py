@@ -70,6 +70,18 @@ def test_counts_by_table_end_with_the_table(traffic: Traffic) -> None:
     assert "Music" not in metrics.page().decode()
 
 
+def test_counts_by_index_end_with_the_index(traffic: Traffic) -> None:
+    counters = Counters()
+    for index in ("", "ByYear", "ByArtist"):
+        counters.of("Query", "Music", index).returned_items += 7
+    counters.of("Query", "Films", "ByYear").returned_items += 7
+    counters.forget_index("Music", "ByYear")
+    found = samples(Metrics(traffic, counters).page())
+    left = [name for name in found if name.startswith("varley_returned_items_total")]
+    assert len(left) == 3
+    assert not [name for name in left if "ByYear" in name and "Music" in name]
+
+
 def test_other_parts_are_asked_on_each_scrape(traffic: Traffic) -> None:
     connections = [3]
     metrics = Metrics(

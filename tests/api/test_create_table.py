@@ -12,7 +12,8 @@ from botocore.session import get_session
 
 from tests.table.tables import on_demand_table, provisioned_table
 from varley.api import create_table
-from varley.api.create_table import partition_count, table_of
+from varley.api.create_table import table_of
+from varley.api.table_structures import partition_count
 from varley.errors import LimitExceeded, ValidationError
 from varley.table.schema import (
     AttributeDefinition,

@@ -238,6 +238,7 @@ _LOCAL_TESTS = {
     ),
     "test_local_indexes.py::test_a_page_that_fetches_ends_earlier": "counts the index only",
     "test_local_indexes.py::test_a_write_tells_how_large_its_collection_is": "tells nothing of item collections",
+    "test_local_indexes.py::test_a_batch_of_statements_tells_it_by_index_too": "tells no capacity of statements",
     "test_local_indexes.py::test_a_batch_tells_it_once_for_each_collection": "tells nothing of item collections",
     "test_local_indexes.py::test_an_item_and_its_index_row_have_400_kb_together": "looks at the item only",
     "test_put_item.py::test_the_table_can_be_named_by_its_arn": "takes no ARN for a name",
@@ -260,6 +261,7 @@ _LOCAL_TESTS = {
     "test_order_of_checks.py::test_expressions_come_before_the_table": "looks for the table first",
     "test_order_of_checks.py::test_placeholders_come_before_the_table": "looks for the table first",
     "test_order_of_checks.py::test_expressions_come_before_the_key": "looks at the key first",
+    "test_transact_write_items.py::test_items_that_are_updated_count_whole": "counts what the request carries only",
     "test_update_item.py::test_updated_values_inside_a_map_come_without_their_neighbours": "returns the whole map",
     "test_update_item.py::test_updated_elements_of_a_list_come_without_their_neighbours": "returns the whole list",
 }

@@ -182,3 +182,37 @@ def test_batch_writes_round_each_item(table: Table, sorted_table: Table, key: It
         "Table": {"CapacityUnits": 5.0},
     }
     assert found[sorted_table.name]["CapacityUnits"] == 1.0
+
+
+# Tables that are named by their ARN
+
+
+def test_a_table_that_was_named_by_its_arn_is_told_of_by_its_arn(sorted_table: Table) -> None:
+    """Service model, ConsumedCapacity: "you'll see the table ARN in the response"; BatchGetItem, Responses."""
+    client = sorted_table.client
+    arn = client.describe_table(TableName=sorted_table.name)["Table"]["TableArn"]
+    item = {"pk": {"S": unique()}, "sk": {"S": "a"}}
+    asked = {"ReturnConsumedCapacity": "TOTAL"}
+    where = {"TableName": arn, "Key": item}
+    told = [
+        client.put_item(TableName=arn, Item=item, **asked),
+        client.get_item(**where, **asked),
+        client.update_item(**where, UpdateExpression="REMOVE a", **asked),
+        client.scan(TableName=arn, Limit=1, **asked),
+        client.query(
+            TableName=arn,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": item["pk"]},
+            **asked,
+        ),
+        client.delete_item(**where, **asked),
+    ]
+    batches = [
+        client.batch_write_item(RequestItems={arn: [{"PutRequest": {"Item": item}}]}, **asked),
+        client.batch_get_item(RequestItems={arn: {"Keys": [item]}}, **asked),
+        client.transact_write_items(TransactItems=[{"Put": {"TableName": arn, "Item": item}}], **asked),
+        client.transact_get_items(TransactItems=[{"Get": where}], **asked),
+    ]
+    assert {answer["ConsumedCapacity"]["TableName"] for answer in told} == {arn}
+    assert {one["TableName"] for answer in batches for one in answer["ConsumedCapacity"]} == {arn}
+    assert batches[1]["Responses"] == {arn: [item]}

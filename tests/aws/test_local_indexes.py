@@ -679,6 +679,26 @@ def test_a_batch_tells_what_all_of_it_cost(indexed: Table) -> None:
     assert capacity({"ConsumedCapacity": answer["ConsumedCapacity"][0]}) == (5.0, 2.0, {"keys": 2.0, "some": 1.0})
 
 
+def test_a_batch_of_statements_tells_it_by_index_too(indexed: Table) -> None:
+    pk = text(unique())
+    values = "{'pk': ?, 'sk': ?, 'x': 'one', 'n': 1}"
+    statements = [
+        {
+            "Statement": f'INSERT INTO "{indexed.name}" VALUE {values}',
+            "Parameters": [pk, text(sort)],
+        }
+        for sort in "ab"
+    ]
+    answer = indexed.client.batch_execute_statement(Statements=statements, ReturnConsumedCapacity="INDEXES")
+    [consumed] = answer["ConsumedCapacity"]
+    assert consumed == {
+        "TableName": indexed.name,
+        "CapacityUnits": 6.0,
+        "Table": {"CapacityUnits": 2.0},
+        "LocalSecondaryIndexes": {"keys": {"CapacityUnits": 2.0}, "some": {"CapacityUnits": 2.0}},
+    }
+
+
 def test_a_read_of_the_table_has_nothing_to_do_with_indexes(indexed: Table, large: Item) -> None:
     answer = indexed.get(key(large, "2"), ConsistentRead=True, ReturnConsumedCapacity="INDEXES")
     assert capacity(answer) == (1.0, 1.0, {})

@@ -280,6 +280,56 @@ def test_an_index_is_described(make_table: Any, dynamodb: Any) -> None:
     assert shown["IndexStatus"] == "ACTIVE"
 
 
+def test_the_size_of_an_index_is_described(make_table: Any, dynamodb: Any) -> None:
+    """It has the vectors as 32-bit floats: 1 + 12 bytes of v; and of pk 2 + 1, of kept 4 + 3."""
+    kept = {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["kept"]}
+    table = make_table(**with_vectors(vector_index(Projection=kept)))
+
+    def size() -> tuple[int, int]:
+        [shown] = dynamodb.describe_table(TableName=table.name)["Table"]["VectorIndexes"]
+        return shown["ItemCount"], shown["IndexSizeBytes"]
+
+    assert size() == (0, 0)
+    for name in "abc":
+        table.put({"pk": {"S": name}, "v": {"L": numbers([1.0, 0.5, 0.0])}, "kept": {"S": "yes"}, "no": {"S": "no"}})
+    table.put({"pk": {"S": "without"}, "kept": {"S": "yes"}})
+    assert size() == (3, 3 * (3 + 13 + 7))
+    table.client.delete_item(TableName=table.name, Key={"pk": {"S": "b"}})
+    assert size() == (2, 2 * (3 + 13 + 7))
+
+
+def test_writes_tell_what_they_replicate(make_table: Any, dynamodb: Any) -> None:
+    """Developer Guide, "Monitoring vector index capacity": with INDEXES; nothing if no indexed attribute changes."""
+    kept = {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["kept"]}
+    table = make_table(**with_vectors(vector_index(Projection=kept), vector_index("all", "EUCLIDEAN")))
+    key = {"pk": {"S": "a"}}
+    item = {**key, "v": {"L": numbers([1.0, 0.5, 0.0])}, "kept": {"S": "yes"}, "no": {"S": "no"}}
+    whole = {"by-vector": 3 + 13 + 7, "all": 3 + 13 + 7 + 4}
+
+    def told(answer: dict[str, Any]) -> dict[str, float]:
+        consumed = answer["ConsumedCapacity"]
+        if isinstance(consumed, list):
+            [consumed] = consumed
+        assert consumed["CapacityUnits"] == consumed["Table"]["CapacityUnits"]
+        return {name: each["VectorWriteRequestBytes"] for name, each in consumed.get("VectorIndexes", {}).items()}
+
+    asked = {"ReturnConsumedCapacity": "INDEXES"}
+    assert told(dynamodb.put_item(TableName=table.name, Item=item, **asked)) == whole
+    assert told(dynamodb.put_item(TableName=table.name, Item=item, **asked)) == {}
+    change = {"UpdateExpression": "SET #no = :x", "ExpressionAttributeNames": {"#no": "no"}}
+    values = {"ExpressionAttributeValues": {":x": {"S": "xx"}}}
+    answer = dynamodb.update_item(TableName=table.name, Key=key, **change, **values, **asked)
+    assert told(answer) == {"all": whole["all"]}
+    answer = dynamodb.delete_item(TableName=table.name, Key=key, **asked)
+    assert told(answer) == whole
+    put = {"PutRequest": {"Item": item}}
+    assert told(dynamodb.batch_write_item(RequestItems={table.name: [put]}, **asked)) == whole
+    delete = {"Delete": {"TableName": table.name, "Key": key}}
+    assert told(dynamodb.transact_write_items(TransactItems=[delete], **asked)) == whole
+    answer = dynamodb.put_item(TableName=table.name, Item=item, ReturnConsumedCapacity="TOTAL")
+    assert answer["ConsumedCapacity"] == {"TableName": table.name, "CapacityUnits": 1.0}
+
+
 def test_an_index_comes_and_goes(make_table: Any, dynamodb: Any) -> None:
     table = make_table()
     table.put({"pk": {"S": "a"}, "v": {"L": numbers([1.0, 0.0, 0.0])}, "tenant": {"S": "t"}})
@@ -309,6 +359,25 @@ def test_an_index_comes_and_goes(make_table: Any, dynamodb: Any) -> None:
         search(dynamodb, table, [1.0, 0.0, 0.0], **condition)
     with refused("ResourceNotFoundException"):
         dynamodb.update_table(TableName=table.name, VectorIndexUpdates=[{"Delete": {"IndexName": "by-vector"}}])
+
+
+def test_a_global_index_takes_neither_the_name_nor_the_attribute_of_a_vector_index(
+    make_table: Any, dynamodb: Any
+) -> None:
+    table = make_table(**with_vectors(vector_index()))
+    for name, attribute in (("by-vector", "g"), ("by-v", "v")):
+        created = {
+            "IndexName": name,
+            "KeySchema": [{"AttributeName": attribute, "KeyType": "HASH"}],
+            "Projection": {"ProjectionType": "ALL"},
+        }
+        with invalid():
+            dynamodb.update_table(
+                TableName=table.name,
+                AttributeDefinitions=[{"AttributeName": attribute, "AttributeType": "S"}],
+                GlobalSecondaryIndexUpdates=[{"Create": created}],
+            )
+    assert "GlobalSecondaryIndexes" not in dynamodb.describe_table(TableName=table.name)["Table"]
 
 
 @pytest.mark.parametrize(

@@ -279,6 +279,19 @@ def test_four_megabytes_are_the_most(table: Table) -> None:
     assert table.item(wanted[9]) is not None
 
 
+def test_items_that_are_updated_count_whole(table: Table) -> None:
+    """API Reference: the aggregate size of the items in the transaction, not of the request."""
+    wanted = keys(11)
+    for key in wanted:
+        table.put({**key, "a": {"S": "x" * 390_000}})
+    actions = [update(table, key, "SET b = :b", ExpressionAttributeValues={":b": {"S": "x"}}) for key in wanted]
+    with invalid(re.compile(r"Transaction payload size cannot exceed 4 ?MB.*")):
+        write(table, *actions)
+    assert "b" not in (table.item(wanted[0]) or {})
+    write(table, *actions[:10])
+    write(table, *(delete(table, key) for key in wanted))
+
+
 def test_an_item_too_large_refuses_all(table: Table, key: Item) -> None:
     with invalid("Item size has exceeded the maximum allowed size"):
         write(table, put(table, {**key, "a": {"S": "x" * 410_000}}))

@@ -68,7 +68,7 @@ class Life:
         shutil.copytree(cut.folder, self.data)
         self.node = IndexedNode(
             self.data, self.disk, self.store, loop=self.loop,
-            new_engines=lambda path, inventory: GatedTrees(path, inventory, self.gate), overlay_bytes_max=2500,
+            new_engines=lambda path, inventory: GatedTrees(path, inventory, self.gate), overlay_bytes_max=1000,
             log_bytes_max=12_000, delay_seconds=random.choice((0.0, 0.0, 1e9)),
         )  # fmt: skip
         self.taken: list[Cut] = []      # not looked at yet
@@ -123,7 +123,9 @@ class Life:
         if "late" in there:
             work = self.node.indexes.delete(NAME, "late")
         else:
-            work = self.node.indexes.create(NAME, index("late", self.random.randrange(10**9), kind="ALL"))
+            work = self.node.indexes.create(
+                NAME, index("late", self.random.randrange(10**9), kind="ALL"), partitions=2
+            )
         self.node._keep(self.node._locked(work))
 
     def _maybe_cut(self, moment: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from .campaigns import CAMPAIGNS
 from .draw import Draw, Grammar, Item, Placeholders, Value
 from .statements import batch_execute_statement, execute_statement
 from .tables import tables
@@ -448,4 +449,5 @@ KINDS: dict[str, tuple[int, Callable[[Draw], Case]]] = {
     "batch_statement": (1, batch_execute_statement),
     "tables": (2, tables),
     "transaction": (2, transaction),
+    **{name: (1, campaign) for name, campaign in CAMPAIGNS.items()},
 }

@@ -42,7 +42,7 @@ class Pair:
         found = []
         try:
             for operation, body in case:
-                found += self._step(operation, body)
+                found += self._step(operation, body, is_accepted)
                 if not all(map(is_accepted, found)):
                     return found
                 if operation in _WRITES and any(one.ours.is_refusal or one.theirs.is_refusal for one in found):
@@ -52,7 +52,7 @@ class Pair:
                 if operation == "BatchExecuteStatement" and self.refused:
                     return found    # DynamoDB Local has done it all the same
             for name in sorted(_touched(case)):
-                found += self._step("Scan", {"TableName": name, "ConsistentRead": True})
+                found += self._step("Scan", {"TableName": name, "ConsistentRead": True}, is_accepted)
             return found
         finally:
             for name in _touched(case):
@@ -68,7 +68,7 @@ class Pair:
                     break
                 server.ask("UpdateTable", {"TableName": name, "DeletionProtectionEnabled": False})
 
-    def _step(self, operation: str, body: Body) -> list[Difference]:
+    def _step(self, operation: str, body: Body, is_accepted: IsAccepted) -> list[Difference]:
         """One request and, as long as both agree where the next page begins, the pages after it."""
         found = []
         for _ in range(_PAGES_MAX):
@@ -76,7 +76,7 @@ class Pair:
             self.refused = theirs.is_refusal
             one = difference(operation, body, ours, theirs)
             if one is not None and (operation == "DescribeTable" or _is_of_global_index(body)):
-                one = self._settled(one)
+                one = self._settled(one, is_accepted)
             if one is not None:
                 found.append(one)
             key = ours.body.get("LastEvaluatedKey")
@@ -85,11 +85,11 @@ class Pair:
             body = {**body, "ExclusiveStartKey": key}
         return found
 
-    def _settled(self, found: Difference) -> Difference | None:
+    def _settled(self, found: Difference, is_accepted: IsAccepted) -> Difference | None:
         """What is left of a difference when global indexes have caught up, are made, are gone: it takes a while."""
         one: Difference | None = found
         for _ in range(_LOOKS):
-            if one is None:
+            if one is None or is_accepted(one):
                 break
             ours, theirs = self._ask(found.operation, found.body)
             one = difference(found.operation, found.body, ours, theirs)
@@ -134,6 +134,8 @@ class Pair:
 
 
 def _is_of_global_index(body: Body) -> bool:
+    if str(body.get("TableName")).startswith(PREFIX):
+        return "IndexName" in body
     table = BY_NAME.get(str(body.get("TableName")))
     return table is not None and table.is_global(body.get("IndexName"))
 

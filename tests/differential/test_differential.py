@@ -27,7 +27,7 @@ from .accepted import ACCEPTED, is_accepted
 from .cases import Case, case_of
 from .comparison import Difference
 from .pair import Pair, smaller
-from .talk import Server
+from .talk import Answer, Server
 
 _SECONDS = float(os.environ.get("DIFFERENTIAL_SECONDS", "15"))
 _SHOWN_MAX = 20
@@ -90,6 +90,16 @@ def _shown(pair: Pair, seed: str, case: Case, difference: Difference) -> str:
 
     small = smaller(case, is_still)
     return "\n".join([f"case {seed}", *(f"  after {operation} {body}" for operation, body in small[:-1]), str(latest)])
+
+
+@pytest.mark.parametrize(
+    "operation",
+    ["CreateTable", "UpdateTable", "DeleteTable", "DescribeTable", "ExecuteStatement", "BatchExecuteStatement"],
+)
+def test_no_difference_of_tables_and_statements_is_accepted_whatever_the_two_say(operation: str) -> None:
+    for code in ("ValidationException", "ResourceNotFoundException", "LimitExceededException"):
+        ours, theirs = (Answer(400, {"__type": code, "message": text}) for text in ("one thing", "another"))
+        assert not is_accepted(Difference(operation, {"TableName": "made.one"}, ours, theirs))
 
 
 def test_every_accepted_difference_is_in_the_documentation() -> None:

@@ -317,3 +317,50 @@ def test_a_sweep_reads_what_it_has_deleted_only_once(monkeypatch: pytest.MonkeyP
     server.pass_seconds(20)
     assert server.names() == set()
     assert seen < 10 * 1000
+
+
+def test_a_sweep_does_not_go_over_what_earlier_ones_have_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = SweptServer(**ENABLED)
+    for number in range(1000):
+        server.put(f"item-{number}", expires=NOW + 10)
+    for number in range(5):
+        server.put(f"later-{number}", expires=NOW + 30 + number)
+    server.settle()
+    server.pass_seconds(20)
+    assert len(server.names()) == 5
+    overlay = server.route.partitions[0].tree._overlay
+    seen = 0
+
+    def counted(*bounds: object, range_of: object = type(overlay).range) -> object:
+        nonlocal seen
+        for row in range_of(*bounds):    # type: ignore[operator]
+            seen += 1
+            yield row
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(overlay), "range", counted)
+        for _ in range(20):
+            server.pass_seconds(1)
+    assert server.names() == set()
+    assert seen < 100
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whatever_is_written_while_sweeps_are_under_way_expires(seed: int) -> None:
+    """With times before those that a sweep has passed, and decided only later."""
+    chance = random.Random(seed)
+    server = SweptServer(**ENABLED)
+    for _ in range(60):
+        for _ in range(chance.randrange(8)):
+            server.put(f"item-{chance.randrange(40)}", expires=server.clock.time() + chance.randrange(-30, 60))
+        server.log.holds = chance.random() < 0.5
+        for _ in range(chance.randrange(6)):
+            server.loop.turns(chance.randrange(4))
+            server.clock._base._epoch_seconds += 0.5    # type: ignore[attr-defined]
+            server.loop.advance(0.5)
+        server.log.release()
+        server.loop.turns(chance.randrange(4))
+    server.pass_seconds(70)
+    server.pass_seconds(1)
+    assert server.names() == set()
+    assert server.problems() == []

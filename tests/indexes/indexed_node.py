@@ -98,10 +98,10 @@ class IndexedNode:
             on_fatal=self.fatal.append,
         )  # fmt: skip
         self.router = Router(self.node, index_backlog_bytes=backlog_bytes)
+        self._index_partitions = index_partitions
         self.indexes = Indexes(
-            self.loop, self.clock, self.catalog, self.router,
-            partitions=index_partitions, delay_seconds=delay_seconds, keep=self._keep,
-        )  # fmt: skip
+            self.loop, self.clock, self.catalog, self.router, delay_seconds=delay_seconds, keep=self._keep
+        )
         reader = LogReader(disk, "log", newest_segment=inventory.newest_segment)
         recovered = recover(
             engines,
@@ -149,7 +149,7 @@ class IndexedNode:
         self.loop.run(create())
 
     def add_index(self, added: GlobalIndex) -> None:
-        self.loop.run(self._locked(self.indexes.create(NAME, added)))
+        self.loop.run(self._locked(self.indexes.create(NAME, added, partitions=self._index_partitions)))
 
     def delete_index(self, name: str) -> None:
         self.loop.run(self._locked(self.indexes.delete(NAME, name)))

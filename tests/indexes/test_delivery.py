@@ -14,7 +14,7 @@ from varley.errors import DiskFull
 from varley.indexes.delivery import deliver
 from varley.indexes.propagation import Delivery, IndexRow, Ledger, Part
 from varley.item import stored
-from varley.table.global_index_follower import Backlog
+from varley.table.global_index_follower import Backlog, Backlogs
 from varley.table.outgoing import source_key, source_slot
 
 TARGET, SOURCE, OTHER = 1, 7, 8
@@ -26,7 +26,7 @@ def value(size: int) -> bytes:
 
 
 def delivery(slot: int, *rows: IndexRow, source: int = SOURCE, is_filling: bool = False) -> Delivery:
-    return Delivery(source, Ledger(slot, 1, None), Part(list(rows), Backlog(1)), is_filling=is_filling)
+    return Delivery(source, Ledger(slot, 1, None), Part(list(rows), Backlog(Backlogs(1))), is_filling=is_filling)
 
 
 @pytest.fixture

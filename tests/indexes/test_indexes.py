@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.indexes.indexed_node import BY_G, BY_G_KEYS, IndexedNode, index, rows_of, table
+from tests.indexes.indexed_node import BY_G, BY_G_KEYS, NAME, IndexedNode, index, rows_of, table
 from tests.node.writes import Waiter
 from tests.storage.forgetful_disk import ForgetfulDisk
 from tests.table.tables import provisioned_table
@@ -146,6 +146,29 @@ def test_what_the_trees_have_is_delivered_from_the_log_too(world: World) -> None
     node = world.start()
     assert node.undelivered == []
     node.assert_indexes_equal_table()
+    node.stop()
+
+
+def test_a_log_that_an_index_holds_is_not_shortened_in_vain(world: World) -> None:
+    """The log is over its limit, and has to stay: checkpoints, ten a second, would not change that."""
+    node = world.start(delay_seconds=3600.0, log_bytes_max=20_000)
+    node.create(table(BY_G))
+    for number in range(30):
+        node.propose_put(f"{number}", g="one", filler="x" * 1000)
+        node.loop.turns(4)
+        node.loop.advance(0.1)
+    assert node.log.bytes_in_log > 30_000, "so this test tries what it says"
+    assert node.node.checkpoints == 0 and not node.node._checkpoints._frozen
+    node.clock.advance(3601)
+    node.loop.advance(0.1)
+    node.settle()
+    node.assert_indexes_equal_table()
+    for _ in range(100):
+        node.loop.advance(0.1)
+        while node.node._checkpoints._frozen:
+            node.loop.wait_for_call()
+    assert node.log.oldest_slots() is None, "but for the segment that is being written, all has gone"
+    assert 0 < node.node.checkpoints < 10
     node.stop()
 
 
@@ -406,6 +429,18 @@ def test_what_was_prepared_before_an_index_was_defined_reaches_it(world: World) 
     node.settle()
     assert len(node.rows("by-g")) == 1
     node.assert_indexes_equal_table()
+    node.stop()
+
+
+def test_what_was_counted_of_an_index_goes_with_it(world: World) -> None:
+    node = started(world, BY_G)
+    node.put("a", g="one")
+    keys = [key for key, _ in node.router.counters]
+    assert ("PutItem", NAME, "by-g") in keys
+    gone = node.index("by-g")
+    node.delete_index("by-g")
+    gone.counts["Query"].returned_items += 1    # of a page that was begun before
+    assert {index for (_, _, index), _ in node.router.counters} == {""}
     node.stop()
 
 

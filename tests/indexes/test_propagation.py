@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from varley.indexes.propagation import BATCH_BYTES_MAX, BATCH_ROWS_MAX, Delivery, IndexRow, Part, Propagation
-from varley.table.global_index_follower import Backlog
+from varley.table.global_index_follower import Backlog, Backlogs
 
 SOURCES = (1, 2)
 TARGETS = (11, 12, 13)
@@ -63,7 +63,7 @@ class PropagationMachine(RuleBasedStateMachine):
 
     def _start(self) -> None:
         """A node that has the log of its sources, and knows nothing else."""
-        self.backlog = Backlog(1)
+        self.backlog = Backlog(Backlogs(1))
         self.propagation = Propagation()
         for target in TARGETS:
             self.propagation.add_target(target)
@@ -187,7 +187,7 @@ def propagation() -> Propagation:
 
 
 def part(*keys: bytes, due: float = 0.0, backlog: Backlog | None = None, value: bytes = b"v") -> Part:
-    return Part([(key, value) for key in keys], backlog or Backlog(1), due)
+    return Part([(key, value) for key in keys], backlog or Backlog(Backlogs(1)), due)
 
 
 def slots(batch: list[Delivery]) -> list[int]:
@@ -242,7 +242,7 @@ def test_what_is_not_due_waits_and_what_is_behind_it_too() -> None:
 
 
 def test_what_was_on_the_way_to_a_removed_target_is_done_with() -> None:
-    made, backlog, calls = propagation(), Backlog(1), []
+    made, backlog, calls = propagation(), Backlog(Backlogs(1)), []
 
     def then() -> None:
         calls.append("told")

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+import pytest
+
 import varley
 from tests.crash.server_process import Client
+from varley.metadata.catalog import Catalog
+from varley.metadata.local import LocalStore
 
 SECONDS_MAX = 20
 TABLE: dict[str, Any] = {
@@ -71,3 +77,42 @@ def test_a_reset_takes_what_was_on_its_way() -> None:
         client.call("CreateTable", TABLE)
         assert found(client) == 0
         client.close()
+
+
+THROUGHPUT = {"ReadCapacityUnits": 6000, "WriteCapacityUnits": 3000}    # five partitions: 6000 / 3000 + 3000 / 1000
+
+
+@pytest.mark.parametrize("initial", [1, 7])
+def test_an_index_that_comes_later_has_as_many_partitions_as_one_that_came_with_its_table(
+    tmp_path: Path, initial: int
+) -> None:
+    [index] = TABLE["GlobalSecondaryIndexes"]
+    provisioned = {"BillingMode": "PROVISIONED", "ProvisionedThroughput": {**THROUGHPUT, "ReadCapacityUnits": 1}}
+    with varley.Server(data_dir=str(tmp_path / "data"), initial_partitions=initial) as server:
+        client = Client(server.port)
+        made = {**TABLE, **provisioned, "GlobalSecondaryIndexes": [{**index, "ProvisionedThroughput": THROUGHPUT}]}
+        client.call("CreateTable", made)
+        late = {**index, "IndexName": "late", "ProvisionedThroughput": THROUGHPUT}
+        client.call(
+            "UpdateTable",
+            {
+                "TableName": "Things",
+                "AttributeDefinitions": TABLE["AttributeDefinitions"],
+                "GlobalSecondaryIndexUpdates": [{"Create": late}],
+            },
+        )
+        client.close()
+    assert _index_partitions(tmp_path / "data") == {"by-g": max(initial, 5), "late": max(initial, 5)}
+
+
+def _index_partitions(folder: Path) -> dict[str, int]:
+    """How many partitions each index of the one table has."""
+
+    async def load() -> dict[str, int]:
+        catalog = Catalog(await LocalStore.open(str(folder / "metadata")))
+        await catalog.load()
+        described = catalog.get("Things")
+        assert described is not None
+        return {index.name: len(described.index_partitions[index.id]) for index in described.table.global_indexes}
+
+    return asyncio.run(load())

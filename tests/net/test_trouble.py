@@ -1,7 +1,7 @@
 """Two nodes that dial each other, and everything that goes wrong with connections, drawn from a seed.
 
-Judged from outside: each request has one outcome; what was not sent was not acted on; what was answered was acted on once;
-nothing is acted on twice, or out of order among what arrives on one connection.
+Judged from outside: each request has one outcome; what was not sent was not acted on; what was answered was acted on
+once; nothing is acted on twice, or out of order among what arrives on one connection.
 """
 
 from __future__ import annotations

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from tests.node.test_replica import FULL, Group
-from varley.node.settled import when_settled
+from varley.node.settled import Told, when_settled
+
+
+def test_a_waiter_that_hears_only_whether_it_is_done() -> None:
+    told: list[BaseException | None] = []
+    Told(told.append).reply(b"an answer that nobody wants")
+    Told(told.append).fail(FULL)
+    assert told == [None, FULL]
 
 
 def test_told_once_when_the_last_is_applied() -> None:

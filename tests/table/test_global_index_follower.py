@@ -13,7 +13,7 @@ from varley.errors import ProvisionedThroughputExceeded, Throttling, ValidationE
 from varley.item import stored
 from varley.item.size import item_size
 from varley.table.consequences import Following, ItemWrite
-from varley.table.global_index_follower import Backlog, GlobalIndexFollower
+from varley.table.global_index_follower import Backlog, Backlogs, GlobalIndexFollower
 from varley.table.index_rows import Image
 from varley.table.keys import KeyCodec
 from varley.table.outgoing import THE_ITEM, outgoing_prefix, progress_key
@@ -75,11 +75,11 @@ def test_what_the_index_does_not_see_costs_it_nothing(old: Image | None, new: Im
 
 
 def test_a_backlog_beyond_its_bound_refuses_what_would_add_to_it() -> None:
-    backlog = Backlog(100)
+    backlog = Backlog(Backlogs(200))
     follower = follower_of(table(BY_G_KEYS), {BY_G_KEYS.id: backlog})
-    backlog.bytes = 99
+    backlog.add(1, 99)
     assert followed(follower, None, image(g="one")).rows
-    backlog.bytes = 100
+    backlog.add(1, 1)
     with pytest.raises(Throttling, match=r"^Throughput exceeds the current capacity for one or more global secondary"):
         followed(follower, None, image(g="one"))
     assert followed(follower, image(g="one", n="1"), image(g="one", n="2")).rows == []
@@ -93,6 +93,20 @@ def test_a_backlog_beyond_its_bound_refuses_what_would_add_to_it() -> None:
         match=r"^The level of configured provisioned throughput for one or more global secondary indexes of the table",
     ):
         followed(follower_of(provisioned, {BY_G_KEYS.id: backlog}), None, image(g="one"))
+
+
+def test_indexes_share_one_bound_and_leave_room_for_each_other() -> None:
+    together = Backlogs(1200)
+    backlogs = [Backlog(together) for _ in range(5)]
+    for count, one in enumerate(backlogs, 1):
+        assert not one.is_full, "the others are stalled, and it is not"
+        while any(not each.is_full for each in backlogs[:count]):
+            next(each for each in backlogs[:count] if not each.is_full).add(1, 10)
+        assert together.bytes <= 1200
+    assert min(each.bytes for each in backlogs) > 0
+    for one in backlogs:
+        one.add(-one.changes, -one.bytes)
+    assert together.bytes == 0
 
 
 def test_the_first_index_by_name_says_what_is_wrong() -> None:

@@ -8,6 +8,7 @@ from random import Random
 
 from tests.node.running_node import RunningNode
 from tests.node.writes import Waiter, Write, number_of
+from tests.storage.forgetful_disk import ForgetfulDisk
 from varley.clock import MovableClock, StoppedClock
 from varley.item.key_bytes import ITEM_SPACE
 from varley.item.marker import ID_BYTES
@@ -111,6 +112,13 @@ class Bank:
     def turns(self) -> None:
         """Enough for a transaction to end."""
         self.node.loop.turns(16)
+
+    def heal(self, disk: ForgetfulDisk) -> None:
+        """The disk has space again. In the first second the node finds that out, in the second what was left ends."""
+        disk.heal()
+        for _ in range(2):
+            self.node.loop.advance(1)
+            self.turns()
 
     # What is there
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -24,7 +25,7 @@ from varley.item.key_bytes import MARKER_SPACE, PURGE_SPACE, TOKEN_SPACE
 from varley.item.marker import Name
 from varley.storage.log_reader import LogReader
 from varley.storage.tree import Tree
-from varley.transactions import ledger, record
+from varley.transactions import ledger, record, recovery
 from varley.transactions.action import Action
 from varley.transactions.coordinator import State
 
@@ -340,9 +341,7 @@ def test_a_disk_that_is_full_leaves_nothing_and_is_finished_later(tmp_path: Path
         bank.put("b", 100)
         disk.fail("write_synced", errno.ENOSPC, skip=write, times=2)
         waiter = bank.transfer({"a": -10, "b": 10}, token="t")
-        disk.heal()
-        bank.node.loop.advance(1)
-        bank.turns()
+        bank.heal(disk)
         assert waiter.answer == b"done" or isinstance(waiter.answer, DiskFull)
         numbers = bank.numbers("a", "b")
         seen.append((waiter.answer == b"done", numbers))
@@ -392,9 +391,7 @@ def test_what_the_disk_refused_as_a_whole_is_not_kept_to_be_finished(tmp_path: P
         assert isinstance(bank.transfer({"a": -10, "b": 10}).answer, DiskFull)
     bank.node.loop.advance(1)
     assert bank.ledger.partition.undecided_range() is None
-    disk.heal()
-    bank.node.loop.advance(1)
-    bank.turns()
+    bank.heal(disk)
     assert bank.ledger.partition.tree.item_count == 0
     assert bank.transfer({"a": -10, "b": 10}).answer == b"done"
     bank.stop()
@@ -412,11 +409,88 @@ def test_a_commit_that_the_disk_refuses_leaves_its_markers(tmp_path: Path) -> No
     assert bank.markers == rows(bank, MARKER_SPACE) == 2
     with pytest.raises(TransactionConflict):
         bank.partition_of("a").write(write_of("a", 3), Waiter())
-    disk.heal()
-    bank.node.loop.advance(1)
-    bank.turns()
+    bank.heal(disk)
     assert bank.numbers("a", "b") == [90, 110]
     bank.stop()
+
+
+def test_what_is_left_is_not_tried_while_the_disk_refuses_writes(tmp_path: Path) -> None:
+    disk = ForgetfulDisk()
+    bank = Bank(tmp_path, disk)
+    bank.put("a", 100)
+    bank.put("b", 100)
+    disk.fail("write_synced", errno.EROFS, skip=3, times=1000)
+    bank.transfer({"a": -10, "b": 10})
+    assert bank.markers == 2
+    refused = bank.node.node.refused_writes.total()
+    for _ in range(10):
+        bank.node.loop.advance(1)
+        bank.turns()
+    assert bank.node.node.refused_writes.total() == refused, "but for the node's own attempts, nothing was written"
+    bank.heal(disk)
+    assert bank.numbers("a", "b") == [90, 110]
+    bank.stop()
+
+
+def _recovery(bank: Bank) -> recovery.Recovery:
+    assert bank.transactions._recovery is not None
+    return bank.transactions._recovery
+
+
+def _leave(bank: Bank, count: int) -> list[Name]:
+    """As a crash would: so many transactions that are prepared, of one account each, and known to nobody."""
+    participant = bank.partition_of("a").participant
+    first_us = bank.node.partitions[1].tree.last_timestamp_us + 1
+    names = [Name(bytes([number]) * 16, first_us + 10 * number) for number in range(count)]
+    for number, name in enumerate(names):
+        evaluation = participant.evaluate([Action(bank.route, write_of(f"a{number}", 1))], name.timestamp_us)
+        participant.prepare(name, evaluation, Waiter())
+    return names
+
+
+def test_many_that_are_left_are_finished_in_slices(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crash may leave thousands: all in one turn of the loop, nobody else would be served meanwhile."""
+    monkeypatch.setattr(recovery, "_FINISHED_AT_ONCE", 4)
+    names = _leave(bank, 11)
+    bank.turns()
+    _recovery(bank)._left.update(names)
+    bank.node.loop._now += 1
+    under_way = [0]
+    while bank.markers:
+        bank.node.loop.turn()
+        under_way.append(len(bank.transactions._live._requests))
+        assert len(under_way) < 100
+    assert max(after - before for before, after in pairwise(under_way)) == 4
+    idle = bank.transactions.wait_idle()
+    bank.node.loop.run(idle)
+    assert bank.markers == rows(bank, MARKER_SPACE) == 0
+
+
+def test_who_waits_until_nothing_is_under_way_waits_for_all_slices(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "_FINISHED_AT_ONCE", 2)
+    names = _leave(bank, 7)
+    bank.turns()
+    _recovery(bank)._left.update(names)
+    bank.node.loop._now += 1
+    bank.node.loop.turn()
+    assert _recovery(bank)._next, "so this test tries what it says"
+    bank.node.loop.run(bank.transactions.wait_idle())
+    assert bank.markers == 0
+
+
+def test_a_marker_is_left_alone_where_nothing_can_be_finished(bank: Bank) -> None:
+    """On a folder that is read-only transactions are not started; a read meets markers there all the same."""
+    _leave(bank, 1)
+    bank.turns()
+    bank.transactions.halt()
+    before = bank.partition_of("a").tree.applied_slot
+    assert codes(bank.read("a0", "b")) == ["TransactionConflict", "None"]
+    bank.turns()
+    assert bank.markers == 1
+    assert bank.partition_of("a").tree.applied_slot == before
+    assert not _recovery(bank)._left
 
 
 def test_a_token_whose_transaction_is_being_cancelled_is_in_progress(bank: Bank) -> None:
@@ -461,9 +535,7 @@ def test_a_disk_that_refuses_is_not_asked_again_and_again_to_purge(tmp_path: Pat
     bank.turns()
     assert len(disk.calls) - before < 10
     assert bank.ledger.partition.tree.item_count == 250
-    disk.heal()
-    bank.node.loop.advance(1)
-    bank.turns()
+    bank.heal(disk)
     assert bank.ledger.partition.tree.item_count == 0
     assert rows(bank, TOKEN_SPACE) == rows(bank, PURGE_SPACE) == 0
     bank.stop()

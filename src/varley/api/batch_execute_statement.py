@@ -71,14 +71,15 @@ _ERROR_CODES: Final = {
 class _Slot:
     """One statement and what becomes of it. It waits for its write; `done` is called once it is settled."""
 
-    __slots__ = ("_done", "_error", "_item", "consistent", "operation", "request", "route", "units")
+    __slots__ = ("_done", "_error", "_item", "consistent", "index_units", "operation", "request", "route", "units")
 
     def __init__(self, request: BatchStatementRequest) -> None:
         self.request = request
         self.consistent = bool(request.consistent_read)
         self.route: Route | None = None    # once it is known that there is such a table
         self.operation: Selection | StatementWrite | None = None    # None if the statement is refused
-        self.units = 0.0
+        self.units = 0.0    # of the table
+        self.index_units: dict[str, float] = {}
         self._item: Any = None
         self._error: ApiError | None = None
         self._done: Callable[[], None] | None = None
@@ -138,6 +139,7 @@ class _Slot:
     def reply(self, body: bytes) -> None:
         written = _decode_written(body)
         self.units = written.units
+        self.index_units = written.index_units
         self._item = None if written.attributes is msgspec.UNSET else written.attributes
         self._settle()
 
@@ -179,6 +181,7 @@ class _Written(msgspec.Struct):
     """What a write of a batch answers to its slot."""
 
     units: float
+    index_units: dict[str, float]
     attributes: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -197,8 +200,8 @@ class _Terms(Terms):
         metrics: dict[str, Any] | None = None,
     ) -> bytes:
         units = write_units_of(old, new)
-        units += sum((index_units or {}).values())
-        return _encode(_Written(units, msgspec.Raw(attributes) if attributes else msgspec.UNSET))
+        shown = msgspec.Raw(attributes) if attributes else msgspec.UNSET
+        return _encode(_Written(units, dict(index_units or {}), shown))
 
 
 def run(services: Services, call: Call) -> bytes | None:
@@ -270,9 +273,20 @@ def _read_now(slots: list[_Slot], mode: str | None) -> bytes:
 def _body(slots: list[_Slot], mode: str | None) -> bytes:
     members: dict[str, Any] = {"Responses": [slot.response() for slot in slots]}
     if mode is not None and mode != "NONE":
-        units: dict[str, float] = {}
-        for slot in slots:
-            if slot.route is not None and slot.units:
-                units[slot.route.name] = units.get(slot.route.name, 0.0) + slot.units
-        members["ConsumedCapacity"] = [capacity.consumed(table, cost, mode) for table, cost in units.items()]
+        members["ConsumedCapacity"] = _consumed(slots, mode)
     return _encode(members)
+
+
+def _consumed(slots: list[_Slot], mode: str) -> list[Any]:
+    """By table, in the order in which they are first named."""
+    routes = {slot.route.name: slot.route for slot in slots if slot.route is not None and slot.units}
+    consumed = []
+    for table, route in routes.items():
+        own = [slot for slot in slots if slot.route is route]
+        indexes: dict[str, float] = {}
+        for slot in own:
+            for index, units in slot.index_units.items():
+                indexes[index] = indexes.get(index, 0.0) + units
+        units = sum(slot.units for slot in own)
+        consumed.append(capacity.consumed(table, units, mode, indexes, route.index_members))
+    return consumed

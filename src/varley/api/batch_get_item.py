@@ -93,8 +93,8 @@ def _answer(tables: list[_OneTable], mode: str | None) -> bytes:
     costs: dict[str, float] = {}
     total = 0
     for name, wanted, route, shape, rows in tables:
-        found = responses.setdefault(route.name, [])
-        costs.setdefault(route.name, 0.0)
+        found = responses[name] = []
+        costs[name] = 0.0
         left: list[Item] = []
         for partition, row_key, key in rows:
             if total > BATCH_GET_BYTES_MAX:
@@ -111,7 +111,7 @@ def _answer(tables: list[_OneTable], mode: str | None) -> bytes:
                 json = stored[HEADER_BYTES:]
                 found.append(json if shape is None else shape(_decode_item(json)))
             units = read_units(size, bool(wanted.consistent_read))
-            costs[route.name] += units
+            costs[name] += units
             route.counts["BatchGetItem"].consumed_read_units += units
         if left:
             unprocessed[name] = _remaining(wanted, left)

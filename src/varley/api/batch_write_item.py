@@ -8,7 +8,7 @@ is ([API]).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -61,26 +61,26 @@ _decode = decoder(BatchWriteItemRequest)
 class Tally:
     """What the writes of a batch come to together: the answer's ConsumedCapacity and ItemCollectionMetrics."""
 
-    __slots__ = ("collections", "global_names", "index_units", "units", "unprocessed")
+    __slots__ = ("collections", "index_members", "index_units", "units", "unprocessed")
 
     def __init__(self) -> None:
         self.units: dict[str, float] = {}    # by table
         self.index_units: dict[str, dict[str, float]] = {}    # by table and index
-        self.global_names: dict[str, Collection[str]] = {}    # by table: which of those indexes are global
+        self.index_members: dict[str, Mapping[str, str]] = {}    # by table and index: see Route
         self.collections: dict[str, dict[bytes, dict[str, Any]]] = {}    # by table and partition key; the newest
         self.unprocessed: dict[str, list[dict[str, Any]]] = {}    # by table as it was named: to be sent again
 
     def add(
         self,
+        table: str,
         route: Route,
         units: float,
         index_units: Mapping[str, float] | None,
         metrics: dict[str, Any] | None,
     ) -> None:
-        table = route.name
         self.units[table] = self.units.get(table, 0.0) + units
         if index_units:
-            self.global_names[table] = route.global_names
+            self.index_members[table] = route.index_members
             indexes = self.index_units.setdefault(table, {})
             for index, each in index_units.items():
                 indexes[index] = indexes.get(index, 0.0) + each
@@ -96,7 +96,7 @@ class Tally:
         if capacity_mode is not None and capacity_mode != "NONE":
             members["ConsumedCapacity"] = [
                 capacity.consumed(
-                    table, units, capacity_mode, self.index_units.get(table), self.global_names.get(table, ())
+                    table, units, capacity_mode, self.index_units.get(table), self.index_members.get(table, {})
                 )
                 for table, units in self.units.items()
             ]
@@ -108,8 +108,10 @@ class BatchTerms(Terms):
 
     __slots__ = ("_tally",)
 
-    def __init__(self, route: Route, tally: Tally, metrics_mode: str | None = None, key: Item | None = None) -> None:
-        super().__init__(route, "BatchWriteItem", metrics_mode=metrics_mode, key=key)
+    def __init__(
+        self, table: str, route: Route, tally: Tally, metrics_mode: str | None = None, key: Item | None = None
+    ) -> None:
+        super().__init__(route, "BatchWriteItem", metrics_mode=metrics_mode, key=key, table=table)
         self._tally = tally
 
     def answer(
@@ -121,7 +123,7 @@ class BatchTerms(Terms):
         metrics: dict[str, Any] | None = None,
     ) -> bytes:
         units = write_units_of(old, new)
-        self._tally.add(self.route, units, index_units, metrics)
+        self._tally.add(self.table, self.route, units, index_units, metrics)
         return b""
 
 
@@ -178,7 +180,7 @@ def run(services: Services, call: Call) -> bytes | None:
     for table, wants in request.request_items.items():
         route = services.router.route(table)
         consequences = route.consequences
-        terms = BatchTerms(route, tally)
+        terms = BatchTerms(table, route, tally)
         for want, size in zip(wants, sizes[table], strict=True):
             write: Put | Delete
             if want.put_request is not None:
@@ -187,13 +189,13 @@ def run(services: Services, call: Call) -> bytes | None:
                 key = route.keys.row_key_of_item(item)
                 if consequences is not None:
                     consequences.check_item(item)
-                    terms = BatchTerms(route, tally, metrics_mode, item)
+                    terms = BatchTerms(table, route, tally, metrics_mode, item)
                 write = Put(key, _encode(item), size, None, terms)
             else:
                 assert want.delete_request is not None and want.delete_request.key is not None
                 key = route.keys.row_key(want.delete_request.key)
                 if consequences is not None:
-                    terms = BatchTerms(route, tally, metrics_mode, want.delete_request.key)
+                    terms = BatchTerms(table, route, tally, metrics_mode, want.delete_request.key)
                 write = Delete(key, None, terms)
             if (route.name, key) in seen:
                 raise ValidationError("Provided list of item keys contains duplicates")

@@ -5,12 +5,20 @@ An answer is built by joining its members, each of them JSON bytes with a leadin
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
 
+from varley.router.routes import VECTOR_INDEXES
+
 _encode = msgspec.json.encode
+_NO_MEMBERS: Final[Mapping[str, str]] = {}
+
+
+def index_total(indexes: Mapping[str, float], members: Mapping[str, str]) -> float:
+    """The capacity units of indexes together. Vector indexes have none: what they are told of is bytes."""
+    return sum(each for name, each in indexes.items() if members.get(name) != VECTOR_INDEXES)
 
 
 def consumed(
@@ -18,22 +26,23 @@ def consumed(
     units: float,
     mode: str | None,
     indexes: Mapping[str, float] | None = None,
-    global_names: Collection[str] = (),
+    members: Mapping[str, str] = _NO_MEMBERS,
 ) -> dict[str, Any] | None:
     """One ConsumedCapacity structure; `mode` is the request's ReturnConsumedCapacity.
 
-    `units` are the table's own, `indexes` those of the indexes that had a part in it; which of them are global, if any
-    are, `global_names` says.
+    `units` are the table's own, `indexes` those of the indexes that had a part in it: capacity units, and of a vector
+    index bytes. `members` says where each is told: Route.index_members.
     """
     if mode is None or mode == "NONE":
         return None
-    total = units + sum(indexes.values()) if indexes else units
+    total = units + index_total(indexes, members) if indexes else units
     structure: dict[str, Any] = {"TableName": table, "CapacityUnits": total}
     if mode == "INDEXES":
         structure["Table"] = {"CapacityUnits": units}
         for name, each in (indexes or {}).items():
-            member_name = "GlobalSecondaryIndexes" if name in global_names else "LocalSecondaryIndexes"
-            structure.setdefault(member_name, {})[name] = {"CapacityUnits": each}
+            member_name = members.get(name, "GlobalSecondaryIndexes")    # one that has gone meanwhile
+            kind = "VectorWriteRequestBytes" if member_name == VECTOR_INDEXES else "CapacityUnits"
+            structure.setdefault(member_name, {})[name] = {kind: each}
     return structure
 
 
@@ -42,10 +51,10 @@ def member(
     units: float,
     mode: str | None,
     indexes: Mapping[str, float] | None = None,
-    global_names: Collection[str] = (),
+    members: Mapping[str, str] = _NO_MEMBERS,
 ) -> bytes:
     """`,"ConsumedCapacity":{…}` or b""."""
-    structure = consumed(table, units, mode, indexes, global_names)
+    structure = consumed(table, units, mode, indexes, members)
     return b"" if structure is None else b',"ConsumedCapacity":' + _encode(structure)
 
 

@@ -49,6 +49,7 @@ from varley.api.table_structures import (
     check_table_class,
     encryption_of,
     not_supported,
+    partition_count,
     provisioned_of,
     units_of,
 )
@@ -56,15 +57,10 @@ from varley.api.tags import Tag, tags_of
 from varley.api.vector_indexes import VECTOR_INDEX, VectorIndex, vector_indexes_of
 from varley.errors import LimitExceeded, ResourceInUse, ValidationError
 from varley.http.call import Call
-from varley.limits import (
-    GLOBAL_INDEXES_MAX,
-    PARTITION_READ_UNITS_MAX,
-    PARTITION_WRITE_UNITS_MAX,
-    TABLES_MAX,
-)
+from varley.limits import GLOBAL_INDEXES_MAX, TABLES_MAX
 from varley.table import schema
 from varley.table.description import View, description_when_created
-from varley.table.schema import FORMAT_VERSION, ON_DEMAND_WARM, Provisioned, Table
+from varley.table.schema import FORMAT_VERSION, Provisioned, Table
 from varley.table.stream_record import new_stream
 from varley.table.table_name import table_name
 
@@ -157,21 +153,6 @@ def _check_quotas(table: Table, others: list[Provisioned], region: str) -> None:
         read, write = index.provisioned.read_units, index.provisioned.write_units
         check_quotas(read, write, others=others, region=region, index=index.name)
         others.append(index.provisioned)
-
-
-def partition_count(billing_mode: schema.BillingMode, warm: schema.WarmThroughput, initial_partitions: int) -> int:
-    """How many partitions a new table or global index gets: enough for the throughput that it was promised.
-
-    A partition serves 3000 reads or 1000 writes a second, or a part of both. What every table on demand can
-    take from its first second is not a promise that was asked for: on a laptop it would be four partitions
-    for each.
-    """
-    if billing_mode == "PAY_PER_REQUEST" and warm == ON_DEMAND_WARM:
-        return initial_partitions
-    # The sum of both parts, over their common denominator.
-    parts = warm.read_units * PARTITION_WRITE_UNITS_MAX + warm.write_units * PARTITION_READ_UNITS_MAX
-    needed = -(-parts // (PARTITION_READ_UNITS_MAX * PARTITION_WRITE_UNITS_MAX))
-    return max(initial_partitions, needed)
 
 
 def table_of(request: CreateTableRequest, *, now: float, random: Random, region: str) -> Table:

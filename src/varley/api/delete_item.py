@@ -73,6 +73,7 @@ def run(services: Services, call: Call) -> bytes | None:
         request.return_consumed_capacity,
         request.return_item_collection_metrics,
         key,
+        table=request.table_name,
     )
     delete = Delete(row_key, condition, terms)
     return route.partition_of(row_key).write(delete, call)

@@ -68,7 +68,7 @@ class _Terms(Terms):
         body = b'{"Items":[' + attributes + b"]"
         if self.capacity_mode is not None:
             units = write_units_of(old, new)
-            body += member(self.route.name, units, self.capacity_mode, index_units, self.route.global_names)
+            body += member(self.route.name, units, self.capacity_mode, index_units, self.route.index_members)
         return body + b"}"
 
 

@@ -58,17 +58,19 @@ def run(services: Services, call: Call) -> bytes | None:
         undecided = partition.undecided(row_key)
         if undecided is not None:
             undecided.hold(
-                reply_when_settled(call, lambda: _answer(partition.get(row_key), route, shape, mode, True))
+                reply_when_settled(call, lambda: _answer(name, partition.get(row_key), route, shape, mode, True))
             )
             return None
     stored = partition.get(row_key)
     if stored is not None and shape is None and mode is None:
         route.counts["GetItem"].consumed_read_units += read_units(item_size(stored), bool(request.consistent_read))
         return b'{"Item":' + stored[HEADER_BYTES:] + b"}"
-    return _answer(stored, route, shape, mode, bool(request.consistent_read))
+    return _answer(name, stored, route, shape, mode, bool(request.consistent_read))
 
 
-def _answer(stored: bytes | None, route: Route, shape: Shape | None, mode: str | None, consistent: bool) -> bytes:
+def _answer(
+    table: str, stored: bytes | None, route: Route, shape: Shape | None, mode: str | None, consistent: bool
+) -> bytes:
     members = b""
     size = 0
     if stored is not None:
@@ -77,4 +79,4 @@ def _answer(stored: bytes | None, route: Route, shape: Shape | None, mode: str |
         members = b',"Item":' + (json if shape is None else shape(_decode_item(json)))
     units = read_units(size, consistent)
     route.counts["GetItem"].consumed_read_units += units
-    return capacity.answer(members + capacity.member(route.name, units, mode))
+    return capacity.answer(members + capacity.member(table, units, mode))

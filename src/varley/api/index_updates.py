@@ -312,6 +312,7 @@ def _creation(
     assert asked.index_name is not None
     assert asked.key_schema is not None
     taken = {*(index.name for index in table.local_indexes), *(index.name for index in table.global_indexes)}
+    taken.update(index.name for index in table.vector_indexes)
     if asked.index_name in taken:
         raise ValidationError("Attempting to create an index which already exists")
     if not definitions:
@@ -325,7 +326,11 @@ def _creation(
             f"{INVALID}Some index key attributes are not defined in AttributeDefinitions. "
             f"Keys: [{', '.join(names)}], AttributeDefinitions: [{', '.join(kinds)}]"
         )
-    # What the table says of an attribute goes: definitions that disagree are not looked at.
+    for each in table.vector_indexes:
+        if each.attribute in names:
+            raise ValidationError(f"{INVALID}The vector attribute {each.attribute} is defined in AttributeDefinitions")
+    # What the table says of an attribute goes: definitions that disagree are not looked at. So does the service, as its
+    # users report.
     kinds.update((each.name, each.kind) for each in table.attribute_definitions)
     index = global_index_of(
         asked, kinds, table.billing_mode, WordsOfUpdateTable(), random=random, region=view.region

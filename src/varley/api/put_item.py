@@ -91,6 +91,7 @@ def run(services: Services, call: Call) -> bytes | None:
         request.return_consumed_capacity,
         request.return_item_collection_metrics,
         item,
+        table=request.table_name,
     )
     put = Put(key, _encode(item), size, condition, terms)
     return route.partition_of(key).write(put, call)

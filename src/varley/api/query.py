@@ -142,6 +142,7 @@ def run(services: Services, call: Call) -> bytes | None:
         low, high = (low, start) if reverse else (after(start), high)
     return RangeRead(
         route=route,
+        table=request.table_name or route.name,
         operation="Query",
         low=low,
         high=high,

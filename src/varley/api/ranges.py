@@ -54,6 +54,7 @@ class RangeRead(PageReading):
     """One page to read: rows of `route`, or of an index of it, in [low, high), row keys with their space byte."""
 
     route: Route
+    table: str    # as the client named it
     operation: str
     low: bytes
     high: bytes
@@ -104,13 +105,21 @@ class RangeRead(PageReading):
             last_key = codec.key_of(_decode_item(page.last))
             if self.end is None or self.route.keys.row_key(last_key) != self.end:
                 parts += (b',"LastEvaluatedKey":', _encode(last_key))
-        parts.append(count_page(self.route, self.index, page, self.operation, self.consistent, self.capacity_mode))
+        parts.append(
+            count_page(self.route, self.index, page, self.operation, self.consistent, self.capacity_mode, self.table)
+        )
         parts.append(b"}")
         return b"".join(parts)
 
 
 def count_page(
-    route: Route, index: ReadIndex | None, page: Page, operation: str, consistent: bool, capacity_mode: str | None
+    route: Route,
+    index: ReadIndex | None,
+    page: Page,
+    operation: str,
+    consistent: bool,
+    capacity_mode: str | None,
+    table: str,
 ) -> bytes:
     """Count what a page has cost; gives the ConsumedCapacity member of its answer, or b""."""
     units = read_units(page.size, consistent)
@@ -121,9 +130,9 @@ def count_page(
         fetch_units = float(page.fetched) if consistent else page.fetched * 0.5
         route.counts[operation].consumed_read_units += fetch_units
         return capacity.member(
-            route.name, fetch_units, capacity_mode, {index.codec.name: units}, route.global_names
+            table, fetch_units, capacity_mode, {index.codec.name: units}, route.index_members
         )
-    return b"" if capacity_mode is None else capacity.member(route.name, units, capacity_mode)
+    return b"" if capacity_mode is None else capacity.member(table, units, capacity_mode)
 
 
 def item_key_of(index: ReadIndex | None) -> Callable[[bytes], bytes]:

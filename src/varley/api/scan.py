@@ -120,6 +120,7 @@ def run(services: Services, call: Call) -> bytes | None:
         shape = shape or index.codec.projected_json
     return RangeRead(
         route=route,
+        table=request.table_name or route.name,
         operation="Scan",
         low=low,
         high=high,

@@ -272,7 +272,7 @@ class SelectionRead(PageReading):
             if following.key is not None:
                 members += b',"LastEvaluatedKey":' + _encode(following.key)
         route, index = self.selection.route, self.selection.index
-        members += count_page(route, index, page, _OPERATION, self.consistent, self.capacity_mode)
+        members += count_page(route, index, page, _OPERATION, self.consistent, self.capacity_mode, route.name)
         return b'{"Items":[' + b",".join(page.rows) + b"]" + members + b"}"
 
     def _one(self) -> bytes:

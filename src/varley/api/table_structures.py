@@ -14,7 +14,14 @@ import msgspec
 from varley.api.constraints import INDEX_NAME, NOT_NULL, Each, Length, Members, OneOf, Range, Rule
 from varley.api.requests import LONG, Structure
 from varley.errors import LimitExceeded, ValidationError
-from varley.limits import ACCOUNT_CAPACITY_UNITS_MAX, KEY_ATTRIBUTE_NAME_BYTES_MAX, TABLE_CAPACITY_UNITS_MAX
+from varley.limits import (
+    ACCOUNT_CAPACITY_UNITS_MAX,
+    KEY_ATTRIBUTE_NAME_BYTES_MAX,
+    PARTITION_READ_UNITS_MAX,
+    PARTITION_WRITE_UNITS_MAX,
+    TABLE_CAPACITY_UNITS_MAX,
+)
+from varley.table import schema
 from varley.table.schema import Encryption, Provisioned, Table
 
 INVALID: Final = "One or more parameter values were invalid: "
@@ -214,3 +221,18 @@ def check_on_demand_range(throughput: OnDemandThroughput, *, removable: bool, of
             raise ValidationError(
                 f"{INVALID}Requested {name} for OnDemandThroughput for {of} is outside of valid range"
             )
+
+
+def partition_count(billing_mode: schema.BillingMode, warm: schema.WarmThroughput, initial_partitions: int) -> int:
+    """How many partitions a new table or global index gets: enough for the throughput that it was promised.
+
+    A partition serves 3000 reads or 1000 writes a second, or a part of both. What every table on demand can
+    take from its first second is not a promise that was asked for: on a laptop it would be four partitions
+    for each.
+    """
+    if billing_mode == "PAY_PER_REQUEST" and warm == schema.ON_DEMAND_WARM:
+        return initial_partitions
+    # The sum of both parts, over their common denominator.
+    parts = warm.read_units * PARTITION_WRITE_UNITS_MAX + warm.write_units * PARTITION_READ_UNITS_MAX
+    needed = -(-parts // (PARTITION_READ_UNITS_MAX * PARTITION_WRITE_UNITS_MAX))
+    return max(initial_partitions, needed)

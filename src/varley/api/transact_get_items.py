@@ -76,7 +76,7 @@ def run(services: Services, call: Call) -> bytes | None:
     mode = request.return_consumed_capacity
 
     def answer(values: Sequence[bytes | None]) -> bytes:
-        return responses(_OPERATION, routes, values, shapes, mode)
+        return responses(_OPERATION, routes, values, shapes, mode, [get.table_name or "" for get in gets])
 
     return services.transactions.read(rows, call, answer)
 
@@ -95,8 +95,12 @@ def responses(
     values: Sequence[bytes | None],
     shapes: Sequence[Shape | None],
     mode: str | None,
+    tables: Sequence[str] | None = None,
 ) -> bytes:
-    """The answer's body. Raises ValidationError if the items are too large together."""
+    """The answer's body. `tables`: as they were named, if it was not by their names.
+
+    Raises ValidationError if the items are too large together.
+    """
     total = sum(item_size(value) for value in values if value is not None)
     if total > TRANSACTION_BYTES_MAX:
         raise ValidationError(f"Payload in response is too large.{total}")
@@ -107,5 +111,5 @@ def responses(
         else:
             json = value[HEADER_BYTES:]
             parts.append(b'{"Item":' + (json if shape is None else shape(_decode_item(json))) + b"}")
-    costs = read_costs(operation, routes, values)
+    costs = read_costs(operation, routes, values, tables or [route.name for route in routes])
     return b'{"Responses":[' + b",".join(parts) + b"]" + costs.member(mode) + b"}"

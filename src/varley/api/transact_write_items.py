@@ -38,6 +38,7 @@ from varley.limits import CLIENT_TOKEN_CHARS_MAX, ITEM_BYTES_MAX, TRANSACTION_AC
 from varley.node.partition import Outcome
 from varley.router.routes import Route
 from varley.transactions.action import Action
+from varley.transactions.reasons import payload_too_large
 
 _encode = msgspec.json.encode
 
@@ -271,7 +272,7 @@ def check_payload(sizes: Iterable[int]) -> None:
     for size in sizes:
         total += size
         if total > TRANSACTION_BYTES_MAX:
-            raise ValidationError(f"Transaction payload size cannot exceed 4MB. Payload Size: {total}")
+            raise payload_too_large(total)
 
 
 def _action(number: int, wanted: _Wanted, route: Route, refusals: Refusals) -> Action | None:
@@ -286,14 +287,15 @@ def _action(number: int, wanted: _Wanted, route: Route, refusals: Refusals) -> A
     if isinstance(request, ConditionCheck):
         assert wanted.condition is not None, "a check has a condition"
         check = Check(row, wanted.condition, return_old=return_old == "ALL_OLD")
-        return Action(route, check, is_check=True)
+        return Action(route, check, is_check=True, table=request.table_name)
     terms = TransactionTerms(route, _OPERATION, None, return_old)
     if isinstance(request, Put):
         put = PutWrite(row, _encode(key), wanted.size - _values_size(request), wanted.condition, terms)
-        return Action(route, put, too_large=TOO_LARGE)
+        return Action(route, put, too_large=TOO_LARGE, table=request.table_name)
     if isinstance(request, Delete):
-        return Action(route, DeleteWrite(row, wanted.condition, terms))
-    return Action(route, Change(row, key, wanted.update, wanted.condition, terms), too_large=TOO_LARGE_TO_UPDATE)
+        return Action(route, DeleteWrite(row, wanted.condition, terms), table=request.table_name)
+    change = Change(row, key, wanted.update, wanted.condition, terms)
+    return Action(route, change, too_large=TOO_LARGE_TO_UPDATE, table=request.table_name)
 
 
 def _row_key(wanted: _Wanted, route: Route) -> Callable[[], bytes]:
@@ -327,7 +329,7 @@ def _metrics(actions: Sequence[Action], wanted: Sequence[_Wanted], mode: str | N
             continue
         name = action.route.keys.hash_name
         metrics = collection_metrics({name: each.key[name]}, action.collection_bytes)
-        tables.setdefault(action.route.name, {})[_encode(metrics["ItemCollectionKey"])] = metrics
+        tables.setdefault(action.table, {})[_encode(metrics["ItemCollectionKey"])] = metrics
     if not tables:
         return b""
     shown = {table: list(collections.values()) for table, collections in tables.items()}

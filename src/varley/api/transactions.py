@@ -7,7 +7,7 @@ users of the service; an empty key is found where values are looked at.)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -94,20 +94,20 @@ class Refusals:
 class Costs:
     """Units by table and index, in the order in which tables are first named."""
 
-    __slots__ = ("_global_names", "_indexes", "_kind", "_units")
+    __slots__ = ("_indexes", "_kind", "_members", "_units")
 
     def __init__(self, kind: str) -> None:
         """`kind`: "WriteCapacityUnits" or "ReadCapacityUnits"."""
         self._kind = kind
         self._units: dict[str, float] = {}
         self._indexes: dict[str, dict[str, float]] = {}
-        self._global_names: dict[str, Collection[str]] = {}
+        self._members: dict[str, Mapping[str, str]] = {}
 
-    def add(self, route: Route, units: float, index_units: Mapping[str, float] | None = None) -> None:
-        table = route.name
+    def add(self, table: str, route: Route, units: float, index_units: Mapping[str, float] | None = None) -> None:
+        """`table`: as the client named it."""
         self._units[table] = self._units.get(table, 0.0) + units
         if index_units:
-            self._global_names[table] = route.global_names
+            self._members[table] = route.index_members
             indexes = self._indexes.setdefault(table, {})
             for index, each in index_units.items():
                 indexes[index] = indexes.get(index, 0.0) + each
@@ -117,7 +117,7 @@ class Costs:
         if mode is None or mode == "NONE":
             return b""
         consumed = [
-            capacity.consumed(table, units, mode, self._indexes.get(table), self._global_names.get(table, ()))
+            capacity.consumed(table, units, mode, self._indexes.get(table), self._members.get(table, {}))
             for table, units in self._units.items()
         ]
         return b',"ConsumedCapacity":' + _encode([self._with_kind(each) for each in consumed])
@@ -137,20 +137,22 @@ def write_costs(operation: str, actions: Iterable[Action]) -> Costs:
     costs = Costs("WriteCapacityUnits")
     for action in actions:
         route = action.route
-        costs.add(route, action.units, action.index_units)
+        costs.add(action.table, route, action.units, action.index_units)
         route.counts[operation].consumed_write_units += action.units
         for index, units in action.index_units.items():
-            if index in route.index_counts:    # it may have been deleted since that was worked out
+            if index in route.index_counts:    # it may have been deleted since; or it is a vector index
                 route.index_counts[index][operation].consumed_write_units += units
     return costs
 
 
-def read_costs(operation: str, routes: Sequence[Route], values: Sequence[bytes | None]) -> Costs:
-    """Of stored values that were read in a transaction, each from its table; counted."""
+def read_costs(
+    operation: str, routes: Sequence[Route], values: Sequence[bytes | None], tables: Sequence[str]
+) -> Costs:
+    """Of stored values that were read in a transaction, each from its table; counted. `tables`: as they were named."""
     costs = Costs("ReadCapacityUnits")
-    for route, value in zip(routes, values, strict=True):
+    for table, route, value in zip(tables, routes, values, strict=True):
         units = UNITS_FACTOR * read_units(0 if value is None else item_size(value), True)
-        costs.add(route, units)
+        costs.add(table, route, units)
         route.counts[operation].consumed_read_units += units
     return costs
 
@@ -159,4 +161,4 @@ def repeat_costs(operation: str, actions: Sequence[Action]) -> Costs:
     """Of a request that was done before: what it takes to read its items."""
     routes = [action.route for action in actions]
     values = [action.route.partition_of(action.key).get(action.key) for action in actions]
-    return read_costs(operation, routes, values)
+    return read_costs(operation, routes, values, [action.table for action in actions])

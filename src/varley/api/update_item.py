@@ -141,6 +141,7 @@ def run(services: Services, call: Call) -> bytes | None:
         request.return_consumed_capacity,
         request.return_item_collection_metrics,
         key,
+        table=request.table_name,
     )
     change = Change(row_key, key, update, condition, terms)
     return route.partition_of(row_key).write(change, call)

@@ -43,6 +43,7 @@ from varley.api.table_structures import (
     check_table_class,
     encryption_of,
     not_supported,
+    partition_count,
     provisioned_of,
 )
 from varley.api.throughput_updates import (
@@ -152,7 +153,8 @@ async def _update(services: Services, request: UpdateTableRequest, name: str, vi
 
         match action:
             case Creation(index=index):
-                described = (await services.indexes.create(name, index, checked))[1]
+                partitions = partition_count(after.billing_mode, index.warm, services.cluster.initial_partitions)
+                described = (await services.indexes.create(name, index, checked, partitions=partitions))[1]
                 after = _with_status(described.table, index.name, "CREATING")
             case Deletion(name=index_name):
                 await services.indexes.delete(
@@ -170,6 +172,8 @@ async def _update(services: Services, request: UpdateTableRequest, name: str, vi
             services.streams.redefine(described, services.router.route(name).partitions)
         item_count, size_bytes = services.router.statistics(name)
         index_sizes = services.router.index_statistics(name)
+    if after.vector_indexes:    # all items are looked at: others may change tables meanwhile
+        index_sizes |= await services.vectors.statistics(services.router.route(name))
     shown = description_when_updated(
         before,
         after,

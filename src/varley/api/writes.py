@@ -30,7 +30,7 @@ class Terms:
 
     __slots__ = (
         "capacity_mode", "collection", "consequences", "counts", "operation", "return_old_on_failure",
-        "return_values", "route",
+        "return_values", "route", "table",
     )  # fmt: skip
 
     def __init__(
@@ -42,9 +42,15 @@ class Terms:
         capacity_mode: str | None = None,
         metrics_mode: str | None = None,
         key: Item | None = None,
+        *,
+        table: str | None = None,
     ) -> None:
-        """`key` is the item or its key; it is needed if `metrics_mode`, ReturnItemCollectionMetrics, is SIZE."""
+        """`key` is the item or its key; it is needed if `metrics_mode`, ReturnItemCollectionMetrics, is SIZE.
+
+        `table`: as the client named it, by name or by ARN, which is how it is told of it.
+        """
         self.route = route
+        self.table = table or route.name
         self.operation = operation
         self.counts = route.counts[operation]
         self.consequences = route.consequences
@@ -75,7 +81,8 @@ class Terms:
             too_large=TOO_LARGE_TO_UPDATE if self.operation == "UpdateItem" else TOO_LARGE,
         )
         for index, units in following.index_units.items():
-            self.route.index_counts[index][self.operation].consumed_write_units += units
+            if index in self.route.index_counts:    # not a vector index: that has other units
+                self.route.index_counts[index][self.operation].consumed_write_units += units
         if self.collection is not None:
             metrics = collection_metrics(self.collection, following.collection_bytes)
             answer = self.answer(attributes, old, new, following.index_units, metrics)
@@ -96,7 +103,7 @@ class Terms:
             return b'{"Attributes":' + attributes + b"}" if attributes else b"{}"
         members = b',"Attributes":' + attributes if attributes else b""
         units = write_units_of(old, new)
-        members += capacity.member(self.route.name, units, self.capacity_mode, index_units, self.route.global_names)
+        members += capacity.member(self.table, units, self.capacity_mode, index_units, self.route.index_members)
         if metrics is not None:
             members += b',"ItemCollectionMetrics":' + _encode(metrics)
         return capacity.answer(members)

@@ -68,7 +68,6 @@ class Background:
             clock,
             catalog,
             router,
-            partitions=cluster.initial_partitions,
             delay_seconds=settings.index_delay_seconds,
             keep=self._tasks.start,
         )

@@ -21,7 +21,9 @@ only be dropped once the rows that were proposed before it are applied, or this 
     2. the end of a sweep reads the partition's first applied row: a late one. It forgets the hint, remembers that
     3. the early row is applied, and nobody looks for it until the late time comes
 
-So the end of a sweep sets the hint aside first, waits for what is undecided then, and reads afterwards.
+So the end of a sweep sets the hint aside first, waits for what is undecided then, and reads afterwards. So does its
+beginning: no applied row is before the earlier of what was found last and of the hint, so the sweep begins there, and
+does not pass by all that earlier sweeps have deleted. What is made meanwhile, with whatever time, moves the hint again.
 
 `delay_seconds` makes everything late by so much. The service is late too, by minutes to days; programs that forget to
 filter out expired items are found with it.
@@ -272,8 +274,9 @@ class _Sweep:
         self.hint_at = NEVER    # nor has any that was made since then an earlier one than this
         self.is_busy = False
         self._has_failed = False    # a deletion of this slice
-        # Where the next slice begins. Behind all that this sweep has deleted: until the next checkpoint that stands in
-        # the tree as rows that are gone, and who reads over a million of them for each slice stops everybody.
+        # Where the next slice begins. Behind all that this sweep and those before it have deleted: until the next
+        # checkpoint that stands in the tree as rows that are gone, and who reads over a million of them for each slice
+        # stops everybody.
         self._behind = b""
 
     # Of deletions
@@ -291,9 +294,10 @@ class _Sweep:
 
     def begin(self) -> None:
         self.is_busy = True
-        self._behind = b""
+        self._behind = row_bound(min(self.found_at, self.hint_at))
+        self.hint_at = NEVER
         self._sweeper.sweeps += 1
-        self._slice()
+        self._when_settled(self._slice)
 
     def _end(self) -> None:
         self.is_busy = False
@@ -315,6 +319,7 @@ class _Sweep:
         if due:
             self._when_settled(lambda: self._next(due[-1]))
         else:
+            self._behind = min(self._behind, row_bound(self.hint_at))
             self.hint_at = NEVER
             self._when_settled(self._finish)
 
@@ -360,7 +365,7 @@ class _Sweep:
             self._end()
             return
         try:
-            first = next(self._rows(b"", END_OF_ROWS), None)
+            first = next(self._rows(self._behind, END_OF_ROWS), None)
         except WorldError as error:
             self._try_later(error)
             return

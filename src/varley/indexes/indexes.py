@@ -68,16 +68,14 @@ class Indexes:
         catalog: Catalog,
         router: Router,
         *,
-        partitions: int,
         delay_seconds: float,
         keep: Callable[[Coroutine[Any, Any, None]], None],
     ) -> None:
-        """`partitions`: of a new index. `keep` runs a coroutine, and says aloud if it fails."""
+        """`keep` runs a coroutine, and says aloud if it fails."""
         self._loop = loop
         self._clock = clock
         self._catalog = catalog
         self._router = router
-        self._partitions = partitions
         self._delay_seconds = delay_seconds
         self._keep = keep
         self.propagation = Propagation()
@@ -149,17 +147,16 @@ class Indexes:
         index: GlobalIndex,
         change: Callable[[Table], Table] | None = None,
         *,
-        partitions: int | None = None,
+        partitions: int,
     ) -> tuple[Described, Described]:
         """Add an index to a table, durably, and begin to fill it; gives (before, after).
 
         It is CREATING until it is filled, which may take long; then it becomes ACTIVE by itself. `change`: what else
         shall become of the table's definition, in the same moment; it may raise. The definitions of the index's key
-        attributes are added. `partitions`: of the index; None: as many as usual. The caller holds `catalog.changes`,
-        and has checked that the index can be. Raises what Catalog.change raises.
+        attributes are added. `partitions`: how many the index gets. The caller holds `catalog.changes`, and has checked
+        that the index can be. Raises what Catalog.change raises.
         """
         index = _with(index, status="CREATING", is_backfilling=True)
-        partitions = partitions or self._partitions
 
         def new(table: Table) -> Table:
             table = table if change is None else change(table)

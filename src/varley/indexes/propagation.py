@@ -202,14 +202,12 @@ class Propagation:
     def _enqueue(self, source: int, ledger: Ledger, parts: Mapping[int, Part], *, is_filling: bool) -> None:
         for target, part in parts.items():
             delivery = Delivery(source, ledger, part, is_filling=is_filling)
-            part.backlog.changes += len(part.rows)
-            part.backlog.bytes += delivery.bytes
+            part.backlog.add(len(part.rows), delivery.bytes)
             self._channels[target].queue.append(delivery)
 
     def _settle(self, delivery: Delivery) -> Callable[[], None] | None:
         """A delivery is done with. Gives what is to be called, if it was the last that somebody waited for."""
-        delivery.backlog.changes -= len(delivery.rows)
-        delivery.backlog.bytes -= delivery.bytes
+        delivery.backlog.add(-len(delivery.rows), -delivery.bytes)
         ledger = delivery.ledger
         ledger.left -= 1
         if ledger.left:

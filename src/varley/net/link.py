@@ -36,7 +36,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from varley.net.connection import Connection
 from varley.net.counters import LinkCounters
@@ -74,6 +74,14 @@ _FRAME_BYTES_GOAL = 256 * 1024
 _Waiting = tuple[int, int, int, bytes, Request | None]
 
 
+class Dial(NamedTuple):
+    """An attempt to connect."""
+
+    connection: Connection    # that is to be made
+    task: asyncio.Task[None]
+    began: float
+
+
 class Home(Protocol):
     """What a link needs of the node that it belongs to: `Links`, for one."""
 
@@ -90,7 +98,7 @@ class Home(Protocol):
     def soon(self, call: Callable[[], None]) -> None:
         """Call it in a later turn of the loop."""
 
-    def dial(self, link: Link) -> asyncio.Task[None]:
+    def dial(self, link: Link) -> Dial:
         """Connect to the link's address; `was_dialled` is called. The task raises OSError if that cannot be."""
 
     def say_hello(self, connection: Connection, receiver: str, verdict: Verdict, why: str = "") -> None: ...
@@ -102,7 +110,7 @@ class Link:
     """See the top of the file. Everything here runs on the event loop's thread."""
 
     __slots__ = (
-        "_crossed_until", "_dial", "_dial_began", "_dialled", "_failures", "_home", "_is_flush_due", "_next_dial",
+        "_crossed_until", "_dial", "_dialled", "_failures", "_home", "_is_flush_due", "_next_dial",
         "_offered", "_queue", "_queued_bytes", "_requests", "_said", "address", "connection", "counters",
         "drops_incoming", "drops_outgoing", "is_forgotten", "peer",
     )  # fmt: skip
@@ -112,7 +120,7 @@ class Link:
     # At most one of the connections is in use. The others have seen nothing but hellos.
     connection: Connection | None       # in use: both sides know
     _offered: Connection | None         # the peer dialled it and was told WELCOME; it has not used it yet
-    _dial: asyncio.Task[None] | None    # on the way, until it is `_dialled`
+    _dial: Dial | None                  # on the way, until it is `_dialled`
     _dialled: Connection | None         # this node dialled it and said hello; no answer yet
 
     _crossed_until: float               # until then the peer's own connection is expected
@@ -136,7 +144,6 @@ class Link:
         self._offered = None
         self._dial = None
         self._dialled = None
-        self._dial_began = 0.0
         self._crossed_until = 0.0
         self._next_dial = 0.0
         self._failures = 0
@@ -353,7 +360,7 @@ class Link:
             elif now - connection.sent_at >= ALIVE_SECONDS and not self.drops_outgoing:
                 connection.say_alive()
             return
-        if self._dial is not None and now - self._dial_began >= DIAL_SECONDS_MAX:
+        if self._dial is not None and now - self._dial.began >= DIAL_SECONDS_MAX:
             self._abandon_dial("too slow")
             self._failed(f"no connection within {DIAL_SECONDS_MAX:g} s")
         elif self._dialled is not None and now - self._dialled.made_at >= DIAL_SECONDS_MAX:
@@ -374,14 +381,13 @@ class Link:
             or self._home.now() < self._next_dial
         ):
             return
-        self._dial_began = self._home.now()
         self._dial = self._home.dial(self)
-        self._dial.add_done_callback(self._dial_has_ended)
+        self._dial.task.add_done_callback(self._dial_has_ended)
 
     def was_dialled(self, connection: Connection) -> bool:
         """This node's own connection is made: say hello. False if it is not wanted any more."""
-        if self.is_forgotten or self._dial is None:
-            return False
+        if self._dial is None or connection is not self._dial.connection:
+            return False    # abandoned meanwhile; another may be on its way
         # The task has nothing more to do, and must not be cancelled from here on: uvloop would close the connection
         # without a word, whatever it is used for by then.
         self._dial = None
@@ -394,15 +400,16 @@ class Link:
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, OSError):
             raise error
-        if task is self._dial and error is not None:    # else it was abandoned, or is `_dialled` by now
-            self._dial = None
-            self._failed(str(error))
+        if error is None or self._dial is None or task is not self._dial.task:
+            return    # it is `_dialled` by now, or was abandoned
+        self._dial = None
+        self._failed(str(error))
 
     def _abandon_dial(self, why: str) -> None:
         """Nothing but a hello was said on it."""
-        task, self._dial = self._dial, None
-        if task is not None:
-            task.cancel()
+        dial, self._dial = self._dial, None
+        if dial is not None:
+            dial.task.cancel()
         connection, self._dialled = self._dialled, None
         if connection is not None:
             connection.end(why, at_once=True)

@@ -49,7 +49,7 @@ from varley.net.frame import (
     WireError,
     version_of,
 )
-from varley.net.link import DIAL_SECONDS_MAX, Link
+from varley.net.link import DIAL_SECONDS_MAX, Dial, Link
 from varley.net.outcome import Answer, Then
 from varley.net.own_link import OwnLink
 from varley.net.timeouts import BUCKET_SECONDS, Timeouts
@@ -257,8 +257,10 @@ class Links:
     def soon(self, call: Callable[[], None]) -> None:
         self._loop.call_soon(call)
 
-    def dial(self, link: Link) -> asyncio.Task[None]:
-        return self._keep(self._dial(link))
+    def dial(self, link: Link) -> Dial:
+        assert link.address is not None
+        connection = Connection(self, link.peer)
+        return Dial(connection, self._keep(self._dial(connection, *link.address)), self._now())
 
     def say_hello(self, connection: Connection, receiver: str, verdict: Verdict, why: str = "") -> None:
         connection.say(Hello(*self._versions, self._cluster, self.name, receiver, verdict, why))
@@ -267,10 +269,8 @@ class Links:
         for watcher in list(self._watchers):
             watcher(peer, is_up)
 
-    async def _dial(self, link: Link) -> None:
-        assert link.address is not None
-        host, port = link.address
-        await self._loop.create_connection(lambda: Connection(self, link.peer), host, port, ssl=self._dialling_tls)
+    async def _dial(self, connection: Connection, host: str, port: int) -> None:
+        await self._loop.create_connection(lambda: connection, host, port, ssl=self._dialling_tls)
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(work)

@@ -7,7 +7,9 @@
                                                        |
                                                        +--> given up: the log has its rows
 
-A replica is due when its overlay is large, or when the log is long and the replica has rows in it. Many small
+A replica is due when its overlay is large, or when the log is long and its oldest segment could go if the replica had a
+checkpoint. That segment may be held by something else, an index that has not taken all that it was sent: then no
+checkpoint would make the log shorter, and none is begun for its sake, however long it is. Many small
 overlays are as much memory as a large one: when they come to several times the usual size, smaller ones are due too,
 and the checkpoint thread makes no pauses; when they come to several times that, writes are refused until it has
 caught up (`Pressure`).
@@ -23,7 +25,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from varley.errors import WorldError
@@ -40,15 +42,19 @@ _HURRY_FACTOR = 4          # from so many times the usual overlay on, checkpoint
 _REFUSE_FACTOR = 16        # from so many times on, writes are refused until checkpoints have caught up
 
 
-class _LogLength(Protocol):
+class _Log(Protocol):
     @property
     def bytes_in_log(self) -> int: ...
+
+    def oldest_slots(self) -> Mapping[int, int] | None:
+        """Of what goes first: the highest slot of each group. None: nothing could go."""
+        ...
 
 
 class Checkpoints:
     """From `start` to `close`. `replicas`: those of the node, by group, as they come and go.
 
-    `on_finished` is called after each one: entries in the log may be of no more use. `on_fatal` gets the error that
+    `release_log` is called after each one: entries in the log may be of no more use. `on_fatal` gets the error that
     the node cannot go on after.
     """
 
@@ -60,7 +66,7 @@ class Checkpoints:
         *,
         overlay_bytes_max: int,
         log_bytes_max: int,
-        on_finished: Callable[[], None],
+        release_log: Callable[[], None],
         on_fatal: Callable[[WorldError], None],
     ) -> None:
         self._loop = loop
@@ -68,9 +74,9 @@ class Checkpoints:
         self._pressure = pressure
         self._overlay_bytes_max = overlay_bytes_max
         self._log_bytes_max = log_bytes_max
-        self._on_finished = on_finished
+        self._release_log = release_log
         self._on_fatal = on_fatal
-        self._log: _LogLength
+        self._log: _Log
         self._checkpointer: Checkpointer | None = None    # None before `start` and after `close`
         self._frozen: dict[int, Frozen] = {}    # group -> the checkpoint under way, or to be tried again
         self._retries: dict[int, asyncio.TimerHandle] = {}    # group, in _frozen -> when it is tried again
@@ -81,7 +87,7 @@ class Checkpoints:
         self._is_stopping = False
         self.finished = 0    # since the start
 
-    def start(self, log: _LogLength, *, is_read_only: bool) -> None:
+    def start(self, log: _Log, *, is_read_only: bool) -> None:
         """`is_read_only`: the disk takes no writes, so there are no checkpoints."""
         self._log = log
         self._is_read_only = is_read_only
@@ -132,17 +138,32 @@ class Checkpoints:
 
     def _consider(self) -> None:
         self._timer = self._loop.call_later(_CONSIDER_SECONDS, self._consider)
-        is_log_long = self._log.bytes_in_log > self._log_bytes_max
+        holders = self._holders() if self._log.bytes_in_log > self._log_bytes_max else ()
         sizes = {replica: replica.tree.overlay_bytes for replica in self._replicas.values()}
         total = sum(sizes.values())
         is_much = total > _HURRY_FACTOR * self._overlay_bytes_max
         overlay_bytes_max = total // (2 * len(sizes)) if is_much else self._overlay_bytes_max
         for replica, overlay_bytes in sizes.items():
-            if overlay_bytes > overlay_bytes_max or (is_log_long and overlay_bytes):
+            if overlay_bytes > overlay_bytes_max or replica in holders:
                 self._begin(replica)
         assert self._checkpointer is not None
         self._checkpointer.hurry(is_much)
         self._pressure.is_high = total > _REFUSE_FACTOR * self._overlay_bytes_max
+
+    def _holders(self) -> Collection[Replica]:
+        """Whose checkpoints would let the oldest segment of the log go."""
+        oldest = self._log.oldest_slots()
+        if oldest is None:
+            return ()
+        slots = {self._replicas[group]: slot for group, slot in oldest.items() if group in self._replicas}
+        for replica, slot in slots.items():
+            undelivered = None if replica.outgoing is None else replica.outgoing.oldest
+            if undelivered is not None and undelivered <= slot:
+                return ()
+        holders = [replica for replica, slot in slots.items() if replica.tree.checkpointed_slot < slot]
+        if not holders:    # what held it has arrived meanwhile: the end of any checkpoint lets it go
+            holders = [replica for replica in self._replicas.values() if replica.tree.overlay_bytes]
+        return holders
 
     def _begin(self, replica: Replica) -> None:
         if self._is_read_only or replica.group in self._frozen:
@@ -170,7 +191,7 @@ class Checkpoints:
         self._checkpointer.finish(tree, frozen)
         self.finished += 1
         self._end(self._group_of(frozen))
-        self._on_finished()
+        self._release_log()
 
     def _retry(self, error: WorldError, frozen: Frozen) -> None:
         group = self._group_of(frozen)

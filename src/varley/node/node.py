@@ -48,6 +48,7 @@ class Log(Protocol):
     @property
     def bytes_in_log(self) -> int: ...
 
+    def oldest_slots(self) -> Mapping[int, int] | None: ...
     def append(self, group: int, ballot: int, slot: int, entry: bytes, waiter: Any) -> None: ...
     def append_row(
         self, group: int, ballot: int, slot: int, timestamp_us: int, row: Row, waiter: Any
@@ -102,7 +103,7 @@ class Node:
             self._pressure,
             overlay_bytes_max=overlay_bytes_max,
             log_bytes_max=log_bytes_max,
-            on_finished=self._release_log,
+            release_log=self._release_log,
             on_fatal=on_fatal,
         )
         self._releasing: asyncio.Future[Any] | None = None    # old log segments, on a disk thread

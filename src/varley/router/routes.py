@@ -16,10 +16,10 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from varley.counters import Counters, TableCounters
-from varley.errors import ResourceNotFound, ValidationError
+from varley.errors import ResourceNotFound, ValidationError, WorldError
 from varley.item.key_bytes import TALLY_SPACE
 from varley.metadata.catalog import Described
 from varley.node.node import Node
@@ -27,13 +27,15 @@ from varley.node.partition import Partition
 from varley.table.consequences import Consequences
 from varley.table.followers import consequences_of
 from varley.table.global_index import GlobalIndexCodec
-from varley.table.global_index_follower import Backlog
+from varley.table.global_index_follower import Backlog, Backlogs
 from varley.table.keys import KeyCodec
 from varley.table.local_index import LocalIndexCodec
 from varley.table.partition_map import PartitionMap
 from varley.table.schema import GlobalIndex
 from varley.table.table_name import table_name
 from varley.table.vector_index import VectorIndexCodec, VectorIndexFollower
+
+VECTOR_INDEXES: Final = "VectorIndexes"
 
 
 class Ranges:
@@ -91,8 +93,8 @@ class Route(Ranges):
     """One table, as requests see it."""
 
     __slots__ = (
-        "_counters", "_indexes", "consequences", "counts", "global_indexes", "global_names", "index_counts",
-        "is_closed", "keys", "name",
+        "_counters", "_indexes", "consequences", "counts", "global_indexes", "index_counts",
+        "index_members", "is_closed", "keys", "name",
     )  # fmt: skip
 
     def __init__(
@@ -117,13 +119,16 @@ class Route(Ranges):
         """From now on this follows from items, and these are the global indexes."""
         self.consequences = consequences    # of each write; None: nothing follows from an item here
         self.global_indexes = tuple(global_indexes)
-        self.global_names = frozenset(index.name for index in global_indexes)
         local_indexes = () if consequences is None else consequences.local_indexes
         self._indexes: dict[str, LocalIndexCodec | GlobalIndexRoute] = {}
         self._indexes.update((index.name, index) for index in local_indexes)
         self._indexes.update((index.name, index) for index in global_indexes)
         self.index_counts = {index.name: _Counts(self._counters, self.name, index.name) for index in local_indexes}
         self.index_counts.update((index.name, index.counts) for index in global_indexes)
+        # By index: the member of ConsumedCapacity that tells of it.
+        self.index_members = dict.fromkeys((index.name for index in local_indexes), "LocalSecondaryIndexes")
+        self.index_members.update((index.name, "GlobalSecondaryIndexes") for index in global_indexes)
+        self.index_members.update((index.name, VECTOR_INDEXES) for index in self.vector_indexes)
 
     def index(self, name: str) -> LocalIndexCodec | GlobalIndexRoute:
         """Raises ValidationError, the client's fault, if the table has no such index, or one that is not filled yet."""
@@ -135,13 +140,18 @@ class Route(Ranges):
         return index
 
 
-    def vector_index(self, name: str) -> VectorIndexCodec:
-        """Raises ValidationError, the client's fault, if the table has no such vector index."""
+    @property
+    def vector_indexes(self) -> Sequence[VectorIndexCodec]:
         for follower in () if self.consequences is None else self.consequences.followers:
             if isinstance(follower, VectorIndexFollower):
-                for index in follower.indexes:
-                    if index.name == name:
-                        return index
+                return follower.indexes
+        return ()
+
+    def vector_index(self, name: str) -> VectorIndexCodec:
+        """Raises ValidationError, the client's fault, if the table has no such vector index."""
+        for index in self.vector_indexes:
+            if index.name == name:
+                return index
         raise ValidationError(f"The table does not have the specified index: {name}")
 
 
@@ -153,6 +163,12 @@ class _Counts(dict[str, TableCounters]):
         self._counters = counters
         self._table = table
         self._index = index
+
+    def forget(self) -> None:
+        """There is no such index any more: its series end. Who still counts, a page that was begun, tells nobody."""
+        self._counters.forget_index(self._table, self._index)
+        self._counters = Counters()
+        self.clear()
 
     def __missing__(self, operation: str) -> TableCounters:
         counts = self[operation] = self._counters.of(operation, self._table, self._index)
@@ -180,7 +196,7 @@ class Router:
 
     def __init__(self, node: Node, *, index_backlog_bytes: int = 2**62) -> None:
         self._node = node
-        self._index_backlog_bytes = index_backlog_bytes    # of one index: see table.global_index_follower
+        self._backlogs = Backlogs(index_backlog_bytes)
         self._routes: dict[str, Route] = {}
         self.watchers: list[Watcher] = []
         self.counters = Counters()    # by operation and table; see counters.py
@@ -200,6 +216,11 @@ class Router:
 
     def routes(self) -> Iterable[Route]:
         return self._routes.values()
+
+    @property
+    def refusal(self) -> WorldError | None:
+        """Why the disk takes no writes; None: it took the last one. The node finds out by itself when that is over."""
+        return self._node.refusal
 
     def statistics(self, name: str) -> tuple[int, int]:
         """(items, DynamoDB bytes) of a table, exact and now; (0, 0) if there is no such table."""
@@ -261,7 +282,7 @@ class Router:
             _lows(described.index_partitions[index.id]),
             partitions,
             _Counts(self.counters, described.table.name, index.name),
-            Backlog(self._index_backlog_bytes),
+            Backlog(self._backlogs),
         )
 
     async def open_partitions(self, described: Described) -> None:
@@ -303,6 +324,7 @@ class Router:
 
     def _close_index(self, index: GlobalIndexRoute) -> None:
         index.is_closed = True
+        index.counts.forget()
         for watcher in self.watchers:
             watcher.index_closed(index)
 

@@ -137,6 +137,10 @@ class LogWriter:
         """Bytes that count in all segments: what a restart would have to read."""
         return self._tail.bytes_in_log
 
+    def oldest_slots(self) -> Mapping[int, int] | None:
+        """The highest slot of each group in the segment that `release` would delete next; None: there is none."""
+        return self._tail.oldest_slots()
+
     def append(self, group: int, ballot: int, slot: int, entry: bytes, waiter: Any) -> None:
         """Have this entry written with the next frame. Durable when `on_durable` gets the waiter, not before.
 
@@ -518,15 +522,20 @@ class _Tail:
 
     # Release, by its own thread
 
+    def oldest_slots(self) -> Mapping[int, int] | None:
+        oldest = self._oldest()
+        return None if oldest is None else oldest.highest
+
+    def _oldest(self) -> Segment | None:
+        """What goes first. The newest segment stays, or numbers would begin at 1 again after a restart."""
+        with self._closed_lock:
+            return self._closed[0] if len(self._closed) + (self._open is not None) > 1 else None
+
     def release(self, checkpointed: Mapping[int, int], live_groups: Container[int]) -> list[Segment]:
         released: list[Segment] = []
         while True:
-            with self._closed_lock:
-                # The newest segment stays, or numbers would begin at 1 again after a restart.
-                if len(self._closed) + (self._open is not None) <= 1:
-                    return released
-                oldest = self._closed[0]
-            if _is_needed(oldest, checkpointed, live_groups):
+            oldest = self._oldest()
+            if oldest is None or _is_needed(oldest, checkpointed, live_groups):
                 return released
             try:
                 self._disk.remove(oldest.path)

@@ -22,6 +22,9 @@ class MemoryLog:
         self.statistics = LogStatistics()
         self.bytes_in_log = 0
 
+    def oldest_slots(self) -> None:
+        return None
+
     def append(self, group: int, ballot: int, slot: int, entry: bytes, waiter: Any) -> None:
         self._waiters.append(waiter)
 

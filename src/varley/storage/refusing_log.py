@@ -28,6 +28,9 @@ class RefusingLog:
         )
         self._waiters: list[Any] = []
 
+    def oldest_slots(self) -> None:
+        return None
+
     def append(self, group: int, ballot: int, slot: int, entry: bytes, waiter: Any) -> None:
         self._waiters.append(waiter)
 

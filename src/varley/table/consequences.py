@@ -73,7 +73,8 @@ class Following:
 
     def __init__(self) -> None:
         self.rows: list[tuple[bytes, bytes | None]] = []    # beside the item's own row; None: the row goes away
-        self.index_units: dict[str, float] = {}     # write units by index, of those that the write changes
+        # Write units by index, of those that the write changes; of a vector index, bytes.
+        self.index_units: dict[str, float] = {}
         self.collection_bytes = 0       # of the item's collection, afterwards; 0 in a table without local indexes
 
 

@@ -84,7 +84,10 @@ def description(
             for index in table.global_indexes
         ]
     if table.vector_indexes:
-        shown["VectorIndexes"] = [_vector_index(table, index, view) for index in table.vector_indexes]
+        shown["VectorIndexes"] = [
+            _vector_index(table, index, view, *(index_sizes or {}).get(index.name, (0, 0)))
+            for index in table.vector_indexes
+        ]
     if table.on_demand_since is not None:
         shown["BillingModeSummary"] = {
             "BillingMode": table.billing_mode,
@@ -214,8 +217,7 @@ def _global_index(table: Table, index: GlobalIndex, view: View, rows: int, size_
     return shown
 
 
-def _vector_index(table: Table, index: VectorIndex, view: View) -> Description:
-    """Without ItemCount and IndexSizeBytes: it has no rows that could be counted."""
+def _vector_index(table: Table, index: VectorIndex, view: View, items: int, size_bytes: int) -> Description:
     shown: Description = {
         "IndexName": index.name,
         "VectorAttribute": {"AttributeName": index.attribute},
@@ -223,6 +225,8 @@ def _vector_index(table: Table, index: VectorIndex, view: View) -> Description:
         "Dimensions": index.dimensions,
         "DistanceFunction": index.distance,
         "IndexStatus": "ACTIVE",
+        "IndexSizeBytes": size_bytes,
+        "ItemCount": items,
         "IndexArn": _index_arn(table, index.name, view),
     }
     if index.search_names:

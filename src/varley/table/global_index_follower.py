@@ -7,6 +7,11 @@ An index may be slower than its table: its disk is full, or its partitions are e
 kept in memory and in the log, so there is a bound to it, and a write that would add to it is then refused, as DynamoDB
 refuses one whose index has no capacity left. That is the one thing here that does not depend on the item alone.
 
+The bound is one for all indexes of a node, since the memory is. An index may be behind by as much as there is left for
+all others: alone by half of the bound, two by a third of it each, and so on. So one that is stalled leaves room for the
+rest, and all together stay within it. (A bound for each would be twenty times as much for one table.) The rule is that
+of Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet switches", 1998.
+
 Source: DynamoDB Developer Guide, "Global secondary indexes", "Provisioned throughput considerations" (the refusal); the
 texts are the service's.
 """
@@ -37,15 +42,37 @@ _TOO_SLOW_ON_DEMAND: Final = (
 )
 
 
+class Backlogs:
+    """The backlogs of all global indexes of one node, which share one bound."""
+
+    __slots__ = ("bytes", "bytes_max")
+
+    def __init__(self, bytes_max: int) -> None:
+        self.bytes = 0
+        self.bytes_max = bytes_max
+
+
 class Backlog:
     """What an index has been sent and has not acknowledged yet. Who sends keeps the numbers."""
 
-    __slots__ = ("bytes", "bytes_max", "changes")
+    __slots__ = ("_all", "bytes", "changes")
 
-    def __init__(self, bytes_max: int) -> None:
-        self.changes = 0
-        self.bytes = 0          # of keys and values, about
-        self.bytes_max = bytes_max    # from so many on, writes that would add to it are refused
+    def __init__(self, all_backlogs: Backlogs) -> None:
+        self._all = all_backlogs
+        self.changes = 0    # rows
+        self.bytes = 0      # of keys and values, about
+
+    def add(self, changes: int, size: int) -> None:
+        """So much more was sent; less, if it is negative: that has arrived."""
+        self.changes += changes
+        self.bytes += size
+        self._all.bytes += size
+        assert self.bytes >= 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether writes that would add to it are refused: it is as long as there is room left for all others."""
+        return self.bytes >= self._all.bytes_max - self._all.bytes
 
 
 class _Index:
@@ -110,7 +137,7 @@ class GlobalIndexFollower:
             if not change.rows:
                 continue
             backlog = index.backlog
-            if backlog is not None and backlog.bytes >= backlog.bytes_max and not write.is_decided:
+            if backlog is not None and not write.is_decided and backlog.is_full:
                 self._refuse()
             prefix = index.prefix
             for key, value in change.rows:

@@ -29,12 +29,16 @@ class Action:
     """`is_check`: `write` gives back what it is given, or refuses."""
 
     __slots__ = (
-        "collection_bytes", "index_units", "is_check", "key", "route", "too_large", "units", "write",
+        "collection_bytes", "index_units", "is_check", "key", "route", "table", "too_large", "units",
+        "write",
     )  # fmt: skip
 
-    def __init__(self, route: Route, write: Evaluated, *, is_check: bool = False, too_large: str = "") -> None:
-        """`too_large`: the text for who makes an item too large for an index."""
+    def __init__(
+        self, route: Route, write: Evaluated, *, is_check: bool = False, too_large: str = "", table: str | None = None
+    ) -> None:
+        """`too_large`: the text for who makes an item too large for an index. `table`: as the client named it."""
         self.route = route
+        self.table = table or route.name
         self.write = write
         self.is_check = is_check
         self.key = write.key

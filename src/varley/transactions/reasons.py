@@ -1,4 +1,5 @@
-"""Why a transaction was cancelled, as the client gets it: for each action a code, and a text if it was at fault.
+"""Why a transaction was cancelled, as the client gets it: for each action a code, and a text if it was at fault. And
+why one was refused that is too large, which no action is to blame for.
 
 Source: [API] TransactionCanceledException, whose codes are not those that the same errors have elsewhere.
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from varley.errors import ApiError, TransactionCanceled, TransactionConflict
+from varley.errors import ApiError, TransactionCanceled, TransactionConflict, ValidationError
 
 # Where a code is not that of the error without "Exception".
 _CODES: Final = {"ValidationException": "ValidationError", "ThrottlingException": "ThrottlingError"}
@@ -33,3 +34,8 @@ def _reason(refusal: ApiError | None) -> dict[str, Any]:
         reason["Item"] = item
     reason["Message"] = refusal.message
     return reason
+
+
+def payload_too_large(size: int) -> ValidationError:
+    """`size`: of its items together, in DynamoDB bytes."""
+    return ValidationError(f"Transaction payload size cannot exceed 4MB. Payload Size: {size}")

@@ -1,8 +1,9 @@
 """What is left of transactions: those that nobody is at are finished, and records that nobody needs are removed.
 
 Everything that has a marker, or a record that is not over, and is not live, was left by a crash or by a disk that was
-full. It is finished at the start, when it is in somebody's way, and every second while that fails. How old it is does
-not matter, as it does in the paper, where nobody can know whether a coordinator is still at work.
+full. It is finished at the start, when it is in somebody's way, and every second while that fails: some at a time,
+since a crash may leave thousands, and not while the disk refuses writes, which the node finds out by itself. How old it
+is does not matter, as it does in the paper, where nobody can know whether a coordinator is still at work.
 
 Source: ATC 2023, section 3.5, the recovery manager.
 """
@@ -31,6 +32,7 @@ from varley.transactions.record import Record
 logger = logging.getLogger("varley.transactions")
 
 _TICK_SECONDS: Final = 1.0      # how often old records and unfinished transactions are looked at
+_FINISHED_AT_ONCE: Final = 32   # in one turn of the loop: some milliseconds
 
 Marked = Mapping[Name, Sequence[tuple[str, bytes]]]    # table and row key of all items with a marker, by transaction
 
@@ -47,6 +49,7 @@ class Recovery:
         self._ledger = ledger
         self._live = live
         self._left: set[Name] = set()    # to be finished at the next tick
+        self._next: list[Name] = []      # to be finished in the next turns of the loop
         self._timer: asyncio.TimerHandle | None = None    # not None exactly while it runs
 
     def start(self) -> None:
@@ -59,9 +62,14 @@ class Recovery:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._left.update(self._next)
+        self._next = []
+        self._live.expect(0)
 
     def met(self, marker: Marker) -> None:
         """A marker is in somebody's way. Nearly always its transaction is under way."""
+        if self._timer is None:    # not on a folder that is read-only: whatever was tried there would be refused
+            return
         if marker.name.id not in self._live and marker.name not in self._left:
             self._left.add(marker.name)
             self._loop.call_soon(self._finish_left)
@@ -71,12 +79,21 @@ class Recovery:
         self._left.add(name)
 
     def _finish_left(self) -> None:
-        if not self._left:
+        if not self._left or self._next or self._router.refusal is not None:
             return
-        left, self._left = self._left, set()
-        marked = self._marked()    # finishing one changes the markers of no other
-        for name in left:
+        self._next, self._left = list(self._left), set()
+        # One look for all slices: finishing one changes the markers of no other, and one that is finished by somebody
+        # else meanwhile is found to be over.
+        self._finish_next(self._marked())
+
+    def _finish_next(self, marked: Marked) -> None:
+        """A slice."""
+        names, self._next = self._next[:_FINISHED_AT_ONCE], self._next[_FINISHED_AT_ONCE:]
+        for name in names:
             self._finish(name, marked, _nobody_asked)
+        if self._next:
+            self._loop.call_soon(self._finish_next, marked)
+        self._live.expect(len(self._next))
 
     def _marked(self) -> dict[Name, list[tuple[str, bytes]]]:
         """Table and row key of all items that have a marker, by transaction."""
@@ -126,8 +143,9 @@ class Recovery:
 
     def _tick(self) -> None:
         self._timer = self._loop.call_later(_TICK_SECONDS, self._tick)
-        self._finish_left()
-        self._purge()
+        if self._router.refusal is None:
+            self._finish_left()
+            self._purge()
 
     def _purge(self) -> None:
         purged = self._ledger.purge(self._clock.time(), self._purge_again)

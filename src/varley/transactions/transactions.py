@@ -26,6 +26,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
+from typing import Final
 
 from varley.clock import Clock
 from varley.errors import (
@@ -34,10 +35,13 @@ from varley.errors import (
     ReadOnly,
     TransactionCanceled,
     TransactionInProgress,
+    ValidationError,
     WorldError,
 )
 from varley.item.key_bytes import TOKEN_SPACE
 from varley.item.marker import ID_BYTES, Marker, Name
+from varley.item.stored import item_size
+from varley.limits import ITEM_BYTES_MAX, TRANSACTION_BYTES_MAX
 from varley.node.participant import Evaluation, Participant
 from varley.node.partition import Partition
 from varley.node.replica import Waiter
@@ -53,6 +57,8 @@ from varley.transactions.partitions import Numbers, by_partition
 from varley.transactions.record import Record
 from varley.transactions.recovery import Recovery
 from varley.transactions.two_rounds import TwoRounds
+
+_ACTIONS_THAT_FIT: Final = TRANSACTION_BYTES_MAX // ITEM_BYTES_MAX    # whatever the sizes of their items
 
 MakeAnswer = Callable[[], bytes]
 
@@ -144,7 +150,8 @@ class Transactions:
         `request`: 16 bytes that no other request has. `answer` makes the answer's body once all is done, `repeated`
         that of a request that was done before. Returns it if it is final already, else None: `waiter` gets it later.
         Raises ApiError, the client's fault, if that is final already: TransactionCanceled, TransactionInProgress,
-        IdempotentParameterMismatch, Throttling. Raises `why_no_ledger` without a ledger.
+        IdempotentParameterMismatch, Throttling; ValidationError if the items come to more than 4 MB. Raises
+        `why_no_ledger` without a ledger.
         """
         ledger, recovery = self._ledger, self._recovery
         if ledger is None or recovery is None:
@@ -168,7 +175,7 @@ class Transactions:
             for partition, own in numbers.items()
         }
         observed = [each for evaluation in evaluations.values() for each in evaluation.observed]
-        refusal = _refusal(numbers, evaluations, len(actions))
+        refusal = _refusal(numbers, evaluations, len(actions)) or _excess(evaluations.values(), len(actions))
         if refusal is not None:
             if not observed:
                 raise refusal
@@ -307,6 +314,19 @@ def _refusal(
         for number, refusal in zip(own, evaluations[partition].refusals, strict=True):
             refusals[number] = refusal
     return reasons.canceled(refusals)
+
+
+def _excess(evaluations: Iterable[Evaluation], count: int) -> ValidationError | None:
+    """Why the items that `count` actions would leave are too much for one transaction; None: they are not."""
+    if count <= _ACTIONS_THAT_FIT:
+        return None
+    written = sum(
+        item_size(new)
+        for evaluation in evaluations
+        for action, new in zip(evaluation.actions, evaluation.news, strict=True)
+        if new is not None and not action.is_check
+    )
+    return reasons.payload_too_large(written) if written > TRANSACTION_BYTES_MAX else None
 
 
 def _check_same(made: bytes, request: bytes) -> None:

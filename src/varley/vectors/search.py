@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -35,6 +35,7 @@ from varley.table.vector_index import Distance, Vector, VectorIndexCodec, length
 _ITEMS_END: Final = bytes((ITEM_SPACE[0] + 1,))
 _NUMBERS_PER_SLICE: Final = 16_384    # about a millisecond
 _FLOAT_BYTES: Final = 4
+_COUNTED_MAX: Final = 1000    # indexes whose sizes are remembered
 _KEPT_OVERHEAD_BYTES: Final = 400    # of one vector in memory, beside its numbers
 _decode = msgspec.json.decode
 
@@ -60,6 +61,7 @@ class _Kept(NamedTuple):
     vector: Vector[float] | None    # None: it is not in the index
     length: float    # of the vector
     values: Mapping[str, Any]    # of the attributes that a search may ask for
+    size: int    # DynamoDB bytes in the index; 0: it is not in it
 
 
 class VectorSearch:
@@ -69,6 +71,8 @@ class VectorSearch:
         self._bytes_max = bytes_max
         self._bytes = 0
         self._kept: OrderedDict[tuple[str, bytes], _Kept] = OrderedDict()    # (index id, item key); last used last
+        # Index id -> the partitions' applied slots, and what the index has as of them.
+        self._counted: dict[str, tuple[tuple[int, ...], tuple[int, int]]] = {}
 
     async def nearest(
         self, route: Route, index: VectorIndexCodec, query: Vector[float], count: int, wanted: Mapping[str, Any]
@@ -78,13 +82,39 @@ class VectorSearch:
         Raises ResourceNotFound if the table is deleted meanwhile, Damaged.
         """
         nearest = _Nearest(Distance(index.distance, query), count)
+
+        def consider(kept: _Kept, value: bytes) -> None:
+            assert kept.vector is not None
+            if all(kept.values.get(name) == each for name, each in wanted.items()):
+                nearest.consider(kept.vector, kept.length, value)
+
         for partition in route.partitions:
-            await self._look(route, partition, index, nearest, wanted)
+            await self._look(route, partition, index, consider)
         return nearest.finding()
 
+    async def statistics(self, route: Route) -> dict[str, tuple[int, int]]:
+        """(items, DynamoDB bytes) of each vector index of a table. Looks at every item, unless nothing was written.
+
+        Raises ResourceNotFound if the table is deleted meanwhile, Damaged.
+        """
+        slots = tuple(partition.tree.applied_slot for partition in route.partitions)
+        found = {}
+        for index in route.vector_indexes:
+            counted = self._counted.get(index.id)
+            if counted is None or counted[0] != slots:
+                total = _Total()
+                for partition in route.partitions:
+                    await self._look(route, partition, index, total.add)
+                self._counted[index.id] = counted = (slots, (total.items, total.size))
+                while len(self._counted) > _COUNTED_MAX:
+                    del self._counted[next(iter(self._counted))]
+            found[index.name] = counted[1]
+        return found
+
     async def _look(
-        self, route: Route, partition: Partition, index: VectorIndexCodec, nearest: _Nearest, wanted: Mapping[str, Any]
+        self, route: Route, partition: Partition, index: VectorIndexCodec, take: Callable[[_Kept, bytes], None]
     ) -> None:
+        """`take` gets what is in the index, each with its stored item."""
         rows_max = max(_NUMBERS_PER_SLICE // index.dimensions, 4)
         low = ITEM_SPACE
         while True:
@@ -93,8 +123,8 @@ class VectorSearch:
             rows = list(islice(partition.tree.scan(low, _ITEMS_END), rows_max))
             for key, value in rows:
                 kept = self._known(index, key, value)
-                if kept.vector is not None and all(kept.values.get(name) == each for name, each in wanted.items()):
-                    nearest.consider(kept.vector, kept.length, value)
+                if kept.vector is not None:
+                    take(kept, value)
             if len(rows) < rows_max:
                 return
             low = rows[-1][0] + b"\0"
@@ -111,7 +141,8 @@ class VectorSearch:
         item = _decode(value[HEADER_BYTES:])
         vector = index.vector_of(item)
         length = 0.0 if vector is None else length_of(vector)
-        kept = _Kept(timestamp(value), vector, length, index.search_values(item))
+        size = 0 if vector is None else index.entry_size(item)
+        kept = _Kept(timestamp(value), vector, length, index.search_values(item), size)
         self._kept[place] = kept
         self._kept.move_to_end(place)
         self._bytes += _size(kept)
@@ -127,6 +158,18 @@ class VectorSearch:
 
 def _size(kept: _Kept) -> int:
     return _KEPT_OVERHEAD_BYTES + (0 if kept.vector is None else len(kept.vector) * _FLOAT_BYTES)
+
+
+class _Total:
+    """What an index has."""
+
+    def __init__(self) -> None:
+        self.items = 0
+        self.size = 0
+
+    def add(self, kept: _Kept, value: bytes) -> None:
+        self.items += 1
+        self.size += kept.size
 
 
 class _Nearest:
