@@ -137,10 +137,23 @@ def test_a_node_is_killed_and_brought_back_and_nothing_outlives_its_parent(own_r
 
 @slow
 def test_one_node_by_itself_serves_and_stops(tmp_path: Path) -> None:
-    with Up(tmp_path / "ring", "--nodes", "1", "--n", "1", "--r", "1", "--w", "1", "--engine", "sqlite") as up:
+    with Up(tmp_path / "ring", "--nodes", "1", "--engine", "sqlite") as up:
         assert up.json("status")["engine"] == "sqlite"
         assert up.run("put", "carts", "1", "x").returncode == 0
         assert up.stop() == 0
+
+
+@slow
+def test_a_ring_grows(tmp_path: Path) -> None:
+    with Up(tmp_path / "ring", "--nodes", "2") as up:
+        assert up.run("put", "carts", "1", "x").returncode == 0
+        assert up.stop() == 0
+    with Up(tmp_path / "ring", "--nodes", "4") as up:
+        status = up.json("status")
+        assert [member["name"] for member in status["members"]] == ["n1", "n2", "n3", "n4"]
+        assert json.loads(status["settings"])["default"]["n"] == 3
+        assert up.run("get", "carts", "1", "--raw").stdout == "x"
+    assert main(["ring", "up", "--nodes", "3", "--data-dir", str(tmp_path / "ring")]) == 2
 
 
 @contextmanager
@@ -281,4 +294,5 @@ def test_a_plan_is_read_as_it_was_saved(tmp_path: Path) -> None:
     assert words[:5] == [sys.executable, "-m", "varley", "ring", "serve"]
     assert words[words.index("--seeds") + 1] == "n1=127.0.0.1:2"
     assert words[words.index("--n") + 1] == "2"
-    assert plan.command(plan.places[0], founds=True)[-5] == ""
+    words = plan.command(plan.places[0], founds=True)
+    assert words[words.index("--seeds") + 1] == ""

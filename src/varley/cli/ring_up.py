@@ -115,9 +115,15 @@ class Plan:
         words = [sys.executable, "-m", "varley", "ring", "serve", "--name", place.name, "--port", str(place.port)]
         words += ["--link-port", str(place.link_port), "--zone", place.zone, "--seeds", seeds]
         words += ["--data-dir", os.path.join(self.folder, place.name)]
-        for name, value in self.flags.items():
+        for name, value in (self._for_few() | self.flags).items():
             words += [flag_of(name), value]
         return words
+
+    def _for_few(self) -> dict[str, str]:
+        """One or two nodes cannot have three copies, and the usual W could never be had. When the ring grows, N does."""
+        count = str(len(self.places))
+        is_usual = len(self.places) >= 3 or "ring.n" in self.flags
+        return {} if is_usual else {"ring.n": count, "ring.r": count, "ring.w": count}
 
     @property
     def is_new(self) -> bool:
@@ -437,7 +443,7 @@ def announcement(ring: LocalRing) -> str:
         "",
         f"  varley ring put carts 7 milk{endpoint}",
         f"  varley ring get carts 7{endpoint}",
-        f"  kill -9 {nodes[-1]['pid']} && varley ring put carts 7 'milk, bread'{endpoint}",
+        f"  kill -9 {nodes[-1]['pid']}",
         f"  varley ring start {nodes[-1]['name']} --data-dir {ring.plan.folder}",
         "",
         f"Data    {ring.plan.folder}",
