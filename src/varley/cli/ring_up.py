@@ -120,10 +120,10 @@ class Plan:
         return words
 
     def _for_few(self) -> dict[str, str]:
-        """One or two nodes cannot have three copies, and the usual W could never be had. When the ring grows, N does."""
+        """One or two nodes cannot have three copies, nor do without each other. When the ring grows, N does."""
         count = str(len(self.places))
         is_usual = len(self.places) >= 3 or "ring.n" in self.flags
-        return {} if is_usual else {"ring.n": count, "ring.r": count, "ring.w": count}
+        return {} if is_usual else {"ring.n": count, "ring.r": "1", "ring.w": "1"}
 
     @property
     def is_new(self) -> bool:
