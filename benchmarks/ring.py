@@ -1,15 +1,17 @@
 """A ring of processes in trouble: `python -m benchmarks.ring --seconds 40`.
 
 Five nodes on this machine, each a process with its own folder. Writers put as fast as they are answered while two nodes
-at a time are killed (-9) and started again, and a node is cut off from the others, though not from clients. Counted is
-which share of the puts was accepted. Then everything is healed, and it is measured how long the replicas take to agree:
-no hint, no row on its way, and every pair of replicas compared since. Last, every cart is read and judged: an item whose
-put was acknowledged must be in it.
+at a time are killed (-9) and started again, and a node is cut off from the others, though not from clients. Counted
+is which share of the puts was accepted. Then everything is healed, and it is measured how long the replicas take to
+agree: no hint, no row on its way, and every pair of replicas compared since. Last, every cart is read and judged: an
+item whose put was acknowledged must be in it.
 
-A put adds an item to one of CARTS carts: get, unite the siblings, put with the context, as the paper's cart does. Puts
-that could surely not be done are tried again at another node, by the client; what is counted is what the writer is told.
+A put adds an item to one of CARTS carts: get, unite the siblings, put with the context, as the paper's cart does.
+Puts that could surely not be done are tried again at another node, by the client; what is counted is what the writer
+is told.
 
-With --merkle instead: how many bytes it takes to find and bring back what a node lacks of ROWS rows, against a full copy.
+With --merkle instead: how many bytes it takes to find and bring back what a node lacks of ROWS rows, against a full
+copy.
 """
 
 from __future__ import annotations
@@ -142,8 +144,8 @@ class Ring:
         for name in self.names:
             self.start(name)
             await asyncio.to_thread(self.wait, name)
-        while any(len(self.tell(name)[0].members) < NODES for name in self.names):
-            await asyncio.sleep(0.2)
+        while any(len(self.tell(name)[0].members) < NODES for name in self.names):  # noqa: ASYNC110 other processes
+            await asyncio.sleep(0.2)  
 
     async def agreement(self) -> float:
         """Seconds until nothing is on its way and every pair of replicas was found equal since now."""
@@ -246,7 +248,8 @@ async def accepted(engine: str, w: int, seconds: float, write_buffer_bytes: int)
                 f"{engine}, R=W={w}: {whole} puts, {100 * told['accepted'] / whole:.3f} % accepted, "
                 f"{told['unknown']} unknown, {told['refused']} refused; "
                 f"p50 {1000 * slowest[whole // 2]:.0f} ms, p99 {1000 * slowest[whole * 99 // 100]:.0f} ms; "
-                f"agreed {agreed:.1f} s after the last trouble; {items} acknowledged items, {len(gone)} lost; {dict(told)}"
+                f"agreed {agreed:.1f} s after the last trouble; {items} acknowledged items, {len(gone)} lost; "
+                f"{dict(told)}"
             )
             if gone:
                 raise SystemExit("\n".join(gone[:20]))
@@ -292,10 +295,11 @@ async def lack(ring: Ring, name: str, engine: str, share: float) -> None:
         what: sum(told[what] for told in after) - sum(told[what] for told in before)
         for what in ("comparison_bytes", "row_bytes_exchanged", "rows_exchanged", "repairs")
     }
+    hashes, sent = exchanged["comparison_bytes"] / 1e3, exchanged["row_bytes_exchanged"] / 1e3
     print(
-        f"{engine}: {len(lacking)} of {len(keys)} rows lacking ({100 * share:g} %): "
-        f"{exchanged['comparison_bytes'] / 1e3:.0f} kB of hashes and {exchanged['row_bytes_exchanged'] / 1e3:.0f} kB of rows "
-        f"({exchanged['rows_exchanged']}) within {seconds:.1f} s; a full copy has {whole / 1e3:.0f} kB"
+        f"{engine}: {len(lacking)} of {len(keys)} rows lacking ({100 * share:g} %): {hashes:.0f} kB of hashes and "
+        f"{sent:.0f} kB of rows ({exchanged['rows_exchanged']}) within {seconds:.1f} s; a full copy has "
+        f"{whole / 1e3:.0f} kB"
     )
 
 

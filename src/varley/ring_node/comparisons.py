@@ -1,9 +1,9 @@
 """Anti-entropy at one node: its trees against those of the other homes, one range and one home at a time.
 
-The pair that agreed longest ago is compared next, as many pairs at once as there are slices of background work; no pair
-sooner than ROUND_SECONDS after it agreed. One that agrees costs two messages of some 60 bytes. One that does not goes down the levels (hash_tree.py); what then has
-to be sent goes WINDOW sets at a time. A pair whose exchange is not over after EXCHANGE_SECONDS is given up, and
-compared again in its turn.
+The pair that agreed longest ago is compared next, as many pairs at once as there are slices of background work; no
+pair sooner than ROUND_SECONDS after it agreed. One that agrees costs two messages of some 60 bytes. One that does not
+goes down the levels (hash_tree.py); what then has to be sent goes WINDOW sets at a time. A pair whose exchange is not
+over after EXCHANGE_SECONDS is given up, and compared again in its turn.
 
 `compared_seconds` is the lag: how long ago the pair agreed that is worst off. Pairs that one side cannot reach count.
 """
@@ -18,6 +18,7 @@ from varley.ring import hash_tree
 from varley.ring.admission import BackgroundAdmission
 from varley.ring.chance import Chance
 from varley.ring.hash_tree import HashTree
+from varley.ring.siblings import Siblings
 from varley.ring.transfer import Outgoing
 from varley.ring_node import wire
 from varley.ring_node.deliveries import Deliveries
@@ -163,9 +164,9 @@ class Comparisons:
         if sending.is_over:
             self._give_up(pair, sending)
 
-    def _sent(self, pair: Pair, sending: Outgoing, key: bytes, size: int) -> None:
+    def _sent(self, pair: Pair, sending: Outgoing, key: bytes, sent: Siblings) -> None:
         self._numbers.add("rows_exchanged")
-        self._numbers.add("row_bytes_exchanged", size)
+        self._numbers.add("row_bytes_exchanged", len(sent.encode()))
         if self._sending.get(pair) is sending:
             self._loop.call_soon(lambda: self._do(pair, sending, sending.acknowledged(key).rows))
 

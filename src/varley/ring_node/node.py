@@ -60,7 +60,7 @@ COMPARE_SECONDS = 0.1
 HANDOFF_SECONDS = 1.0
 OFFER_SECONDS = 0.25
 PROBE_SECONDS = 0.25
-TOMBSTONE_SECONDS = 5.0
+TOMBSTONE_SECONDS = 1.0
 JOIN_SECONDS = 5.0          # how long a node that joins waits for a seed
 
 _NOT_STARTED = "this node is not serving: it is starting or stopping"
