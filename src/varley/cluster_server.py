@@ -323,7 +323,7 @@ class ClusterServer:
             self._loop, self._node, self._members, self._hosted, self._leaders, self._work.start
         )
         self._publishing = Publishing(self._loop, self._node, self._members, self._work.start)
-        self._agreement = Agreement(self._loop, links, self._catalog, self._leaders, lambda: self._neighbours)
+        self._agreement = Agreement(self._loop, links, self._catalog, lambda: self._neighbours)
         self._status = Status(
             self._loop, store.address.prefix, links, self._node, self._nodes, self._neighbours, self._members,
             self._catalog, self._leaders,
@@ -427,12 +427,11 @@ class ClusterServer:
         self._calls.start(answer(self._agreed(work), call))
 
     async def _agreed(self, work: Coroutine[Any, Any, bytes]) -> bytes:
-        """If tables were changed: answered when all nodes know, and new partitions can be used."""
+        """If tables were changed: answered when all nodes know."""
         before = self._catalog.made
         body = await work
         if self._catalog.made != before:
             await self._agreement.wait_seen(self._catalog.made)
-            await self._agreement.wait_led()
         return body
 
     def _why_not_ready(self) -> str | None:

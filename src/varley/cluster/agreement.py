@@ -2,13 +2,10 @@
 
     n1: CreateTable ---> etcd ---watch---> n1, n2, n3
     n1 asks n2, n3: "have you seen version 41?"    each answers when it has (service SEEN)
-    n1 waits until each new group has been led once, and answers its client
 
-Clients take a table that is ACTIVE for one that they can use, and load balancers send their next request to another
+(That new partitions have leaders by then is seen to where tables are made: api/create_table.py.) Clients take a table that is ACTIVE for one that they can use, and load balancers send their next request to another
 node. A node that does not answer within some seconds is not waited for: it is cut off, and finds out by itself, as its
 watch does.
-
-A group that was led once is not waited for again: its elections are the routing's to wait out.
 """
 
 from __future__ import annotations
@@ -24,10 +21,8 @@ from varley.net.channels import SEEN
 from varley.net.links import Links
 from varley.net.outcome import Answer
 from varley.node.settled import after_calls
-from varley.remote.leaders import Leaders
 
 _SEEN_SECONDS: Final = 3.0
-_LED_SECONDS: Final = 15.0    # for a new group: an election, and a slow disk
 
 _encode = msgspec.msgpack.encode
 _decode = msgspec.msgpack.Decoder(int).decode
@@ -41,14 +36,12 @@ class Agreement:
         loop: asyncio.AbstractEventLoop,
         links: Links,
         catalog: Catalog,
-        leaders: Leaders,
         others: Callable[[], Iterable[str]],
     ) -> None:
         """`others`: the names of all other nodes that are up."""
         self._loop = loop
         self._links = links
         self._catalog = catalog
-        self._leaders = leaders
         self._others = others
         links.serve_requests(SEEN, self._asked)
 
@@ -65,33 +58,3 @@ class Agreement:
         for other in others:
             self._links.request(other, SEEN, _encode(version), lambda _: done(None), timeout_seconds=_SEEN_SECONDS)
         await seen
-
-    async def wait_led(self) -> None:
-        """Return when each group of the catalog has been led once, or that takes too long."""
-        groups = [group for described in self._catalog.described() for group in described.groups]
-        new = [group for group in groups if not self._was_led(group)]
-        if not new:
-            return
-        led = self._loop.create_future()
-        waiting = set(new)
-
-        def heard(group: int) -> None:
-            waiting.discard(group)
-            if not waiting and not led.done():
-                led.set_result(None)
-
-        calls = {group: lambda group=group: heard(group) for group in new}
-        for group, call in calls.items():
-            self._leaders.when_learnt(group, call)
-        try:
-            async with asyncio.timeout(_LED_SECONDS):
-                await led
-        except TimeoutError:
-            pass    # nodes are away, or slow: requests wait for leaders too
-        finally:
-            for group, call in calls.items():
-                self._leaders.forget_waiting(group, call)
-
-    def _was_led(self, group: int) -> bool:
-        known = self._leaders.find(group)
-        return known is not None and known.ballot > 0
