@@ -45,7 +45,7 @@ from varley.cluster.publishing import Publishing
 from varley.cluster.readings import of_groups, of_links
 from varley.cluster.status import Status
 from varley.cluster.tables import Tables
-from varley.errors import WorldError
+from varley.errors import NodesMissing, WorldError
 from varley.gateway.gateway import Gateway
 from varley.gateway.participants import bind
 from varley.http.call import Call
@@ -290,9 +290,7 @@ class ClusterServer:
                 ),
             ),
         )
-        background.transactions.why_no_ledger = WorldError(
-            "The cluster has no ledger of transactions yet", operation="write", retryable=True
-        )
+        background.transactions.why_no_ledger = NodesMissing("The cluster has no ledger of transactions yet")
         self._places.on_leading += (background.indexes.begins_to_lead, background.sweeper.begins_to_lead)
         self._tables = Tables(
             self._catalog, self._places, self._router, background.streams, background.sweeper, background.transactions
@@ -364,7 +362,7 @@ class ClusterServer:
                 functools.partial(of_groups, self._node),
             ],
             rotate_shards=background.streams.rotate,
-            pages=pages.pages(),
+            more_pages=pages.pages(),
         )
         await self._ports.open()
         self.port, self.admin_port = self._ports.port, self._ports.admin_port

@@ -30,11 +30,11 @@ class Ports:
         counters: Counters,
         readings: Sequence[Callable[[], Iterable[Reading]]],
         rotate_shards: Callable[[str], int],
-        pages: Mapping[str, Mapping[str, PageMaker]] | None = None,
+        more_pages: Mapping[str, Mapping[str, PageMaker]] | None = None,
     ) -> None:
         """`handler` answers calls of operations; the others are for the admin port's pages (see admin.pages.Pages).
 
-        `counters`: those of the router; `readings`: what other parts tell when metrics are read; `pages`: more of them,
+        `counters`: those of the router; `readings`: what other parts tell when metrics are read; `more_pages`: others,
         by path and method. Raises BadSettings: the certificate cannot be used.
         """
         self._settings = settings
@@ -52,7 +52,7 @@ class Ports:
                 movable_clock=clock if settings.clock_is_movable and isinstance(clock, MovableClock) else None,
                 why_not_ready=why_not_ready,
                 rotate_shards=rotate_shards,
-                more=pages,
+                more=more_pages,
             )
             self._admin = AdminPort(pages, settings.admin_host, settings.admin_port)
         self.port = 0    # of the front door, while it is open

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from varley.errors import WorldError
+from varley.errors import NodesMissing
 from varley.metadata.group_members import GroupMembers
 from varley.metadata.nodes import NodeInfo, Nodes
 from varley.metadata.placement import Place, place
@@ -34,11 +34,11 @@ class Founders:
         self.members: GroupMembers | None = None    # set by whoever makes it of this
 
     def __call__(self, groups: Sequence[int]) -> Mapping[int, Configuration]:
-        """Raises WorldError if there is no node that could have a replica."""
+        """Raises NodesMissing if there is no node that could have a replica."""
         chosen = place(groups, self._replicas, self.places())
         if groups and not chosen[groups[0]].nodes:
-            raise WorldError(
-                "No node of the cluster can take a replica", operation="place", retryable=True,
+            raise NodesMissing(
+                "No node of the cluster can take a replica", operation="place",
                 hint="Wait until nodes are ready: `varley cluster status`",
             )  # fmt: skip
         return {

@@ -85,7 +85,7 @@ class ClusterPages:
             wish = msgspec.json.decode(request.body, type=_Trouble)
         except msgspec.DecodeError as error:
             return _json(400, {"message": str(error)})
-        name = wish.cut or wish.mend
+        name = wish.cut or wish.mend or ""
         if name not in self._neighbours or (wish.cut is None) == (wish.mend is None):
             return _json(400, {"message": f'There are {", ".join(self._neighbours)}. Send {{"cut": NODE}}'})
         if wish.cut is not None:
