@@ -16,8 +16,9 @@ chosen and published: so a member here that is of a later life than the publishe
 published one is of another life than the one that was said to be lost, the group has moved on meanwhile, and a further
 life begins.
 
-Removal is by the metadata only. A member that is not in its group's newest configuration any more hears of that by the
-publication, which comes after it was chosen, and never goes back to an older one.
+Removal. A member that is not in its group's newest configuration any more hears of that by the publication, which comes
+after it was chosen, and never goes back to an older one. A learner that was begun here by request (`begin`), before the
+group has taken it in, was never in a publication, and is left alone: whoever has begun it takes it away again.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ class Hosting:
         self._keep = keep
         self._lost: dict[int, int] = {}     # groups whose log is lost -> the latest life that is known here
         self._lost_names: dict[int, str] = {}   # group -> the life that this process has told the group is lost
+        self._named: set[int] = set()       # groups of which a publication has named a member on this node
         self._busy: set[int] = set()        # groups that are being looked at
         self._again: set[int] = set()       # of these, those that have changed meanwhile
         self._is_stopping = False
@@ -103,6 +105,14 @@ class Hosting:
         """Begin nothing more."""
         self._is_stopping = True
 
+    async def begin(self, group: int, member: Member) -> None:
+        """Begin this learner, which the group takes in next. Raises WorldError, and then it was not begun."""
+        self.attach(group, await self._node.create_learner(group, member))
+
+    async def end(self, group: int) -> None:
+        """Host the group no more, which has a member here, and remove what that held."""
+        await self._remove(group)
+
     def attach(self, group: int, partition: MemberPartition | None) -> None:
         """From now on requests find it here. None: a log member, which answers nothing. May be called again."""
         if partition is not None and group not in self._hosted.partitions:
@@ -124,6 +134,8 @@ class Hosting:
 
     def _know_members(self, group: int, published: Published | None) -> None:
         if published is not None:
+            if self._mine(published.configuration) is not None:
+                self._named.add(group)
             self._leaders.belongs_to(group, _nodes(published.configuration))
 
     def _mine(self, configuration: Configuration) -> Member | None:
@@ -144,7 +156,7 @@ class Hosting:
         mine = None if published is None else self._mine(published.configuration)
         hosted = self._node.members.by_group.get(group)
         if mine is None or hosted is None:
-            return mine is None and hosted is None
+            return mine is None and (hosted is None or (published is not None and group not in self._named))
         return hosted.name == mine.name or self._lost_names.get(group) == mine.name
 
     async def _put_right(self, group: int) -> None:
@@ -196,6 +208,7 @@ class Hosting:
     async def _remove(self, group: int) -> None:
         logger.info("group %d is not here any more", group)
         self._lost_names.pop(group, None)
+        self._named.discard(group)
         if group in self._hosted.partitions:
             self._hosted.detach(group)
         await self._node.remove_group(group)
