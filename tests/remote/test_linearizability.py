@@ -1,7 +1,7 @@
 """Single items of a cluster are linearizable: clients of all nodes, while leaders are cut off and come back.
 
-A node that is cut off goes on for a while as if it led, and is asked by its own clients. What it tells them is judged
-with all the rest.
+A node that is cut off believes for a while that it leads, and is asked by its own clients. What it tells them is judged
+with all the rest. (That answers wait for leases is shown in tests/gateway: here no process is stopped between the two.)
 """
 
 from __future__ import annotations
