@@ -145,7 +145,7 @@ class Ring:
             self.start(name)
             await asyncio.to_thread(self.wait, name)
         while any(len(self.tell(name)[0].members) < NODES for name in self.names):  # noqa: ASYNC110 other processes
-            await asyncio.sleep(0.2)  
+            await asyncio.sleep(0.2)
 
     async def agreement(self) -> float:
         """Seconds until nothing is on its way and every pair of replicas was found equal since now."""

@@ -62,6 +62,20 @@ def test_who_joins_is_offered_its_ranges_and_gets_each_row_once() -> None:
 
 
 @pytest.mark.slow
+def test_a_joiner_that_dies_keeps_nobody_from_other_background_work() -> None:
+    ring = PretendedRing(3)
+    fill(ring, [b"%d" % index for index in range(200)])
+    joiner = newcomer(ring, "n3")
+    joiner.node.join_now(None, None, lambda: None)
+    ring.wait(lambda: total(ring, "transfers_begun") > 0)
+    joiner.kill()
+    ring.run(5)
+    assert all(ring[name]._transfers.count > 0 and ring[name].admission.taken == 0 for name in ("n0", "n1", "n2"))
+    joiner.start()
+    ring.wait(lambda: is_in_its_place(ring, [b"%d" % index for index in range(200)]))
+
+
+@pytest.mark.slow
 def test_who_leaves_hands_everything_on() -> None:
     ring = PretendedRing(5)
     fill(ring)

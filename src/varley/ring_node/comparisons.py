@@ -64,7 +64,7 @@ class Comparisons:
         self._queue: deque[Pair] = deque()              # each pair once, the next first
         self._agreed_us: dict[Pair, int] = {}           # of pairs in the queue, monotonic
         self._under_way: dict[Pair, Callable[[], None]] = {}    # each has a slice; called when it is over
-        self._sending: dict[Pair, Outgoing] = {}
+        self._sending: dict[Pair, Outgoing] = {}        # each has a slice
 
     def place_anew(self) -> None:
         pairs = [
@@ -151,8 +151,8 @@ class Comparisons:
     # ---- What differs
 
     def _send_rows(self, pair: Pair, keys: tuple[bytes, ...]) -> None:
-        if pair in self._sending:
-            return      # an earlier exchange of the same is being brought to its end
+        if pair in self._sending or not self._admission.take(self._peers.now_us):
+            return      # an earlier exchange is being brought to its end; or the next one, in its turn, brings it
         sending = self._sending[pair] = Outgoing(pair[0], keys)
         self._do(pair, sending, sending.accepted().rows)
 
@@ -173,3 +173,4 @@ class Comparisons:
     def _give_up(self, pair: Pair, sending: Outgoing) -> None:
         if self._sending.get(pair) is sending:
             del self._sending[pair]
+            self._admission.give_back()
