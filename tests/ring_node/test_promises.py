@@ -320,6 +320,17 @@ def test_one_of_the_n_is_asked_to_be_durable_where_puts_are_acknowledged_from_me
     assert data(ring.get("n1", b"k")) == [b"v"]
 
 
+def test_a_coordinator_with_a_write_buffer_and_nobody_else_writes_durably_itself() -> None:
+    ring = PretendedRing(1, ring=settings(n=1, r=1, w=1), write_buffer_bytes=1 << 20)
+    answers: list[Any] = []
+    ring["n0"].put("b", b"k", None, b"v", w=None, then=answers.append)
+    while not answers:
+        ring.run(0.0001)
+    ring.processes["n0"].kill()
+    ring.processes["n0"].start()
+    assert data(ring.get("n0", b"k")) == [b"v"]
+
+
 @pytest.mark.slow
 def test_a_ring_of_memory_engines_outlives_each_of_its_nodes() -> None:
     ring = PretendedRing(3)

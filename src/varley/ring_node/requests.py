@@ -255,8 +255,9 @@ class _PutDrive:
         node, put = self._node, self._put
         try:
             node._store.stamp(
-                put.ring_key, stamp, target.hint_for, lambda siblings: self._do(self._quorum.stamped(siblings))
-            )
+                put.ring_key, stamp, target.hint_for, lambda siblings: self._do(self._quorum.stamped(siblings)),
+                is_durable=self._quorum.is_alone,
+            )  # fmt: skip
         except TooMany:
             self._deadline.cancel()
             node._loop.call_soon(self._then, service.TooManySiblings(
