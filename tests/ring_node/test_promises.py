@@ -9,8 +9,9 @@ import pytest
 from tests.ring_node.pretended import ForgetfulDisk, PretendedRing, Process, settings
 from tests.ring_node.test_node import data
 from varley.errors import BadSettings, WorldError
+from varley.ring import hash_tree
 from varley.ring.siblings import Mode
-from varley.ring_node import service, tombstones
+from varley.ring_node import service, tombstones, wire
 from varley.ring_node.engines.memory import MemoryEngine
 from varley.ring_node.keys import ring_key
 from varley.ring_node.service import Got, Put
@@ -162,6 +163,19 @@ def test_the_lag_of_comparison_is_known_once_all_pairs_have_agreed() -> None:
     ring.run(30)
     after = ring["n0"].status().compared_seconds
     assert before is not None and after is not None and after >= 25, "a home that is down cannot be compared with"
+
+
+@pytest.mark.slow
+def test_agreement_with_a_node_that_is_no_home_of_ours_is_not_counted() -> None:
+    """It has heard less of the ring, or more: such a pair is never compared again, and would be the lag for ever."""
+    ring = PretendedRing(5)
+    ring.wait(lambda: ring["n0"].status().compared_seconds is not None)
+    members = ring["n0"].members
+    range_id = next(id_ for id_ in members.ranges() if members.is_home(id_) and "n4" not in members.homes(id_))
+    ring["n0"]._received("n4", wire.of_core(hash_tree.begin(range_id, hash_tree.HashTree())))
+    ring.run(60)
+    lag = ring["n0"].status().compared_seconds
+    assert lag is not None and lag < 20
 
 
 @pytest.mark.slow
