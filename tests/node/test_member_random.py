@@ -57,6 +57,7 @@ class Run:
         self.writes = self.reads = self.unknown = self.refused = 0
         self.trees: dict[int, list[tuple[bytes, bytes]]] = {}
         self.broken: list[str] = []         # what must not be; whoever tells an answer goes on if that raises
+        self.is_calm = False
         self.only_reads: set[str] = set()   # machines that are only read from, for a while
 
     def write(self, machine: Machine) -> None:
@@ -125,7 +126,7 @@ class Run:
             self.broken.append(what)
 
     def load(self) -> None:
-        if self.random.random() < 0.1:
+        if self.random.random() < 0.1 and not self.is_calm:
             self.only_reads ^= {self.random.choice(list(self.cluster.machines))}
         for machine in self.up():
             if machine.partition is None:
@@ -219,6 +220,7 @@ def live(tmp_path: Path, seed: int, full: int, steps: int) -> Run:
     cluster.settle(20)     # a request that was on its way may have to time out
     writes, reads = run.writes, run.reads
     run.only_reads.clear()
+    run.is_calm = True
     for _ in range(20):
         run.load()
         cluster.loop.run_for(0.05)
