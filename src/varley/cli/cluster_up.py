@@ -28,7 +28,7 @@ from typing import Any, Final
 import click
 
 from varley.cli.cluster_plan import Place, Plan
-from varley.cli.serve import option_of
+from varley.cli.serve import option_of, stop_when_stdin_ends
 from varley.cluster.local_etcd import LocalEtcd, free_ports
 from varley.errors import BadSettings, WorldError
 from varley.settings import all_settings
@@ -210,16 +210,24 @@ def _is_ok(url: str) -> bool:
 # ---- The commands
 
 
-def run_up(nodes: int | None, zones: int | None, data_dir: str, port: int | None, as_json: bool, **values: Any) -> None:
+def run_up(
+    nodes: int | None,
+    zones: int | None,
+    data_dir: str,
+    port: int | None,
+    as_json: bool,
+    stop_with_stdin: bool,
+    **values: Any,
+) -> None:
     known = all_settings()
     flags = {name: values[name.replace(".", "__")] for name in PASSED_ON}
     given = {name: str(value) for name, value in flags.items() if value is not None}
     assert given.keys() <= known.keys()
     plan = plan_of(os.path.abspath(data_dir), nodes, zones, port, given)
-    asyncio.run(_up(plan, as_json))
+    asyncio.run(_up(plan, as_json=as_json, stop_with_stdin=stop_with_stdin))
 
 
-async def _up(plan: Plan, as_json: bool) -> None:
+async def _up(plan: Plan, *, as_json: bool, stop_with_stdin: bool) -> None:
     plan.save()
     cluster = LocalCluster(plan)
     stopping = asyncio.Event()
@@ -227,6 +235,8 @@ async def _up(plan: Plan, as_json: bool) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stopping.set)
+    if stop_with_stdin:
+        stop_when_stdin_ends(stopping.set)
     stopped = asyncio.ensure_future(stopping.wait())
     await asyncio.wait([starting, stopped], return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():
@@ -245,6 +255,8 @@ def plan_of(folder: str, nodes: int | None, zones: int | None, port: int | None,
     saved = Plan.read(folder)
     if saved is None:
         count = nodes or 3
+        # Fewer nodes than replicas would wait for more, which do not come.
+        flags = {"cluster.replicas": str(min(3, count))} | flags
         return Plan(folder, free_ports(1)[0], _places(count, zones or count, choose_ports(count, port)), flags)
     if nodes is not None and nodes < len(saved.places):
         raise BadSettings(
@@ -353,6 +365,7 @@ up = click.Command(
             help=f"Of the first node; 0 takes free ones. [{FIRST_PORT}, or free ones if that is taken]",
         ),
         click.Option(["--json", "as_json"], is_flag=True, help="Say where the nodes are as one line of JSON."),
+        click.Option(["--stop-with-stdin"], is_flag=True, hidden=True),
         *(option_of(name, all_settings()[name]) for name in PASSED_ON),
     ],
     help="""Start a cluster of several nodes on this machine, each a process of its own, with an etcd of its own, and serve
