@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -126,11 +127,12 @@ class LocalCluster:
 
     def etcd_pid(self) -> int:
         """Of the one that `up` has started."""
-        etcd_port = json.loads((self.folder / "cluster.json").read_text())["etcd_port"]
+        port = json.loads((self.folder / "cluster.json").read_text())["etcd_port"]
+        listening = f"--listen-client-urls=http://127.0.0.1:{port}".encode()
         for folder in Path("/proc").iterdir():
             with contextlib.suppress(OSError, ValueError):
                 words = (folder / "cmdline").read_bytes().split(b"\0")
-                if words[0].endswith(b"etcd") and f"--listen-client-urls=http://127.0.0.1:{etcd_port}".encode() in words:
+                if words[0].endswith(b"etcd") and listening in words:
                     return int(folder.name)
         raise AssertionError("there is no etcd")
 
@@ -144,7 +146,7 @@ def _is_alive(pid: int) -> bool:
 
 
 class Writers:
-    """Threads that put items of their own, one after the other, through nodes of their own, until they are told to end."""
+    """Threads that put items of their own, one after the other, through nodes of their own, until told to end."""
 
     def __init__(self, cluster: LocalCluster, table: str, nodes: list[str], *, threads: int = 4) -> None:
         self.acknowledged: list[tuple[float, str]] = []     # when, and the key
@@ -189,7 +191,7 @@ class Writers:
     def longest_pause(self) -> float:
         """Between two that were acknowledged, whoever wrote them; seconds."""
         times = sorted(when for when, _ in self.acknowledged)
-        return max(later - earlier for earlier, later in zip(times, times[1:], strict=False))
+        return max(later - earlier for earlier, later in itertools.pairwise(times))
 
 
 def all_keys(client: Any, table: str) -> set[str]:
