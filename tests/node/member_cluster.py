@@ -6,10 +6,11 @@ and those are waited for."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from itertools import count
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from tests.node.fake_links import Network
 from tests.node.stepped_loop import SteppedLoop
@@ -33,6 +34,31 @@ from varley.storage.tree_folder import TreeFolder
 GROUP = 7
 
 
+class LateLog(LogWriter):
+    """Writes a moment after it is told to, in one frame what came meanwhile; never, if the process dies before."""
+
+    def __init__(self, cluster: MemberCluster, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, background=False, **settings)
+        self.is_dead = False
+        self._cluster = cluster
+        self._is_due = False
+
+    def flush(self) -> None:
+        if not self._is_due and not self.is_dead:
+            self._is_due = True
+            self._cluster.loop.call_later(self._cluster.random.random() * self._cluster.sync_seconds, self._write_late)
+
+    def _write_late(self) -> None:
+        self._is_due = False
+        if not self.is_dead:
+            super().flush()
+
+    def close(self, *arguments: Any) -> None:
+        if not self.is_dead:
+            self._write_late()
+            super().close(*arguments)
+
+
 class Machine:
     """One node, through all of its lives. `disk` has its log, `folder` its trees."""
 
@@ -45,7 +71,7 @@ class Machine:
         self.is_up = False
         self.node: Node
         self.engines: TreeFolder
-        self.log: LogWriter
+        self.log: LateLog
         self.recovered: dict[int, RecoveredMember] = {}
         self.partition: MemberPartition | None = None
         self.events: list[tuple[str, int]] = []     # what its hooks were told: ("leads", ballot), ("follows", 0)
@@ -68,10 +94,10 @@ class Machine:
         recovered = recover(engines, (), reader, members=groups, damage=damage)
         self.recovered = recovered.members
         salts = count(cluster.random.getrandbits(32))
-        self.log = LogWriter(
-            self.disk, "log", reader.end_in_spite_of_damage, segment_bytes=cluster.segment_bytes,
+        self.log = LateLog(
+            cluster, self.disk, "log", reader.end_in_spite_of_damage, segment_bytes=cluster.segment_bytes,
             new_salt=lambda: next(salts), on_durable=self.node.log_is_durable, on_failure=self.node.log_has_failed,
-            on_first_segment=lambda segment: inventory.add(newest_segment=segment), background=False,
+            on_first_segment=lambda segment: inventory.add(newest_segment=segment),
         )  # fmt: skip
         self.node.start(self.log)
         self.is_up = True
@@ -81,14 +107,15 @@ class Machine:
                 self.partition = self.node.open_member(member, recovered.trees.get(group))
 
     def found(self, member: Member, configuration: Configuration) -> None:
-        self.partition = self.cluster.loop.run(self.node.create_member(GROUP, member, configuration))
+        self.partition = self.cluster.run(self.node.create_member(GROUP, member, configuration))
 
     def join(self, member: Member, *, lost: str | None = None, known: Sequence[str] = ()) -> None:
-        self.partition = self.cluster.loop.run(self.node.create_learner(GROUP, member, lost=lost, known=known))
+        self.partition = self.cluster.run(self.node.create_learner(GROUP, member, lost=lost, known=known))
 
     def kill(self, *, power_cut: bool = False) -> None:
         """kill -9, or the power goes: nothing of what was under way is done."""
         self.is_up = False
+        self.log.is_dead = True
         self.cluster.network.leave(self.name)
         self.node.members.stop()
         self.node.members.by_group.clear()      # what the log still says is for nobody
@@ -142,6 +169,7 @@ class MemberCluster:
         self.timing = timing
         self.segment_bytes = segment_bytes
         self.log_bytes_max = log_bytes_max
+        self.sync_seconds = 0.003   # at most
         kinds = [FULL] * full + ["log"] * logs
         members = [Member(f"n{number}", number, kind) for number, kind in enumerate(kinds, 1)]
         self.configuration = Configuration(tuple(members))
@@ -204,6 +232,13 @@ class MemberCluster:
             self.loop.run_for(0.1)
             for machine in self.machines.values():
                 machine.wait_for_checkpoint()
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Let time pass until it is done."""
+        task = self.loop.create_task(work)
+        while not task.done():
+            self.loop.run_for(0.001)
+        return task.result()
 
     def stop_node(self, machine: Machine) -> asyncio.Task[None]:
         """Have it stop in good order, while time passes."""

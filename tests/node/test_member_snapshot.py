@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from tests.node.member_cluster import GROUP, Machine, MemberCluster
+from tests.node.stepped_loop import SteppedLoop
 from tests.node.writes import Write
 from varley.node import snapshots
+from varley.node.members import Members, NoLinks
 from varley.paxos.events import AddLearner
 from varley.paxos.membership import Configuration, Member
+from varley.paxos.messages import Fetch
 from varley.storage.memory_engine import MemoryEngine
 from varley.storage.tree import Applied, SnapshotGone, Tree
 from varley.storage.tree_folder import SnapshotNote, TreeFolder, decode_note
@@ -187,6 +190,24 @@ def test_a_snapshot_ends_when_lmdb_moves_its_map(tmp_path: Path) -> None:
         snapshot.rows(b"", 100)
     assert engine.get(b"\x00a") == b"1"
     engine.close()
+
+
+def test_the_documentation_shows_these_bytes() -> None:
+    documentation = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
+    line, crc, _ = SnapshotNote(42, 65537, Configuration((Member("n1", 1),))).encoded().decode().split("\n")
+    assert f"    {line}\n    {crc}\n" in documentation
+    sent: list[bytes] = []
+
+    class Wire(NoLinks):
+        def send(self, to: str, channel: int, payload: bytes) -> None:
+            sent.append(payload)
+
+    members = Members(
+        SteppedLoop(), Wire(), now_us=lambda: 0, append_records=lambda *_: None, flush_log_soon=lambda: None,
+        on_snapshot_needed=lambda *_: None, on_state_noted=lambda: None,
+    )  # fmt: skip
+    members.send(7, Member("n1#2", 4), "n2", Fetch(41))
+    assert sent[0].hex(" ") in documentation
 
 
 def test_a_note_that_is_not_as_it_was_written_is_none() -> None:
