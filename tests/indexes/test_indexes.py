@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from tests.indexes.indexed_node import BY_G, BY_G_KEYS, NAME, IndexedNode, index, rows_of, table
+from tests.node.stepped_loop import SteppedLoop
 from tests.node.writes import Waiter
 from tests.storage.forgetful_disk import ForgetfulDisk
 from tests.table.tables import provisioned_table
@@ -21,6 +22,7 @@ from varley.indexes import backfill
 from varley.indexes.backfill import SLICE_ITEMS
 from varley.item.marker import Name
 from varley.metadata.memory import MemoryStore
+from varley.node.node import Node
 from varley.table.schema import AttributeDefinition, Projection
 from varley.transactions.action import Action, follow_of
 
@@ -146,6 +148,31 @@ def test_what_the_trees_have_is_delivered_from_the_log_too(world: World) -> None
     node = world.start()
     assert node.undelivered == []
     node.assert_indexes_equal_table()
+    node.stop()
+
+
+def test_a_checkpoint_that_ends_before_indexes_begin_releases_nothing_that_they_have_not(world: World) -> None:
+    """A start takes several turns of the loop, and the node makes checkpoints meanwhile."""
+    node = started(world, BY_G, delay_seconds=1e9)
+    for number in range(30):
+        node.propose_put(f"{number}", g="one", filler="x" * 1000)
+        node.settle()
+    assert len(world.disk.paths) > 4, "segments of the log"
+
+    def finish_checkpoints(node: Node) -> None:
+        assert node._checkpoints._frozen, "so this test tries what it says"
+        while node._checkpoints._frozen:
+            loop.wait_for_call()
+        assert node.checkpoints == 2
+
+    loop = SteppedLoop()
+    node = world.kill(loop=loop, overlay_bytes_max=1000, before_indexes=finish_checkpoints)
+    assert len(node.undelivered) == 30
+    node = world.kill()    # before anything was sent
+    assert len(node.undelivered) == 30
+    node.settle()
+    node.assert_indexes_equal_table()
+    assert len(node.rows("by-g")) == 30
     node.stop()
 
 

@@ -46,6 +46,7 @@ _RETRY_SECONDS: Final = 0.25    # after a delivery whose outcome is unknown
 _LOOK_SECONDS: Final = 0.05     # how often the clock is looked at while changes are held back
 _OUTGOING: Final = OUTGOING_SPACE[0]
 _ITEM: Final = ITEM_SPACE[0]
+_FIRST_SLOT: Final = 1      # of every group
 
 
 class IndexReading(NamedTuple):
@@ -90,11 +91,13 @@ class Indexes:
         self._retry: asyncio.TimerHandle | None = None
         self._look: asyncio.TimerHandle | None = None
         self._is_running = False    # between start and stop
+        self.is_log_known = False   # what it carries to indexes is in the channels: from start on, for good
         self._drained: asyncio.Future[None] | None = None   # while stopping
         router.watchers.append(self)
 
     def start(self, undelivered: Iterable[Undelivered] = ()) -> None:
         """Begin to send; first what recovery found in the log, in the order of each source's slots."""
+        assert not self.is_log_known
         self._is_running = True
         for each in undelivered:
             parts = {
@@ -103,6 +106,7 @@ class Indexes:
             }
             self.propagation.changed(each.source, each.slot, parts)
             self._make_ready(parts)
+        self.is_log_known = True
         for route in self._routes.values():
             self._fill(route)
             for index in route.global_indexes:
@@ -383,7 +387,11 @@ class _Source:
 
     @property
     def oldest(self) -> int | None:
-        return self._indexes.propagation.oldest(self._group)
+        """All of the log is needed while nobody has told what of it has not arrived.
+
+        A node makes checkpoints, and shortens its log after each, from before `Indexes.start` on.
+        """
+        return self._indexes.propagation.oldest(self._group) if self._indexes.is_log_known else _FIRST_SLOT
 
     def chosen(self, slot: int, rows: Sequence[Row]) -> None:
         """HOT PATH of writes to tables with global indexes: 1 µs a row."""
