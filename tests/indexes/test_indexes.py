@@ -23,6 +23,7 @@ from varley.indexes.backfill import SLICE_ITEMS
 from varley.item.marker import Name
 from varley.metadata.memory import MemoryStore
 from varley.node.node import Node
+from varley.node.partition import Partition
 from varley.table.schema import AttributeDefinition, Projection
 from varley.transactions.action import Action, follow_of
 
@@ -246,6 +247,35 @@ def test_an_index_that_the_disk_refuses_gets_everything_later_in_order(world: Wo
     assert [item["g"]["S"] for item in node.rows("by-g").values()] == ["three"]
     node.assert_indexes_equal_table()
     node.stop()
+
+
+def test_an_item_that_moves_may_be_under_both_keys_for_a_moment(world: World) -> None:
+    """Partitions of an index that the disk has refused try again each in its own time; nobody waits for the other."""
+    node = started(world, BY_G)
+    first, second = node.index("by-g").partitions
+    old, new = value_in(node, first), value_in(node, second)
+    node.put("moves", g=old)
+    waiter = node.propose_put("other", g=old)
+    while waiter.answer is None:
+        node.loop.turn()
+    world.disk.fail("write_synced", errno.ENOSPC, times=2)    # the frame, and the head of the next segment
+    node.settle()
+    assert isinstance(node.node.refusal, DiskFull)
+    world.disk.heal()
+    node.put("moves", g=new)
+    assert len(rows_of(first, b"\x00")) == len(rows_of(second, b"\x00")) == 1
+    assert [item["pk"]["S"] for item in node.rows("by-g").values()] == ["moves", "moves"]
+    node.loop.advance(1.0)
+    node.settle()
+    node.assert_indexes_equal_table()
+    node.stop()
+
+
+def value_in(node: IndexedNode, partition: Partition) -> str:
+    """A value of g whose items are in this partition of the index."""
+    index = node.index("by-g")
+    values = (f"g{number}" for number in range(100))
+    return next(g for g in values if index.partition_of(index.codec.item_collection([{"S": g}])) is partition)
 
 
 @pytest.mark.parametrize("is_provisioned", [False, True])
