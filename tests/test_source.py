@@ -28,7 +28,7 @@ LAYERS = (
     "expiry", "bulk", "vectors", "autoadmin",
     "http", "api", "gateway", "admin", "cluster",
     "ring_api", "ring_client",
-    "assembly", "server", "ring_server", "testing", "cli", "pytest_plugin", "__main__",
+    "assembly", "cluster_server", "server", "ring_server", "testing", "cli", "pytest_plugin", "__main__",
 )  # fmt: skip
 
 # No clock, no chance, no disk, no network, no waiting: what they do depends on their arguments alone.

@@ -48,6 +48,11 @@ class Leaders:
                 call()
         return True
 
+    def belongs_to(self, group: int, members: Sequence[str]) -> None:
+        """These are the nodes of its members, as the metadata has them: whom to ask while no leader is known."""
+        known = self._known.get(group) or Known(0, None, ())
+        self._known[group] = known._replace(members=tuple(members))
+
     def has_left(self, group: int, leader: str) -> None:
         """`leader` says that it leads no more: until another is heard of, nobody is known to."""
         known = self._known.get(group)
