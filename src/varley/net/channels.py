@@ -22,3 +22,4 @@ DELIVER: Final = 3        # changes for a partition of a global index
 SNAPSHOT: Final = 4       # a piece of a replica's tree
 PARTICIPANT: Final = 5    # prepare, commit and cancel of a transaction
 RING_CALL: Final = 6      # fetch and store of the ring, and requests that another node coordinates
+ADMIN: Final = 7          # what keeps the cluster whole: autoadmin/messages.py
