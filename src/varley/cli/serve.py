@@ -98,7 +98,7 @@ def command_line_flags() -> list[click.Parameter]:
 
 def option_of(name: str, setting: Field[Any]) -> click.Option:
     flag = flag_of(name)
-    default = "" if setting.default is None else f" [{_shown(setting.default)}]"
+    default = "" if setting.default in (None, "") else f" [{_shown(setting.default)}]"
     described = setting.metadata["help"].removesuffix(".") + default
     # A name of click's own making would lose the dot.
     destination = name.replace(".", "__")

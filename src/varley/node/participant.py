@@ -35,7 +35,7 @@ from varley.errors import ApiError, ItemCollectionSizeLimitExceeded, Transaction
 from varley.item import marker, stored
 from varley.item.key_bytes import ITEM_SPACE, MARKER_SPACE, TOKEN_SPACE
 from varley.item.marker import Marker, Name, marker_key
-from varley.node.replica import Proposal, Replica, Waiter
+from varley.node.replica import Leading, Proposal, Waiter
 from varley.storage.log_format import ABSENT, DELETE, DERIVED, PUT, Row
 
 # A row that follows from an item: key, stored value (None: it goes away). Of an index, a stream, an expiry.
@@ -91,7 +91,7 @@ class Participant:
 
     __slots__ = ("_next_us", "_replica", "checked_us", "gone_us", "markers", "met")
 
-    def __init__(self, replica: Replica, next_us: Callable[[int], int]) -> None:
+    def __init__(self, replica: Leading, next_us: Callable[[int], int]) -> None:
         """`next_us(n)`: the last of n timestamps that were never used here, and are later than all that were."""
         self._replica = replica
         self._next_us = next_us

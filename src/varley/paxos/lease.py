@@ -38,7 +38,9 @@ class Timing:
     resend_us: int = 400_000        # what is not acknowledged after so long is sent again
     hand_over_us: int = 1_000_000   # a successor that is not level by then does not lead
     window_entries: int = 1024      # sent to one member and not acknowledged
+    window_bytes: int = 8 * 2**20   # the same of their values; one entry goes, however large
     chunk_entries: int = 512        # in one Learn; who is further behind than this catches up before it stands
+    chunk_bytes: int = 4 * 2**20    # the same of their values
 
     @property
     def leader_lease_us(self) -> int:

@@ -1,9 +1,9 @@
 """Anti-entropy at one node: its trees against those of the other homes, one range and one home at a time.
 
-The pair that agreed longest ago is compared next, as many pairs at once as there are slices of background work. One
-that agrees costs two messages of some 60 bytes. One that does not goes down the levels (hash_tree.py); what then has
-to be sent goes WINDOW sets at a time. A pair whose exchange is not over after EXCHANGE_SECONDS is given up, and
-compared again in its turn.
+The pair that agreed longest ago is compared next, as many pairs at once as there are slices of background work; no
+pair sooner than ROUND_SECONDS after it agreed. One that agrees costs two messages of some 60 bytes. One that does not
+goes down the levels (hash_tree.py); what then has to be sent goes WINDOW sets at a time. A pair whose exchange is not
+over after EXCHANGE_SECONDS is given up, and compared again in its turn.
 
 `compared_seconds` is the lag: how long ago the pair agreed that is worst off. Pairs that one side cannot reach count.
 """
@@ -18,6 +18,7 @@ from varley.ring import hash_tree
 from varley.ring.admission import BackgroundAdmission
 from varley.ring.chance import Chance
 from varley.ring.hash_tree import HashTree
+from varley.ring.siblings import Siblings
 from varley.ring.transfer import Outgoing
 from varley.ring_node import wire
 from varley.ring_node.deliveries import Deliveries
@@ -29,6 +30,7 @@ from varley.ring_node.store import Store
 from varley.ring_node.writer import Loop
 
 EXCHANGE_SECONDS = 2.0
+ROUND_SECONDS = 5.0
 _EMPTY = HashTree()
 
 Pair = tuple[int, str]      # range, other home
@@ -46,7 +48,9 @@ class Comparisons:
         numbers: Numbers,
         chance: Chance,
         loop: Loop,
+        go_on: Callable[[], None],
     ) -> None:
+        """`go_on`: a slice is free again. It calls `tick` if nobody else wants it."""
         self._own = own
         self._store = store
         self._members = members
@@ -56,6 +60,7 @@ class Comparisons:
         self._numbers = numbers
         self._chance = chance
         self._loop = loop
+        self._go_on = go_on
         self._queue: deque[Pair] = deque()              # each pair once, the next first
         self._agreed_us: dict[Pair, int] = {}           # of pairs in the queue, monotonic
         self._under_way: dict[Pair, Callable[[], None]] = {}    # each has a slice; called when it is over
@@ -84,9 +89,11 @@ class Comparisons:
         return (self._peers.now_us - min(self._agreed_us.values(), default=self._peers.now_us)) / 1e6
 
     def tick(self) -> None:
+        recent_us = self._peers.now_us - int(ROUND_SECONDS * 1e6)
         for _ in range(len(self._queue)):
             pair = self._queue[0]
-            if pair not in self._under_way and self._peers.is_alive(pair[1]):
+            is_due = self._agreed_us.get(pair, recent_us) <= recent_us
+            if is_due and pair not in self._under_way and self._peers.is_alive(pair[1]):
                 if not self._admission.take(self._peers.now_us):
                     return
                 self._begin(pair)
@@ -119,7 +126,9 @@ class Comparisons:
 
     def _agree(self, pair: Pair) -> None:
         self._agreed_us[pair] = self._peers.now_us
-        self._end(pair)
+        if pair in self._under_way:
+            self._end(pair)
+            self._loop.call_soon(self._go_on)
 
     def _end(self, pair: Pair) -> None:
         cancel = self._under_way.pop(pair, None)
@@ -155,9 +164,9 @@ class Comparisons:
         if sending.is_over:
             self._give_up(pair, sending)
 
-    def _sent(self, pair: Pair, sending: Outgoing, key: bytes, size: int) -> None:
+    def _sent(self, pair: Pair, sending: Outgoing, key: bytes, sent: Siblings) -> None:
         self._numbers.add("rows_exchanged")
-        self._numbers.add("row_bytes_exchanged", size)
+        self._numbers.add("row_bytes_exchanged", len(sent.encode()))
         if self._sending.get(pair) is sending:
             self._loop.call_soon(lambda: self._do(pair, sending, sending.acknowledged(key).rows))
 

@@ -19,6 +19,7 @@ from varley.ring import hints
 from varley.ring.admission import BackgroundAdmission
 from varley.ring.hints import Hint, HintDelivery
 from varley.ring.preference_list import PreferenceList
+from varley.ring.siblings import Siblings
 from varley.ring_node.deliveries import Deliveries
 from varley.ring_node.members import Members
 from varley.ring_node.numbers import Numbers
@@ -125,7 +126,10 @@ class Handoff:
             if home == _STRAYS or home in self._store.hint_counts:
                 self._loop.call_soon(self._begin, home)     # there may be more
 
-    def _acknowledged(self, home: str, delivery: HintDelivery, node: str, hint: Hint, _: int) -> None:
+    def _acknowledged(self, home: str, delivery: HintDelivery, node: str, hint: Hint, sent: Siblings) -> None:
+        if sent.digest != hint.digest:
+            self._failed(home, delivery)    # the newest was not yet on disk, and an older one was sent: another pass
+            return
         # In a later turn: many acknowledgements at once, of rows that are gone, would nest as deep as they are many.
         self._loop.call_soon(lambda: self._do(home, delivery, delivery.delivered(node, hint)))
 

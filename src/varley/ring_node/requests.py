@@ -196,13 +196,13 @@ class Requests:
         def read() -> None:
             self._read(self._clock.monotonic() - began)
             try:
-                siblings = self._store.held(name)
+                siblings = self._store.shown(name)
             except WorldError:
                 failed()    # the store has said so in the log, and what it says of itself from now on
             else:
                 then(siblings)
 
-        self._loop.call_soon(self._store.when_durable, name, read)
+        self._loop.call_soon(read)
 
     def forwarded(self, request: wire.ForwardedPut, reply: Reply) -> None:
         def then(answer: Put | RingError) -> None:

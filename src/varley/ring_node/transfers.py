@@ -12,6 +12,7 @@ from functools import partial
 
 from varley.ring import transfer
 from varley.ring.admission import BackgroundAdmission
+from varley.ring.siblings import Siblings
 from varley.ring.transfer import Incoming, Outgoing
 from varley.ring_node import wire
 from varley.ring_node.deliveries import Deliveries
@@ -127,9 +128,9 @@ class Transfers:
             if not self._offers:
                 logger.info("all ranges that moved are transferred")
 
-    def _sent(self, lot: Lot, outgoing: Outgoing, key: bytes, size: int) -> None:
+    def _sent(self, lot: Lot, outgoing: Outgoing, key: bytes, sent: Siblings) -> None:
         self._numbers.add("rows_transferred")
-        self._numbers.add("row_bytes_transferred", size)
+        self._numbers.add("row_bytes_transferred", len(sent.encode()))
         if self._outgoing.get(lot) is outgoing:
             self._loop.call_soon(lambda: self._do(lot, outgoing, outgoing.acknowledged(key)))
 
