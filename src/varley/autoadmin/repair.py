@@ -188,7 +188,8 @@ class _Seen:
 
     def _takes(self, node: str) -> bool:
         view = self.nodes.get(node)
-        return view is not None and view.takes_replicas and node not in self.group.avoid
+        is_fit = view is not None and view.takes_replicas
+        return is_fit and node not in self.group.avoid and not self._is_leaving(node)
 
 
 def _lead_elsewhere(seen: _Seen) -> Step | None:
