@@ -111,13 +111,13 @@ class Machine:
         self.cluster.network.leave(self.name)
         self.node.members.stop()
         self.halt()
+        self.cluster.loop.turns()
 
     def halt(self) -> None:
         """Nothing of what keeps the cluster whole is done by this one any more, at whatever point it is."""
         for task in self.tasks:
             task.cancel()
         self.tasks.clear()
-        self.cluster.loop.turns()
 
 
 class RealCluster:
