@@ -230,9 +230,9 @@ async def trouble(ring: Ring, seconds: float) -> None:
         await asyncio.sleep(SECONDS_DOWN / 2)
 
 
-async def accepted(engine: str, w: int, seconds: float, write_buffer_bytes: int) -> None:
+async def accepted(engine: str, w: int, seconds: float, **flags: Any) -> None:
     with tempfile.TemporaryDirectory(prefix="varley-ring-") as folder:
-        ring = Ring(folder, engine=engine, write_buffer_bytes=write_buffer_bytes)
+        ring = Ring(folder, engine=engine, **flags)
         try:
             await ring.start_all()
             async with AsyncClient(ring.endpoints) as client:
@@ -309,6 +309,7 @@ def main() -> None:
     parser.add_argument("--engine", default="lmdb", choices=("lmdb", "sqlite"))
     parser.add_argument("--w", type=int, action="append", help="R and W; may be repeated")
     parser.add_argument("--write-buffer-bytes", type=int, default=0)
+    parser.add_argument("--strategy", type=int, default=3, choices=(1, 3))
     parser.add_argument("--merkle", action="store_true", help="bytes of comparisons against a full copy")
     parser.add_argument("--seed", type=int)
     arguments = parser.parse_args()
@@ -318,7 +319,8 @@ def main() -> None:
         uvloop.run(merkle(arguments.engine))
         return
     for w in arguments.w or (1, 2):
-        uvloop.run(accepted(arguments.engine, w, arguments.seconds, arguments.write_buffer_bytes))
+        flags = {"write_buffer_bytes": arguments.write_buffer_bytes, "strategy": arguments.strategy}
+        uvloop.run(accepted(arguments.engine, w, arguments.seconds, **flags))
 
 
 if __name__ == "__main__":

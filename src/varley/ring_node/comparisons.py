@@ -62,9 +62,10 @@ class Comparisons:
         self._loop = loop
         self._go_on = go_on
         self._queue: deque[Pair] = deque()              # each pair once, the next first
+        self._pairs: frozenset[Pair] = frozenset()      # those in the queue
         self._agreed_us: dict[Pair, int] = {}           # of pairs in the queue, monotonic
         self._under_way: dict[Pair, Callable[[], None]] = {}    # each has a slice; called when it is over
-        self._sending: dict[Pair, Outgoing] = {}
+        self._sending: dict[Pair, Outgoing] = {}        # each has a slice
 
     def place_anew(self) -> None:
         pairs = [
@@ -74,9 +75,8 @@ class Comparisons:
             for node in self._members.homes(range_id)
             if node != self._own
         ]
-        known = set(self._queue)
-        new = [pair for pair in pairs if pair not in known]
-        kept = set(pairs)
+        new = [pair for pair in pairs if pair not in self._pairs]
+        kept = self._pairs = frozenset(pairs)
         # New ones first, in any order: not all nodes are to begin with the same.
         new.sort(key=lambda _: self._chance.getrandbits(32))
         self._queue = deque([*new, *(pair for pair in self._queue if pair in kept)])
@@ -125,7 +125,8 @@ class Comparisons:
         self._send(node, hash_tree.begin(range_id, self._store.trees.get(range_id, _EMPTY)))
 
     def _agree(self, pair: Pair) -> None:
-        self._agreed_us[pair] = self._peers.now_us
+        if pair in self._pairs:     # the other may take itself for a home, having heard less of the ring, or more
+            self._agreed_us[pair] = self._peers.now_us
         if pair in self._under_way:
             self._end(pair)
             self._loop.call_soon(self._go_on)
@@ -151,8 +152,8 @@ class Comparisons:
     # ---- What differs
 
     def _send_rows(self, pair: Pair, keys: tuple[bytes, ...]) -> None:
-        if pair in self._sending:
-            return      # an earlier exchange of the same is being brought to its end
+        if pair in self._sending or not self._admission.take(self._peers.now_us):
+            return      # an earlier exchange is being brought to its end; or the next one, in its turn, brings it
         sending = self._sending[pair] = Outgoing(pair[0], keys)
         self._do(pair, sending, sending.accepted().rows)
 
@@ -173,3 +174,4 @@ class Comparisons:
     def _give_up(self, pair: Pair, sending: Outgoing) -> None:
         if self._sending.get(pair) is sending:
             del self._sending[pair]
+            self._admission.give_back()

@@ -32,6 +32,7 @@ logger = logging.getLogger("varley.ring")
 
 PASS = 512
 PASS_SECONDS = 10.0
+STRAYS_MAX = 10_000
 _STRAYS = ""    # in place of the home: no node has this name
 
 
@@ -62,8 +63,9 @@ class Handoff:
 
     @property
     def strays(self) -> int:
-        """Ranges that this node has rows of and is no home of."""
-        return sum(1 for _ in self._stray_ranges())
+        """Rows of ranges that this node is no home of; more than STRAYS_MAX are not counted."""
+        found = (head for id_ in self._stray_ranges() for head in rows_of_range(self._store, self._members, id_))
+        return sum(1 for _ in islice(found, STRAYS_MAX))
 
     def tick(self) -> None:
         self.is_waiting = False

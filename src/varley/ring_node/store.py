@@ -197,7 +197,10 @@ class Store:
 
     # ---- Writing
 
-    def stamp(self, ring_key: bytes, stamp: Stamp, hint_for: str | None, then: Callable[[Siblings], None]) -> None:
+    def stamp(
+        self, ring_key: bytes, stamp: Stamp, hint_for: str | None, then: Callable[[Siblings], None],
+        *, is_durable: bool = False,
+    ) -> None:  # fmt: skip
         """Apply a put, as its coordinator. Raises TooMany: then nothing was done."""
         before = self.held(ring_key)
         after = stamp.apply(before, hint_for)
@@ -205,7 +208,7 @@ class Store:
             len(after) > SIBLINGS_MAX or sum(len(value) for value in after.values) > SET_BYTES_MAX
         ):
             raise TooMany
-        self._put(ring_key, after, hint_for, lambda: then(after), is_durable=False)
+        self._put(ring_key, after, hint_for, lambda: then(after), is_durable=is_durable)
         self._note_clock()
 
     def merge(
