@@ -24,11 +24,11 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 LAYERS = (
     "limits", "errors", "settings", "clock", "listening", "counters",
     "item", "expression", "table", "paxos", "ring",
-    "storage", "metadata", "net", "ring_node", "node", "router", "indexes", "streams", "transactions", "expiry", "bulk",
-    "vectors", "autoadmin",
-    "http", "api", "admin", "cluster",
+    "storage", "metadata", "net", "ring_node", "node", "remote", "router", "indexes", "streams", "transactions",
+    "expiry", "bulk", "vectors", "autoadmin",
+    "http", "api", "gateway", "admin", "cluster",
     "ring_api", "ring_client",
-    "assembly", "server", "ring_server", "testing", "cli", "pytest_plugin", "__main__",
+    "assembly", "cluster_server", "server", "ring_server", "testing", "cli", "pytest_plugin", "__main__",
 )  # fmt: skip
 
 # No clock, no chance, no disk, no network, no waiting: what they do depends on their arguments alone.

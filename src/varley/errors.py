@@ -24,6 +24,7 @@ Three kinds, never mixed:
     ├── Exhausted                            no more file descriptors or memory; a retry may work
     ├── LogFailed                            a write or fdatasync failed: this node takes no more writes
     ├── NotLeading                           another node may lead this group: surely nothing happened
+    ├── NodesMissing                         the cluster has too few nodes for it; a retry may work
     ├── Unreachable                          metadata's store does not answer; nothing was changed; a retry may work
     ├── OutcomeUnknown                       a change of metadata was sent, and nobody knows what became of it
     │   └── LeaderReplaced                   the same of a write, whose leader was replaced before it was decided
@@ -267,6 +268,12 @@ class NotLeading(WorldError):
         self.group = group
         self.leader = leader
         super().__init__(f"group {group} is led by {leader or 'a node that is not known'}")
+
+
+class NodesMissing(WorldError):
+    """There are too few nodes in the cluster for what was asked for; when more have come it may work."""
+
+    retryable = True
 
 
 class Unreachable(WorldError):

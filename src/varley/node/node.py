@@ -508,7 +508,7 @@ class Node:
 
         What the disk refuses stays in the log, for the next start to replay.
         """
-        await self._stop_leading()
+        await self.stop_leading()
         self._begin_to_stop()
         for member in self.members.by_group.values():
             member.give_up(LeaderReplaced(member.group))
@@ -527,7 +527,7 @@ class Node:
         self._begin_to_stop()
         await self._let_go(None)
 
-    async def _stop_leading(self) -> None:
+    async def stop_leading(self) -> None:
         """Hand over what is led here; who cannot be handed over in time waits for the lease to end, elsewhere."""
         leading = [member for member in self.members.by_group.values() if member.is_leading]
         left = sum(member.hand_over_to_anybody() for member in leading)

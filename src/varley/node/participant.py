@@ -165,6 +165,14 @@ class Participant:
         if timestamp_us <= latest_us or (old is None and timestamp_us <= self.gone_us):
             raise TransactionConflict()
 
+    def latest_us(self, keys: Iterable[bytes]) -> int:
+        """No transaction that is not later than this is accepted for these items, whatever else there is to say."""
+        latest_us = self.checked_us
+        for key in keys:
+            old = self._replica.newest_row(key)
+            latest_us = max(latest_us, self.gone_us if old is None else stored.timestamp(old))
+        return latest_us
+
     def prepare(self, name: Name, evaluation: Evaluation, waiter: Waiter) -> None:
         """Accept what was evaluated in this same call stack. `waiter` hears when that is chosen."""
         assert not evaluation.is_refused

@@ -21,10 +21,11 @@ Everything here runs to its end without waiting, so what was true at its top is 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from varley.counters import TableCounters
 from varley.errors import ApiError, ItemCollectionSizeLimitExceeded, ProvisionedThroughputExceeded, Throttling
+from varley.item.marker import Marker
 from varley.item.stored import item_size
 from varley.item.units import write_units
 from varley.node.participant import DerivedRow, Participant
@@ -65,6 +66,9 @@ class Partition:
     __slots__ = (
         "_markers", "_now_us", "_pressure", "_replica", "_speculative", "_tree", "get", "group", "participant", "tree",
     )  # fmt: skip
+
+    # Changes whenever somebody else may have written to the partition since. Alone in its group, nobody else can.
+    reign: ClassVar[int] = 0
 
     def __init__(self, replica: Leading, now_us: Callable[[], int], pressure: Pressure) -> None:
         self._replica = replica
@@ -178,6 +182,10 @@ class Partition:
     def carry_outgoing(self, outgoing: Outgoing | None) -> None:
         """From now on `outgoing` takes what chosen entries carry to other groups; None: nobody does."""
         self._replica.outgoing = outgoing
+
+    def tell_of_markers(self, met: Callable[[Marker], None]) -> None:
+        """From now on `met` is told of each marker of a transaction that is in somebody's way."""
+        self.participant.met = met
 
     def overload(self) -> Throttling:
         """What to tell whoever would write while this node is under pressure."""

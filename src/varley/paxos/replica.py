@@ -120,8 +120,16 @@ class Replica:
         self._held = 0                          # of log members: what the leader says others hold
         self.kept: int | None = None            # as the leader says, or `keep_after` here; None: it was not heard yet
         self._now = now
-        self._election_at = self._drawn(now, self.timing.election_us)
+        self._election_at = self._first_election(now, is_first_life)
         self._reborn_at = now                   # when to tell of it (again)
+
+    def _first_election(self, now: int, is_first_life: bool) -> int:
+        """The founders of a new group need not wait for a leader that they may not have heard: they stand one after the
+        other, so that one wins who is not disturbed by the next. It takes a moment until all have begun."""
+        founders = sorted(each.number for each in self.configuration.members if each.may_lead)
+        if not is_first_life or self.number not in founders:
+            return self._drawn(now, self.timing.election_us)
+        return now + self.timing.founding_us + founders.index(self.number) * self.timing.answer_us // 2
 
     def _silent_until(self, now: int, is_first_life: bool) -> int:
         # A sole voter has granted to itself only, and that life is over. (No leader removes itself, so nobody else

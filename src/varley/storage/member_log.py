@@ -214,6 +214,7 @@ class RecoveredMember:
     why_lost: str | None        # what must not be relied upon any more, and why; None: it is all there
     before: Before | None = None
     ahead: SnapshotNote | None = None   # the tree is of this slot, which the log does not lead to
+    is_absent: bool = False             # the log is whole, and has nothing of it: it never began
 
 
 class MemberReading:
@@ -316,7 +317,8 @@ class MemberReading:
         acceptor = self._acceptor
         if acceptor is None or self._member is None or self._why_lost is not None:
             why = self._why_lost or self._why_not_begun
-            return RecoveredMember(self._group, self._member, [], 0, 0, self._orders, why)
+            is_absent = self._orders.next == 1 and self._why_lost is None
+            return RecoveredMember(self._group, self._member, [], 0, 0, self._orders, why, is_absent=is_absent)
         state = state_of(self._member, acceptor, self._before)
         records = records_of(state, acceptor.log.after(state.base))
         return RecoveredMember(
