@@ -35,12 +35,17 @@ from varley.api.services import Services
 from varley.assembly.background import Abroad, Background
 from varley.assembly.ports import Ports
 from varley.assembly.tasks import Tasks, answer
+from varley.autoadmin.driver import Rules
+from varley.autoadmin.health import Trust
+from varley.autoadmin.keeper import Keeper
+from varley.autoadmin.repair import Patience
 from varley.clock import Clock
 from varley.cluster.agreement import Agreement
 from varley.cluster.founders import Founders, is_serving
 from varley.cluster.hosting import Hosting
 from varley.cluster.neighbours import Neighbours
 from varley.cluster.pages import ClusterPages
+from varley.cluster.placing_pages import PlacingPages
 from varley.cluster.publishing import Publishing
 from varley.cluster.readings import of_groups, of_links
 from varley.cluster.status import Status
@@ -125,6 +130,7 @@ class ClusterServer:
         self._node: Node
         self._hosting: Hosting | None = None
         self._publishing: Publishing | None = None
+        self._keeper: Keeper
         self._router: Router
         self._background: Background | None = None
         self._tables: Tables
@@ -171,7 +177,7 @@ class ClusterServer:
         """The views of what etcd has, and this node's place in them."""
         store = self._store = await EtcdStore.open(self._url)
         self._nodes = Nodes(store)
-        founders = Founders(self._nodes, replicas=self._cluster.replicas)
+        founders = self._founders = Founders(self._nodes, replicas=self._cluster.replicas)
         self._members = founders.members = GroupMembers(store, founders)
         self._catalog = Catalog(store, self._members)
         await self._catalog.load()
@@ -321,6 +327,7 @@ class ClusterServer:
             self._loop, self._node, self._members, self._hosted, self._leaders, self._work.start
         )
         self._publishing = Publishing(self._loop, self._node, self._members, self._work.start)
+        self._keeper = self._made_keeper(links, store, self._hosting)
         self._agreement = Agreement(self._loop, links, self._catalog, lambda: self._neighbours)
         self._status = Status(
             self._loop, store.address.prefix, links, self._node, self._nodes, self._neighbours, self._members,
@@ -339,6 +346,25 @@ class ClusterServer:
         self._followers.start(self._follow(store))
         self._followers.start(self._hold(self._registration))
         self._followers.start(self._found_ledger(background))
+        self._keeper.serve(self._work.start)
+        self._keeper.start(self._followers.start)
+
+    def _made_keeper(self, links: Links, store: EtcdStore, hosting: Hosting) -> Keeper:
+        cluster = self._cluster
+        rules = Rules(
+            replicas=cluster.replicas,
+            patience=Patience(cluster.suspect_seconds, cluster.replace_seconds),
+            trust=Trust(lost_seconds=cluster.replace_seconds),
+            balances=cluster.balance,
+        )
+        log = self._log
+        disk = None if isinstance(log, RefusingLog) else lambda: (log.statistics.frames, log.statistics.sync_seconds)
+        keeper = Keeper(
+            self._node, links, store, self._nodes, self._members, rules, now=self._loop.time, clock=self._clock,
+            begin=hosting.begin, end=hosting.end, disk=disk,
+        )  # fmt: skip
+        self._founders.may_found = lambda info: is_serving(info) and info.name not in keeper.orders.draining
+        return keeper
 
     async def _open_ports(self) -> None:
         background, store, links = self._background, self._store, self._links
@@ -362,7 +388,7 @@ class ClusterServer:
                 functools.partial(of_groups, self._node),
             ],
             rotate_shards=background.streams.rotate,
-            more_pages=pages.pages(),
+            more_pages={**pages.pages(), **PlacingPages(self._keeper).pages()},
         )
         await self._ports.open()
         self.port, self.admin_port = self._ports.port, self._ports.admin_port
@@ -377,7 +403,7 @@ class ClusterServer:
 
     async def _follow(self, store: EtcdStore) -> None:
         try:
-            await follow(store, [self._nodes, self._members, self._catalog])
+            await follow(store, [self._nodes, self._members, self._keeper.orders, self._catalog])
         except WorldError as error:
             logger.error("the metadata is not followed any more, until this node is started again: %s", error)
             self._metadata_trouble = error

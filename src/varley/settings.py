@@ -54,6 +54,13 @@ class ClusterSettings:
 
     initial_partitions: int = _setting(1, "Partitions of a new table.", low=1, high=1024)
     replicas: int = _setting(3, "Replicas of each partition in a cluster, on as many nodes.", low=1, high=9)
+    suspect_seconds: float = _setting(
+        5.0, "Silence after which another member votes in a replica's place.", low=1, high=3600
+    )
+    replace_seconds: float = _setting(
+        60.0, "Silence after which a replica is built on another node.", low=1, high=86_400
+    )
+    balance: bool = _setting(True, "Even out replicas and leaders over the nodes of a cluster.")
     stream_shard_seconds: float = _setting(
         4 * 3600.0, "Age at which a shard of a stream ends and another begins.", low=1, high=86_400
     )

@@ -23,8 +23,8 @@ from varley.autoadmin.view import (
     Step,
     Stuck,
     name_on,
-    node_of,
 )
+from varley.node.member import node_of
 from varley.paxos.events import Promote, Remove, Replace
 from varley.paxos.membership import FULL, LOG, Configuration, Member, follows
 

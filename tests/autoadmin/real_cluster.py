@@ -13,20 +13,15 @@ from typing import Any
 from tests.node.fake_links import FakeLinks, Network
 from tests.node.stepped_loop import SteppedLoop
 from tests.node.writes import Waiter, Write
-from varley.autoadmin import state
-from varley.autoadmin.driver import Driver, Rules
-from varley.autoadmin.election import Election
-from varley.autoadmin.guard import Guard
-from varley.autoadmin.hands import Hands
-from varley.autoadmin.hosted import NodeHosted
-from varley.autoadmin.orders import Orders
-from varley.autoadmin.service import Service
-from varley.autoadmin.view import node_of
+from varley.autoadmin.driver import Rules
+from varley.autoadmin.keeper import Keeper
+from varley.cluster.publishing import Publishing
 from varley.metadata.following import follow
 from varley.metadata.group_members import GroupMembers
 from varley.metadata.memory import MemoryStore
 from varley.metadata.nodes import NodeInfo, Nodes, Registration
 from varley.net.outcome import NoAnswer, Outcome
+from varley.node.member import node_of
 from varley.node.member_partition import MemberPartition
 from varley.node.node import Node
 from varley.paxos.membership import Configuration, Member
@@ -59,6 +54,12 @@ class AdminLinks:
             timeout_seconds=timeout_seconds,
         )  # fmt: skip
 
+    def is_up(self, name: str) -> bool:
+        return self.links.is_up(name)
+
+    def serve_requests(self, service: int, handler: Callable[[str, bytes, Callable[[bytes], None]], None]) -> None:
+        self.links.serve_requests(service, handler)
+
 
 class Machine:
     def __init__(self, cluster: RealCluster, name: str, zone: str) -> None:
@@ -75,32 +76,25 @@ class Machine:
             on_leading=lambda partition, ballot: self.partitions.update({partition.group: partition}),
         )  # fmt: skip
         self.node.start(MemoryLog(on_durable=self.node.log_is_durable))
-        self.hosted = NodeHosted(self.node, now=loop.time)
-        store, rules = cluster.store, cluster.rules
+        store = cluster.store
         self.nodes = Nodes(store)
         self.members = GroupMembers(store, cluster.founders)
-        self.orders = Orders(store)
-        self.election = Election(store, name)
-        hands = Hands(AdminLinks(links), self.members)
         self.tasks: list[asyncio.Task[None]] = []
-        self.service = Service(self.hosted, links, self.start)
-        self.guard = Guard(
-            name, self.hosted, self.nodes, self.members, self.orders, hands, replicas=rules.replicas,
-            patience=rules.patience, is_up=links.is_up, now=loop.time,
-        )  # fmt: skip
-        self.driver = Driver(
-            name, self.nodes, self.members, self.orders, hands, rules, now=loop.time, wall=clock.time,
-            tell=lambda told: state.write(store, told),
-        )  # fmt: skip
+        keeper = self.keeper = Keeper(
+            self.node, AdminLinks(links), store, self.nodes, self.members, cluster.rules, now=loop.time, clock=clock
+        )
+        self.hosted, self.orders = keeper.hosted, keeper.orders
+        self.election, self.driver = keeper.election, keeper.driver
+        keeper.serve(self.start)
         info = NodeInfo(
             format_version=1, name=name, zone=zone, api="", link_host="", link_port=0, data_id=name, version="0"
         )
         self.registration: Registration = loop.run(self.nodes.register(info))
         self.start(self.registration.hold())
         self.start(follow(store, [self.nodes, self.members, self.orders]))
-        self.start(self.guard.run())
-        self.start(self.election.run())
-        self.start(self.driver.run(self.election))
+        self.publishing = Publishing(loop, self.node, self.members, self.start)
+        self.publishing.start()
+        keeper.start(self.start)
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         self.tasks.append(self.cluster.loop.create_task(work))
@@ -110,6 +104,7 @@ class Machine:
         self.is_up = False
         self.cluster.network.leave(self.name)
         self.node.members.stop()
+        self.publishing.stop()
         self.halt()
         self.cluster.loop.turns()
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from varley.autoadmin import balance
 from varley.autoadmin.balance import Tolerance
-from varley.autoadmin.view import Condition, GroupView, LedBy, MoveOrder, NodeView, node_of
+from varley.autoadmin.view import Condition, GroupView, LedBy, MoveOrder, NodeView
+from varley.node.member import node_of
 from varley.paxos.membership import LOG, Configuration, Member
 
 TOLERANCE = Tolerance()

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from tests.autoadmin.model import Cluster, Group
 from varley.autoadmin.budget import Limits
-from varley.autoadmin.view import Add, Condition, LedBy, MoveOrder, Reconfigured, node_of
+from varley.autoadmin.view import Add, Condition, LedBy, MoveOrder, Reconfigured
+from varley.node.member import node_of
 from varley.paxos.events import Promote, Remove, Replace
 from varley.paxos.membership import FULL, LOG
 

@@ -25,9 +25,9 @@ from varley.autoadmin.view import (
     MoveOrder,
     NodeView,
     Step,
-    node_of,
 )
 from varley.metadata import placement
+from varley.node.member import node_of
 from varley.paxos.membership import FULL
 
 

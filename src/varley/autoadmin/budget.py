@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from varley.autoadmin.view import GroupView, node_of
+from varley.autoadmin.view import GroupView
+from varley.node.member import node_of
 from varley.paxos.membership import FULL
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from varley.autoadmin.view import GroupView, Stuck, node_of
+from varley.autoadmin.view import GroupView, Stuck
+from varley.node.member import node_of
 
 
 @dataclass(frozen=True, slots=True)

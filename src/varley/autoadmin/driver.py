@@ -36,10 +36,11 @@ from varley.autoadmin.repair import Patience, next_step
 from varley.autoadmin.sight import Sight, nodes_seen
 from varley.autoadmin.state import FORMAT_VERSION, SHOWN_MAX, GroupState, NodeState, State
 from varley.autoadmin.tidy import leftovers
-from varley.autoadmin.view import Add, Condition, GroupView, NodeView, Step, Stuck, node_of
+from varley.autoadmin.view import Add, Condition, GroupView, NodeView, Step, Stuck
 from varley.errors import WorldError
 from varley.metadata.group_members import GroupMembers
 from varley.metadata.nodes import NodeInfo, Nodes
+from varley.node.member import node_of
 from varley.paxos.membership import FULL, LOG
 
 logger = logging.getLogger("varley.autoadmin")

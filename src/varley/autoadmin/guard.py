@@ -1,11 +1,8 @@
-"""What every node does for the groups that it leads, with nobody else's help: keep them able to write, and say who
-belongs to them.
+"""What every node does for the groups that it leads, with nobody else's help: keep them able to write.
 
 A voter that is not heard for some seconds is stood in for by a log member on another node, within seconds: that cannot
 wait for somebody to be elected who does such things, least of all when it was the lost node that did. The rest of a
 repair can (driver.py); a step that both find is made once, since the second is refused.
-
-And what the configuration of a group is, is published as soon as it is chosen (metadata/group_members.py).
 
 Source: [ATC22] 5.1, 6.1: the leader adds the log replica.
 """
@@ -14,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from varley.autoadmin.hands import Hands
@@ -23,10 +20,10 @@ from varley.autoadmin.messages import NodeReport
 from varley.autoadmin.orders import Orders
 from varley.autoadmin.repair import Patience, stand_in
 from varley.autoadmin.sight import Sight
-from varley.autoadmin.view import Condition, GroupView, NodeView, Step, node_of
-from varley.errors import WorldError
+from varley.autoadmin.view import Condition, NodeView, Step
 from varley.metadata.group_members import GroupMembers
 from varley.metadata.nodes import Nodes
+from varley.node.member import node_of
 
 logger = logging.getLogger("varley.autoadmin")
 
@@ -78,7 +75,6 @@ class Guard:
         """One look, and what comes of it. Returns the steps that were tried."""
         wanted = dict.fromkeys(self._members, self._replicas)
         views = self._sight.groups([self._led.led()], wanted, self._now())
-        await self._publish(views.values())
         nodes = self._seen()
         steps = [step for view in views.values() if (step := stand_in(view, nodes, self._patience)) is not None]
         for step, refusal in zip(
@@ -101,14 +97,3 @@ class Guard:
                 replicas.get(info.name, 0), is_draining=info.name in self._orders.draining,
             )  # fmt: skip
         return views
-
-    async def _publish(self, views: Iterable[GroupView]) -> None:
-        for view in views:
-            published = self._members.get(view.group)
-            if published is None or view.epoch <= published.epoch:
-                continue
-            try:
-                await self._members.publish(view.group, view.configuration, view.epoch)
-            except WorldError as error:
-                logger.debug("the members of group %d are published later: %s", view.group, error)
-                return

@@ -69,6 +69,9 @@ class NodeHosted:
         member = self._members().get(group)
         return None if member is None else member.name
 
+    def has(self, group: int) -> bool:
+        return self._node.has(group)
+
     def configuration(self, group: int) -> tuple[int, Configuration]:
         return self._members()[group].configuration
 

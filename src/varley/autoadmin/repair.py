@@ -52,9 +52,9 @@ from varley.autoadmin.view import (
     Reconfigured,
     Step,
     Stuck,
-    node_of,
 )
 from varley.metadata import placement
+from varley.node.member import node_of
 from varley.paxos.events import Promote, Remove, Replace
 from varley.paxos.membership import FULL, LOG, Configuration, Member
 

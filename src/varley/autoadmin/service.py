@@ -44,6 +44,10 @@ class Hosted(Protocol):
         """Of the member of this group that is here."""
         ...
 
+    def has(self, group: int) -> bool:
+        """Whether something of this group is here, or is about to be, or not gone yet."""
+        ...
+
     def configuration(self, group: int) -> tuple[int, Configuration]:
         """(epoch, the newest that is surely chosen), as far as the member here knows."""
         ...
@@ -137,7 +141,7 @@ class Service:
             answer(Done())
         elif there is not None:
             answer(Refused(f"{there} is here"))
-        elif request.group in self._busy:
+        elif request.group in self._busy or self._hosted.has(request.group):
             answer(Refused("a member begins or ends here"))
         elif request.member.votes:
             answer(Refused("a member begins without a vote"))

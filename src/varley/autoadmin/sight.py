@@ -16,8 +16,9 @@ from typing import Final
 from varley.autoadmin.health import Health, Trust
 from varley.autoadmin.messages import MemberReport, NodeReport
 from varley.autoadmin.repair import Patience
-from varley.autoadmin.view import Condition, GroupView, NodeView, node_of
+from varley.autoadmin.view import Condition, GroupView, NodeView
 from varley.metadata.nodes import NodeInfo
+from varley.node.member import node_of
 
 _AVOID_SECONDS: Final = 600.0
 _REST_SECONDS: Final = 60.0

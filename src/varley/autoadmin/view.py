@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import Final
 
 from varley.metadata.placement import Place
+from varley.node.member import member_name
 from varley.paxos.events import Change
 from varley.paxos.membership import Configuration
 
@@ -119,12 +120,7 @@ class Stuck:
 CAUGHT_UP_SLOTS: Final = 1024   # who lacks no more may vote; the leader's core judges again
 
 
-def node_of(member: str) -> str:
-    """The node that a member is on: what precedes "#" in its name."""
-    return member.partition("#")[0]
-
-
 def name_on(node: str, number: int) -> str:
     """The name of a member that begins on `node`: its life there is counted by its number, which never comes back."""
     assert number > 1, "the first number is a founder's, whose name is its node's"
-    return f"{node}#{number}"
+    return member_name(node, number)

@@ -30,6 +30,9 @@ _COMMANDS: Final = {
     "start": ("cluster_up", "Bring a node of that cluster back."),
     "status": ("cluster_status", "Show nodes, zones, groups, who leads and who is behind."),
     "hand-over": ("cluster_status", "Let another node lead."),
+    "drain": ("cluster_admin", "Take all replicas from a node, so that it may stop."),
+    "move": ("cluster_admin", "Move a replica to another node."),
+    "repairs": ("cluster_admin", "Show what is done to keep the cluster whole."),
 }
 
 

@@ -266,6 +266,10 @@ class Node:
         Raises WorldError if that cannot be written down."""
         return await self._begin_life(group, member, (), None if lost is None else Before(lost, tuple(known)))
 
+    def has(self, group: int) -> bool:
+        """Whether something of this group is here, or is about to be, or not gone yet."""
+        return group in self._hosted
+
     def hand_over(self, group: int, to: str) -> str | None:
         """Let the member `to` lead the group, which is led here. Says why it is refused, or None: it is under way."""
         return self.members.by_group[group].hand_over(to)
