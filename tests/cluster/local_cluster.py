@@ -25,6 +25,11 @@ SECONDS_MAX = 60.0    # for what takes a few
 _VARLEY = [sys.executable, "-m", "varley"]
 
 
+def varley(*words: str) -> subprocess.CompletedProcess[str]:
+    """In a process of its own, as it is typed."""
+    return subprocess.run([*_VARLEY, *words], capture_output=True, text=True, timeout=SECONDS_MAX, check=False)
+
+
 class LocalCluster:
     """`nodes`: what `up` said of them, by name. Stopped at the end of the `with`."""
 
@@ -118,10 +123,7 @@ class LocalCluster:
 
     def start(self, node: str) -> None:
         """`varley cluster start`: returns when it serves again."""
-        done = subprocess.run(
-            [*_VARLEY, "cluster", "start", node, "--data-dir", str(self.folder), "--json"],
-            capture_output=True, text=True, timeout=SECONDS_MAX, check=False,
-        )  # fmt: skip
+        done = varley("cluster", "start", node, "--data-dir", str(self.folder), "--json")
         assert done.returncode == 0, done.stderr
         self.nodes[node] |= json.loads(done.stdout)
 
