@@ -191,7 +191,7 @@ class Leader:
             before = self._learner.chosen
             self._count()
             if before < self._learner.chosen == self._acceptor.log.last:
-                # Nothing follows that would tell the others, and who reads there would see the past until the next beat.
+                # Nothing follows that would tell the others: who reads there would see the past until the next beat.
                 self.beat_at = min(self.beat_at, now + self._timing.tell_us)
         if sender != self._name:
             peer = self._peer(sender)
