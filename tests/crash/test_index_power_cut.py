@@ -1,9 +1,10 @@
 """The power goes at the syncs of a node whose table has global indexes; from what is left they become right again.
 
-As in test_power_cut.py: real parts on a disk that forgets what was not synced and has no space now and then, a loop that
-turns when it is told to, a checkpoint thread that writes when the loop stands still. At some of the disk's calls a copy is made of what a power cut
-would leave; then another node is started from it, delivers what its log carries, fills what was being filled, and each
-index is compared with the table. A life ends with one of these power cuts, and the next goes on from there.
+As in test_power_cut.py: real parts on a disk that forgets what was not synced, and has no space now and then; a loop
+that turns when it is told to; a checkpoint thread that writes when the loop stands still. At some of the disk's calls a
+copy is made of what a power cut would leave; then another node is started from it, delivers what its log carries, fills
+what was being filled, and each index is compared with the table. A life ends with one of these power cuts, and the next
+goes on from there.
 
 Planted bugs show that this notices.
 
