@@ -159,6 +159,23 @@ def test_rows_are_given_as_of_one_slot_whatever_is_written_meanwhile(
     cluster.stop()
 
 
+def test_no_state_is_given_while_what_its_entries_carry_has_not_arrived(tmp_path: Path) -> None:
+    cluster, learner = cluster_with_a_learner(tmp_path, 24)
+    leader = cluster.wait_for_leader()
+    assert leader.partition is not None
+    leader.partition.keep_after(20)
+    member = Member("n4", 4, votes=False, joins=True)
+    learner.join(member)
+    assert leader.node.reconfigure(GROUP, AddLearner(member)) is None
+    cluster.settle(5)
+    assert learner.core.chosen == 0
+    leader.partition.keep_after(None)
+    cluster.settle(3)
+    assert rows_of(learner) == rows_of(leader)
+    assert "n4" in leader.core.configuration.voters
+    cluster.stop()
+
+
 @pytest.mark.parametrize("kind", ["lmdb", "memory"])
 def test_a_snapshot_of_an_engine_stays_as_it_is(tmp_path: Path, kind: str) -> None:
     engine: Any = MemoryEngine() if kind == "memory" else TreeFolder(str(tmp_path)).open(7)

@@ -50,6 +50,7 @@ _LOOK_SECONDS: Final = 0.05     # how often the clock is looked at while changes
 _WATCH_SECONDS: Final = 1.0     # how often a replica that does not lead asks what of it has arrived at indexes
 _OUTGOING: Final = OUTGOING_SPACE[0]
 _ITEM: Final = ITEM_SPACE[0]
+_FIRST_SLOT: Final = 1      # of every group
 
 
 class IndexReading(NamedTuple):
@@ -102,11 +103,13 @@ class Indexes:
         self._retry: asyncio.TimerHandle | None = None
         self._look: asyncio.TimerHandle | None = None
         self._is_running = False    # between start and stop
+        self.is_log_known = False   # what it carries to indexes is in the channels: from start on, for good
         self._drained: asyncio.Future[None] | None = None   # while stopping
         router.watchers.append(self)
 
     def start(self, undelivered: Iterable[Undelivered] = ()) -> None:
         """Begin to send; first what recovery found in the log, in the order of each source's slots."""
+        assert not self.is_log_known
         self._is_running = True
         if self._abroad is not None:
             self._look_after_kept()
@@ -117,6 +120,7 @@ class Indexes:
             }
             self.propagation.changed(each.source, each.slot, parts)
             self._make_ready(parts)
+        self.is_log_known = True
         for route in self._routes.values():
             self._fill(route)
             self._forget_progress_of_filled(route)
@@ -495,6 +499,12 @@ class _Source:
 
     @property
     def oldest(self) -> int | None:
+        """All of the log is needed while nobody has told what of it has not arrived.
+
+        A node makes checkpoints, and shortens its log after each, from before `Indexes.start` on.
+        """
+        if not self._indexes.is_log_known:
+            return _FIRST_SLOT
         sent = self._indexes.propagation.oldest(self._group)
         kept = self._kept[0][0] if self._kept else None
         return min((each for each in (sent, kept) if each is not None), default=None)

@@ -47,7 +47,10 @@ class Outgoing(Protocol):
 
     @property
     def oldest(self) -> int | None:
-        """The first slot that carries what has not arrived: the log is needed from there on. None: there is none."""
+        """The first slot that carries what may not have arrived: the log is needed from there on. None: there is none.
+
+        After a start that is slot 1 until it is known what recovery found.
+        """
         ...
 
 

@@ -14,6 +14,9 @@ it gives, and for a while after, its log keeps what comes after that slot, or th
 at once. The receiver asks for each piece, so it decides how fast it goes, and a piece that was lost is asked for
 again.
 
+What entries carry to other groups (changes of global indexes) is in the log only. So a leader gives no state that holds
+what has not arrived: the receiver may lead next, and would not know of it.
+
 A crash of the receiver leaves its old state, or the new one (tree_folder.py); the incoming rows are thrown away at the
 next attempt. A crash of the giver ends it; the leader, who sees that the member is still behind, offers again.
 
@@ -214,6 +217,8 @@ class Snapshots:
         number = self._open(member) if ready is None else ready
         if number is None:
             self._wanted.add(member.group)
+            if not self._has_arrived(member, member.tree.checkpointed_slot):
+                return Gone()   # another checkpoint would not help
             self._checkpoint(member.group)
             return Gone()
         giving, log = self._giving[number], member.core.log
@@ -227,6 +232,7 @@ class Snapshots:
         given = sum(giving.member is member and not giving.is_over for giving in self._giving.values())
         tree = member.tree
         is_of_use = tree.checkpointed_slot >= max(member.core.log.base, 1)
+        is_of_use = is_of_use and self._has_arrived(member, tree.checkpointed_slot)
         snapshot = tree.snapshot() if is_of_use and given < AT_ONCE_MAX else None
         if snapshot is None:
             return None
@@ -234,6 +240,15 @@ class Snapshots:
         self._giving[self._number] = Giving(member, snapshot, self._loop.time())
         self._loop.call_later(FORGET_SECONDS, self._forget_if_idle, self._number)
         return self._number
+
+    def _has_arrived(self, member: HostedMember, slot: int) -> bool:
+        """Whether what the entries up to `slot` carry elsewhere has arrived there, as far as is known. The receiver
+        will not have them, and could not carry on with it if it were the next to lead.
+
+        Only whoever serves knows. Story: 1. A and B elect A, C is away. 2. B is behind A's log, and A serves only when
+        B has accepted A's first entry. 3. If A gave B nothing before A serves, neither would ever happen."""
+        kept = member.core.kept
+        return not member.is_leading or (kept is not None and slot <= kept)
 
     def _more(self, number: int, after: bytes) -> Rows | Gone:
         giving = self._giving.get(number)
