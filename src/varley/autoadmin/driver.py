@@ -46,6 +46,7 @@ from varley.paxos.membership import FULL, LOG
 logger = logging.getLogger("varley.autoadmin")
 
 _STEPS_AT_ONCE: Final = 64
+_BALANCE: Final = "balance"     # why a move was ordered, if it was not somebody's wish
 
 
 class IsActive(Protocol):
@@ -105,6 +106,7 @@ class Driver:
         self._began_at = self._now()
         self._done: dict[int, str] = {}             # group -> what was done last, or could not be
         self._told: State | None = None
+        self._conditions: dict[str, Condition] = {}
 
     async def run(self, election: IsActive) -> None:
         """Runs until cancelled; does nothing while another is the active one."""
@@ -144,13 +146,14 @@ class Driver:
         )
         self._forget_nodes()
         wanted = dict.fromkeys(self._members, self._rules.replicas)
-        groups = self._sight.groups(reports.values(), wanted, now)
+        groups = self._sight.groups(list(reports.values()), wanted, now)
         troubled = [
             name for name, since in self._troubled.items() if now - since >= self._rules.patience.suspect_seconds
         ]
         nodes = nodes_seen(
             self._infos, self._health, self._counts(groups), self._orders.draining, troubled, now
         )
+        self._log_nodes(nodes)
         return _Look(reports, groups, nodes, now, is_cut_off=2 * len(reports) < len(asked))
 
     def _hosts(self) -> set[str]:
@@ -162,9 +165,18 @@ class Driver:
     def _note_trouble(self, reports: Mapping[str, NodeReport], now: float) -> None:
         for name, report in reports.items():
             if report.trouble:
+                if name not in self._troubled:
+                    logger.warning("%s is in trouble: %s", name, report.trouble)
                 self._troubled.setdefault(name, now)
             else:
                 self._troubled.pop(name, None)
+
+    def _log_nodes(self, nodes: Mapping[str, NodeView]) -> None:
+        conditions = {name: node.condition for name, node in nodes.items()}
+        for name, condition in conditions.items():
+            if self._conditions.get(name, Condition.TRUSTED) is not condition:
+                logger.info("%s is %s", name, condition.value)
+        self._conditions = conditions
 
     def _forget_nodes(self) -> None:
         """Those that are lost and have nothing: their names may never come back."""
@@ -266,6 +278,8 @@ class Driver:
         view = look.groups.get(order.group)
         if view is None:
             return False
+        if ordered.move.why == _BALANCE and not all(node.takes_replicas for node in look.nodes.values()):
+            return True     # what it would take a replica from, or where it would put it, is needed for worse
         names = {node_of(name) for name in view.configuration.names}
         full = {node_of(name) for name in view.configuration.full_voters}
         target = look.nodes.get(order.target)
@@ -278,7 +292,7 @@ class Driver:
         under_way = [ordered.move.order for ordered in self._orders.moves.values()]
         for order in balance.moves(list(look.groups.values()), look.nodes, under_way, self._rules.tolerance):
             try:
-                await self._orders.move(order, why="balance", now=self._wall())
+                await self._orders.move(order, why=_BALANCE, now=self._wall())
             except WorldError as error:
                 logger.debug("a move is begun later: %s", error)
 
@@ -325,7 +339,8 @@ class Driver:
             ).may_stop
             states.append(
                 NodeState(
-                    name=node.name, zone=node.zone, condition="troubled" if node.is_troubled else node.condition.value,
+                    name=node.name, zone=node.zone, condition=node.condition.value,
+                    trouble=look.reports[node.name].trouble if node.name in look.reports else "",
                     replicas=node.replicas, leads=led.count(node.name), draining=node.is_draining, may_stop=may_stop,
                 )
             )  # fmt: skip

@@ -4,13 +4,13 @@ Kept from look to look, in memory only, so that whoever begins to look knows les
 
     how long a member was not heard     where its leader never heard it, from when it was first seen in the group
     which members are heard, and not for long                       doubted: they get no vote yet
-    on which nodes a member was not heard by this leader's node     avoided, for a while: the link between is bad
+    on which nodes, that say they are well, a member was not heard by its leader    avoided, for a while
     how long each group has had its leader                          rested: it may be led by another
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from varley.autoadmin.health import Health, Trust
@@ -32,12 +32,14 @@ class Sight:
         self._links: Health[tuple[int, str]] = Health(trust)    # (group, member), as its leader hears it
         self._first_seen: dict[tuple[int, str], float] = {}
         self._avoided: dict[tuple[int, str], float] = {}        # (group, node) -> until
+        self._answering: set[str] = set()       # nodes, in this look
         self._leaders: dict[int, tuple[str, float]] = {}        # group -> (who leads, since when)
 
-    def groups(self, reports: Iterable[NodeReport], wanted: Mapping[int, int], now: float) -> dict[int, GroupView]:
+    def groups(self, reports: Collection[NodeReport], wanted: Mapping[int, int], now: float) -> dict[int, GroupView]:
         """Those whose leader has reported, of the groups in `wanted`. Of two that think so the one of the higher
         ballot leads."""
         leading: dict[int, MemberReport] = {}
+        self._answering = {report.node for report in reports}
         for report in reports:
             for member in report.members:
                 other = leading.get(member.group)
@@ -59,7 +61,9 @@ class Sight:
             is_heard = seconds < self._patience.suspect_seconds
             self._links.look({(group, name): is_heard}, now)
             member = leader.configuration.member(name)
-            if not is_heard and member is not None and not member.votes:
+            is_learner = member is not None and not member.votes
+            if not is_heard and is_learner and node_of(name) in self._answering:
+                # Not a node that is down: that one may be back before its members are elsewhere.
                 self._avoided[group, node_of(name)] = now + _AVOID_SECONDS
         return GroupView(
             group, leader.epoch, leader.configuration, leader.name, wanted, silent,

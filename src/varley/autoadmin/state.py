@@ -24,7 +24,8 @@ SHOWN_MAX: Final = 50    # of each kind: the value stays small in a cluster in t
 class NodeState(Stored, frozen=True, kw_only=True):
     name: str
     zone: str
-    condition: str          # view.Condition, or "troubled"
+    condition: str          # view.Condition
+    trouble: str = ""       # what it says of its disk
     replicas: int = 0
     leads: int = 0
     draining: bool = False

@@ -48,6 +48,8 @@ def _condition(node: dict[str, Any]) -> str:
     words = [
         node["condition"], f"{node.get('replicas', 0)} replicas", f"leads {node.get('leads', 0)}",
     ]  # fmt: skip
+    if node.get("trouble"):
+        words.append(node["trouble"])
     if node.get("draining"):
         words.append("empty: it may stop" if node.get("may_stop") else "is being emptied")
     return ", ".join(words)
@@ -78,7 +80,8 @@ def run_move(
 ) -> None:
     if cancel == (source is not None and target is not None):
         raise BadSettings(
-            "It is not said what shall be moved", hint="--group NUMBER --from NAME --to NAME, or --group NUMBER --cancel"
+            "It is not said what shall be moved",
+            hint="--group NUMBER --from NAME --to NAME, or --group NUMBER --cancel",
         )
     wish = {"group": group, "cancel": True} if cancel else {"group": group, "source": source, "target": target}
     _order(admin_urls(admin, data_dir), "/move", wish, "move")
