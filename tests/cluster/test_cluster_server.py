@@ -40,10 +40,10 @@ class Cluster:
     async def stop(self, name: str) -> None:
         await self.servers.pop(name).stop()
 
-    async def ask(self, name: str, operation: str, **request: Any) -> Any:
+    async def ask(self, name: str, operation: str, service: str = "dynamodb", **request: Any) -> Any:
         """As a client of this node."""
         client = boto3.client(
-            "dynamodb", endpoint_url=f"http://127.0.0.1:{self.servers[name].port}", region_name="us-east-1",
+            service, endpoint_url=f"http://127.0.0.1:{self.servers[name].port}", region_name="us-east-1",
             aws_access_key_id="any", aws_secret_access_key="any",
             config=Config(retries={"total_max_attempts": 1}, read_timeout=SECONDS),
         )  # fmt: skip
@@ -56,6 +56,35 @@ class Cluster:
         async with asyncio.timeout(SECONDS):
             while not what():
                 await asyncio.sleep(0.01)
+
+    async def wait_until(self, what: Callable[[], Coroutine[Any, Any, bool]]) -> None:
+        async with asyncio.timeout(SECONDS):
+            while not await what():
+                await asyncio.sleep(0.02)
+
+    def leads(self, name: str) -> bool:
+        """Whether this node leads a group that is no ledger's."""
+        members = self.servers[name]._node.members.by_group
+        ledger = self.servers[name]._catalog.ledger
+        assert ledger is not None
+        return any(member.is_leading for group, member in members.items() if group not in ledger.groups)
+
+    async def records(self, name: str) -> list[str]:
+        """The keys in the one stream that there is, through this node."""
+        [stream] = (await self.ask(name, "list_streams", service="dynamodbstreams"))["Streams"]
+        named = {"StreamArn": stream["StreamArn"]}
+        described = await self.ask(name, "describe_stream", service="dynamodbstreams", **named)
+        found = []
+        for shard in described["StreamDescription"]["Shards"]:
+            begun = await self.ask(
+                name, "get_shard_iterator", service="dynamodbstreams", **named, ShardId=shard["ShardId"],
+                ShardIteratorType="TRIM_HORIZON",
+            )  # fmt: skip
+            got = await self.ask(
+                name, "get_records", service="dynamodbstreams", ShardIterator=begun["ShardIterator"]
+            )
+            found += [record["dynamodb"]["Keys"]["k"]["S"] for record in got["Records"]]
+        return found
 
     async def wait_ready(self) -> None:
         await self.wait_for(lambda: all(each._why_not_ready() is None for each in self.servers.values()))
@@ -131,6 +160,82 @@ def test_a_node_that_comes_later_knows_the_tables(etcd: EtcdServer) -> None:
         await cluster.start("d")
         found = await cluster.ask("d", "get_item", TableName="table", Key={"k": {"S": "1"}})
         assert found["Item"] == {"k": {"S": "1"}}
+
+    run(etcd, story)
+
+
+def test_an_index_that_one_node_adds_is_filled_and_read_through_others(etcd: EtcdServer) -> None:
+    async def story(cluster: Cluster) -> None:
+        await three(cluster)
+        await cluster.ask("a", "create_table", **TABLE)
+        for number in range(30):
+            await cluster.ask("b", "put_item", TableName="table", Item={"k": {"S": str(number)}, "x": {"S": "y"}})
+        await cluster.ask(
+            "c", "update_table", TableName="table",
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("k", "x")],
+            GlobalSecondaryIndexUpdates=[{"Create": {
+                "IndexName": "by-x", "KeySchema": [{"AttributeName": "x", "KeyType": "HASH"}],
+                "Projection": {"ProjectionType": "ALL"},
+            }}],
+        )  # fmt: skip
+        for name in cluster.servers:
+            await cluster.wait_until(lambda name=name: _is_active(cluster, name))  # type: ignore[misc]
+            await cluster.wait_until(lambda name=name: _has_all(cluster, name))  # type: ignore[misc]
+
+    async def _is_active(cluster: Cluster, name: str) -> bool:
+        shown = (await cluster.ask(name, "describe_table", TableName="table"))["Table"]
+        return [each["IndexStatus"] for each in shown["GlobalSecondaryIndexes"]] == ["ACTIVE"]
+
+    async def _has_all(cluster: Cluster, name: str) -> bool:
+        found = await cluster.ask(
+            name, "query", TableName="table", IndexName="by-x", KeyConditionExpression="x = :x",
+            ExpressionAttributeValues={":x": {"S": "y"}},
+        )  # fmt: skip
+        return len(found["Items"]) == 30
+
+    run(etcd, story)
+
+
+def test_items_expire_whoever_leads_and_after_the_leader_has_changed(etcd: EtcdServer) -> None:
+    async def story(cluster: Cluster) -> None:
+        await three(cluster)
+        await cluster.ask("a", "create_table", **TABLE)
+        await cluster.ask(
+            "b", "update_time_to_live", TableName="table",
+            TimeToLiveSpecification={"Enabled": True, "AttributeName": "until"},
+        )  # fmt: skip
+        now = int(SystemClock().time())
+
+        async def put(key: str) -> None:
+            item = {"k": {"S": key}, "until": {"N": str(now - 10)}}
+            await cluster.ask("c", "put_item", TableName="table", Item=item)
+
+        async def is_empty() -> bool:
+            return not (await cluster.ask("c", "scan", TableName="table", ConsistentRead=True))["Items"]
+
+        await put("1")
+        await cluster.wait_until(is_empty)
+        await cluster.stop(next(name for name in ("a", "b") if cluster.leads(name)) if not cluster.leads("c") else "a")
+        await put("2")
+        await cluster.wait_until(is_empty)
+
+    run(etcd, story)
+
+
+def test_a_stream_is_read_through_any_node_and_outlives_its_leader_and_its_table(etcd: EtcdServer) -> None:
+    async def story(cluster: Cluster) -> None:
+        await three(cluster)
+        stream = {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}
+        await cluster.ask("a", "create_table", **TABLE, StreamSpecification=stream)
+        await cluster.ask("b", "put_item", TableName="table", Item={"k": {"S": "1"}})
+        leader = next(name for name in cluster.servers if cluster.leads(name))
+        others = [name for name in cluster.servers if name != leader]
+        assert [await cluster.records(name) for name in cluster.servers] == [["1"]] * 3
+        await cluster.stop(leader)
+        await cluster.ask(others[0], "put_item", TableName="table", Item={"k": {"S": "2"}})
+        assert [await cluster.records(name) for name in others] == [["1", "2"]] * 2
+        await cluster.ask(others[0], "delete_table", TableName="table")
+        assert [await cluster.records(name) for name in others] == [["1", "2"]] * 2
 
     run(etcd, story)
 
