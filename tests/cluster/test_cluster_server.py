@@ -1,4 +1,4 @@
-"""Nodes of a cluster in one process, in memory, with a real etcd: what test_processes.py does, without the processes."""
+"""Nodes of a cluster in one process, in memory, with a real etcd: as test_processes.py, without the processes."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ class Cluster:
 
     async def wait_for(self, what: Callable[[], bool]) -> None:
         async with asyncio.timeout(SECONDS):
-            while not what():
+            while not what():    # noqa: ASYNC110 (nobody outside is told)
                 await asyncio.sleep(0.01)
 
     async def wait_until(self, what: Callable[[], Coroutine[Any, Any, bool]]) -> None:
         async with asyncio.timeout(SECONDS):
-            while not await what():
+            while not await what():    # noqa: ASYNC110 (likewise)
                 await asyncio.sleep(0.02)
 
     def leads(self, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""What one node hosts, as the metadata changes: a real node in memory, and publications as other nodes would make them."""
+"""What one node hosts, as the metadata changes: a real node in memory, and publications as others would make them."""
 
 from __future__ import annotations
 
