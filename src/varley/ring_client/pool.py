@@ -27,7 +27,7 @@ class Pool:
         self._loop = asyncio.get_running_loop()
         self._connect_seconds = connect_seconds
         self._answer_seconds = answer_seconds
-        self._tls = tls
+        self._tls = tls             # made when the first https endpoint is asked, if it was not given
         self._idle: dict[str, list[Connection]] = {}
         self._open: set[Connection] = set()
         self._avoided: dict[str, float] = {}            # endpoint -> until when, by the loop's clock
@@ -74,7 +74,9 @@ class Pool:
 
     async def _connect_and_send(self, endpoint: str, request: bytes, then: Then, seconds: float) -> None:
         host, port, is_tls = split(endpoint)
-        tls = self._tls or ssl.create_default_context() if is_tls else None
+        if is_tls and self._tls is None:
+            self._tls = ssl.create_default_context()
+        tls = self._tls if is_tls else None
         try:
             async with asyncio.timeout(self._connect_seconds):
                 _, connection = await self._loop.create_connection(
