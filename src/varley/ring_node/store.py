@@ -21,7 +21,9 @@ wait. The node then stamps as a new actor from its start on, like one whose engi
 Deletions. `Stamp.remembers_since_us` wants the latest deletion of a key here, for ever: kept in memory by place for
 those of this process, as one time for all older ones, which is stored with each deletion. So a restart after
 deletions costs each key at most one clock entry. That time, and the latest stamped one, are stored with what they
-belong to: the clock of a node does not go back over a restart, whatever the machine's says.
+belong to: the clock of a node does not go back over a restart, whatever the machine's says. A store in which no such
+time is found has deleted everything, as far as anybody knows: a node that lost its disk is started like a new one, gets
+its own old versions from the others, and must not go on numbering where those happen to end.
 
 Damage. A row whose checksum is wrong is *given up*: moved aside under "d", named in the log and in `damaged`, and
 noted as a deletion. The homes of its key bring it back, by read repair or by comparison of trees. Rejected: stopping
@@ -122,7 +124,8 @@ class Store:
         if raw is not None:
             clock_us, self._floor_us = _CLOCK.unpack(raw)
             self._clock_us = max(now_us, clock_us + 1)
-        if self.is_buffered or not self.engine.is_durable:
+        # A store that has never stamped may be a new one of a node whose last is lost, with all that it had counted.
+        if raw is None or self.is_buffered or not self.engine.is_durable:
             self._floor_us = self._clock_us
         digests: dict[int, list[tuple[bytes, bytes]]] = {}
         for _, head in self._heads(rows.ROWS, rows.row_key(place_at(1 << 128))):
@@ -191,8 +194,8 @@ class Store:
         return self._deleted_us.get(place_of(ring_key), self._floor_us)
 
     def stamp_time_us(self, now_us: int) -> int:
-        """The node's clock, which does not go back."""
-        self._clock_us = max(self._clock_us, now_us)
+        """The node's clock, which goes on with each question: actors are named after it (vector_clock.actor_of)."""
+        self._clock_us = max(self._clock_us + 1, now_us)
         return self._clock_us
 
     # ---- Writing
