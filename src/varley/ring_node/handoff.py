@@ -5,6 +5,15 @@ pass, WINDOW of them under way (hints.py), each pass a slice of background work.
 PASS_SECONDS is given up; what it has not deleted is found by the next.
 
 Strays are looked for in ranges that this node has rows of and is no home of: its trees name them.
+
+A stray is deleted when all its homes have acknowledged it, unless it has come here once more since it was sent. For who
+is home is what each node has heard. Story, without that (N = 1):
+
+    1. B hands x to A, which has joined. A has it. A is told to leave, and knows at once; B does not.
+    2. A hands x to B, B hands x to A. Each still has x when the other's copy arrives, and acknowledges it.
+    3. Each deletes its own.
+
+With it at most one of the two deletes: of two copies that cross, each arrives after the other was sent.
 """
 
 from __future__ import annotations
@@ -90,6 +99,8 @@ class Handoff:
         if self._passes.get(home) is delivery:
             del self._passes[home]
             self._admission.give_back()
+            if home == _STRAYS:
+                self._store.leaving.clear()
 
     def _hints(self, home: str) -> Iterator[tuple[Hint, PreferenceList]]:
         for head in self._store.hint_heads(home):
@@ -117,11 +128,15 @@ class Handoff:
             acknowledged = partial(self._acknowledged, home, delivery, node, hint)
             failed = partial(self._failed, home, delivery)
             if home == _STRAYS:
+                self._store.leaving.add(hint.key)
                 self._deliveries.row(node, hint.key, acknowledged, failed)
             else:
                 self._deliveries.hint(node, home, hint.key, acknowledged, failed)
         for hint in effects.delete:
-            self._delete(hint)
+            if home != _STRAYS:
+                self._delete(hint, home, "hints_delivered")
+            elif self._passes.get(home) is delivery and hint.key in self._store.leaving:
+                self._delete(hint, None, "strays_delivered")
         if delivery.is_over and self._passes.get(home) is delivery:
             self._end(home, delivery)
             self._say(home)
@@ -139,13 +154,11 @@ class Handoff:
         delivery.failed()
         self._end(home, delivery)
 
-    def _delete(self, hint: Hint) -> None:
-        is_stray = hint.home == _STRAYS
-        if is_stray and self._own in self._members.homes_of(hint.key):
+    def _delete(self, hint: Hint, home: str | None, counted_as: str) -> None:
+        if home is None and self._own in self._members.homes_of(hint.key):
             return      # it is home again
-        now_us = int(self._clock.time() * 1e6)
-        if self._store.delete(hint.key, None if is_stray else hint.home, hint.digest, now_us):
-            self._numbers.add("strays_delivered" if is_stray else "hints_delivered")
+        if self._store.delete(hint.key, home, hint.digest, int(self._clock.time() * 1e6)):
+            self._numbers.add(counted_as)
 
     def _say(self, home: str) -> None:
         if home == _STRAYS:

@@ -86,6 +86,7 @@ class Store:
         self.row_count = 0
         self.tombstones: dict[bytes, int] = {}  # ring key -> newest time, of rows that are nothing else
         self.hint_counts: Counter[str] = Counter()      # by home, none of them 0
+        self.leaving: set[bytes] = set()        # rows on their way to their homes (handoff.py); who gets one is out
         self._writer = writer
         self._loop = loop
         self._settings = settings
@@ -219,6 +220,8 @@ class Store:
     ) -> None:
         """What came from a peer, into the row or the hint."""
         key = self._key(ring_key, hint_for)
+        if key[:1] == rows.ROWS:
+            self.leaving.discard(ring_key)
         before = self._read(key)
         after = self._merge(ring_key, [before, siblings])
         if after == before:
