@@ -154,5 +154,11 @@ def actor_of(
     return f"{place}{_EPOCH_MARK}{max([now_us, *(_epoch_us(entry.actor) + 1 for entry in mine)]):x}"
 
 
+def is_actor(text: str) -> bool:
+    """Whether it may be the name of one: its epoch, if it has one, is a number."""
+    _, mark, epoch = text.partition(_EPOCH_MARK)
+    return not mark or (0 < len(epoch) <= 16 and set(epoch) <= set("0123456789abcdef"))
+
+
 def _epoch_us(actor: str) -> int:
     return int(actor.partition(_EPOCH_MARK)[2] or "0", 16)
