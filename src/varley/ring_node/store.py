@@ -187,9 +187,11 @@ class Store:
         """Of the rows at positions [low, high)."""
         return (head for _, head in self._heads(rows.row_key(place_at(low)), rows.row_key(place_at(high))))
 
-    def hint_heads(self, home: str) -> Iterator[Head]:
+    def hint_heads(self, home: str, beyond: bytes = b"") -> Iterator[Head]:
+        """Of the hints for it, those at places beyond this one."""
         prefix = rows.hint_key(home, b"")
-        return (head for _, head in self._heads(prefix, _after(prefix)))
+        low = prefix + beyond + b"\0" if beyond else prefix
+        return (head for _, head in self._heads(low, _after(prefix)))
 
     def remembers_since_us(self, ring_key: bytes) -> int:
         return self._deleted_us.get(place_of(ring_key), self._floor_us)
