@@ -101,6 +101,7 @@ class Store:
         self._writing_bytes = 0
         self._is_flush_soon = False             # in this turn of the loop, or the next
         self._is_flush_due = False              # within FLUSH_SECONDS: write buffer only
+        self._is_count_due = False              # in the next turn: a head was damaged
         self._is_closed = False
         self._deleted_us: dict[bytes, int] = {} # place -> latest deletion in this process, if after _floor_us
         # No deletion that is not in _deleted_us is later; nor, where a crash may forget, is the start of the process.
@@ -128,23 +129,30 @@ class Store:
         # A store that has never stamped may be a new one of a node whose last is lost, with all that it had counted.
         if raw is None or self.is_buffered or not self.engine.is_durable:
             self._floor_us = self._clock_us
-        digests: dict[int, list[tuple[bytes, bytes]]] = {}
-        for _, head in self._heads(rows.ROWS, rows.row_key(place_at(1 << 128))):
-            digests.setdefault(self._range_of(head.ring_key), []).append((head.ring_key, head.digest))
-            self.row_count += 1
-            if head.is_tombstone:
-                self.tombstones[head.ring_key] = head.time_us
-        self.trees = {range_id: HashTree.of(some) for range_id, some in digests.items()}
-        for key, _ in self._heads(rows.HINTS, _after(rows.HINTS)):
-            self.hint_counts[rows.home_of(key)] += 1
+        self._count_anew()
 
     def place_anew(self, range_of: RangeOf) -> None:
         """Ranges are others now: strategy 1, after a join or leave. Reads every head, as the paper complains."""
         self._range_of = range_of
+        self._count_anew()
+
+    def _count_anew(self) -> None:
+        """All that follows from the heads of rows and hints."""
+        self._is_count_due = True       # damage that is met here is not counted: no reason to count again
         digests: dict[int, list[tuple[bytes, bytes]]] = {}
+        tombstones: dict[bytes, int] = {}
+        hint_counts: Counter[str] = Counter()
+        row_count = 0
         for _, head in self._heads(rows.ROWS, rows.row_key(place_at(1 << 128))):
-            digests.setdefault(range_of(head.ring_key), []).append((head.ring_key, head.digest))
+            digests.setdefault(self._range_of(head.ring_key), []).append((head.ring_key, head.digest))
+            row_count += 1
+            if head.is_tombstone:
+                tombstones[head.ring_key] = head.time_us
+        for key, _ in self._heads(rows.HINTS, _after(rows.HINTS)):
+            hint_counts[rows.home_of(key)] += 1
         self.trees = {range_id: HashTree.of(some) for range_id, some in digests.items()}
+        self.row_count, self.tombstones, self.hint_counts = row_count, tombstones, hint_counts
+        self._is_count_due = False
 
     # ---- Reading
 
@@ -397,16 +405,25 @@ class Store:
         self._write(key, None)
         self._floor_us = self._clock_us = self._clock_us + 1
         self._note_clock()
-        if key[:1] == rows.HINTS:
-            home = rows.home_of(key)
-            if self.hint_counts[home]:
-                self._count_hint(home, -1)
-            return
         try:
             head = rows.decode_head(key, entry.head)
         except BadRow:
-            return      # found by a scan of heads, and so counted nowhere
-        self._changed(head.ring_key, head.digest, None)
+            # Whose head it was, and so what to take out of which tree, nobody knows any more. Rare enough.
+            if not self._is_count_due:
+                self._is_count_due = True
+                self._loop.call_soon(self._count_after_damage)
+            return
+        if key[:1] == rows.HINTS:
+            self._count_hint(rows.home_of(key), -1)
+        else:
+            self._changed(head.ring_key, head.digest, None)
+
+    def _count_after_damage(self) -> None:
+        if not self._is_closed and self.failed is None:
+            try:
+                self._count_anew()
+            except WorldError as error:
+                self._fail(error)
 
     # ---- Batches
 
