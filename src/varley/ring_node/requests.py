@@ -259,13 +259,18 @@ class _PutDrive:
                 is_durable=self._quorum.is_alone,
             )  # fmt: skip
         except TooMany:
-            self._deadline.cancel()
-            node._loop.call_soon(self._then, service.TooManySiblings(
+            self._refuse(service.TooManySiblings(
                 f"the key has {SIBLINGS_MAX} versions, or versions of 16 MB: get it, and put with that context"
             ))  # fmt: skip
+        except WorldError as error:     # what is here of the key cannot be read, and that comes before anything is written
+            self._refuse(service.Unavailable(f"this node's disk cannot be read: {error}"))
         else:
             if target.hint_for is not None:
                 node._numbers.add("hints_stored")
+
+    def _refuse(self, error: RingError) -> None:
+        self._deadline.cancel()
+        self._node._loop.call_soon(self._then, error)
 
     def _store(self, target: Target) -> None:
         siblings = self._quorum.siblings

@@ -466,9 +466,13 @@ class Store:
     def _written(self, failure: WorldError | None) -> None:
         if isinstance(failure, NoRoom):
             assert isinstance(self.engine, LmdbEngine)
-            self.engine.grow()
-            self._begin()
-            return
+            try:
+                self.engine.grow()
+            except WorldError as error:
+                failure = error
+            else:
+                self._begin()
+                return
         if failure is not None:
             if self.failed is None:
                 logger.error("the ring's disk failed: %s", failure)
