@@ -262,7 +262,7 @@ class _PutDrive:
             self._refuse(service.TooManySiblings(
                 f"the key has {SIBLINGS_MAX} versions, or versions of 16 MB: get it, and put with that context"
             ))  # fmt: skip
-        except WorldError as error:     # what is here of the key cannot be read, and that comes before anything is written
+        except WorldError as error:     # in reading, which comes before anything is written
             self._refuse(service.Unavailable(f"this node's disk cannot be read: {error}"))
         else:
             if target.hint_for is not None:
