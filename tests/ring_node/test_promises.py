@@ -11,7 +11,7 @@ from tests.ring_node.test_node import data
 from varley.errors import BadSettings, WorldError
 from varley.ring import hash_tree
 from varley.ring.siblings import Mode
-from varley.ring_node import service, tombstones, wire
+from varley.ring_node import peers, service, tombstones, wire
 from varley.ring_node.engines.memory import MemoryEngine
 from varley.ring_node.keys import ring_key
 from varley.ring_node.service import Got, Put
@@ -334,6 +334,35 @@ def test_one_of_the_n_is_asked_to_be_durable_where_puts_are_acknowledged_from_me
     assert data(ring.get("n1", b"k")) == [b"v"]
 
 
+def test_who_stands_in_for_the_durable_one_is_the_durable_one() -> None:
+    ring = PretendedRing(5, write_buffer_bytes=1 << 20)
+    by, absent, *_ = ring.homes(b"k")
+    asked: list[bool] = []
+    for process in ring.processes.values():
+        store = process.node._requests.store
+        process.node._requests.store = (  # type: ignore[method-assign]
+            lambda request, reply, store=store: (asked.append(request.is_durable), store(request, reply))  # type: ignore
+        )
+    ring.processes[absent].kill()
+    assert isinstance(ring.put(by, b"k", b"v"), Put)
+    ring.run(1)
+    assert sorted(asked) == [False, True], "one of the two that have it beside the coordinator"
+
+
+def test_a_set_that_is_too_large_to_be_sent_makes_nobody_look_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    ring = PretendedRing(3)
+    put = ring.put("n0", b"k", b"v" * 20_000)
+    ring.run(1)
+    monkeypatch.setattr(peers, "PAYLOAD_BYTES_MAX", 10_000)
+    assert isinstance(ring.put("n0", b"k", b"w" * 20_000, put.context), service.Unknown), "W are not to be had"
+    assert len(ring.get("n0", b"k", r=1).values) == 1
+    assert isinstance(ring.get("n0", b"k", r=3), service.NotEnough)
+    ring.run(20)
+    assert all(member.state == "up" for name in ring.processes for member in ring[name].status().members)
+    monkeypatch.undo()
+    ring.wait(lambda: all(data(ring.get(name, b"k", r=1)) == [b"w" * 20_000] for name in ring.processes))
+
+
 def test_a_coordinator_with_a_write_buffer_and_nobody_else_writes_durably_itself() -> None:
     ring = PretendedRing(1, ring=settings(n=1, r=1, w=1), write_buffer_bytes=1 << 20)
     answers: list[Any] = []
@@ -375,7 +404,8 @@ def test_a_node_whose_disk_has_failed_says_so_and_the_others_go_on() -> None:
 
 
 @pytest.mark.parametrize(
-    "own", [{"name": "a/b"}, {"name": "~"}, {"name": ""}, {"engine": "x"}, {"data_dir": None}, {"capacity": 0}]
+    "own", [{"name": "a/b"}, {"name": "~"}, {"name": ""}, {"engine": "x"}, {"data_dir": None}, {"capacity": 0},
+            {"capacity": float("inf")}, {"capacity": float("nan")}]
 )
 def test_settings_that_cannot_be_are_refused(own: dict[str, Any]) -> None:
     with pytest.raises(BadSettings):

@@ -278,11 +278,17 @@ class _PutDrive:
         node, name = self._node, target.node
         is_durable = node._store.is_buffered and not self._is_durable_asked
         self._is_durable_asked = True
+
+        def failed(_: bool) -> None:
+            if is_durable:
+                self._is_durable_asked = False      # whoever stands in for it
+            self._do(self._quorum.failed(name))
+
         node._peers.ask(
             name,
             wire.Store(self._put.ring_key, siblings.encode(), target.hint_for, is_durable),
             lambda _: self._do(self._quorum.stored(name)),
-            lambda _: self._do(self._quorum.failed(name)),
+            failed,
         )
 
     def _answer(self, outcome: put_quorum.Outcome) -> Put | RingError:
