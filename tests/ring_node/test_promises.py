@@ -9,7 +9,7 @@ import pytest
 from tests.ring_node.pretended import ForgetfulDisk, PretendedRing, Process, settings
 from tests.ring_node.test_node import data
 from varley.errors import BadSettings, WorldError
-from varley.ring import hash_tree
+from varley.ring import gossip, hash_tree
 from varley.ring.siblings import Mode
 from varley.ring_node import peers, service, tombstones, wire
 from varley.ring_node.engines.memory import MemoryEngine
@@ -126,6 +126,20 @@ def test_a_node_that_comes_back_elsewhere_says_so() -> None:
     ring.processes["n2"].kill()
     ring.processes["n2"].start()
     ring.wait(lambda: ring["n0"].members.placement.members["n2"].address == "n2:1")
+
+
+def test_a_change_of_members_is_told_to_nobody_before_it_is_on_disk() -> None:
+    """Told and then forgotten in a crash, it would be denied by the node that the administrator gave the command to."""
+    ring = PretendedRing(2)
+    node = ring["n0"]
+    told: list[wire.OneWay] = []
+    node.peers.send = lambda to, message: told.append(message)  # type: ignore[method-assign]
+    node.members.leave("n1", lambda: None)
+    node.members.received("n1", gossip.Greeting(b"of another history"))
+    assert told == []
+    ring.run(0.01)
+    node.members.received("n1", gossip.Greeting(b"of another history"))
+    assert [change[2] for message in told if isinstance(message, wire.News) for change in message.changes][-1] == "leave"
 
 
 # ---- Repair
