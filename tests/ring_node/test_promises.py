@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -139,7 +140,7 @@ def test_a_change_of_members_is_told_to_nobody_before_it_is_on_disk() -> None:
     assert told == []
     ring.run(0.01)
     node.members.received("n1", gossip.Greeting(b"of another history"))
-    assert [change[2] for message in told if isinstance(message, wire.News) for change in message.changes][-1] == "leave"
+    assert [message.changes[-1][2] for message in told if isinstance(message, wire.News)] == ["leave"]
 
 
 # ---- Repair
@@ -278,6 +279,39 @@ def test_a_hint_keeps_a_tombstone() -> None:
     assert node._tombstones.is_forgettable(name, digest)
     node.store.merge(name, ring[ring.homes(b"k")[0]].store.row(name), "elsewhere", lambda: None)
     assert not node._tombstones.is_forgettable(name, digest), is_home
+
+
+@pytest.mark.slow
+def test_what_was_said_of_an_earlier_tombstone_is_not_said_of_this_one() -> None:
+    """1. B and C are asked about the first. C refuses.  2. The key is written and deleted again; both are asked about
+    that.  3. B's answer to the first question comes late: B may have anything by now."""
+    ring = PretendedRing(3)
+    name = deleted(ring)
+    ring.run(2)
+    node = ring["n0"]
+    asked: list[tuple[str, Any, Any]] = []
+    node._tombstones._peers = SimpleNamespace(  # type: ignore[assignment]
+        ask=lambda to, request, answered, failed, timeout_seconds: asked.append((to, answered, failed))
+    )
+    names = {"n0", "n1", "n2"}
+    for _ in range(2):
+        assert node.admission.take(node.peers.now_us)
+        node._tombstones._ask(name, names)
+        asked[1][2](True)
+    late, _, again, _ = asked
+    late[1](None)
+    assert again[0] in node._tombstones._asking[name]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("briefly")
+def test_a_key_that_is_written_again_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    ring = PretendedRing(3, tombstone_grace_seconds=5)
+    deleted(ring)
+    ring.wait(lambda: any(process.node._tombstones._agreed for process in ring.processes.values()))
+    ring.put("n0", b"k", b"again", ring.get("n0", b"k").context)
+    ring.run(30)
+    assert not any(process.node._tombstones._agreed for process in ring.processes.values())
 
 
 # ---- Limits and settings

@@ -166,7 +166,7 @@ class Members:
 
     def _do(self, effects: gossip.Effects, then: Callable[[], None] | None = None) -> None:
         if effects.persist is None:
-            # It tells of all that it has heard, also of what is still on its way to the disk; who asked then asks again.
+            # It tells of all that it has heard, also of what is on its way to the disk only; who asked then asks again.
             if self._gossip.history == self.placement.history:
                 self._tell(effects)
         else:
