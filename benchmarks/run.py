@@ -1,6 +1,6 @@
 """Everything that is measured: `make bench`, or `python benchmarks/run.py` in an environment that has Varley.
 
-    make bench                                  all that takes minutes: 8 of them
+    make bench                                  all that takes minutes: 15 of them
     make bench ARGS="--only everyday"           one section
     make bench ARGS="--growth 10000000"         one table from 10,000 to 10,000,000 items: half an hour, 8 GB of disk
 
@@ -24,10 +24,11 @@ import growth
 import load
 import machine
 import peers
+import ring_load
 import side_by_side
 from session import OTHERS_MAX, Session
 
-SECTIONS = ("start", "everyday", "bulk", "features", "checkpoints")
+SECTIONS = ("start", "everyday", "bulk", "features", "checkpoints", "ring")
 
 
 def main() -> None:
@@ -72,6 +73,8 @@ def _measure(session: Session, options: argparse.Namespace) -> None:
         _measure_filled(session, options)
     if "checkpoints" in options.only:
         checkpoints.measure(session)
+    if "ring" in options.only:
+        ring_load.measure(session)
 
 
 def _measure_filled(session: Session, options: argparse.Namespace) -> None:

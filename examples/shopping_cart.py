@@ -52,8 +52,8 @@ def main(endpoint: str) -> None:
         ring.put("carts", "customer-7", packed(with_cup), laptop.context)
         print("the laptop leaves: ", shown(packed(with_cup)))
 
-        for cart in sorted(ring.get("carts", "customer-7").values):
-            print("the ring keeps:    ", shown(cart))
+        for kept in sorted(shown(value) for value in ring.get("carts", "customer-7").values):
+            print("the ring keeps:    ", kept)
 
         # Get, unite, add, put: with the context of what was united, so one cart takes the place of both.
         cart = ring.update(

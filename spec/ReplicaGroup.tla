@@ -22,7 +22,8 @@ CONSTANTS Full,         \* members that keep the state
           Owner,        \* a sequence: Owner[b] is the member whose ballot b is
           MaxSlot,      \* logs get no longer
           Without,      \* what does not happen, to look further at the rest in the same time:
-                        \* a subset of {"leases", "handing over", "fetching", "trimming", "crashes"}
+                        \* a subset of {"leases", "handing over", "fetching", "trimming", "proposing"}
+          MayCrash,     \* the members that do
           Bug           \* "none", or what is wrong on purpose: see the .cfg files
 
 VARIABLES promised,     \* durable: the highest ballot promised
@@ -132,7 +133,7 @@ Elected(c) == {P \in SUBSET {p \in promises : p.ballot = standing[c]} :
 (* The log *)
 
 Propose(c) ==
-    /\ IsServing(c) /\ Len(led[leading[c]]) < MaxSlot
+    /\ "proposing" \notin Without /\ IsServing(c) /\ Len(led[leading[c]]) < MaxSlot
     /\ led' = [led EXCEPT ![leading[c]] = Append(@, leading[c])]
     /\ UNCHANGED <<durable, volatile, grant, prepares, promises, voted, yields>>
 
@@ -140,7 +141,7 @@ Accept(m, b, n) ==
     /\ Exists(b) /\ promised[m] <= b /\ n <= Len(led[b])
     /\ IF accepted[m] = b /\ level[m]
        THEN n > Len(log[m])
-       ELSE /\ n >= AdoptedLast(b) \/ Bug = "adopts in parts"
+       ELSE /\ n >= AdoptedLast(b)
             /\ n >= chosen[m]
             /\ IF chosen[m] = 0 THEN TRUE ELSE led[b][chosen[m]] = log[m][chosen[m]]
     /\ promised' = [promised EXCEPT ![m] = b]
@@ -170,7 +171,7 @@ Fetch(m, from) ==
           THEN UNCHANGED <<log, level, learnt, leading, lease>>
           ELSE /\ learnt' = [learnt EXCEPT ![m] = n]
                /\ log' = [log EXCEPT ![m] = First(log[from], n)]
-               /\ level' = [level EXCEPT ![m] = (Bug = "is level after learning") /\ @]
+               /\ level' = [level EXCEPT ![m] = FALSE]
                /\ leading' = [leading EXCEPT ![m] = 0]
                /\ lease' = [lease EXCEPT ![m] = {}]
        /\ UNCHANGED <<promised, accepted, base, standing, grant, said>>
@@ -184,7 +185,7 @@ Trim(m) ==
        /\ UNCHANGED <<promised, accepted, level, log, learnt, volatile, grant, said>>
 
 Crash(m) ==
-    /\ "crashes" \notin Without
+    /\ m \in MayCrash
     /\ leading[m] # 0 \/ standing[m] # 0 \/ chosen[m] > Max(base[m], learnt[m]) \/ Bug = "forgets its grants"
     /\ chosen' = [chosen EXCEPT ![m] = IF Bug = "forgets what it learnt" THEN base[m] ELSE Max(base[m], learnt[m])]
     /\ standing' = [standing EXCEPT ![m] = 0]

@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.etcd_server import etcd, etcd_program, own_etcd
+from tests.etcd_server import etcd, etcd_program, own_etcd, three_etcds
 
-__all__ = ["etcd", "etcd_program", "own_etcd"]    # fixtures, for whatever needs a cluster's metadata
+__all__ = ["etcd", "etcd_program", "own_etcd", "three_etcds"]    # fixtures, for whatever needs a cluster's metadata
 
 READY_SECONDS_MAX = 30
 

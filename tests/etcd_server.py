@@ -27,27 +27,38 @@ class EtcdServer:
     """Keeps its address and its data through `kill` and `start`."""
 
     def __init__(self, folder: Path, *more: str, tls: bool = False) -> None:
-        self.port, self._peer_port = free_ports(2)
+        self.port, self.peer_port = free_ports(2)
         self.folder = folder
         self._more = more
         self._tls = tls
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> EtcdServer:
+        """Returns when it answers."""
+        self.launch()
+        self.wait_ready()
+        return self
+
+    def launch(self, *more: str) -> None:
+        """`more`: arguments beside those of its own, kept for later launches."""
+        self._more = (*self._more, *more)
         program = shutil.which("etcd")
         assert program is not None
-        arguments = list(command(program, str(self.folder / "data"), self.port, self._peer_port))
+        arguments = list(command(program, str(self.folder / "data"), self.port, self.peer_port))
         if self._tls:
             plain, secret = f"http://127.0.0.1:{self.port}", f"https://127.0.0.1:{self.port}"
             arguments = [each.replace(plain, secret) for each in arguments]
         with open(self.folder / "log", "ab") as log:
             self._process = subprocess.Popen([*arguments, *self._more], stdout=log, stderr=log)
+
+    def wait_ready(self) -> None:
+        assert self._process is not None
         for _ in range(_READY_TRIES):
             try:
                 self._process.wait(0.02)
             except subprocess.TimeoutExpired:
                 if self._answers():
-                    return self
+                    return
             else:
                 break
         raise AssertionError((self.folder / "log").read_text()[-2000:])
@@ -114,3 +125,19 @@ def own_etcd(etcd_program: None, tmp_path_factory: pytest.TempPathFactory) -> It
     server = EtcdServer(tmp_path_factory.mktemp("etcd")).start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def three_etcds(etcd_program: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[EtcdServer]]:
+    """One etcd of three servers."""
+    servers = [EtcdServer(tmp_path_factory.mktemp("etcd")) for _ in range(3)]
+    peers = ",".join(f"s{number}=http://127.0.0.1:{each.peer_port}" for number, each in enumerate(servers))
+    try:
+        for number, each in enumerate(servers):
+            each.launch(f"--name=s{number}", f"--initial-cluster={peers}")
+        for each in servers:
+            each.wait_ready()
+        yield servers
+    finally:
+        for each in servers:
+            each.stop()

@@ -5,8 +5,8 @@
                                                 links ---> other nodes
 
 Start: listen for nodes and for clients, so that both ports are known; open the node, which tells them to the others;
-join, if this node has never heard of a ring. Until the node is open a request is answered `Unavailable`, and `/ready` is
-false until it is a member. Stop: let requests end, flush, close.
+join, if this node has never heard of a ring. Until the node is open a request is answered `Unavailable`, and `/ready`
+is false until it is a member. Stop: let requests end, flush, close.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ import asyncio
 import logging
 import os
 import signal
-import ssl
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 from varley.admin.metrics import Metrics, Reading
 from varley.admin.pages import Pages
 from varley.admin.port import AdminPort
+from varley.assembly.door_settings import door_settings
+from varley.assembly.tasks import Tasks
 from varley.clock import Clock, SystemClock
 from varley.counters import Counters
 from varley.errors import BadSettings, WorldError
 from varley.http.call import Call
-from varley.http.reception import FrontDoorSettings
 from varley.http.server import FrontDoor
 from varley.http.visit import Visit
-from varley.listening import cannot_listen
+from varley.listening import cannot_listen, in_url, reachable
 from varley.net.links import Links
 from varley.net.tls import LinkTls
 from varley.ring.siblings import Mode
@@ -59,7 +59,7 @@ class RingServer:
         self._ring = agreed_settings(flags)
         self._clock = clock or SystemClock()
         self._stopped: asyncio.Future[None]
-        self._tasks: set[asyncio.Task[None]] = set()    # held: a task that nobody holds may vanish
+        self._tasks = Tasks()
         self._is_stopping = False
         self._links: Links | None = None
         self._door: FrontDoor | None = None
@@ -73,7 +73,7 @@ class RingServer:
     @property
     def endpoint(self) -> str:
         """As clients on other machines reach it."""
-        return f"{self._settings.scheme}://{_in_url(self._advertised)}:{self.port}"
+        return f"{self._settings.scheme}://{in_url(self._advertised)}:{self.port}"
 
     @property
     def link_address(self) -> str:
@@ -96,11 +96,13 @@ class RingServer:
                 endpoint=self.endpoint, clock=self._clock,
             )  # fmt: skip
             await self._node.start()
-            self._handler = RingHandler(self._node, self._keep)
+            self._handler = RingHandler(self._node, self._tasks.start)
             await self._open_admin_port(self._node)
             if self._flags.join and not self._node.members.history.changes:
                 await self._join(self._node)
         except BaseException:
+            if self._node is not None:
+                await self._node.stop()
             await self._close()
             raise
 
@@ -112,13 +114,13 @@ class RingServer:
         """Told a second time: whoever says so does not want to wait for clients."""
         if not self._is_stopping:
             self._is_stopping = True
-            self._keep(self._stop())
+            self._tasks.start(self._stop())
         elif self._door is not None:
             self._door.close_now()
 
     @property
     def _advertised(self) -> str:
-        return self._flags.advertise or _reachable(self._settings.host)
+        return self._flags.advertise or reachable(self._settings.host)
 
     @property
     def _links_made(self) -> Links:
@@ -137,14 +139,7 @@ class RingServer:
             resources=operation_of,
             wording=WORDING,
             is_ready=self._is_ready,
-            settings=FrontDoorSettings(
-                connections_max=settings.max_connections,
-                head_seconds=settings.head_timeout_seconds,
-                body_seconds=settings.body_timeout_seconds,
-                idle_seconds=settings.idle_timeout_seconds,
-                cors_origins=tuple(origin.strip() for origin in settings.cors.split(",") if origin.strip()),
-                tls=_tls(settings),
-            ),
+            settings=door_settings(settings),
         )
         try:
             self.port = await self._door.start(settings.host, settings.port)
@@ -221,15 +216,6 @@ class RingServer:
             await self._admin.stop()
         if self._links is not None:
             await self._links.close()
-
-    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._has_ended)
-
-    def _has_ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        task.result()    # what it raises goes to the loop, which says it aloud
 
 
 # ---- Settings of the ring, from flags
@@ -311,32 +297,3 @@ def _mode(text: str) -> Mode:
         return Mode(text)
     except ValueError:
         raise BadSettings(f"mode is {text!r}", hint=f"It is {' or '.join(mode.value for mode in Mode)}") from None
-
-
-def _tls(settings: NodeSettings) -> ssl.SSLContext | None:
-    if settings.tls_cert is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(settings.tls_cert, settings.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        raise BadSettings(
-            f"The TLS certificate or its key cannot be used: {error}",
-            path=f"{settings.tls_cert}, {settings.tls_key}",
-            operation="load",
-            hint="Both are files in PEM format, and the key belongs to the certificate",
-        ) from error
-    return context
-
-
-def _reachable(host: str) -> str:
-    """A server on all addresses of its machine is known by the machine's name."""
-    if host in ("0.0.0.0", "::", ""):
-        import socket  # here: only such a server needs it
-
-        return socket.gethostname()
-    return host
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

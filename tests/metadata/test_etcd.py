@@ -17,7 +17,7 @@ from tests.metadata.lossy_proxy import Fate, LossyProxy
 from varley.errors import DiskFull, OutcomeUnknown, Unreachable, WorldError
 from varley.metadata import etcd as etcd_module
 from varley.metadata.etcd import EtcdStore
-from varley.metadata.etcd_client import Header, Refused
+from varley.metadata.etcd_client import Failure, Header, Refused, error_of, refusal
 from varley.metadata.store import ABSENT, Change, Changed, Entry, Listed
 
 QUICK = {"attempt_seconds": 1.0, "patience_seconds": 2.0, "silence_seconds": 0.5}
@@ -377,7 +377,94 @@ def test_a_change_is_not_sent_to_a_second_server_before_the_first_is_decided(etc
     asyncio.run(scenario())
 
 
+@pytest.mark.slow
+def test_changes_go_on_and_none_is_made_twice_while_servers_die_and_freeze(three_etcds: list[EtcdServer]) -> None:
+    """One server after the other, so the leader among them, is killed or frozen, while two processes count."""
+
+    async def count(store: EtcdStore, done: asyncio.Event) -> int:
+        made = 0
+        while not done.is_set():
+            await increment(store)
+            made += 1
+        return made
+
+    async def watched(store: EtcdStore) -> list[int]:
+        numbers: list[int] = []
+        async with aclosing(store.watch("n")) as watch:
+            async for told in watch:
+                numbers += [int(entry.value) for entry in (told.entries if isinstance(told, Listed) else told.written)]
+                if await store.get("end") is not None:
+                    return numbers
+        return numbers
+
+    async def scenario() -> None:
+        hosts = ",".join(f"127.0.0.1:{each.port}" for each in three_etcds)
+        stores = [await EtcdStore.open(f"etcd://{hosts}/a", **PATIENT) for _ in range(3)]
+        done = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(watched(stores[2]))
+            counting = [tasks.create_task(count(store, done)) for store in stores[:2]]
+            for number, server in enumerate(three_etcds):
+                if number % 2:
+                    server.freeze()
+                else:
+                    server.kill()
+                for _ in range(5):
+                    await increment(stores[2])    # two servers are enough, whichever they are
+                if number % 2:
+                    server.thaw()
+                else:
+                    await asyncio.to_thread(server.start)
+            done.set()
+            made = sum([await task for task in counting]) + 15
+            assert await stores[2].compare_and_set([Change("end", ABSENT, b"")])
+            await increment(stores[2])
+            entry = await stores[2].get("n")
+            assert entry is not None
+            assert int(entry.value) == made + 1
+            numbers = await watching
+        assert numbers == list(range(numbers[0], numbers[-1] + 1)), "a change was told twice, or not at all"
+        for store in stores:
+            await store.close()
+
+    asyncio.run(scenario())
+
+
 # What etcd refuses
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "failure"),
+    [
+        pytest.param(404, b'{"error":"m","message":"m","code":5}', Failure("m", 5), id="3.4 and 3.5"),
+        pytest.param(404, b'{"code":5,"message":"m","details":[]}', Failure("m", 5), id="3.6"),
+        pytest.param(
+            200, b'{"error":{"grpc_code":14,"http_code":503,"message":"m","http_status":""}}', Failure("m", 14),
+            id="in a stream of 3.4 and 3.5",
+        ),
+        pytest.param(200, b'{"error":{"code":14,"message":"m","details":[]}}', Failure("m", 14), id="in one of 3.6"),
+        pytest.param(404, b"404 page not found\n", Failure("HTTP status 404: b'404 page not found\\n'", 12), id="none"),
+        pytest.param(502, b"<html>", Failure("HTTP status 502: b'<html>'", 14), id="a proxy"),
+        pytest.param(502, b"{}", Failure("HTTP status 502: b'{}'", 14), id="nothing"),
+    ],
+)  # fmt: skip
+def test_errors_of_all_versions_are_read(status: int, answer: bytes, failure: Failure) -> None:
+    assert error_of(status, answer) == failure
+
+
+@pytest.mark.parametrize(
+    ("failure", "hint"),
+    [
+        (Failure("Not Found", 12), "--enable-grpc-gateway"),
+        (Failure("etcdserver: too many operations in txn request", 3), "--max-txn-ops"),
+        (Failure("etcdserver: permission denied", 7), "role"),
+    ],
+)
+def test_a_refusal_says_what_to_do(failure: Failure, hint: str) -> None:
+    error = refusal(failure, "h1:2379")
+    assert isinstance(error, Refused)
+    assert hint in error.hint
+    assert error.path == "h1:2379"
 
 
 def test_a_change_of_too_many_keys_says_which_setting_is_meant(own_etcd: EtcdServer) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from varley.ring.admission import IDLE_PERIODS, BackgroundAdmission, LatencyWindow
+from varley.ring.admission import IDLE_PERIODS, PERIOD_US, QUIET_US, BackgroundAdmission, LatencyWindow
 
 SECOND_US = 1_000_000
 
@@ -63,3 +63,10 @@ def test_a_minute_later_it_is_forgotten() -> None:
     window.add(9_000, 0)
     assert window.percentile_us(0.99, 59 * SECOND_US) > 0
     assert window.percentile_us(0.99, 60 * SECOND_US) == 0
+
+
+def test_where_nobody_reads_there_is_nobody_to_give_way_to() -> None:
+    admission = BackgroundAdmission()
+    admission.foreground(500_000, 10_000_000)
+    assert not admission.take(10_000_000), "the last minute was slow"
+    assert admission.take(10_000_000 + QUIET_US + PERIOD_US)

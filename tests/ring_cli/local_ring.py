@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -9,22 +11,24 @@ import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
+from unittest import mock
+
+from varley.cli import main
 
 SECONDS_MAX = 90    # for what takes a few
 VARLEY = [sys.executable, "-m", "varley"]
 
 
-def varley(*words: str, stdin: bytes | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [*VARLEY, *words],
-        input=stdin,
-        capture_output=True,
-        timeout=SECONDS_MAX,
-        env={**os.environ, **environment},
-        check=False,
-    )
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+def varley(*words: str) -> subprocess.CompletedProcess[str]:
+    """In a process of its own, as it is typed."""
+    return subprocess.run([*VARLEY, *words], capture_output=True, text=True, timeout=SECONDS_MAX, check=False)
+
+
+class Said(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 class Up:
@@ -33,7 +37,8 @@ class Up:
     def __init__(self, folder: Path, *words: str) -> None:
         self.folder = folder
         self.process = subprocess.Popen(
-            [*VARLEY, "ring", "up", "--port", "0", "--data-dir", str(folder), "--json", *words],
+            [*VARLEY, "ring", "up", "--port", "0", "--data-dir", str(folder), "--json", "--stop-with-stdin", *words],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
@@ -57,9 +62,17 @@ class Up:
     def endpoint(self) -> str:
         return str(self.nodes[0]["endpoint"])
 
-    def run(self, *words: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[str]:
-        """`varley ring …` against the first node."""
-        return varley("ring", *words, stdin=stdin, VARLEY_RING_ENDPOINT=self.endpoint)
+    def run(self, *words: str, stdin: bytes = b"") -> Said:
+        """`varley ring …` against the first node, in this process: to start one takes half a second."""
+        out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+        with (
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin))),
+            mock.patch.dict(os.environ, {"VARLEY_RING_ENDPOINT": self.endpoint, "COLUMNS": "200"}),
+        ):
+            code = main(["ring", *words])
+        return Said(code, *(each.buffer.getvalue().decode() for each in (out, err)))  # type: ignore[attr-defined]
 
     def json(self, *words: str) -> Any:
         done = self.run(*words, "--json")

@@ -12,7 +12,7 @@ import pytest
 
 from tests.ring_cli.local_ring import Up
 from tests.test_docs import Block, as_shown, blocks
-from varley.ring_api.answer import _ERRORS
+from varley.ring_api.answer import ERRORS
 from varley.settings import environment_name, ring_settings
 
 ROOT = Path(__file__).parents[2]
@@ -71,5 +71,5 @@ def test_every_setting_is_described_with_its_default() -> None:
 
 def test_every_error_is_described() -> None:
     text = PAGE.read_text()
-    for status, name in _ERRORS.values():
+    for status, name in ERRORS.values():
         assert re.search(rf"^\| {status} \| .*`{name}`", text, re.MULTILINE), name

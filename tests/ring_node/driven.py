@@ -124,7 +124,9 @@ class DrivenNode:
         store = self.process.node.store
         stamp = store.stamp
 
-        def tapped(name: bytes, of_put: Stamp, hint_for: str | None, then: Callable[[Siblings], None]) -> None:
+        def tapped(
+            name: bytes, of_put: Stamp, hint_for: str | None, then: Callable[[Siblings], None], *, is_durable: bool
+        ) -> None:
             number = of_put.value
             assert number is not None
             if number.startswith(TOMBSTONE):
@@ -135,7 +137,7 @@ class DrivenNode:
                 self._stamped[number](siblings)
                 then(siblings)
 
-            stamp(name, of_put, hint_for, stamped)
+            stamp(name, of_put, hint_for, stamped, is_durable=is_durable)
 
         store.stamp = tapped  # type: ignore[method-assign]
 

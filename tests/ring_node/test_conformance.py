@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.ring_node import pretended
 from tests.ring_node.driven import DrivenNode, TappedGet
 from tests.ring_node.pretended import ForgetfulDisk
 from tests.simulation.ring_node import Settings
@@ -47,6 +48,18 @@ def test_nothing_acknowledged_is_lost_and_all_replicas_converge(settings: Settin
     assert report.wrong == [], f"RING_SEED={seed}\n" + "\n".join(report.happened)
     assert report.acknowledged > 50, "a run in which nothing is written shows nothing"
     assert report.hints_seen > 0, "a run without hints shows nothing about them"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("settings", [usual, always_writable], ids=["R=2 W=2", "R=1 W=1"])
+def test_nothing_is_lost_on_slow_disks_where_a_key_is_always_being_written(
+    settings: Settings, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is shown while it is on its way to the disk is numbered twice after a crash; this found it."""
+    monkeypatch.setattr(pretended, "SYNC_US", 30_000)
+    report = RingRun(seed, settings, DrivenNode, keys=2).run()  # type: ignore[arg-type]
+    assert report.wrong == [], f"RING_SEED={seed}\n" + "\n".join(report.happened)
 
 
 @pytest.mark.slow

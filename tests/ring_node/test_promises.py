@@ -9,8 +9,9 @@ import pytest
 from tests.ring_node.pretended import ForgetfulDisk, PretendedRing, Process, settings
 from tests.ring_node.test_node import data
 from varley.errors import BadSettings, WorldError
+from varley.ring import hash_tree
 from varley.ring.siblings import Mode
-from varley.ring_node import service, tombstones
+from varley.ring_node import service, tombstones, wire
 from varley.ring_node.engines.memory import MemoryEngine
 from varley.ring_node.keys import ring_key
 from varley.ring_node.service import Got, Put
@@ -53,11 +54,26 @@ def test_who_joins_is_offered_its_ranges_and_gets_each_row_once() -> None:
     ring = PretendedRing(3)
     fill(ring)
     newcomer(ring, "n3").node.join_now(None, None, lambda: None)
-    ring.wait(lambda: len(ring["n3"].status().members) == 4 and is_in_its_place(ring))
+    ring.wait(lambda: all(len(p.node.status().members) == 4 for p in ring.processes.values()))
+    ring.wait(lambda: is_in_its_place(ring))
     ring.wait(lambda: all(p.node.status().transfers == p.node.status().strays == 0 for p in ring.processes.values()))
     transferred, rows = total(ring, "rows_transferred"), ring["n3"].store.row_count
     assert rows > 0 and transferred <= 2 * rows, "each range comes from one donor (read repair may be faster)"
     assert total(ring, "strays_delivered") == rows, "what was given away is deleted where it was"
+
+
+@pytest.mark.slow
+def test_a_joiner_that_dies_keeps_nobody_from_other_background_work() -> None:
+    ring = PretendedRing(3)
+    fill(ring, [b"%d" % index for index in range(200)])
+    joiner = newcomer(ring, "n3")
+    joiner.node.join_now(None, None, lambda: None)
+    ring.wait(lambda: total(ring, "transfers_begun") > 0)
+    joiner.kill()
+    ring.run(5)
+    assert all(ring[name]._transfers.count > 0 and ring[name].admission.taken == 0 for name in ("n0", "n1", "n2"))
+    joiner.start()
+    ring.wait(lambda: is_in_its_place(ring, [b"%d" % index for index in range(200)]))
 
 
 @pytest.mark.slow
@@ -150,12 +166,25 @@ def test_the_lag_of_comparison_is_known_once_all_pairs_have_agreed() -> None:
 
 
 @pytest.mark.slow
+def test_agreement_with_a_node_that_is_no_home_of_ours_is_not_counted() -> None:
+    """It has heard less of the ring, or more: such a pair is never compared again, and would be the lag for ever."""
+    ring = PretendedRing(5)
+    ring.wait(lambda: ring["n0"].status().compared_seconds is not None)
+    members = ring["n0"].members
+    range_id = next(id_ for id_ in members.ranges() if members.is_home(id_) and "n4" not in members.homes(id_))
+    ring["n0"]._received("n4", wire.of_core(hash_tree.begin(range_id, hash_tree.HashTree())))
+    ring.run(60)
+    lag = ring["n0"].status().compared_seconds
+    assert lag is not None and lag < 20
+
+
+@pytest.mark.slow
 def test_background_work_gives_way_when_reads_become_slow() -> None:
     ring = PretendedRing(3)
     ring.run(30)
     many = ring["n0"].admission.slices
     assert many > 4
-    for _ in range(5):
+    for _ in range(6):
         ring["n0"]._was_read(0.2)
         ring.run(1.1)
     assert ring["n0"].admission.slices == 0
@@ -303,6 +332,17 @@ def test_one_of_the_n_is_asked_to_be_durable_where_puts_are_acknowledged_from_me
     assert len(holders(ring, b"k")) == 1
     ring.wait(lambda: len(holders(ring, b"k")) == 3, 120)
     assert data(ring.get("n1", b"k")) == [b"v"]
+
+
+def test_a_coordinator_with_a_write_buffer_and_nobody_else_writes_durably_itself() -> None:
+    ring = PretendedRing(1, ring=settings(n=1, r=1, w=1), write_buffer_bytes=1 << 20)
+    answers: list[Any] = []
+    ring["n0"].put("b", b"k", None, b"v", w=None, then=answers.append)
+    while not answers:
+        ring.run(0.0001)
+    ring.processes["n0"].kill()
+    ring.processes["n0"].start()
+    assert data(ring.get("n0", b"k")) == [b"v"]
 
 
 @pytest.mark.slow

@@ -63,14 +63,18 @@ class Machine:
         return self.__dict__.setdefault("_stamped", [])  # type: ignore[no-any-return]
 
 
-def test_a_write_is_told_when_it_is_durable_and_read_by_peers_not_before() -> None:
+def test_a_write_is_told_when_it_is_durable_and_shown_not_before() -> None:
     machine = Machine()
-    machine.stamp()
-    told: list[str] = []
-    machine.store.when_durable(KEY, lambda: told.append("read"))
-    assert machine.store.row(KEY).values == (b"v",) and machine.stamped == told == []
+    machine.stamp(b"1")
+    assert machine.store.row(KEY).values == (b"1",)
+    assert machine.store.shown(KEY) is machine.store.shown_row(KEY) is NONE and machine.stamped == []
+    machine.run(0.0001)     # the batch is on its way
+    machine.stamp(b"2")
+    machine.run(0.0006)
+    assert len(machine.stamped) == 1 and len(machine.store.row(KEY)) == 2
+    assert machine.store.shown(KEY).values == (b"1",), "the second one is not on disk"
     machine.run()
-    assert len(machine.stamped) == 1 and told == ["read"]
+    assert len(machine.store.shown(KEY)) == len(machine.stamped) == 2
 
 
 def test_all_of_one_turn_is_one_batch() -> None:

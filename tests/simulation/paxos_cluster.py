@@ -42,6 +42,7 @@ from varley.paxos.replica import Replica, first_records
 
 MS = 1000
 SECOND = 1000 * MS
+HEALED_US = 10 * SECOND     # so long after everything is healed, a group works again
 
 
 # Elections in half a second: so a run sees many. Windows of a few entries: so they are full now and then.
@@ -424,11 +425,12 @@ class Cluster:
         """Heal everything, and see that the group works again and has lost nothing."""
         self.is_calm = True
         self.heal()
-        self.run(8 * SECOND)
         writes, reads = self.judges.writes, self.judges.reads
-        self.run(2 * SECOND)
-        if self.judges.writes == writes or self.judges.reads == reads:
-            raise Stuck("everything is healed, and nothing is written or read")
+        until = self.now + HEALED_US
+        while self.judges.writes < writes + 5 or self.judges.reads < reads + 5 or not self.leaders():
+            if self.now >= until:
+                raise Stuck("everything is healed, and nothing is written or read")
+            self.run(SECOND // 2)
         inside = self.leaders()[0].replica.configuration.names
         self.judges.at_end(
             {

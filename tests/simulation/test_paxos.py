@@ -1,7 +1,7 @@
 """Groups in bad weather, and broken groups that the judges must notice.
 
-The rules are in paxos_judges.py. SIMULATION_SEEDS and SIMULATION_SECONDS (of the group's own time, each followed by ten
-of healing) make it longer, SIMULATION_SEED=17 runs one seed alone. A failure names its seed, which decides everything.
+The rules are in paxos_judges.py. SIMULATION_SEEDS and SIMULATION_SECONDS (of the group's own time, each followed by
+healing) make it longer, SIMULATION_SEED=17 runs one seed alone. A failure names its seed, which decides everything.
 """
 
 from __future__ import annotations

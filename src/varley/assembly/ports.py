@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from varley.admin.metrics import Metrics, Reading
-from varley.admin.pages import Pages
+from varley.admin.pages import PageMaker, Pages
 from varley.admin.port import AdminPort
 from varley.api import operations
+from varley.assembly.door_settings import door_settings
 from varley.clock import Clock, MovableClock
 from varley.counters import Counters
-from varley.errors import BadSettings
 from varley.http.call import Handler
-from varley.http.reception import FrontDoorSettings
 from varley.http.server import FrontDoor
 from varley.listening import cannot_listen
 from varley.settings import NodeSettings
@@ -32,25 +30,19 @@ class Ports:
         counters: Counters,
         readings: Sequence[Callable[[], Iterable[Reading]]],
         rotate_shards: Callable[[str], int],
+        more_pages: Mapping[str, Mapping[str, PageMaker]] | None = None,
     ) -> None:
         """`handler` answers calls of operations; the others are for the admin port's pages (see admin.pages.Pages).
 
-        `counters`: those of the router; `readings`: what other parts tell when metrics are read. Raises BadSettings:
-        the certificate cannot be used.
+        `counters`: those of the router; `readings`: what other parts tell when metrics are read; `more_pages`: others,
+        by path and method. Raises BadSettings: the certificate cannot be used.
         """
         self._settings = settings
         self.door = FrontDoor(
             handler,
             is_ready=lambda: why_not_ready() is None,
             operations=[*operations.OPERATIONS, *operations.NOT_OFFERED],
-            settings=FrontDoorSettings(
-                connections_max=settings.max_connections,
-                head_seconds=settings.head_timeout_seconds,
-                body_seconds=settings.body_timeout_seconds,
-                idle_seconds=settings.idle_timeout_seconds,
-                cors_origins=tuple(origin.strip() for origin in settings.cors.split(",") if origin.strip()),
-                tls=_tls(settings),
-            ),
+            settings=door_settings(settings),
         )
         self._admin: AdminPort | None = None
         if settings.admin_port is not None:
@@ -60,6 +52,7 @@ class Ports:
                 movable_clock=clock if settings.clock_is_movable and isinstance(clock, MovableClock) else None,
                 why_not_ready=why_not_ready,
                 rotate_shards=rotate_shards,
+                more=more_pages,
             )
             self._admin = AdminPort(pages, settings.admin_host, settings.admin_port)
         self.port = 0    # of the front door, while it is open
@@ -84,19 +77,3 @@ class Ports:
 
     def _readings(self) -> Iterable[Reading]:
         yield Reading("varley_connections", self.door.connections)
-
-
-def _tls(settings: NodeSettings) -> ssl.SSLContext | None:
-    if settings.tls_cert is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(settings.tls_cert, settings.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        raise BadSettings(
-            f"The TLS certificate or its key cannot be used: {error}",
-            path=f"{settings.tls_cert}, {settings.tls_key}",
-            operation="load",
-            hint="Both are files in PEM format, and the key belongs to the certificate",
-        ) from error
-    return context

@@ -49,7 +49,7 @@ def _notes(status: dict[str, Any]) -> list[str]:
     """What there is to say of the node that was asked."""
     lag = status["compared_seconds"]
     lines = [
-        f"Here: {status['rows']} keys ({status['tombstones']} deleted), {status['hints']} hints, engine {status['engine']}",
+        f"Engine {status['engine']}: {status['rows']} keys ({status['tombstones']} deleted), {status['hints']} hints",
         f"On their way to other nodes: {status['strays']} rows, {status['transfers']} partitions",
         "Copies were never compared with another node's yet"
         if lag is None

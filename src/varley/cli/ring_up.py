@@ -36,6 +36,7 @@ import click
 
 from varley.cli.ring_endpoint import ask
 from varley.cli.serve import option_of
+from varley.clock import SystemClock
 from varley.errors import BadSettings, WorldError
 from varley.ring_server import LINK_PORT_ABOVE
 from varley.settings import flag_of, ring_settings
@@ -46,6 +47,7 @@ _START_SECONDS: Final = 60.0
 _AGREE_SECONDS: Final = 15.0
 _STOP_SECONDS: Final = 20.0
 _STATE: Final = "up.json"
+_clock: Final = SystemClock()
 
 # What is said once for all nodes; the rest of `varley ring serve` is for one.
 _EACH_ITS_OWN: Final = {
@@ -113,9 +115,15 @@ class Plan:
         words = [sys.executable, "-m", "varley", "ring", "serve", "--name", place.name, "--port", str(place.port)]
         words += ["--link-port", str(place.link_port), "--zone", place.zone, "--seeds", seeds]
         words += ["--data-dir", os.path.join(self.folder, place.name)]
-        for name, value in self.flags.items():
+        for name, value in (self._for_few() | self.flags).items():
             words += [flag_of(name), value]
         return words
+
+    def _for_few(self) -> dict[str, str]:
+        """One or two nodes cannot have three copies, nor do without each other. When the ring grows, N does."""
+        count = str(len(self.places))
+        is_usual = len(self.places) >= 3 or "ring.n" in self.flags
+        return {} if is_usual else {"ring.n": count, "ring.r": "1", "ring.w": "1"}
 
     @property
     def is_new(self) -> bool:
@@ -176,10 +184,12 @@ class LocalRing:
             {name: self._ready[place.name][name] for name in ("name", "endpoint", "pid")} for place in self.plan.places
         ]
 
-    def run(self) -> None:
-        """Until SIGTERM or Ctrl-C; then stop."""
+    def run(self, *, stop_with_stdin: bool = False) -> None:
+        """Until SIGTERM or Ctrl-C, or the end of standard input; then stop."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: self._events.put(_Stop()))
+        if stop_with_stdin:
+            threading.Thread(target=self._read_stdin, daemon=True).start()
         with self._control():
             while not isinstance(event := self._events.get(), _Stop):
                 if isinstance(event, _Ended):
@@ -192,10 +202,10 @@ class LocalRing:
         running = [child for child in self._children.values() if child.poll() is None]
         for child in running:
             child.terminate()
-        deadline = time.monotonic() + _STOP_SECONDS
+        deadline = _clock.monotonic() + _STOP_SECONDS
         for child in running:
             try:
-                child.wait(max(0.1, deadline - time.monotonic()))
+                child.wait(max(0.1, deadline - _clock.monotonic()))
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
@@ -215,6 +225,11 @@ class LocalRing:
 
     def _watch(self, name: str, child: subprocess.Popen[str]) -> None:
         self._events.put(_Ended(name, child.wait()))
+
+    def _read_stdin(self) -> None:
+        while os.read(sys.stdin.fileno(), 1024):
+            pass
+        self._events.put(_Stop())
 
     def _await_ready(self, place: Place) -> None:
         """Raises WorldError if it ends, or says nothing."""
@@ -237,9 +252,9 @@ class LocalRing:
     def _await_agreement(self) -> None:
         """Gossip takes a second or three; then any node can be asked for anything."""
         wanted = {place.name for place in self.plan.places}
-        deadline = time.monotonic() + _AGREE_SECONDS
+        deadline = _clock.monotonic() + _AGREE_SECONDS
         for node in self._ready.values():
-            while not self._sees_all(node["endpoint"], wanted) and time.monotonic() < deadline:
+            while not self._sees_all(node["endpoint"], wanted) and _clock.monotonic() < deadline:
                 time.sleep(0.05)
 
     def _sees_all(self, endpoint: str, wanted: set[str]) -> bool:
@@ -356,16 +371,22 @@ def _is_free(port: int) -> bool:
 
 
 def run_up(
-    nodes: int | None, data_dir: str, port: int | None, zones: int, as_json: bool, **values: str | None
+    nodes: int | None,
+    data_dir: str,
+    port: int | None,
+    zones: int,
+    as_json: bool,
+    stop_with_stdin: bool,
+    **values: str | None,
 ) -> None:
     flags = {name: value for name in PASSED_ON if (value := values[name.replace(".", "__")]) is not None}
     plan = _plan(os.path.abspath(data_dir), nodes, port, zones, flags)
     plan.save()
     ring = LocalRing(plan)
     ring.start()
-    click.echo(json.dumps({"nodes": ring.nodes()}) if as_json else announcement(ring), nl=True)
+    click.echo(json.dumps({"nodes": ring.nodes()}) if as_json else announcement(ring))
     sys.stdout.flush()
-    ring.run()
+    ring.run(stop_with_stdin=stop_with_stdin)
 
 
 def _plan(folder: str, nodes: int | None, port: int | None, zones: int, flags: dict[str, str]) -> Plan:
@@ -422,7 +443,7 @@ def announcement(ring: LocalRing) -> str:
         "",
         f"  varley ring put carts 7 milk{endpoint}",
         f"  varley ring get carts 7{endpoint}",
-        f"  kill -9 {nodes[-1]['pid']} && varley ring put carts 7 'milk, bread'{endpoint}",
+        f"  kill -9 {nodes[-1]['pid']}",
         f"  varley ring start {nodes[-1]['name']} --data-dir {ring.plan.folder}",
         "",
         f"Data    {ring.plan.folder}",
@@ -486,6 +507,7 @@ up = click.Command(
             ["--zones"], type=click.IntRange(1, _NODES_MAX), default=1, help="Spread the nodes over so many zones. [1]"
         ),
         click.Option(["--json", "as_json"], is_flag=True, help="Say where the nodes are as one line of JSON."),
+        click.Option(["--stop-with-stdin"], is_flag=True, hidden=True),
         *(option_of(name, ring_settings()[name]) for name in PASSED_ON),
     ],
     help="""Start a ring of several nodes on this machine, each a process of its own, and serve until Ctrl-C.

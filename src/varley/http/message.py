@@ -103,7 +103,7 @@ class Message:
         is_head = self.method == b"HEAD"
         method = "GET" if is_head else self.method.decode()
         request = PlainRequest(method, path.decode("latin-1"), query, self.head, self._decoded_body())
-        return Visit(connection, operation, request, is_head=is_head, terms=terms, started=started)
+        return Visit(connection, operation, request, self.head, is_head=is_head, terms=terms, started=started)
 
     def _decoded_body(self) -> bytes:
         coding = self.head.get(b"content-encoding")

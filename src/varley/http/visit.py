@@ -31,12 +31,13 @@ class Visit(Call):
         connection: Receiving,
         operation: str,
         request: PlainRequest,
+        headers: dict[bytes, bytes],
         *,
         is_head: bool,
         terms: Terms,
         started: float,
     ) -> None:
-        super().__init__(connection, operation, request.body, dict(request.headers), None, started)
+        super().__init__(connection, operation, request.body, headers, None, started)
         self.query = request.query
         self.terms = terms
         self.request = request

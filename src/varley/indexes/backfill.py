@@ -62,7 +62,7 @@ class Backfill:
     ) -> None:
         self.index = index
         self._loop = loop
-        self._partitions = list(partitions)     # of the table
+        self.partitions = list(partitions)     # of the table: those that this node leads
         self._left = list(partitions)   # the first one is being read
         self._send = send
         self._finished = finished
@@ -78,8 +78,13 @@ class Backfill:
         if not self._left:
             return 1.0
         if self._after is None:
-            return 1.0 - len(self._left) / len(self._partitions)
+            return 1.0 - len(self._left) / len(self.partitions)
         return int.from_bytes(self._after[len(ITEM_SPACE) :][:PARTITION_HASH_BYTES], "big") / _HASHES
+
+    def is_through(self, group: int) -> bool:
+        """Whether all of the partition of `group` has arrived."""
+        groups = [partition.group for partition in self.partitions]
+        return group in groups and all(partition.group != group for partition in self._left)
 
     def start(self) -> None:
         self._loop.call_soon(self._begin)

@@ -415,7 +415,7 @@ class EtcdStore:
                     failure = error_of(stream.status, line)
                     if is_about_token(failure):
                         self._client.forget_token()
-                    raise NoAnswer(failure.message or line.decode(errors="replace"))
+                    raise NoAnswer(failure.message)
                 if watched.compact_revision:
                     raise _Compacted
                 if watched.canceled:

@@ -42,10 +42,21 @@ class Header(msgspec.Struct):
     revision: int = 0
 
 
-class _Error(msgspec.Struct):
+class Failure(msgspec.Struct):
+    """What etcd says instead of an answer; `code` is gRPC's."""
+
     message: str = ""
     code: int = 2
-    error: str | dict[str, Any] = ""
+
+
+class _InStream(msgspec.Struct):
+    message: str = ""
+    grpc_code: int | None = None
+    code: int = 2
+
+
+class _StreamFailure(msgspec.Struct):
+    error: _InStream
 
 
 class _Authenticated(msgspec.Struct):
@@ -179,20 +190,25 @@ class EtcdClient:
         )  # fmt: skip
 
 
-def error_of(status: int, answer: bytes) -> _Error:
+def error_of(status: int, answer: bytes) -> Failure:
+    """Of an answer that is none. Its shape depends on etcd's version, and on whether a stream had begun."""
     try:
-        return msgspec.json.decode(answer, type=_Error)
+        failure = msgspec.json.decode(answer, type=Failure)
+        if failure.message:
+            return failure
+        told = msgspec.json.decode(answer, type=_StreamFailure).error
+        return Failure(told.message, told.code if told.grpc_code is None else told.grpc_code)
     except msgspec.DecodeError:
         # Not etcd's own words: a proxy before it, or an etcd without the gateway.
         code = 14 if status >= 500 else 12
-        return _Error(message=f"HTTP status {status}: {answer[:100]!r}", code=code)
+        return Failure(f"HTTP status {status}: {answer[:100]!r}", code)
 
 
-def is_about_token(failure: _Error) -> bool:
+def is_about_token(failure: Failure) -> bool:
     return failure.code == _UNAUTHENTICATED or "auth token" in failure.message or "auth store" in failure.message
 
 
-def refusal(failure: _Error, endpoint: str) -> WorldError:
+def refusal(failure: Failure, endpoint: str) -> WorldError:
     message = failure.message
     if failure.code == _RESOURCE_EXHAUSTED:
         return DiskFull(

@@ -167,12 +167,22 @@ def _even(groups: Iterable[Replicas], places: Mapping[str, Place], tolerance: fl
     for group in groups:
         for node in group.nodes:
             by_node.setdefault(node, []).append(group)
-    for source in sorted(places.values(), key=lambda each: each.load, reverse=True):
-        for target in sorted(places.values(), key=lambda each: each.load):
+    by_load = sorted(places.values(), key=lambda each: each.load)
+    for source in reversed(by_load):
+        for target in by_load:
+            if not _could_help(source, target, tolerance):
+                continue
             for group in sorted(by_node.get(source.name, ()), key=lambda each: -each.bytes):
-                if _may_move(group, source, target, places) and _is_better(group, source, target, tolerance):
+                if _is_better(group, source, target, tolerance) and _may_move(group, source, target, places):
                     return Move(group.group, source.name, target.name)
     return None
+
+
+def _could_help(source: Place, target: Place, tolerance: float) -> bool:
+    """Whether a move from one to the other could be better, of whatever group: most pairs need no look at groups."""
+    if target.with_one_more().load[0] < source.load[0]:
+        return True
+    return target.load[1] < source.load[1] * (1 - tolerance)
 
 
 def _may_move(group: Replicas, source: Place, target: Place, places: Mapping[str, Place]) -> bool:

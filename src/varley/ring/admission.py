@@ -5,6 +5,8 @@ the reads of the last minute took longer than a threshold, half as many; if they
 gives way within a period and comes back slowly (section 6.5; there "99th percentile database read latency over the last
 60 seconds" against 50 ms).
 
+If nobody has read anything for QUIET_US, there is nobody to give way to, whatever the last minute was like: one more.
+
 Down to none: a node in trouble does nothing but serve, and replicas converge later. But not for good: after
 IDLE_PERIODS without any slice one is given out, because anti-entropy that never runs loses data in the end.
 
@@ -22,6 +24,7 @@ WINDOW_SECONDS = 60             # section 6.5
 PERIOD_US = 1_000_000           # how often the number of slices is thought over
 SLICES_MAX = 16
 IDLE_PERIODS = 30
+QUIET_US = 3_000_000
 _GROWTH = 1.25
 
 
@@ -58,15 +61,17 @@ class BackgroundAdmission:
         self._window = LatencyWindow()
         self._next_us = 0
         self._idle_periods = 0
+        self._last_foreground_us = 0
         self.slices = 1         # 0 <= slices <= slices_max: how many may be out
         self.taken = 0          # how many are; more than `slices` for a while after that has shrunk
 
     def foreground(self, latency_us: int, now_us: int) -> None:
+        self._last_foreground_us = now_us
         self._window.add(latency_us, now_us)
 
     def take(self, now_us: int) -> bool:
         """One slice, to be given back when a small piece of work is done; False: come back later."""
-        self._think(now_us)
+        self.think(now_us)
         if self.taken >= self.slices:
             return False
         self.taken += 1
@@ -76,14 +81,16 @@ class BackgroundAdmission:
         assert self.taken > 0
         self.taken -= 1
 
-    def _think(self, now_us: int) -> None:
+    def think(self, now_us: int) -> None:
+        """At most once a period. `take` does it too, but may not be called for a while."""
         if now_us < self._next_us:
             return
         self._next_us = now_us + PERIOD_US
         p99_us = self._window.percentile_us(0.99, now_us)
-        if p99_us > self._threshold_us:
+        is_quiet = now_us - self._last_foreground_us > QUIET_US
+        if p99_us > self._threshold_us and not is_quiet:
             self.slices //= 2
-        elif p99_us < self._threshold_us * 0.8:
+        elif p99_us < self._threshold_us * 0.8 or is_quiet:
             self.slices = min(self.slices + 1, self._slices_max)
         self._idle_periods = 0 if self.slices else self._idle_periods + 1
         if self._idle_periods >= IDLE_PERIODS:

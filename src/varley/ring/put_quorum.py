@@ -136,6 +136,11 @@ class PutQuorum:
         return Effects(outcome=self._answer(Unknown(frozenset(self._stored))))
 
     @property
+    def is_alone(self) -> bool:
+        """Once it has begun: nobody else can be reached, or is to have it."""
+        return len(self._homes) == 1
+
+    @property
     def is_over(self) -> bool:
         return self._is_answered and not self._awaited
 

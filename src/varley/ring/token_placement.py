@@ -13,7 +13,7 @@ anew; one that joins again with another capacity or address keeps what it has, a
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -66,6 +66,13 @@ class TokenPlacement:
         if index:
             return ((self.ids[index - 1], partition),)
         return ((0, partition), (self.ids[-1], 1 << POSITION_BITS))
+
+    def overlapping(self, low: int, high: int) -> tuple[int, ...]:
+        """The partitions that have something of [low, high)."""
+        if not self.ids:
+            return ()
+        first, last = bisect_right(self.ids, low), bisect_left(self.ids, high)
+        return tuple(dict.fromkeys(self.ids[index % len(self.ids)] for index in range(first, last + 1)))
 
     def preference(self, partition: int) -> PreferenceList:
         """Empty if there is no such partition now."""

@@ -41,7 +41,7 @@ JSON_TYPE: Final = JSON.encode()
 RETRY_SECONDS: Final = 1
 
 # Class of the answer -> (HTTP status, type of the error)
-_ERRORS: Final[Mapping[type[RingError], tuple[int, str]]] = {
+ERRORS: Final[Mapping[type[RingError], tuple[int, str]]] = {
     BadRequest: (400, "BadRequest"),
     BadContext: (400, "BadContext"),
     TooManySiblings: (409, "TooManySiblings"),
@@ -83,7 +83,7 @@ def got_response(got: Got, *, as_bytes: bool) -> PlainResponse:
 
 def error_of(error: RingError) -> tuple[int, str]:
     """(HTTP status, type)."""
-    return _ERRORS[type(error)]
+    return ERRORS[type(error)]
 
 
 def error_response(error: RingError) -> PlainResponse:

@@ -142,7 +142,7 @@ class RingHandler:
             visit.respond(PlainResponse(304))
             return
         if self._placement[0] != placement.version:
-            self._placement = (placement.version, msgspec.json.encode(_placement_members(placement)))
+            self._placement = (placement.version, msgspec.json.encode(placement_members(placement)))
         visit.respond(PlainResponse(200, self._placement[1], requests.JSON.encode()))
 
     def _join(self, visit: Visit) -> None:
@@ -196,7 +196,7 @@ def _refuse_web_pages(visit: Visit) -> None:
         raise HttpError(403, "Forbidden", "A web page may not change the ring")
 
 
-def _placement_members(placement: PlacementView) -> dict[str, Any]:
+def placement_members(placement: PlacementView) -> dict[str, Any]:
     """JSON has no integers of 128 bits that all readers take: positions are hexadecimal."""
     members = dataclasses.asdict(placement)
     if placement.positions is not None:

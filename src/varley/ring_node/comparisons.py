@@ -1,9 +1,9 @@
 """Anti-entropy at one node: its trees against those of the other homes, one range and one home at a time.
 
-The pair that agreed longest ago is compared next, as many pairs at once as there are slices of background work. One
-that agrees costs two messages of some 60 bytes. One that does not goes down the levels (hash_tree.py); what then has
-to be sent goes WINDOW sets at a time. A pair whose exchange is not over after EXCHANGE_SECONDS is given up, and
-compared again in its turn.
+The pair that agreed longest ago is compared next, as many pairs at once as there are slices of background work; no
+pair sooner than ROUND_SECONDS after it agreed. One that agrees costs two messages of some 60 bytes. One that does not
+goes down the levels (hash_tree.py); what then has to be sent goes WINDOW sets at a time. A pair whose exchange is not
+over after EXCHANGE_SECONDS is given up, and compared again in its turn.
 
 `compared_seconds` is the lag: how long ago the pair agreed that is worst off. Pairs that one side cannot reach count.
 """
@@ -18,6 +18,7 @@ from varley.ring import hash_tree
 from varley.ring.admission import BackgroundAdmission
 from varley.ring.chance import Chance
 from varley.ring.hash_tree import HashTree
+from varley.ring.siblings import Siblings
 from varley.ring.transfer import Outgoing
 from varley.ring_node import wire
 from varley.ring_node.deliveries import Deliveries
@@ -29,6 +30,7 @@ from varley.ring_node.store import Store
 from varley.ring_node.writer import Loop
 
 EXCHANGE_SECONDS = 2.0
+ROUND_SECONDS = 5.0
 _EMPTY = HashTree()
 
 Pair = tuple[int, str]      # range, other home
@@ -46,7 +48,9 @@ class Comparisons:
         numbers: Numbers,
         chance: Chance,
         loop: Loop,
+        go_on: Callable[[], None],
     ) -> None:
+        """`go_on`: a slice is free again. It calls `tick` if nobody else wants it."""
         self._own = own
         self._store = store
         self._members = members
@@ -56,10 +60,12 @@ class Comparisons:
         self._numbers = numbers
         self._chance = chance
         self._loop = loop
+        self._go_on = go_on
         self._queue: deque[Pair] = deque()              # each pair once, the next first
+        self._pairs: frozenset[Pair] = frozenset()      # those in the queue
         self._agreed_us: dict[Pair, int] = {}           # of pairs in the queue, monotonic
         self._under_way: dict[Pair, Callable[[], None]] = {}    # each has a slice; called when it is over
-        self._sending: dict[Pair, Outgoing] = {}
+        self._sending: dict[Pair, Outgoing] = {}        # each has a slice
 
     def place_anew(self) -> None:
         pairs = [
@@ -69,9 +75,8 @@ class Comparisons:
             for node in self._members.homes(range_id)
             if node != self._own
         ]
-        known = set(self._queue)
-        new = [pair for pair in pairs if pair not in known]
-        kept = set(pairs)
+        new = [pair for pair in pairs if pair not in self._pairs]
+        kept = self._pairs = frozenset(pairs)
         # New ones first, in any order: not all nodes are to begin with the same.
         new.sort(key=lambda _: self._chance.getrandbits(32))
         self._queue = deque([*new, *(pair for pair in self._queue if pair in kept)])
@@ -84,9 +89,11 @@ class Comparisons:
         return (self._peers.now_us - min(self._agreed_us.values(), default=self._peers.now_us)) / 1e6
 
     def tick(self) -> None:
+        recent_us = self._peers.now_us - int(ROUND_SECONDS * 1e6)
         for _ in range(len(self._queue)):
             pair = self._queue[0]
-            if pair not in self._under_way and self._peers.is_alive(pair[1]):
+            is_due = self._agreed_us.get(pair, recent_us) <= recent_us
+            if is_due and pair not in self._under_way and self._peers.is_alive(pair[1]):
                 if not self._admission.take(self._peers.now_us):
                     return
                 self._begin(pair)
@@ -118,8 +125,11 @@ class Comparisons:
         self._send(node, hash_tree.begin(range_id, self._store.trees.get(range_id, _EMPTY)))
 
     def _agree(self, pair: Pair) -> None:
-        self._agreed_us[pair] = self._peers.now_us
-        self._end(pair)
+        if pair in self._pairs:     # the other may take itself for a home, having heard less of the ring, or more
+            self._agreed_us[pair] = self._peers.now_us
+        if pair in self._under_way:
+            self._end(pair)
+            self._loop.call_soon(self._go_on)
 
     def _end(self, pair: Pair) -> None:
         cancel = self._under_way.pop(pair, None)
@@ -142,8 +152,8 @@ class Comparisons:
     # ---- What differs
 
     def _send_rows(self, pair: Pair, keys: tuple[bytes, ...]) -> None:
-        if pair in self._sending:
-            return      # an earlier exchange of the same is being brought to its end
+        if pair in self._sending or not self._admission.take(self._peers.now_us):
+            return      # an earlier exchange is being brought to its end; or the next one, in its turn, brings it
         sending = self._sending[pair] = Outgoing(pair[0], keys)
         self._do(pair, sending, sending.accepted().rows)
 
@@ -155,12 +165,13 @@ class Comparisons:
         if sending.is_over:
             self._give_up(pair, sending)
 
-    def _sent(self, pair: Pair, sending: Outgoing, key: bytes, size: int) -> None:
+    def _sent(self, pair: Pair, sending: Outgoing, key: bytes, sent: Siblings) -> None:
         self._numbers.add("rows_exchanged")
-        self._numbers.add("row_bytes_exchanged", size)
+        self._numbers.add("row_bytes_exchanged", len(sent.encode()))
         if self._sending.get(pair) is sending:
             self._loop.call_soon(lambda: self._do(pair, sending, sending.acknowledged(key).rows))
 
     def _give_up(self, pair: Pair, sending: Outgoing) -> None:
         if self._sending.get(pair) is sending:
             del self._sending[pair]
+            self._admission.give_back()

@@ -1,6 +1,6 @@
 """Sets of versions on their way to another node: what hints, transfers and comparisons have in common.
 
-A set is read when it is sent, whole, and never before it is durable here (store.py). The node that gets it merges it.
+A set is read when it is sent, whole, and as it is on disk (store.py). The node that gets it merges it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from varley.ring_node.store import Store
 
 BACKGROUND_TIMEOUT_SECONDS = 2.0    # nobody waits for it, and another node is of no help
 
+Acknowledged = Callable[[Siblings], None]   # what the other has now, on its disk; NONE: there was nothing to send
+
 
 class Deliveries:
     def __init__(self, own: str, store: Store, peers: Peers) -> None:
@@ -21,32 +23,24 @@ class Deliveries:
         self._store = store
         self._peers = peers
 
-    def row(self, to: str, ring_key: bytes, acknowledged: Callable[[int], None], failed: Callable[[], None]) -> None:
-        """What is in the row now. `acknowledged` is told its bytes; 0 if there is no row any more."""
-        self._store.when_durable(
-            ring_key, lambda: self._send(to, ring_key, self._store.row(ring_key), acknowledged, failed)
-        )
+    def row(self, to: str, ring_key: bytes, acknowledged: Acknowledged, failed: Callable[[], None]) -> None:
+        self._send(to, ring_key, self._store.shown_row(ring_key), acknowledged, failed)
 
     def hint(
-        self, to: str, home: str, ring_key: bytes, acknowledged: Callable[[int], None], failed: Callable[[], None]
+        self, to: str, home: str, ring_key: bytes, acknowledged: Acknowledged, failed: Callable[[], None]
     ) -> None:
-        self._store.when_durable(
-            ring_key, lambda: self._send(to, ring_key, self._store.hint(home, ring_key), acknowledged, failed)
-        )
+        self._send(to, ring_key, self._store.shown_hint(home, ring_key), acknowledged, failed)
 
     def _send(
-        self, to: str, ring_key: bytes, siblings: Siblings, acknowledged: Callable[[int], None],
-        failed: Callable[[], None],
-    ) -> None:  # fmt: skip
+        self, to: str, ring_key: bytes, siblings: Siblings, acknowledged: Acknowledged, failed: Callable[[], None]
+    ) -> None:
         """What is handed over is deleted here afterwards, so it has to be on the other's disk: `is_durable`."""
         if siblings is NONE:
-            acknowledged(0)
-            return
-        raw = siblings.encode()
-        if to == self._own:
-            self._store.merge(ring_key, siblings, None, lambda: acknowledged(len(raw)), is_durable=True)
+            acknowledged(NONE)
+        elif to == self._own:
+            self._store.merge(ring_key, siblings, None, lambda: acknowledged(siblings), is_durable=True)
         else:
             self._peers.ask(
-                to, wire.Store(ring_key, raw, None, True),
-                lambda _: acknowledged(len(raw)), lambda _: failed(), timeout_seconds=BACKGROUND_TIMEOUT_SECONDS,
+                to, wire.Store(ring_key, siblings.encode(), None, True),
+                lambda _: acknowledged(siblings), lambda _: failed(), timeout_seconds=BACKGROUND_TIMEOUT_SECONDS,
             )  # fmt: skip

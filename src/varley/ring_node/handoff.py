@@ -19,6 +19,7 @@ from varley.ring import hints
 from varley.ring.admission import BackgroundAdmission
 from varley.ring.hints import Hint, HintDelivery
 from varley.ring.preference_list import PreferenceList
+from varley.ring.siblings import Siblings
 from varley.ring_node.deliveries import Deliveries
 from varley.ring_node.members import Members
 from varley.ring_node.numbers import Numbers
@@ -31,6 +32,7 @@ logger = logging.getLogger("varley.ring")
 
 PASS = 512
 PASS_SECONDS = 10.0
+STRAYS_MAX = 10_000
 _STRAYS = ""    # in place of the home: no node has this name
 
 
@@ -61,8 +63,9 @@ class Handoff:
 
     @property
     def strays(self) -> int:
-        """Ranges that this node has rows of and is no home of."""
-        return sum(1 for _ in self._stray_ranges())
+        """Rows of ranges that this node is no home of; more than STRAYS_MAX are not counted."""
+        found = (head for id_ in self._stray_ranges() for head in rows_of_range(self._store, self._members, id_))
+        return sum(1 for _ in islice(found, STRAYS_MAX))
 
     def tick(self) -> None:
         self.is_waiting = False
@@ -125,7 +128,10 @@ class Handoff:
             if home == _STRAYS or home in self._store.hint_counts:
                 self._loop.call_soon(self._begin, home)     # there may be more
 
-    def _acknowledged(self, home: str, delivery: HintDelivery, node: str, hint: Hint, _: int) -> None:
+    def _acknowledged(self, home: str, delivery: HintDelivery, node: str, hint: Hint, sent: Siblings) -> None:
+        if sent.digest != hint.digest:
+            self._failed(home, delivery)    # the newest was not yet on disk, and an older one was sent: another pass
+            return
         # In a later turn: many acknowledgements at once, of rows that are gone, would nest as deep as they are many.
         self._loop.call_soon(lambda: self._do(home, delivery, delivery.delivered(node, hint)))
 

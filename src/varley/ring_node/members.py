@@ -118,12 +118,7 @@ class Members:
     def _overlapping(self, before: Placement | TokenPlacement, range_id: int) -> Iterable[int]:
         if isinstance(before, Placement):
             return (range_id >> _N_BITS,)
-        spans = self.spans(range_id)
-        return [
-            partition for partition in before.ids
-            if any(low < high_here and low_here < high
-                   for low, high in before.spans(partition) for low_here, high_here in spans)
-        ]  # fmt: skip
+        return {partition for low, high in self.spans(range_id) for partition in before.overlapping(low, high)}
 
     def shares(self) -> tuple[dict[str, float], dict[str, int]]:
         """Of the ring, by node: for how much of it the node is first; of how many partitions it is one of N homes."""

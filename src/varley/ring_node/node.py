@@ -22,7 +22,7 @@ from functools import partial
 from varley.clock import Clock, SystemClock
 from varley.errors import BadSettings, Damaged, WorldError
 from varley.ring import gossip, hash_tree, transfer
-from varley.ring.admission import BackgroundAdmission
+from varley.ring.admission import PERIOD_US, BackgroundAdmission
 from varley.ring.chance import Chance
 from varley.ring.membership import Member
 from varley.ring.placement import Placement
@@ -60,7 +60,7 @@ COMPARE_SECONDS = 0.1
 HANDOFF_SECONDS = 1.0
 OFFER_SECONDS = 0.25
 PROBE_SECONDS = 0.25
-TOMBSTONE_SECONDS = 5.0
+TOMBSTONE_SECONDS = 1.0
 JOIN_SECONDS = 5.0          # how long a node that joins waits for a seed
 
 _NOT_STARTED = "this node is not serving: it is starting or stopping"
@@ -144,7 +144,8 @@ class RingNode:
         background = (store, members, peers, deliveries, admission, numbers)
         self._handoff = Handoff(own.name, *background, clock, loop)
         self._transfers = Transfers(*background, loop)
-        self._comparisons = Comparisons(own.name, *background, chance, loop)
+        go_on = partial(self._try, self._compare)
+        self._comparisons = Comparisons(own.name, *background, chance, loop, go_on)
         self._tombstones = Tombstones(
             own.name, own.tombstone_grace_seconds, store, members, peers, admission, numbers, clock, loop
         )
@@ -156,6 +157,7 @@ class RingNode:
         peers.serve(self._requested, self._received)
         self._tell_own_address()
         self._every("gossip", GOSSIP_SECONDS, members.tick)
+        self._every("admission", PERIOD_US / 1e6, lambda: admission.think(peers.now_us))
         self._every("comparisons", COMPARE_SECONDS, self._compare)
         self._every("handoff", HANDOFF_SECONDS, self._handoff.tick)
         self._every("transfers", OFFER_SECONDS, self._transfers.tick)
@@ -409,6 +411,8 @@ class RingNode:
 
     def _compare(self) -> None:
         """With the slices that nobody else wants: comparisons are never through, and would have them all."""
+        if not self._is_serving:
+            return
         if self._handoff.is_waiting:
             self._handoff.tick()
         if not self._handoff.is_waiting and not self._transfers.is_waiting:

@@ -9,6 +9,7 @@ What the client is told is certain or says that it is not: NotEnough (nothing wa
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -38,6 +39,8 @@ from varley.ring_node.settings import (
 )  # fmt: skip
 from varley.ring_node.store import Store, TooMany
 from varley.ring_node.writer import Loop
+
+logger = logging.getLogger("varley.ring")
 
 ThenGot = Callable[[Got | RingError], None]
 ThenPut = Callable[[Put | RingError], None]
@@ -196,13 +199,13 @@ class Requests:
         def read() -> None:
             self._read(self._clock.monotonic() - began)
             try:
-                siblings = self._store.held(name)
+                siblings = self._store.shown(name)
             except WorldError:
                 failed()    # the store has said so in the log, and what it says of itself from now on
             else:
                 then(siblings)
 
-        self._loop.call_soon(self._store.when_durable, name, read)
+        self._loop.call_soon(read)
 
     def forwarded(self, request: wire.ForwardedPut, reply: Reply) -> None:
         def then(answer: Put | RingError) -> None:
@@ -252,8 +255,9 @@ class _PutDrive:
         node, put = self._node, self._put
         try:
             node._store.stamp(
-                put.ring_key, stamp, target.hint_for, lambda siblings: self._do(self._quorum.stamped(siblings))
-            )
+                put.ring_key, stamp, target.hint_for, lambda siblings: self._do(self._quorum.stamped(siblings)),
+                is_durable=self._quorum.is_alone,
+            )  # fmt: skip
         except TooMany:
             self._deadline.cancel()
             node._loop.call_soon(self._then, service.TooManySiblings(
@@ -342,6 +346,7 @@ class _GetDrive:
 
     def _repair(self, node: str, siblings: Siblings) -> None:
         self._node._numbers.add("repairs")
+        logger.debug("a get repairs key %r at %s", self._name, node)
         if node == self._node._own.name:
             if self._node._store.failed is None:
                 self._node._store.merge(self._name, siblings, None, _nothing)

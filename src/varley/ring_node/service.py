@@ -122,7 +122,7 @@ class RingStatus:
     rows: int
     tombstones: int         # rows of which nothing but tombstones is left
     hints: int              # waiting here for anybody
-    strays: int             # rows of partitions that are others' now, on their way there
+    strays: int             # rows of partitions that are others' now, on their way there; counted up to 10,000
     transfers: int          # partitions on their way from here
     buffer_bytes: int       # of the write buffer: what a crash would lose
     refused: Mapping[str, str] = field(default_factory=dict)    # node -> its settings, which differ from ours

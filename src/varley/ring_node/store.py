@@ -8,9 +8,10 @@
 One batch for all that a turn of the loop writes, and while it is on its way to the disk the next one gathers: the more
 is written, the more shares a sync. `then` of a write is called when its batch is durable.
 
-What a peer is shown must not be forgotten, or an event is numbered twice (decision 0074). So whatever leaves the node
-is read through `when_durable`: a key with a write under way is answered when that has arrived. What a crash can take
-is then known to nobody, and a node whose engine is durable goes on with its actors afterwards.
+What a peer or client is shown must not be forgotten, or an event is numbered twice (decision 0074). So what leaves the
+node is what is durable: `shown` reads past the overlay, and `stamp` tells its set when that has arrived. What a crash
+can take is then known to nobody, and a node whose engine is durable goes on with its actors afterwards. To wait for the
+write that is under way and to read the newest then is not enough: another may have been stamped in the meantime.
 
 With a *write buffer* (section 6.1 of the paper) it is the other way round: `then` is called at once, reads are not
 kept waiting, and a batch is written at the latest FLUSH_SECONDS later, or now if somebody asked for a durable write.
@@ -143,15 +144,8 @@ class Store:
 
     # ---- Reading
 
-    def when_durable(self, ring_key: bytes, then: Then) -> None:
-        """Now, or when all that is under way for this key has arrived. With a write buffer: now."""
-        if self.is_buffered:
-            then()
-        else:
-            self.when_synced(ring_key, then)
-
     def when_synced(self, ring_key: bytes, then: Then) -> None:
-        """As `when_durable`, and with a write buffer too: for who has to rely on it."""
+        """Now, or when all that is under way for this key has arrived. With a write buffer that is not waited for."""
         keys = self._keys_of(ring_key)
         if any(key in self._dirty for key in keys):
             self._then_dirty.append(then)
@@ -161,11 +155,23 @@ class Store:
         else:
             then()
 
+    def is_synced(self, ring_key: bytes) -> bool:
+        """Nothing is under way for this key."""
+        return not any(key in self._dirty or key in self._writing for key in self._keys_of(ring_key))
+
+    def shown(self, ring_key: bytes) -> Siblings:
+        """All that is here of a key, hints included, as others may see it."""
+        return self._united(ring_key, [self._read_shown(key) for key in self._keys_of(ring_key)])
+
+    def shown_row(self, ring_key: bytes) -> Siblings:
+        return self._read_shown(rows.row_key(place_of(ring_key)))
+
+    def shown_hint(self, home: str, ring_key: bytes) -> Siblings:
+        return self._read_shown(rows.hint_key(home, place_of(ring_key)))
+
     def held(self, ring_key: bytes) -> Siblings:
-        """All that is here of a key, hints included."""
-        found = [self._read(key) for key in self._keys_of(ring_key)]
-        some = [siblings for siblings in found if siblings is not NONE]
-        return self._merge(ring_key, some) if len(some) > 1 else some[0] if some else NONE
+        """All that is here of a key, hints included, also what is not durable yet: what a put is stamped upon."""
+        return self._united(ring_key, [self._read(key) for key in self._keys_of(ring_key)])
 
     def row(self, ring_key: bytes) -> Siblings:
         return self._read(rows.row_key(place_of(ring_key)))
@@ -191,7 +197,10 @@ class Store:
 
     # ---- Writing
 
-    def stamp(self, ring_key: bytes, stamp: Stamp, hint_for: str | None, then: Callable[[Siblings], None]) -> None:
+    def stamp(
+        self, ring_key: bytes, stamp: Stamp, hint_for: str | None, then: Callable[[Siblings], None],
+        *, is_durable: bool = False,
+    ) -> None:  # fmt: skip
         """Apply a put, as its coordinator. Raises TooMany: then nothing was done."""
         before = self.held(ring_key)
         after = stamp.apply(before, hint_for)
@@ -199,7 +208,7 @@ class Store:
             len(after) > SIBLINGS_MAX or sum(len(value) for value in after.values) > SET_BYTES_MAX
         ):
             raise TooMany
-        self._put(ring_key, after, hint_for, lambda: then(after), is_durable=False)
+        self._put(ring_key, after, hint_for, lambda: then(after), is_durable=is_durable)
         self._note_clock()
 
     def merge(
@@ -260,6 +269,10 @@ class Store:
         place = place_of(ring_key)
         return [rows.row_key(place), *(rows.hint_key(home, place) for home in self.hint_counts)]
 
+    def _united(self, ring_key: bytes, sets: list[Siblings]) -> Siblings:
+        some = [siblings for siblings in sets if siblings is not NONE]
+        return self._merge(ring_key, some) if len(some) > 1 else some[0] if some else NONE
+
     def _merge(self, ring_key: bytes, sets: list[Siblings]) -> Siblings:
         return reconcile(sets, self._mode(ring_key))
 
@@ -288,6 +301,19 @@ class Store:
         except BadRow as problem:
             self._give_up(key, entry, str(problem))
             return NONE
+
+    def _read_shown(self, key: bytes) -> Siblings:
+        is_forgotten_anyway = self.is_buffered or not self.engine.is_durable
+        if is_forgotten_anyway or (key not in self._dirty and key not in self._writing):
+            return self._read(key)
+        try:
+            entry = self.engine.get(key)
+            return NONE if entry is None else rows.decode_row(key, entry)
+        except BadRow:
+            return NONE     # what replaces it is on its way
+        except WorldError as error:
+            self._fail(error)
+            raise
 
     def _heads(self, low: bytes, high: bytes) -> Iterator[tuple[bytes, Head]]:
         """(engine's key, head); not quite in order, for what is not yet in the engine comes last.
@@ -389,9 +415,7 @@ class Store:
 
     def _call_when_kept(self, ring_key: bytes, then: Then, is_durable: bool) -> None:
         """When a write may be acknowledged."""
-        if not self.is_buffered:
-            self.when_durable(ring_key, then)
-        elif is_durable or self.buffer_bytes > self._buffer_bytes_max:
+        if not self.is_buffered or is_durable or self.buffer_bytes > self._buffer_bytes_max:
             self.when_synced(ring_key, then)
         else:
             self._loop.call_soon(then)

@@ -28,6 +28,7 @@ Rejected: the grace time alone (Cassandra's rule: whoever is away for longer und
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 
 from varley.clock import Clock
@@ -41,6 +42,7 @@ from varley.ring_node.writer import Loop
 
 QUIET_SECONDS = 30.0
 PASS = 64           # asked about at one time
+LOOK = 2000         # looked at in one turn
 ASK_SECONDS = 2.0
 
 
@@ -66,6 +68,7 @@ class Tombstones:
         self._numbers = numbers
         self._clock = clock
         self._loop = loop
+        self._to_look_at: list[bytes] = []              # of the tombstones there are; then all of them again
         self._asking: dict[bytes, set[str]] = {}        # key -> members that have not answered
         self._agreed: dict[bytes, tuple[bytes, float]] = {}     # key -> digest, when all had said so for the first time
 
@@ -74,16 +77,26 @@ class Tombstones:
         if self._own not in names or any(not self._reaches(name) for name in names):
             self._agreed.clear()    # a node that comes back may have been asked nothing
             return
-        now, older_us = self._clock.monotonic(), int((self._clock.time() - self._grace_seconds) * 1e6)
-        due = [
-            key for key, time_us in self._store.tombstones.items()
-            if time_us <= older_us and key not in self._asking and self._members.homes_of(key)[:1] == (self._own,)
-            and (key not in self._agreed or now - self._agreed[key][1] >= QUIET_SECONDS)
-        ]  # fmt: skip
-        for key in due[: PASS - len(self._asking)]:
-            if not self._admission.take(self._peers.now_us):
+        room = PASS - len(self._asking)
+        for key in self._due():
+            if room <= 0 or not self._admission.take(self._peers.now_us):
                 return
+            room -= 1
             self._ask(key, names)
+
+    def _due(self) -> Iterator[bytes]:
+        """Of the next LOOK keys those that may be asked about."""
+        if not self._to_look_at:
+            self._to_look_at = list(self._store.tombstones)
+        now, older_us = self._clock.monotonic(), int((self._clock.time() - self._grace_seconds) * 1e6)
+        for _ in range(min(LOOK, len(self._to_look_at))):
+            key = self._to_look_at.pop()
+            time_us = self._store.tombstones.get(key)
+            if time_us is None or time_us > older_us or key in self._asking:
+                continue
+            is_first = self._members.homes_of(key)[:1] == (self._own,)
+            if is_first and (key not in self._agreed or now - self._agreed[key][1] >= QUIET_SECONDS):
+                yield key
 
     def _reaches(self, name: str) -> bool:
         return name == self._own or self._peers.is_alive(name)
@@ -148,6 +161,8 @@ class Tombstones:
         self._store.when_synced(request.ring_key, answer)
 
     def is_forgettable(self, key: bytes, digest: bytes) -> bool:
+        if not self._store.is_synced(key):
+            return False    # it has been written again meanwhile: what is on disk may be what the tombstone deletes
         if any(len(self._store.hint(home, key)) for home in self._store.hint_counts):
             return False
         row = self._store.row(key)

@@ -12,6 +12,7 @@ from functools import partial
 
 from varley.ring import transfer
 from varley.ring.admission import BackgroundAdmission
+from varley.ring.siblings import Siblings
 from varley.ring.transfer import Incoming, Outgoing
 from varley.ring_node import wire
 from varley.ring_node.deliveries import Deliveries
@@ -76,10 +77,13 @@ class Transfers:
             range_id, node = lot
             if node not in self._members.homes(range_id):
                 self._end(lot)
+            elif lot in self._stalled and not self._peers.is_alive(node):
+                self._break_off(lot)
+            elif lot in self._stalled:
+                self._stalled.discard(lot)
+                self._do(lot, self._outgoing[lot], self._outgoing[lot].unanswered())
             elif lot in self._outgoing:
-                if lot in self._stalled and self._peers.is_alive(node):
-                    self._stalled.discard(lot)
-                    self._do(lot, self._outgoing[lot], self._outgoing[lot].unanswered())
+                pass
             elif self._peers.is_alive(node) and sent.setdefault(node, 0) < OFFERS:
                 sent[node] += 1
                 self._peers.send(node, wire.of_core(transfer.Offer(range_id)))
@@ -118,7 +122,7 @@ class Transfers:
     def _do(self, lot: Lot, outgoing: Outgoing, effects: transfer.Effects) -> None:
         for key in effects.rows:
             self._deliveries.row(
-                lot[1], key, partial(self._sent, lot, outgoing, key), partial(self._stalled.add, lot)
+                lot[1], key, partial(self._sent, lot, outgoing, key), partial(self._stall, lot, outgoing)
             )
         if effects.finished is not None and self._outgoing.get(lot) is outgoing:
             self._peers.send(lot[1], wire.of_core(effects.finished))
@@ -127,14 +131,22 @@ class Transfers:
             if not self._offers:
                 logger.info("all ranges that moved are transferred")
 
-    def _sent(self, lot: Lot, outgoing: Outgoing, key: bytes, size: int) -> None:
+    def _sent(self, lot: Lot, outgoing: Outgoing, key: bytes, sent: Siblings) -> None:
         self._numbers.add("rows_transferred")
-        self._numbers.add("row_bytes_transferred", size)
+        self._numbers.add("row_bytes_transferred", len(sent.encode()))
         if self._outgoing.get(lot) is outgoing:
             self._loop.call_soon(lambda: self._do(lot, outgoing, outgoing.acknowledged(key)))
 
+    def _stall(self, lot: Lot, outgoing: Outgoing) -> None:
+        if self._outgoing.get(lot) is outgoing:
+            self._stalled.add(lot)
+
     def _end(self, lot: Lot) -> None:
         self._offers.pop(lot, None)
+        self._break_off(lot)
+
+    def _break_off(self, lot: Lot) -> None:
+        """Its slice is wanted elsewhere while the joiner is down. What is still offered is sent from the start."""
         self._stalled.discard(lot)
         if self._outgoing.pop(lot, None) is not None:
             self._admission.give_back()

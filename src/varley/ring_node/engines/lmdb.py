@@ -99,19 +99,17 @@ class LmdbEngine:
             raise self._unreadable(error, low) from error
 
     def write(self, batch: Batch) -> None:
-        while True:
-            try:
-                with self._env.begin(write=True) as txn:
-                    for key, entry in batch.items():
-                        if entry is None:
-                            txn.delete(key)
-                        else:
-                            txn.put(key, b"".join((_LENGTH.pack(len(entry.head)), entry.head, entry.body)))
-                return
-            except lmdb.MapFullError:
-                raise NoRoom("the map is full", path=self.path, operation="write") from None
-            except (lmdb.Error, OSError) as error:
-                raise self._failed(error, "write") from error
+        try:
+            with self._env.begin(write=True) as txn:
+                for key, entry in batch.items():
+                    if entry is None:
+                        txn.delete(key)
+                    else:
+                        txn.put(key, b"".join((_LENGTH.pack(len(entry.head)), entry.head, entry.body)))
+        except lmdb.MapFullError:
+            raise NoRoom("the map is full", path=self.path, operation="write") from None
+        except (lmdb.Error, OSError) as error:
+            raise self._failed(error, "write") from error
 
     def grow(self) -> None:
         """After NoRoom, on the loop's thread, with no write under way: a map twice as large."""
