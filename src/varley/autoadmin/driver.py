@@ -223,11 +223,13 @@ class Driver:
         return found
 
     def _is_left_to_leader(self, view: GroupView, step: Step) -> bool:
-        """Leaders have log members stand in by themselves (guard.py): two that do it at once would be one too many."""
+        """Leaders have log members stand in by themselves for whom they do not hear (guard.py): two that do it at once
+        would be one too many."""
         is_log = isinstance(step.action, Add) and step.action.kind == LOG
         voters = view.configuration.voters
         longest = max((seconds for name, seconds in view.silent.items() if name in voters), default=0.0)
-        return is_log and longest < 2 * self._rules.patience.suspect_seconds
+        suspect_seconds = self._rules.patience.suspect_seconds
+        return is_log and suspect_seconds <= longest < 2 * suspect_seconds
 
     def _leaders(self, look: _Look) -> list[Step]:
         if not self._is_quiet(look):

@@ -1,6 +1,7 @@
 """A node, as those see it who keep the cluster whole: what it hosts, how its disk is, what it can be told to do.
 
-How busy a group is, and how slow the disk, are differences between two looks a second or more apart, whoever looks.
+How busy a group is, and how slow the disk, are differences between two looks a second or more apart, whoever looks. How
+busy is averaged over half a minute: leaders are not to be moved for a burst.
 Operations are counted by entries of the log: reads are not in it, and cost a leader less.
 
 A disk that is slow is trouble long before it fails: what takes it `slow_disk_seconds` on average of a second or more,
@@ -19,6 +20,7 @@ from varley.paxos import events
 from varley.paxos.membership import Configuration, Member
 
 _SAMPLE_SECONDS: Final = 1.0
+_LOAD_SECONDS: Final = 30.0      # what a group's load is averaged over, newer seconds more
 _YOUNG_SECONDS: Final = 60.0     # a member is in its group's configuration by then, or never will be
 _SLOW_DISK_SECONDS: Final = 0.5
 
@@ -122,9 +124,12 @@ class NodeHosted:
         self._disk.sample()
         members = self._members()
         chosen = {group: member.core.chosen for group, member in members.items()}
-        self._load = {
-            group: (slot - self._counted[group]) / seconds for group, slot in chosen.items() if group in self._counted
-        }
+        weight = min(1.0, seconds / _LOAD_SECONDS)
+        for group, slot in chosen.items():
+            before = self._load.get(group, 0.0)
+            now_load = (slot - self._counted.get(group, slot)) / seconds
+            self._load[group] = before + (now_load - before) * weight
+        self._load = {group: load for group, load in self._load.items() if group in members}
         self._counted = chosen
         self._begun_at = {group: at for group, at in self._begun_at.items() if group in members}
 
