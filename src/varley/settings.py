@@ -186,7 +186,9 @@ class NodeSettings:
 class MemberSettings:
     """How one node takes part in a cluster; of a single server none is set."""
 
-    cluster: str | None = _setting(None, "The cluster's etcd: etcd://h1:2379,h2:2379,h3:2379/name. Without it: one server.")
+    cluster: str | None = _setting(
+        None, "The cluster's etcd: etcd://h1:2379,h2:2379,h3:2379/name. Without it: one server."
+    )
     name: str | None = _setting(None, "Name of this node in the cluster; it keeps it for good, with its data folder.")
     zone: str = _setting("", "Zone (data centre, rack) of this node: replicas stand in as many as there are.")
     capacity: float = _setting(1.0, "Its share of replicas, beside that of other nodes.", low=0.001, high=1e6)

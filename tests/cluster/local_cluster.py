@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -22,6 +23,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 SECONDS_MAX = 60.0    # for what takes a few
 _VARLEY = [sys.executable, "-m", "varley"]
+
+
+def varley(*words: str) -> subprocess.CompletedProcess[str]:
+    """In a process of its own, as it is typed."""
+    return subprocess.run([*_VARLEY, *words], capture_output=True, text=True, timeout=SECONDS_MAX, check=False)
 
 
 class LocalCluster:
@@ -117,20 +123,18 @@ class LocalCluster:
 
     def start(self, node: str) -> None:
         """`varley cluster start`: returns when it serves again."""
-        done = subprocess.run(
-            [*_VARLEY, "cluster", "start", node, "--data-dir", str(self.folder), "--json"],
-            capture_output=True, text=True, timeout=SECONDS_MAX, check=False,
-        )  # fmt: skip
+        done = varley("cluster", "start", node, "--data-dir", str(self.folder), "--json")
         assert done.returncode == 0, done.stderr
         self.nodes[node] |= json.loads(done.stdout)
 
     def etcd_pid(self) -> int:
         """Of the one that `up` has started."""
-        etcd_port = json.loads((self.folder / "cluster.json").read_text())["etcd_port"]
+        port = json.loads((self.folder / "cluster.json").read_text())["etcd_port"]
+        listening = f"--listen-client-urls=http://127.0.0.1:{port}".encode()
         for folder in Path("/proc").iterdir():
             with contextlib.suppress(OSError, ValueError):
                 words = (folder / "cmdline").read_bytes().split(b"\0")
-                if words[0].endswith(b"etcd") and f"--listen-client-urls=http://127.0.0.1:{etcd_port}".encode() in words:
+                if words[0].endswith(b"etcd") and listening in words:
                     return int(folder.name)
         raise AssertionError("there is no etcd")
 
@@ -144,7 +148,7 @@ def _is_alive(pid: int) -> bool:
 
 
 class Writers:
-    """Threads that put items of their own, one after the other, through nodes of their own, until they are told to end."""
+    """Threads that put items of their own, one after the other, through nodes of their own, until told to end."""
 
     def __init__(self, cluster: LocalCluster, table: str, nodes: list[str], *, threads: int = 4) -> None:
         self.acknowledged: list[tuple[float, str]] = []     # when, and the key
@@ -189,7 +193,7 @@ class Writers:
     def longest_pause(self) -> float:
         """Between two that were acknowledged, whoever wrote them; seconds."""
         times = sorted(when for when, _ in self.acknowledged)
-        return max(later - earlier for earlier, later in zip(times, times[1:], strict=False))
+        return max(later - earlier for earlier, later in itertools.pairwise(times))
 
 
 def all_keys(client: Any, table: str) -> set[str]:

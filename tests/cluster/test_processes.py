@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import shutil
 import signal
 import threading
 import time
@@ -14,7 +16,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tests.cluster.local_cluster import LocalCluster, Writers, all_keys
+from tests.cluster.local_cluster import LocalCluster, Writers, all_keys, varley
 from tests.models.linearizability import Operation, item, judge
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("etcd_program")]
@@ -281,3 +283,73 @@ def test_no_process_outlives_its_cluster(etcd_program: None, tmp_path: Path) -> 
         cluster.process.wait()
         cluster.wait_gone("n1")
         cluster.wait_for(lambda: not Path(f"/proc/{etcd}").exists())
+
+
+def test_a_node_whose_disk_is_lost_comes_back_as_another_member(etcd_program: None, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    with LocalCluster(folder, "--nodes", "3") as cluster:
+        cluster.make_table("kept")
+        for number in range(20):
+            cluster.client("n1").put_item(TableName="kept", Item={"k": {"S": str(number)}})
+        cluster.kill("n3")
+        shutil.rmtree(folder / "n3")
+        # Its name is free when its lease in etcd has ended: a live node of another folder would be another node.
+        cluster.wait_for(lambda: cluster.admin("n1", "/cluster")["nodes"][2]["state"] == "down")
+        cluster.start("n3")
+        voters = {"n1": "voter", "n2": "voter", "n3#2": "voter"}
+        cluster.wait_for(lambda: cluster.groups_of("kept")[0]["members"] == voters)
+        # It is one of the two that are left now.
+        cluster.kill("n1")
+        client = cluster.client("n3", retries={"total_max_attempts": 5})
+        client.put_item(TableName="kept", Item={"k": {"S": "20"}})
+        assert all_keys(client, "kept") == {str(number) for number in range(21)}
+        # And it stays that member when it is started again.
+        cluster.start("n1")
+        cluster.signal("n3", signal.SIGTERM)
+        cluster.wait_gone("n3")
+        cluster.start("n3")
+        assert cluster.groups_of("kept")[0]["members"] == voters
+
+
+def test_what_a_deleted_table_had_goes_from_all_nodes(cluster: LocalCluster) -> None:
+    def replicas() -> list[int]:
+        return [node["replicas"] for node in cluster.admin("n1", "/cluster")["nodes"]]
+
+    before = replicas()
+    cluster.make_table("deleted", node="n2")
+    assert replicas() == [count + 1 for count in before]
+    cluster.client("n3").delete_table(TableName="deleted")
+    cluster.wait_for(lambda: replicas() == before)
+
+
+def test_a_name_belongs_to_one_folder(cluster: LocalCluster, tmp_path: Path) -> None:
+    port = json.loads((cluster.folder / "cluster.json").read_text())["etcd_port"]
+    told = varley("serve", "--cluster", f"etcd://127.0.0.1:{port}", "--name", "n1", "--port", "0",
+                  "--data-dir", str(tmp_path / "another"))  # fmt: skip
+    assert told.returncode == 1
+    assert "There is a node named 'n1' already" in told.stderr
+
+
+def test_a_single_server_refuses_the_folder_of_a_node(etcd_program: None, tmp_path: Path) -> None:
+    with LocalCluster(tmp_path / "data", "--nodes", "1"):
+        pass
+    told = varley("serve", "--port", "0", "--data-dir", str(tmp_path / "data" / "n1"))
+    assert told.returncode == 2
+    assert "belongs to the node 'n1' of the cluster 'varley'" in told.stderr
+
+
+def test_status_is_shown_to_people(cluster: LocalCluster) -> None:
+    cluster.make_table("shown")
+    told = varley("cluster", "status", "--data-dir", str(cluster.folder))
+    assert told.returncode == 0, told.stderr
+    lines = [line.split() for line in told.stdout.splitlines()]
+    assert ["n2", "z2", "up"] in [line[:3] for line in lines]
+    [line] = [line for line in lines if "shown" in line]
+    assert line[2] == cluster.leader_of("shown")
+    assert line[3:6] == ["n1,", "n2,", "n3"]
+
+
+def test_a_hand_over_that_cannot_be_is_refused(cluster: LocalCluster) -> None:
+    told = varley("cluster", "hand-over", "--group", "1", "--to", "n9", "--data-dir", str(cluster.folder))
+    assert told.returncode == 1
+    assert "n9 has no member of group 1" in told.stdout

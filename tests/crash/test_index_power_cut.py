@@ -1,9 +1,10 @@
 """The power goes at the syncs of a node whose table has global indexes; from what is left they become right again.
 
-As in test_power_cut.py: real parts on a disk that forgets what was not synced, a loop that turns when it is told to, a
-checkpoint thread that writes when the loop stands still. At some of the disk's calls a copy is made of what a power cut
-would leave; then another node is started from it, delivers what its log carries, fills what was being filled, and each
-index is compared with the table. A life ends with one of these power cuts, and the next goes on from there.
+As in test_power_cut.py: real parts on a disk that forgets what was not synced, and has no space now and then; a loop
+that turns when it is told to; a checkpoint thread that writes when the loop stands still. At some of the disk's calls a
+copy is made of what a power cut would leave; then another node is started from it, delivers what its log carries, fills
+what was being filled, and each index is compared with the table. A life ends with one of these power cuts, and the next
+goes on from there.
 
 Planted bugs show that this notices.
 
@@ -13,9 +14,12 @@ Planted bugs show that this notices.
 from __future__ import annotations
 
 import copy
+import errno
 import os
 import shutil
 from collections import Counter
+from collections.abc import Coroutine
+from contextlib import suppress
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any
@@ -26,8 +30,10 @@ from tests.crash.power_cut_world import Gate, GatedTrees, HeardLoop, WatchedDisk
 from tests.crash.shown_seed import shown_seed
 from tests.indexes.indexed_node import BY_G, BY_G_KEYS, NAME, IndexedNode, index, table
 from tests.storage.forgetful_disk import ForgetfulDisk
+from varley.errors import DiskFull
 from varley.indexes import backfill
 from varley.indexes.indexes import Indexes, _Source
+from varley.metadata.catalog import Described
 from varley.metadata.memory import MemoryStore
 from varley.node.node import Node
 from varley.node.partition import Partition
@@ -92,6 +98,7 @@ class Life:
             self.disk.watch = lambda call: None
             self.gate.open()
             self.node.kill()
+        assert self.node.fatal == []
         assert self.kept is not None
         return self.kept
 
@@ -114,7 +121,12 @@ class Life:
             if self.random.random() < 0.2:
                 self._act()
         if self.random.random() < 0.3:
-            self.loop.advance(0.1)    # checkpoints are considered
+            self.loop.advance(self.random.choice((0.1, 0.3)))    # checkpoints are considered, what was refused is sent
+        if self.random.random() < 0.5:
+            self.disk.heal()
+        elif self.random.random() < 0.2:
+            call = self.random.choice(("write_synced", "write_synced", "create", "reserve"))
+            self.disk.fail(call, errno.ENOSPC, times=self.random.choice((1, 2, 3, 6)), skip=self.random.randrange(3))
 
     def _act(self) -> None:
         random = self.random
@@ -137,7 +149,11 @@ class Life:
             work = self.node.indexes.create(
                 NAME, index("late", self.random.randrange(10**9), kind="ALL"), partitions=2
             )
-        self.node._keep(self.node._locked(work))
+        self.node._keep(self._defined(work))
+
+    async def _defined(self, work: Coroutine[Any, Any, tuple[Described, Described]]) -> None:
+        with suppress(DiskFull):    # of rows that say how far an index is filled
+            await self.node._locked(work)
 
     def _maybe_cut(self, moment: str) -> None:
         if self.random.random() < self.share:
@@ -197,6 +213,7 @@ def run_lives(
 def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that most checkpoints take several transactions, and filling several slices."""
     monkeypatch.setattr(checkpoint, "TRANSACTION_ROWS", 3)
+    monkeypatch.setattr(checkpoint, "URGENT_TIMES", 1)    # the other thread looks at what is urgent when it gets to it
     monkeypatch.setattr(backfill, "SLICE_ITEMS", 2)
     monkeypatch.setattr(backfill, "PROGRESS_SLICES", 2)
 

@@ -24,6 +24,7 @@ from varley.item.marker import Name
 from varley.metadata.memory import MemoryStore
 from varley.node.node import Node
 from varley.node.partition import Partition
+from varley.table.outgoing import progress_key
 from varley.table.schema import AttributeDefinition, Projection
 from varley.transactions.action import Action, follow_of
 
@@ -463,6 +464,29 @@ def test_progress_that_the_disk_kept_goes_with_the_index(world: World, monkeypat
     world.disk.heal()
     node.put("a", g="one")
     assert any(rows_of(partition, b"\x40") for partition in node.route.partitions)
+    node.delete_index("by-g")
+    for partition in node.route.partitions:
+        assert rows_of(partition, b"\x40") == []
+    node.stop()
+
+
+def test_an_index_is_not_deleted_while_the_disk_may_keep_its_progress(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is being forgotten already, since the index is filled: that may fail, and then nobody would know of it."""
+    monkeypatch.setattr(backfill, "SLICE_ITEMS", 5)
+    node = started(world, BY_G_KEYS)
+    filled(node, 50)
+    node.add_index(BY_G)
+    while node.definition.global_indexes[1].is_backfilling:
+        node.loop.turn()
+    while not all(partition.undecided(progress_key(BY_G.id)) for partition in node.route.partitions):
+        node.loop.turn()
+    world.disk.fail("write_synced", errno.ENOSPC, times=2)
+    with pytest.raises(DiskFull):
+        node.delete_index("by-g")
+    assert len(node.definition.global_indexes) == 2
+    world.disk.heal()
     node.delete_index("by-g")
     for partition in node.route.partitions:
         assert rows_of(partition, b"\x40") == []

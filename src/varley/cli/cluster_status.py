@@ -116,9 +116,14 @@ def _table(heads: list[str], rows: list[list[str]]) -> list[str]:
 
 def run_hand_over(group: int | None, node: str | None, to: str | None, admin: str | None, data_dir: str) -> None:
     if (group is None) == (node is None):
-        raise BadSettings("Which leadership is meant", hint="--group NUMBER for one group, or --node NAME for all it leads")
-    wish = {"group": group, "to": to} if node is None else {"node": node}
-    answer = ask(admin_urls(admin, data_dir), "/hand-over", {name: each for name, each in wish.items() if each is not None})
+        raise BadSettings(
+            "It is not said whose leadership is meant",
+            hint="--group NUMBER for one group, or --node NAME for all that it leads",
+        )
+    wish: dict[str, Any] = {"node": node}
+    if group is not None:
+        wish = {"group": group} if to is None else {"group": group, "to": to}
+    answer = ask(admin_urls(admin, data_dir), "/hand-over", wish)
     for each in answer["groups"]:
         why = answer["refused"].get(str(each))
         click.echo(f"Group {each}: " + ("is being handed over" if why is None else why))

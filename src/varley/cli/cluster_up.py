@@ -103,11 +103,14 @@ class LocalCluster:
     # Nodes
 
     async def _spawn(self, place: Place) -> None:
-        with open(self.plan.log(place.name), "ab") as log:
+        log = os.open(self.plan.log(place.name), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
             self._children[place.name] = await asyncio.create_subprocess_exec(
                 *self.plan.command(place), "--json", "--stop-with-stdin",
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=log, start_new_session=True,
             )  # fmt: skip
+        finally:
+            os.close(log)
 
     async def _wait_ready(self, place: Place) -> None:
         """Raises WorldError if it ends, or says nothing."""
@@ -322,7 +325,9 @@ def announcement(cluster: LocalCluster) -> str:
 def run_start(name: str, data_dir: str, as_json: bool) -> None:
     plan = Plan.read(os.path.abspath(data_dir))
     if plan is None:
-        raise BadSettings("There is no cluster here", path=os.path.abspath(data_dir), hint="varley cluster up makes one")
+        raise BadSettings(
+            "There is no cluster here", path=os.path.abspath(data_dir), hint="`varley cluster up` makes one"
+        )
     answer = _asked_to_start(plan, name)
     if "error" in answer:
         raise WorldError(answer["error"], operation="start", path=plan.folder)
@@ -369,8 +374,8 @@ up = click.Command(
         click.Option(["--stop-with-stdin"], is_flag=True, hidden=True),
         *(option_of(name, all_settings()[name]) for name in PASSED_ON),
     ],
-    help="""Start a cluster of several nodes on this machine, each a process of its own, with an etcd of its own, and serve
-until Ctrl-C.
+    help="""Start a cluster of several nodes on this machine, each a process of its own, with an etcd of its own, and
+serve until Ctrl-C.
 
 \b
 Examples:

@@ -3,9 +3,9 @@
     n1: CreateTable ---> etcd ---watch---> n1, n2, n3
     n1 asks n2, n3: "have you seen version 41?"    each answers when it has (service SEEN)
 
-(That new partitions have leaders by then is seen to where tables are made: api/create_table.py.) Clients take a table that is ACTIVE for one that they can use, and load balancers send their next request to another
-node. A node that does not answer within some seconds is not waited for: it is cut off, and finds out by itself, as its
-watch does.
+Clients take a table that is ACTIVE for one that they can use, and load balancers send their next request to another
+node. (That new partitions have leaders by then is seen to where tables are made: api/create_table.py.) A node that does
+not answer within some seconds is not waited for: it is cut off, and finds out by itself when its watch goes on.
 """
 
 from __future__ import annotations

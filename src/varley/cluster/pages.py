@@ -1,7 +1,8 @@
 """What the admin port of a cluster's node answers beside the pages of every server.
 
     GET  /cluster     nodes, zones, groups, leaders, who is behind: see status.py
-    POST /hand-over   {"group": 7} or {"group": 7, "to": "n2"}: let another member lead; {"node": "n2"}: all that n2 leads
+    POST /hand-over   {"group": 7} or {"group": 7, "to": "n2"}: let another member lead;
+                      {"node": "n2"}: the same of all that n2 leads
     GET  /links       {"n2": {"up": true, "cut": false}, …}
     POST /links       {"cut": "n2"} or {"mend": "n2"}: lose all that goes to n2 and comes from it, and the end of that;
                       403 unless the clock may be moved too: both are for development (admin/pages.py)

@@ -116,7 +116,7 @@ class Status:
             "cluster": self._cluster,
             "node": self._links.name,
             "nodes": self._node_rows(reports),
-            "groups": [self._group_row(group, table, index, found.get(group)) for group, table, index in self._groups()],
+            "groups": [self._group_row(*each, found.get(each[0])) for each in self._groups()],
         }
 
     def _node_rows(self, reports: Mapping[str, list[GroupStatus] | None]) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """The tables of the cluster as this node serves them: those that it had at the start, and what others do to them.
 
-Whoever executes CreateTable, UpdateTable or DeleteTable brings its own routes up to that, as on one machine. Every other
-node hears of it by the watch (metadata/catalog.py), and does here what that node has done there:
+Whoever executes CreateTable, UpdateTable or DeleteTable brings its own routes up to that, as on one machine. All other
+nodes hear of it by the watch (metadata/catalog.py), and do what that node has done there:
 
     a table has come        routes and streams are opened
     it is another now       routes, streams and expiries follow its definition

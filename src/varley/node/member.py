@@ -144,8 +144,8 @@ class HostedMember:
 
     __slots__ = (
         "_before", "_changes", "_host", "_in_flight", "_inbox", "_is_noting", "_is_releasing", "_is_stalled",
-        "_lease_seen", "_led_since", "_member", "_pending", "_read", "_reads", "_tree", "_undecided", "_waiting",
-        "_when_idle", "ballot", "core", "due_us", "epoch", "group", "is_leading", "name", "newest",
+        "_lease_seen", "_led_since", "_member", "_pending", "_read", "_reads", "_successor", "_tree", "_undecided",
+        "_waiting", "_when_idle", "ballot", "core", "due_us", "epoch", "group", "is_leading", "name", "newest",
         "on_abandon", "orders", "outgoing", "partition", "scheduled_us", "speculative", "undecided_bytes",
     )  # fmt: skip
 
@@ -194,6 +194,7 @@ class HostedMember:
         self.undecided_bytes = 0        # of values proposed and not applied
         self._pending: list[tuple[Proposal, bytes]] = []    # of this turn, with the values they propose
         self._undecided: deque[tuple[Proposal, int]] = deque()  # in the order of slots, with the bytes of their values
+        self._successor: str | None = None      # is to lead as soon as nothing is undecided
         self._lease_seen = 0            # the lease in `ballot` surely runs until then
 
     # What can be seen
@@ -331,10 +332,24 @@ class HostedMember:
 
     def hand_over(self, to: str) -> str | None:
         """Let the member `to` lead. Nothing is proposed here any more, unless it does not begin to lead for a while.
-        Says why it is refused, or None."""
+        Says why it is refused, or None.
+
+        First all is decided that was proposed: who waits for that would be told that nobody knows, if it were the
+        successor that decides it."""
+        if self._pending:
+            self.flush()
+        if not self._undecided:
+            return self._hand_over_now(to)
+        member = self.core.configuration.member(to)
+        if not self.is_leading or member is None or not member.may_lead or to == self.name:
+            return "it cannot lead" if self.is_leading else "not the leader"
+        self._successor = to
+        self.is_leading = False
+        return None
+
+    def _hand_over_now(self, to: str) -> str | None:
         refusal = self.step(HandOver(to)).refusal
-        if refusal is None:
-            self.is_leading = False
+        self.is_leading = refusal is not None and self.ballot != NO_BALLOT
         return refusal
 
     def hand_over_to_anybody(self) -> bool:
@@ -428,7 +443,7 @@ class HostedMember:
         elif effects.send or effects.apply or effects.reads or effects.serving is not None:
             self._waiting.append(Step(self, effects, 0, []))
             self._release()
-        if self.ballot and not self.is_leading and not self.core.is_handing_over:
+        if self.ballot and not self.is_leading and not self.core.is_handing_over and self._successor is None:
             self.is_leading = True      # the successor did not come
         self.due_us = effects.timers
         if not 0 < self.scheduled_us <= effects.timers:
@@ -522,6 +537,9 @@ class HostedMember:
             self._serve(effects.serving.ballot)
         for read in effects.reads:
             self._answer_read(read)
+        if self._successor is not None and not self._undecided:
+            successor, self._successor = self._successor, None
+            self._hand_over_now(successor)
 
     def _apply(self, entries: Iterable[tuple[int, Entry]]) -> None:
         tree, undecided = self.tree, self._undecided
@@ -594,6 +612,7 @@ class HostedMember:
         self.ballot = NO_BALLOT
         self.is_leading = False
         self._lease_seen = 0
+        self._successor = None
         self.epoch += 1
         if self.on_abandon is not None:
             self.on_abandon()

@@ -188,7 +188,11 @@ class Leader:
             self.matched[sender] = last
             if sender != self._name:
                 self._peer(sender).progress_at = now
+            before = self._learner.chosen
             self._count()
+            if before < self._learner.chosen == self._acceptor.log.last:
+                # Nothing follows that would tell the others: who reads there would see the past until the next beat.
+                self.beat_at = min(self.beat_at, now + self._timing.tell_us)
         if sender != self._name:
             peer = self._peer(sender)
             if not peer.is_level:
