@@ -10,6 +10,7 @@ frame by frame, makes every group with a voter on it wait, or do without.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -20,6 +21,7 @@ from varley.paxos import events
 from varley.paxos.membership import Configuration, Member
 
 _SAMPLE_SECONDS: Final = 1.0
+_AT_ONCE: Final = 20             # groups that are reported in one turn of the loop
 _LOAD_SECONDS: Final = 30.0      # what a group's load is averaged over, newer seconds more
 _YOUNG_SECONDS: Final = 60.0     # a member is in its group's configuration by then, or never will be
 _SLOW_DISK_SECONDS: Final = 0.5
@@ -54,18 +56,32 @@ class NodeHosted:
         self._counted: dict[int, int] = {}          # group -> slots that were chosen when that was counted
         self._sampled_at = now()
 
-    def report(self) -> NodeReport:
-        now = self._now()
-        self._sample(now)
-        refusal = self._node.refusal
-        members = tuple(self._member_report(group, member) for group, member in self._members().items())
-        return NodeReport(self._node.name, self._disk.trouble if refusal is None else str(refusal), members)
-
-    def led(self) -> NodeReport:
-        """The same of the groups that are led here."""
+    async def report(self) -> NodeReport:
+        """Takes several turns of the loop if there are many groups: requests are not to wait for it."""
         self._sample(self._now())
-        led = [(group, member) for group, member in self._members().items() if member.is_leading]
-        return NodeReport(self._node.name, "", tuple(self._member_report(group, member) for group, member in led))
+        members = []
+        for count, group in enumerate(list(self._members()), 1):
+            member = self._members().get(group)
+            if member is not None:
+                members.append(self._member_report(group, member))
+            if count % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+        refusal = self._node.refusal
+        return NodeReport(self._node.name, self._disk.trouble if refusal is None else str(refusal), tuple(members))
+
+    def unheard(self, seconds: float) -> NodeReport:
+        """The same of the groups that are led here, for longer than that, and have a voter that was not heard for so
+        long. Looks at all of them, often: about a microsecond for each."""
+        since_us = self._node.members.now_us() - int(seconds * 1_000_000)
+        heard = self._node.members.heard_us
+        found = tuple(
+            self._member_report(group, member)
+            for group, member in self._members().items()
+            if member.is_leading
+            and any(heard[group].get(name, 0) <= since_us for name in member.core.configuration.voters - {member.name})
+            and member.has_led_us >= seconds * 1_000_000
+        )
+        return NodeReport(self._node.name, "", found)
 
     def member_name(self, group: int) -> str | None:
         member = self._members().get(group)
