@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import itertools
+import struct
+import zlib
 
 import pytest
 from hypothesis import given, settings
@@ -137,6 +139,23 @@ def test_a_tombstone_replaces_what_it_saw_and_only_that() -> None:
 def test_what_was_not_handed_out_is_refused(text: str) -> None:
     with pytest.raises(BadContext):
         decode_context(text)
+
+
+@pytest.mark.parametrize("entries", [
+    [("n", 1, 1), ("n", 2, 2)],
+    [("n", 0, 1)],
+    [("n", (1 << 64) - 1, 1)],
+    [("n", 1, (1 << 64) - 1)],
+    [("n~no number", 1, 1)],
+    [("n~", 1, 1)],
+])  # fmt: skip
+def test_a_context_that_would_make_its_key_unwritable_is_refused(entries: list[tuple[str, int, int]]) -> None:
+    body = struct.pack(">H", len(entries)) + b"".join(
+        struct.pack(">H", len(actor)) + actor.encode() + struct.pack(">QQ", counter, time_us)
+        for actor, counter, time_us in entries
+    ) + bytes(2)  # fmt: skip
+    with pytest.raises(BadContext):
+        decode_context(base64.urlsafe_b64encode(struct.pack(">I", zlib.crc32(body)) + body).decode())
 
 
 @given(st.integers(0, 400))

@@ -145,6 +145,7 @@ class Node:
 
     def step(self, event: Event, now: int | None = None) -> Effects:
         self.looked_at = self.clock() if now is None else now
+        self.cluster.steps += 1
         effects = self.replica.step(event, self.looked_at)
         cluster = self.cluster
         if effects.dropped is not None:
@@ -283,6 +284,7 @@ class Cluster:
         self.judges = Judges()
         self.now = 0
         self.written = 0
+        self.steps = 0      # of all members
         self._events: list[tuple[int, int, Node | None, int, Callable[[], None]]] = []
         self._count = 0
         self.blocked: set[tuple[str, str]] = set()      # (from, to)
@@ -427,7 +429,7 @@ class Cluster:
         self.heal()
         writes, reads = self.judges.writes, self.judges.reads
         until = self.now + HEALED_US
-        while self.judges.writes < writes + 5 or self.judges.reads < reads + 5:
+        while self.judges.writes < writes + 5 or self.judges.reads < reads + 5 or not self.leaders():
             if self.now >= until:
                 raise Stuck("everything is healed, and nothing is written or read")
             self.run(SECOND // 2)

@@ -37,7 +37,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 
-from varley.ring.vector_clock import SEEN_ENTRIES_MAX, Entry, VectorClock, actor_of, of_entries, place_of
+from varley.ring.vector_clock import SEEN_ENTRIES_MAX, Entry, VectorClock, actor_of, is_actor, of_entries, place_of
 
 
 class BadContext(ValueError):
@@ -208,19 +208,29 @@ class Context:
 
 
 def decode_context(text: str) -> Context:
-    """Raises BadContext, the client's fault."""
+    """Raises BadContext, the client's fault.
+
+    The CRC finds what was cut or mistyped. Who makes it fit gets past it, and may then claim to have read anything, as
+    anybody may who can write; but not what would make a key unwritable, or stop the node that decodes it.
+    """
     try:
         raw = base64.b64decode(text.encode(), altchars=b"-_", validate=True)
         body = memoryview(raw)[4:]
         if len(raw) < 4 or zlib.crc32(body) != int.from_bytes(raw[:4], "big"):
             raise BadContext("the context is not one that was handed out")
-        clock, at = _decode_clock(body, 0)
+        entries, at = _decode_entries(body, 0)
         coordinator, at = _decode_text(body, at)
     except (binascii.Error, struct.error, UnicodeError) as error:
         raise BadContext("the context is not one that was handed out") from error
-    if at != len(body):
+    is_clock = all(map(_can_be, entries)) and len({entry.actor for entry in entries}) == len(entries)
+    if at != len(body) or not is_clock:
         raise BadContext("the context is not one that was handed out")
-    return Context(clock, coordinator or None)
+    return Context(of_entries(entries), coordinator or None)
+
+
+def _can_be(entry: Entry) -> bool:
+    """Counters and times are counted on from here, and stored in 64 bits."""
+    return is_actor(entry.actor) and 1 <= entry.counter < _NUMBERS_END and entry.time_us < _NUMBERS_END
 
 
 def decode(raw: bytes) -> Siblings:
@@ -250,6 +260,7 @@ def decode(raw: bytes) -> Siblings:
 
 
 _FORMAT = 1
+_NUMBERS_END = 1 << 62
 
 
 def _encode_text(text: str) -> bytes:
@@ -277,10 +288,15 @@ def _encode_clock(clock: VectorClock) -> bytes:
 
 
 def _decode_clock(view: memoryview, at: int) -> tuple[VectorClock, int]:
+    entries, at = _decode_entries(view, at)
+    return of_entries(entries), at
+
+
+def _decode_entries(view: memoryview, at: int) -> tuple[list[Entry], int]:
     (count,) = struct.unpack_from(">H", view, at)
     at += 2
     entries = []
     for _ in range(count):
         entry, at = _decode_entry(view, at)
         entries.append(entry)
-    return of_entries(entries), at
+    return entries, at

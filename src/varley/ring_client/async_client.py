@@ -17,7 +17,6 @@ from typing import Any, Literal, Self, TypeVar
 from varley.ring_client.connection import split
 from varley.ring_client.directing import POLL_SECONDS, REPEATS, ClientDriven, ServerDriven
 from varley.ring_client.found import Found, Reconcile, last_write_wins
-from varley.ring_client.outcomes import RingClientError
 from varley.ring_client.pool import Pool
 
 Coordination = Literal["server", "client"]
@@ -137,14 +136,14 @@ class AsyncClient:
         return self._directing
 
 
-async def _result(ask: Callable[[Callable[[T | RingClientError], None]], None]) -> T:
+async def _result(ask: Callable[[Callable[[T | Exception], None]], None]) -> T:
     """What a callback is told, waited for. An error is raised."""
     future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
-    def then(answer: T | RingClientError) -> None:
+    def then(answer: T | Exception) -> None:
         if future.done():
             return      # the caller has given up
-        if isinstance(answer, RingClientError):
+        if isinstance(answer, Exception):
             future.set_exception(answer)
         else:
             future.set_result(answer)

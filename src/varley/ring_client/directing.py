@@ -57,8 +57,8 @@ POLL_SECONDS: Final = 10.0      # section 6.4
 TRIES_MAX: Final = 8            # of one request, at as many nodes
 REPEATS: Final = 2              # of a put whose outcome is unknown
 
-GetThen = Callable[[Found | RingClientError], None]
-PutThen = Callable[[str | RingClientError | None], None]
+GetThen = Callable[[Found | Exception], None]
+PutThen = Callable[[str | Exception | None], None]
 
 
 class Attempts:
@@ -228,6 +228,8 @@ class ClientDriven:
         self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
+        self._failure = RingUnavailable("the client was closed")
+        self._go_on()
 
     # ---- What a get needs
 
@@ -291,16 +293,22 @@ class ClientDriven:
                 self._failure = RingUnavailable(str(error))
         elif isinstance(reply, RingClientError):
             self._failure = reply
-        waiting, self._waiting = self._waiting, []
-        for go_on in waiting:
-            go_on()
+        self._go_on()
 
-    def _when_known(self, go_on: Callable[[], None], then: Callable[[RingClientError], None]) -> None:
+    def _go_on(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for known in waiting:
+            known()
+
+    def _when_known(self, go_on: Callable[[], None], then: Callable[[Exception], None]) -> None:
         def known() -> None:
             if self._placement is None:
                 then(self._failure)
-            else:
+                return
+            try:
                 go_on()
+            except (RingClientError, ValueError) as error:  # it is told to who asked, not to all that wait with it
+                then(error)
 
         self._waiting.append(known)
         self.refresh()

@@ -263,13 +263,18 @@ class _PutDrive:
                 is_durable=self._quorum.is_alone,
             )  # fmt: skip
         except TooMany:
-            self._deadline.cancel()
-            node._loop.call_soon(self._then, service.TooManySiblings(
+            self._refuse(service.TooManySiblings(
                 f"the key has {SIBLINGS_MAX} versions, or versions of 16 MB: get it, and put with that context"
             ))  # fmt: skip
+        except WorldError as error:     # in reading, which comes before anything is written
+            self._refuse(service.Unavailable(f"this node's disk cannot be read: {error}"))
         else:
             if target.hint_for is not None:
                 node._numbers.add("hints_stored")
+
+    def _refuse(self, error: RingError) -> None:
+        self._deadline.cancel()
+        self._node._loop.call_soon(self._then, error)
 
     def _store(self, target: Target) -> None:
         siblings = self._quorum.siblings
@@ -277,11 +282,17 @@ class _PutDrive:
         node, name = self._node, target.node
         is_durable = node._store.is_buffered and not self._is_durable_asked
         self._is_durable_asked = True
+
+        def failed(_: bool) -> None:
+            if is_durable:
+                self._is_durable_asked = False      # whoever stands in for it
+            self._do(self._quorum.failed(name))
+
         node._peers.ask(
             name,
             wire.Store(self._put.ring_key, siblings.encode(), target.hint_for, is_durable),
             lambda _: self._do(self._quorum.stored(name)),
-            lambda _: self._do(self._quorum.failed(name)),
+            failed,
         )
 
     def _answer(self, outcome: put_quorum.Outcome) -> Put | RingError:
