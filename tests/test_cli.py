@@ -19,7 +19,7 @@ import pytest
 import varley
 from varley import __version__
 from varley.cli import DYNAMODB_LOCAL_FLAGS, main, translated
-from varley.settings import CLUSTER_PREFIX, all_settings
+from varley.settings import all_settings, flag_of
 
 VARLEY = [sys.executable, "-m", "varley"]
 SECONDS_MAX = 30        # for what takes a fraction of one
@@ -89,7 +89,7 @@ def test_help_shows_every_setting_examples_and_variables(capsys: pytest.CaptureF
     assert main(["serve", "--help"]) == 0
     shown = capsys.readouterr().out
     for name in all_settings():
-        assert "--" + name.removeprefix(CLUSTER_PREFIX).replace("_", "-") in shown, name
+        assert flag_of(name) in shown, name
     assert "VARLEY_PORT=8001" in shown
     assert "varley serve --in-memory" in shown
 

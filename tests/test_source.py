@@ -24,11 +24,11 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 LAYERS = (
     "limits", "errors", "settings", "clock", "listening", "counters",
     "item", "expression", "table", "paxos", "ring",
-    "storage", "metadata", "net", "ring_node", "node", "router", "indexes", "streams", "transactions", "expiry", "bulk",
-    "vectors", "autoadmin",
-    "http", "api", "admin", "cluster",
+    "storage", "metadata", "net", "ring_node", "node", "remote", "router", "indexes", "streams", "transactions",
+    "expiry", "bulk", "vectors", "autoadmin",
+    "http", "api", "gateway", "admin", "cluster",
     "ring_api", "ring_client",
-    "assembly", "server", "ring_server", "testing", "cli", "pytest_plugin", "__main__",
+    "assembly", "cluster_server", "server", "ring_server", "testing", "cli", "pytest_plugin", "__main__",
 )  # fmt: skip
 
 # No clock, no chance, no disk, no network, no waiting: what they do depends on their arguments alone.
@@ -44,7 +44,7 @@ BLOCKING = {"storage"}
 # The places that start tasks: the server's, and whoever dials (links between nodes, clients of a ring). They keep a
 # reference to each, without which a task may be collected half way, and say aloud when one fails, without which nobody
 # would know.
-KEEPS_TASKS = {"assembly/tasks.py", "net/links.py", "ring_client/pool.py"}
+KEEPS_TASKS = {"assembly/tasks.py", "net/links.py", "ring_client/pool.py", "cli/cluster_up.py"}
 
 
 @cache

@@ -45,6 +45,14 @@ class SystemClock:
     monotonic = staticmethod(machine_time.monotonic)
 
 
+def boot_time_us() -> int:
+    """Microseconds since the machine was started, those while it was suspended too: what leases are measured with.
+
+    Not moved with a MovableClock: a lease is about what two machines do meanwhile, not about what clients are shown.
+    """
+    return machine_time.clock_gettime_ns(machine_time.CLOCK_BOOTTIME) // 1000
+
+
 class StoppedClock:
     """A clock that stands still: the base of a `MovableClock` in tests whose time moves by hand only."""
 

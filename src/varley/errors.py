@@ -23,8 +23,11 @@ Three kinds, never mixed:
     ├── DiskFull, ReadOnly                   writes are refused, reads go on; a retry may work
     ├── Exhausted                            no more file descriptors or memory; a retry may work
     ├── LogFailed                            a write or fdatasync failed: this node takes no more writes
+    ├── NotLeading                           another node may lead this group: surely nothing happened
+    ├── NodesMissing                         the cluster has too few nodes for it; a retry may work
     ├── Unreachable                          metadata's store does not answer; nothing was changed; a retry may work
     ├── OutcomeUnknown                       a change of metadata was sent, and nobody knows what became of it
+    │   └── LeaderReplaced                   the same of a write, whose leader was replaced before it was decided
     ├── LeaseEnded                           what was to be kept under a lease was not, since the lease is over
     ├── Damaged                              bytes on disk are not those that were written
     ├── DataFolderLocked                     another server has this folder open
@@ -255,6 +258,24 @@ class LogFailed(WorldError):
     pass
 
 
+class NotLeading(WorldError):
+    """This node does not lead `group`: what was asked for surely did not happen, and may be asked of `leader`, the name
+    of a node, if that is known."""
+
+    retryable = True
+
+    def __init__(self, group: int, leader: str | None) -> None:
+        self.group = group
+        self.leader = leader
+        super().__init__(f"group {group} is led by {leader or 'a node that is not known'}")
+
+
+class NodesMissing(WorldError):
+    """There are too few nodes in the cluster for what was asked for; when more have come it may work."""
+
+    retryable = True
+
+
 class Unreachable(WorldError):
     """The store of metadata cannot be reached, or cannot decide. What was asked for surely was not done."""
 
@@ -263,6 +284,14 @@ class Unreachable(WorldError):
 
 class OutcomeUnknown(WorldError):
     """A change was sent to the store of metadata, which may make it, also later. Whoever wants to know reads it."""
+
+
+class LeaderReplaced(OutcomeUnknown):
+    """This node led `group` when it proposed this, and leads it no longer: it may happen, or not."""
+
+    def __init__(self, group: int) -> None:
+        self.group = group
+        super().__init__(f"the leader of group {group} was replaced before this was decided")
 
 
 class LeaseEnded(WorldError):

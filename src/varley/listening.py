@@ -1,9 +1,10 @@
-"""Why a port could not be opened, in words an operator can act on."""
+"""Ports and addresses: why a port could not be opened, in words an operator can act on; how others reach this host."""
 
 from __future__ import annotations
 
 import errno
 import os
+import socket
 
 from varley.errors import WorldError
 
@@ -24,3 +25,12 @@ def cannot_listen(error: OSError, host: str, port: int, setting: str = "port") -
         problem = f"The server cannot listen: {reason}"
         hint = f"{flag.replace('port', 'host')} is an address or a name of this machine"
     return WorldError(problem, path=f"{host}:{port}", operation="listen on", hint=hint)
+
+
+def reachable(host: str) -> str:
+    """A server on all addresses of its machine is known by the machine's name."""
+    return socket.gethostname() if host in ("0.0.0.0", "::", "") else host
+
+
+def in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -29,7 +29,7 @@ from varley.errors import BadSettings, WorldError
 from varley.http.call import Call
 from varley.http.server import FrontDoor
 from varley.http.visit import Visit
-from varley.listening import cannot_listen
+from varley.listening import cannot_listen, in_url, reachable
 from varley.net.links import Links
 from varley.net.tls import LinkTls
 from varley.ring.siblings import Mode
@@ -73,7 +73,7 @@ class RingServer:
     @property
     def endpoint(self) -> str:
         """As clients on other machines reach it."""
-        return f"{self._settings.scheme}://{_in_url(self._advertised)}:{self.port}"
+        return f"{self._settings.scheme}://{in_url(self._advertised)}:{self.port}"
 
     @property
     def link_address(self) -> str:
@@ -120,7 +120,7 @@ class RingServer:
 
     @property
     def _advertised(self) -> str:
-        return self._flags.advertise or _reachable(self._settings.host)
+        return self._flags.advertise or reachable(self._settings.host)
 
     @property
     def _links_made(self) -> Links:
@@ -297,16 +297,3 @@ def _mode(text: str) -> Mode:
         return Mode(text)
     except ValueError:
         raise BadSettings(f"mode is {text!r}", hint=f"It is {' or '.join(mode.value for mode in Mode)}") from None
-
-
-def _reachable(host: str) -> str:
-    """A server on all addresses of its machine is known by the machine's name."""
-    if host in ("0.0.0.0", "::", ""):
-        import socket  # here: only such a server needs it
-
-        return socket.gethostname()
-    return host
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -27,7 +27,7 @@ from varley.api.services import Services
 from varley.assembly.background import Background
 from varley.assembly.ports import Ports
 from varley.assembly.tables import drop_tables, expected_of, open_tables
-from varley.assembly.tasks import Tasks
+from varley.assembly.tasks import Tasks, answer
 from varley.clock import Clock
 from varley.errors import WorldError
 from varley.http.call import Call
@@ -42,6 +42,7 @@ from varley.storage.data_folder import DataFolder
 from varley.storage.inventory import Inventory
 from varley.storage.log_writer import LogWriter
 from varley.storage.memory_log import MemoryLog
+from varley.storage.node_folder import refuse_nodes_folder
 from varley.storage.opening import open_data
 from varley.storage.refusing_log import RefusingLog
 from varley.storage.tree import Tree
@@ -106,7 +107,7 @@ class Server:
         self._is_started = True
         for number in (signal.SIGTERM, signal.SIGINT):
             try:
-                self._loop.add_signal_handler(number, self._begin_to_stop)
+                self._loop.add_signal_handler(number, self.begin_to_stop)
             except (ValueError, RuntimeError):
                 pass    # not the main thread: whoever embeds the server has the signals
 
@@ -117,6 +118,7 @@ class Server:
     async def _open_metadata(self) -> Store:
         if self._folder is None:
             return MemoryStore()
+        refuse_nodes_folder(self._folder)
         return await LocalStore.open(self._folder.metadata, is_read_only=self._is_read_only)
 
     async def _open_storage(self, store: Store) -> Background:
@@ -217,7 +219,7 @@ class Server:
 
     def _spawn(self, work: Coroutine[Any, Any, bytes], call: Call) -> None:
         """Run `work` and answer `call` with what it returns or raises."""
-        self._calls.start(_answer(work, call))
+        self._calls.start(answer(work, call))
 
     def _why_not_ready(self) -> str | None:
         """For `/ready`: in a few words why other servers should be asked, or None."""
@@ -254,10 +256,10 @@ class Server:
 
     async def stop(self) -> None:
         """Let running requests end, make everything durable, close. May be called again."""
-        self._begin_to_stop()
+        self.begin_to_stop()
         await self.wait_stopped()
 
-    def _begin_to_stop(self) -> None:
+    def begin_to_stop(self) -> None:
         if not self._is_stopping:
             self._is_stopping = True
             self._stopping.start(self._stop(None))
@@ -306,12 +308,3 @@ class Server:
             await self._store.close()
         if self._folder is not None:
             self._folder.close()
-
-
-async def _answer(work: Coroutine[Any, Any, bytes], call: Call) -> None:
-    try:
-        body = await work
-    except Exception as error:    # the call is the one who must hear of it, whatever it is
-        call.fail(error)
-    else:
-        call.reply(body)

@@ -32,6 +32,7 @@ from varley.errors import BadSettings
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 ENVIRONMENT_PREFIX: Final = "VARLEY_"
 CLUSTER_PREFIX: Final = "cluster."
+MEMBER_PREFIX: Final = "member."
 RING_PREFIX: Final = "ring."
 
 # What a node of a ring takes from NodeSettings; the rest of a node's settings is about DynamoDB's API and its log.
@@ -52,6 +53,14 @@ class ClusterSettings:
     """What all nodes of a cluster must agree on."""
 
     initial_partitions: int = _setting(1, "Partitions of a new table.", low=1, high=1024)
+    replicas: int = _setting(3, "Replicas of each partition in a cluster, on as many nodes.", low=1, high=9)
+    suspect_seconds: float = _setting(
+        5.0, "Silence after which another member votes in a replica's place.", low=1, high=3600
+    )
+    replace_seconds: float = _setting(
+        60.0, "Silence after which a replica is built on another node.", low=1, high=86_400
+    )
+    balance: bool = _setting(True, "Even out replicas and leaders over the nodes of a cluster.")
     stream_shard_seconds: float = _setting(
         4 * 3600.0, "Age at which a shard of a stream ends and another begins.", low=1, high=86_400
     )
@@ -174,6 +183,40 @@ class NodeSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MemberSettings:
+    """How one node takes part in a cluster; of a single server none is set."""
+
+    cluster: str | None = _setting(
+        None, "The cluster's etcd: etcd://h1:2379,h2:2379,h3:2379/name. Without it: one server."
+    )
+    name: str | None = _setting(None, "Name of this node in the cluster; it keeps it for good, with its data folder.")
+    zone: str = _setting("", "Zone (data centre, rack) of this node: replicas stand in as many as there are.")
+    capacity: float = _setting(1.0, "Its share of replicas, beside that of other nodes.", low=0.001, high=1e6)
+    link_port: int = _setting(0, "Port that other nodes connect to; 0 takes a free one.", low=0, high=65535)
+    advertise: str | None = _setting(None, "Address that others reach this node by; without it: `host`.")
+    link_cert: str | None = _setting(
+        None, "File with this node's certificate for links (PEM); with link_key and link_ca."
+    )
+    link_key: str | None = _setting(None, "File with its private key (PEM).")
+    link_ca: str | None = _setting(None, "File with the authority that signs the nodes' certificates (PEM).")
+
+    def __post_init__(self) -> None:
+        _check_all(self)
+        given = [self.link_cert, self.link_key, self.link_ca]
+        if any(given) and not all(given):
+            raise BadSettings(
+                "TLS between nodes needs link_cert, link_key and link_ca, and not all of them are set",
+                hint="Set all three, or none",
+            )
+        if self.cluster is not None and not self.name:
+            raise BadSettings(
+                "A node of a cluster has a name, and this one was given none", hint="Give it one with --name"
+            )
+        if self.name is not None and (not self.name or "#" in self.name or "/" in self.name):
+            raise BadSettings(f"name is {self.name!r}", hint="It has neither # nor / in it, and is not empty")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RingFlags:
     """What `varley ring serve` has beside SHARED_WITH_RINGS. ring_server.py makes the ring's own settings of it.
 
@@ -255,6 +298,15 @@ def load(
     return NodeSettings(**node), ClusterSettings(**_section(values, CLUSTER_PREFIX))
 
 
+def load_member(
+    flags: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+    config_path: str | None = None,
+) -> MemberSettings:
+    """How this process takes part in a cluster; flags are named "member.name". Raises as `load` does."""
+    return MemberSettings(**_section(_values(flags, environment, config_path), MEMBER_PREFIX))
+
+
 def load_ring(
     flags: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
@@ -289,6 +341,7 @@ def all_settings() -> dict[str, dataclasses.Field[Any]]:
     """Every setting of `varley serve` by its full name, in the order of `--help`."""
     named = {each.name: each for each in dataclasses.fields(NodeSettings)}
     named.update({CLUSTER_PREFIX + each.name: each for each in dataclasses.fields(ClusterSettings)})
+    named.update({MEMBER_PREFIX + each.name: each for each in dataclasses.fields(MemberSettings)})
     return named
 
 
@@ -468,7 +521,7 @@ def _bool(text: str) -> bool:
     raise ValueError(text)
 
 
-def _check_all(settings: ClusterSettings | NodeSettings | RingFlags) -> None:
+def _check_all(settings: ClusterSettings | NodeSettings | MemberSettings | RingFlags) -> None:
     """The same checks for settings that were given in code."""
     for setting in dataclasses.fields(settings):
         value = getattr(settings, setting.name)

@@ -321,6 +321,7 @@ def run_lives(
 def _small_transactions(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that most checkpoints take several."""
     monkeypatch.setattr(checkpoint, "TRANSACTION_ROWS", 3)
+    monkeypatch.setattr(checkpoint, "URGENT_TIMES", 1)    # the other thread looks at what is urgent when it gets to it
 
 
 @pytest.mark.slow

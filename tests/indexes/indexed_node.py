@@ -83,7 +83,9 @@ class IndexedNode:
         backlog_bytes: int = 1 << 30,
         delay_seconds: float = 0.0,
         index_partitions: int = 2,
+        before_indexes: Callable[[Node], None] = lambda node: None,
     ) -> None:
+        """`before_indexes` is called when the node runs and the indexes do not: a server reads this and that then."""
         (folder / "trees").mkdir(exist_ok=True)
         self.loop = SteppedLoop() if loop is None else loop
         self.clock = MovableClock(StoppedClock())
@@ -129,6 +131,7 @@ class IndexedNode:
                 {each: [partitions[one.group] for one in its] for each, its in described.index_partitions.items()},
             )
         self.node.start(self.log)
+        before_indexes(self.node)
         self.indexes.start(self.undelivered)
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:

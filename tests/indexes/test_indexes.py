@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from tests.indexes.indexed_node import BY_G, BY_G_KEYS, NAME, IndexedNode, index, rows_of, table
+from tests.node.stepped_loop import SteppedLoop
 from tests.node.writes import Waiter
 from tests.storage.forgetful_disk import ForgetfulDisk
 from tests.table.tables import provisioned_table
@@ -21,6 +22,9 @@ from varley.indexes import backfill
 from varley.indexes.backfill import SLICE_ITEMS
 from varley.item.marker import Name
 from varley.metadata.memory import MemoryStore
+from varley.node.node import Node
+from varley.node.partition import Partition
+from varley.table.outgoing import progress_key
 from varley.table.schema import AttributeDefinition, Projection
 from varley.transactions.action import Action, follow_of
 
@@ -149,6 +153,31 @@ def test_what_the_trees_have_is_delivered_from_the_log_too(world: World) -> None
     node.stop()
 
 
+def test_a_checkpoint_that_ends_before_indexes_begin_releases_nothing_that_they_have_not(world: World) -> None:
+    """A start takes several turns of the loop, and the node makes checkpoints meanwhile."""
+    node = started(world, BY_G, delay_seconds=1e9)
+    for number in range(30):
+        node.propose_put(f"{number}", g="one", filler="x" * 1000)
+        node.settle()
+    assert len(world.disk.paths) > 4, "segments of the log"
+
+    def finish_checkpoints(node: Node) -> None:
+        assert node._checkpoints._frozen, "so this test tries what it says"
+        while node._checkpoints._frozen:
+            loop.wait_for_call()
+        assert node.checkpoints == 2
+
+    loop = SteppedLoop()
+    node = world.kill(loop=loop, overlay_bytes_max=1000, before_indexes=finish_checkpoints)
+    assert len(node.undelivered) == 30
+    node = world.kill()    # before anything was sent
+    assert len(node.undelivered) == 30
+    node.settle()
+    node.assert_indexes_equal_table()
+    assert len(node.rows("by-g")) == 30
+    node.stop()
+
+
 def test_a_log_that_an_index_holds_is_not_shortened_in_vain(world: World) -> None:
     """The log is over its limit, and has to stay: checkpoints, ten a second, would not change that."""
     node = world.start(delay_seconds=3600.0, log_bytes_max=20_000)
@@ -219,6 +248,35 @@ def test_an_index_that_the_disk_refuses_gets_everything_later_in_order(world: Wo
     assert [item["g"]["S"] for item in node.rows("by-g").values()] == ["three"]
     node.assert_indexes_equal_table()
     node.stop()
+
+
+def test_an_item_that_moves_may_be_under_both_keys_for_a_moment(world: World) -> None:
+    """Partitions of an index that the disk has refused try again each in its own time; nobody waits for the other."""
+    node = started(world, BY_G)
+    first, second = node.index("by-g").partitions
+    old, new = value_in(node, first), value_in(node, second)
+    node.put("moves", g=old)
+    waiter = node.propose_put("other", g=old)
+    while waiter.answer is None:
+        node.loop.turn()
+    world.disk.fail("write_synced", errno.ENOSPC, times=2)    # the frame, and the head of the next segment
+    node.settle()
+    assert isinstance(node.node.refusal, DiskFull)
+    world.disk.heal()
+    node.put("moves", g=new)
+    assert len(rows_of(first, b"\x00")) == len(rows_of(second, b"\x00")) == 1
+    assert [item["pk"]["S"] for item in node.rows("by-g").values()] == ["moves", "moves"]
+    node.loop.advance(1.0)
+    node.settle()
+    node.assert_indexes_equal_table()
+    node.stop()
+
+
+def value_in(node: IndexedNode, partition: Partition) -> str:
+    """A value of g whose items are in this partition of the index."""
+    index = node.index("by-g")
+    values = (f"g{number}" for number in range(100))
+    return next(g for g in values if index.partition_of(index.codec.item_collection([{"S": g}])) is partition)
 
 
 @pytest.mark.parametrize("is_provisioned", [False, True])
@@ -406,6 +464,29 @@ def test_progress_that_the_disk_kept_goes_with_the_index(world: World, monkeypat
     world.disk.heal()
     node.put("a", g="one")
     assert any(rows_of(partition, b"\x40") for partition in node.route.partitions)
+    node.delete_index("by-g")
+    for partition in node.route.partitions:
+        assert rows_of(partition, b"\x40") == []
+    node.stop()
+
+
+def test_an_index_is_not_deleted_while_the_disk_may_keep_its_progress(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is being forgotten already, since the index is filled: that may fail, and then nobody would know of it."""
+    monkeypatch.setattr(backfill, "SLICE_ITEMS", 5)
+    node = started(world, BY_G_KEYS)
+    filled(node, 50)
+    node.add_index(BY_G)
+    while node.definition.global_indexes[1].is_backfilling:
+        node.loop.turn()
+    while not all(partition.undecided(progress_key(BY_G.id)) for partition in node.route.partitions):
+        node.loop.turn()
+    world.disk.fail("write_synced", errno.ENOSPC, times=2)
+    with pytest.raises(DiskFull):
+        node.delete_index("by-g")
+    assert len(node.definition.global_indexes) == 2
+    world.disk.heal()
     node.delete_index("by-g")
     for partition in node.route.partitions:
         assert rows_of(partition, b"\x40") == []

@@ -43,6 +43,22 @@ class SteppedLoop(asyncio.BaseEventLoop):
         self._now += seconds
         self.turn()
 
+    def jump(self, seconds: float) -> None:
+        """So much time has passed, and nothing was done meanwhile."""
+        self._now += seconds
+
+    def run_for(self, seconds: float) -> None:
+        """Let so much time pass, from timer to timer, each at its time."""
+        until = self._now + seconds
+        while True:
+            while self._ready:
+                self.turn()
+            if not self._scheduled or self._scheduled[0].when() > until:
+                break
+            self._now = max(self._now, self._scheduled[0].when())
+            self.turn()
+        self._now = until
+
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Turn until `work` is done, and wait for other threads meanwhile."""
         task = self.create_task(work)

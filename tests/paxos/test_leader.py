@@ -17,7 +17,18 @@ from varley.paxos.events import (
 )
 from varley.paxos.lease import Timing
 from varley.paxos.membership import LOG, Member
-from varley.paxos.messages import Accept, Accepted, Beat, Granted, Reborn, Yield
+from varley.paxos.messages import (
+    KEPT_BY_NOBODY,
+    Accept,
+    Accepted,
+    Beat,
+    Granted,
+    Learn,
+    Prepare,
+    Promise,
+    Reborn,
+    Yield,
+)
 
 
 def led(**settings: Timing) -> Group:
@@ -222,3 +233,81 @@ def test_who_knows_less_than_the_leaders_base_but_has_the_entries_gets_no_snapsh
     group.wait(3 * TIMING.resend_us, without=("A",))
     assert b.chosen == c.chosen
     assert not any(effects.snapshots for effects in group.effects["C"])
+
+
+def bytes_of(message: object) -> int:
+    return sum(len(entry.value) for entry in message.entries) if isinstance(message, Accept | Learn) else 0
+
+
+def test_only_so_many_bytes_are_under_way_to_one_member_and_one_entry_goes_however_large() -> None:
+    group = led(timing=Timing(window_bytes=100))
+    group.propose("A", b"x" * 60, b"y" * 60, b"z" * 500, b"u")
+    sent = [message for _, to, message in group.wire if to == "B" and isinstance(message, Accept)]
+    assert [len(message.entries) for message in sent] == [1]
+    while group.wire:
+        sender, to, message = group.wire.pop(0)
+        assert bytes_of(message) <= 100 or len(message.entries) == 1    # type: ignore[attr-defined]
+        group.receive(to, sender, message)
+    a, b = group.replicas["A"], group.replicas["B"]
+    assert b.log.last == a.log.last
+    assert a.chosen == a.log.last
+
+
+def test_who_is_far_behind_in_bytes_learns_piece_by_piece() -> None:
+    group = led(timing=Timing(chunk_bytes=100))
+    for number in range(10):
+        group.propose("A", b"%d" % number * 60)
+        group.deliver(without="C")
+    group.step("A", Tick())
+    group.deliver(without="C")
+    group.now += TIMING.lease_us + TIMING.election_us + TIMING.spread_us
+    group.step("B", Tick())
+    sizes: list[int] = []
+    while group.wire:
+        sender, to, message = group.wire.pop(0)
+        if "A" not in (sender, to):
+            sizes += [bytes_of(message)] if isinstance(message, Learn) else []
+            group.receive(to, sender, message)
+    assert len(sizes) > 5
+    assert max(sizes) <= 100
+    b, c = group.replicas["B"], group.replicas["C"]
+    assert b.serving_ballot
+    assert c.log.after(c.log.base) == b.log.after(b.log.base)
+
+
+def test_no_promise_carries_more_bytes_of_what_is_chosen_than_a_piece() -> None:
+    """Whoever stands and is far behind is given what it lacks first."""
+    group = led(timing=Timing(chunk_bytes=100))
+    for number in range(6):
+        group.propose("A", b"%d" % number * 60)
+        group.deliver(without="C")
+    b, c = group.replicas["B"], group.replicas["C"]
+    group.step("A", Tick())
+    group.deliver(without="C")
+    assert b.chosen > c.chosen + 3
+    group.now += TIMING.lease_us + TIMING.election_us + TIMING.spread_us
+    group.wire.clear()
+    promised = b.promised
+    group.receive("B", "C", Prepare(promised + 2, c.chosen, 0))
+    [answer] = [message for _, to, message in group.wire if to == "C" and isinstance(message, Learn | Promise)]
+    assert isinstance(answer, Learn)
+    assert bytes_of(answer) <= 100
+    assert b.promised == promised
+    group.wait(10_000_000, without="A")
+    assert b.serving_ballot or c.serving_ballot
+    assert b.log.last == c.log.last
+
+
+def test_beats_say_what_must_be_kept_and_a_new_leader_goes_on_with_it() -> None:
+    group = led()
+    a, b = group.replicas["A"], group.replicas["B"]
+    assert b.kept == 0, "nothing was said yet: everything is kept"
+    a.keep_after(7)
+    group.wait(TIMING.beat_us * 2)
+    assert b.kept == 7
+    group.wait(10_000_000, without="A")
+    leader = next(group.replicas[name] for name in "BC" if group.replicas[name].serving_ballot)
+    assert leader.kept == 7, "until it says something else"
+    leader.keep_after(KEPT_BY_NOBODY)
+    group.wait(TIMING.beat_us * 2, without="A")
+    assert b.kept == group.replicas["C"].kept == KEPT_BY_NOBODY

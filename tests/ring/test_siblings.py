@@ -92,6 +92,15 @@ def test_the_last_write_wins_over_all_that_its_author_saw(script: list[tuple[str
         assert not any(int(version.value) in seen for seen in replicas.seen.values()), "an ancestor won"
 
 
+def test_the_last_write_wins_also_over_one_with_the_same_number() -> None:
+    first = put(NONE, VectorClock(), "a", 1, b"first", Mode.LAST_WRITE_WINS)
+    other = put(NONE, VectorClock(), "b", 2, b"other", Mode.LAST_WRITE_WINS)
+    later = put(other, other.clock, "a", 3, b"later", Mode.LAST_WRITE_WINS)     # "a" holds its first one no more
+    assert later.versions[0].dot[:2] == first.versions[0].dot[:2]
+    for sets in ([first, later], [later, first]):
+        assert reconcile(sets, Mode.LAST_WRITE_WINS) == later
+
+
 @given(steps)
 @settings(deadline=None)
 def test_what_is_encoded_is_decoded(script: list[tuple[str, int, set[int], int]]) -> None:
@@ -106,6 +115,15 @@ def test_two_puts_with_one_context_at_one_coordinator_are_siblings() -> None:
     one = put(first, first.clock, "a", 2, b"1")
     both = put(one, first.clock, "a", 3, b"2")
     assert both.values == (b"1", b"2")
+
+
+def test_a_value_that_was_put_twice_is_shown_once_and_replaced_at_once() -> None:
+    first = put(NONE, VectorClock(), "a", 5, b"milk")
+    both = reconcile([put(NONE, VectorClock(), "b", 7, b"milk"), first, put(NONE, VectorClock(), "c", 6, b"bread")])
+    assert len(both) == 3
+    assert dict(both.shown) == {b"milk": 7, b"bread": 6}
+    assert put(both, both.clock, "a", 9, b"all").values == (b"all",)
+    assert put(both, both.clock, "a", 9, None).shown == ()
 
 
 def test_a_tombstone_replaces_what_it_saw_and_only_that() -> None:

@@ -427,7 +427,7 @@ class Cluster:
         self.heal()
         writes, reads = self.judges.writes, self.judges.reads
         until = self.now + HEALED_US
-        while self.judges.writes < writes + 5 or self.judges.reads < reads + 5:
+        while self.judges.writes < writes + 5 or self.judges.reads < reads + 5 or not self.leaders():
             if self.now >= until:
                 raise Stuck("everything is healed, and nothing is written or read")
             self.run(SECOND // 2)

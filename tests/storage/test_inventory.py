@@ -113,3 +113,15 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     (tmp_path / INVENTORY_FILE).write_bytes(b'{"format": 2}\n%08x\n' % crc32c(b'{"format": 2}'))
     with pytest.raises(WorldError, match="format 2"):
         Inventory.read(str(tmp_path))
+
+
+def test_a_log_that_is_given_up_ends_earlier_from_then_on(tmp_path: Path) -> None:
+    inventory = Inventory.read(str(tmp_path))
+    inventory.add(trees=[7], newest_segment=12)
+    inventory.log_was_lost(12)
+    assert Inventory.read(str(tmp_path)).newest_segment == 12
+    inventory.log_was_lost(3)
+    again = Inventory.read(str(tmp_path))
+    assert (again.newest_segment, again.trees) == (3, {7})
+    inventory.log_was_lost(9)
+    assert Inventory.read(str(tmp_path)).newest_segment == 3, "that is not what it is for"

@@ -20,7 +20,7 @@ from log_driver import FOLDER, SEGMENT_BYTES, LogDriver, read_log
 
 from varley.errors import DiskFull, Exhausted, LogFailed, ReadOnly, WorldError
 from varley.storage.disk import RealDisk
-from varley.storage.log_format import ABSENT, PUT, decode_rows
+from varley.storage.log_format import ABSENT, PUT, decode_rows, encode_record, encode_rows
 from varley.storage.log_reader import LogEnd, LogReader
 from varley.storage.log_writer import LogWriter
 
@@ -364,6 +364,44 @@ def test_slots_behind_a_refused_one_are_refused_until_it_is_appended_again() -> 
     assert log.durable[2:] == read_log(disk)[2:] == [
         (2, 1, 2, b"another group"), (1, 1, 2, b"new"), (1, 1, 3, b"new"),
     ]  # fmt: skip
+
+
+def member_record(number: int) -> bytes:
+    return encode_record(7, 65537, 10 - number, encode_rows([(PUT, b"key", b"%d" % number, ABSENT)], number))
+
+
+def test_records_of_a_member_are_refused_and_released_by_their_numbers_not_by_their_slots() -> None:
+    disk = ForgetfulDisk()
+    log = LogDriver(disk)
+    log.writer.append_records(7, 1, [member_record(1), member_record(2)], "part", "first")
+    log.writer.flush()
+    assert log.durable == ["part", "first"]
+    disk.fail("write_synced", errno.ENOSPC)
+    log.writer.append_records(7, 3, [member_record(3)], "part", "refused")
+    log.writer.flush()
+    log.writer.append_records(7, 4, [member_record(4)], "part", "behind it")
+    log.writer.flush()
+    assert [waiter for _, waiter in log.failed] == ["refused", "behind it"]
+    log.writer.append_records(7, 3, [member_record(3)], "part", "again")
+    log.writer.append_records(7, 4, [member_record(4)], "part", "and this")
+    log.writer.flush()
+    assert log.durable == ["part", "first", "again", "and this"]
+    assert [slot for _, _, slot, _ in read_log(disk)] == [9, 8, 7, 6]
+    assert log.writer.release({7: 1}, {7}) == []
+    assert len(log.writer.release({7: 2}, {7})) == 1, "the segment that the refusal has ended"
+
+
+def test_what_was_refused_of_a_group_can_be_forgotten() -> None:
+    disk = ForgetfulDisk()
+    log = LogDriver(disk)
+    log.write((1, 1, 1, b"first"))
+    disk.fail("write_synced", errno.ENOSPC)
+    log.writer.append_records(7, 1, [member_record(1)], "part", "refused")
+    log.writer.flush()
+    log.writer.forget(7)
+    log.writer.append_records(7, 100, [member_record(2)], "part", "another life")
+    log.writer.flush()
+    assert log.durable[1:] == ["another life"]
 
 
 def test_a_segment_that_could_not_be_prepared_ahead_is_prepared_at_the_switch() -> None:

@@ -79,7 +79,7 @@ class Bank:
         actions += [Action(self.route, each, is_check=True) for each in checks]
         try:
             answer = self.transactions.write(
-                actions, token, request, waiter, answer=lambda: b"done", repeated=lambda: b"done before"
+                actions, token, request, waiter, answer=lambda: b"done", repeated=lambda values: b"done before"
             )
         except Exception as refusal:
             waiter.fail(refusal)

@@ -519,7 +519,7 @@ def test_an_answer_that_cannot_be_made_is_told(bank: Bank) -> None:
         assert isinstance(waiter.answer, LookupError)
 
 
-def _no_answer() -> bytes:
+def _no_answer(values: object = None) -> bytes:
     raise LookupError
 
 

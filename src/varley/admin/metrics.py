@@ -109,6 +109,13 @@ METRICS: Final = (
     Described("varley_overlay_bytes", "gauge", "Memory of rows that are in no checkpoint yet, about."),
     Described("varley_checkpoints_total", "counter", "Checkpoints finished."),
     Described("varley_checkpoint_seconds_total", "counter", "Time that they took, pauses included."),
+    Described("varley_link_up", "gauge", "1 if another node of the cluster is heard, 0 if not.", ("peer",)),
+    Described("varley_link_waiting_bytes", "gauge", "Bytes that wait for another node to take them.", ("peer",)),
+    Described("varley_groups", "gauge", "Replica groups that have a member on this node."),
+    Described("varley_groups_led", "gauge", "Those of them that this node leads."),
+    Described(
+        "varley_group_lag_entries_max", "gauge", "Entries by which the slowest member of a group led here is behind."
+    ),
     Described(
         "varley_ring_members", "gauge", "Members of the ring, as this node can or cannot reach them.", ("state",)
     ),

@@ -15,7 +15,7 @@ refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -46,11 +46,16 @@ class Page:
     body: bytes
 
 
+# What answers a request of one path and method, at once or later.
+PageMaker = Callable[[Request], "Page | Awaitable[Page]"]
+
+
 class Pages:
     """What the admin port answers.
 
     `movable_clock` is None when the clock may not be moved. `why_not_ready` gives the reason in a few words,
     or None when requests are served. `rotate_shards` begins to end the shards of a table's stream, and says how many.
+    `more`: pages of other parts, by path and method.
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class Pages:
         movable_clock: MovableClock | None,
         why_not_ready: Callable[[], str | None],
         rotate_shards: Callable[[str], int] = lambda table: 0,
+        more: Mapping[str, Mapping[str, PageMaker]] | None = None,
     ) -> None:
         assert movable_clock is None or movable_clock is clock, "it is one clock, or the moves are not seen"
         self._metrics = metrics
@@ -68,16 +74,17 @@ class Pages:
         self._movable_clock = movable_clock
         self._why_not_ready = why_not_ready
         self._rotate_shards = rotate_shards
-        self._pages: dict[str, dict[str, Callable[[Request], Page]]] = {
+        self._pages: dict[str, Mapping[str, PageMaker]] = {
             "/": {"GET": self._index},
             "/health": {"GET": lambda request: _text(200, "healthy")},
             "/ready": {"GET": self._ready},
             "/metrics": {"GET": lambda request: Page(200, CONTENT_TYPE, self._metrics.page())},
             "/clock": {"GET": lambda request: self._now(), "POST": self._move},
             "/shards": {"POST": self._rotate},
+            **(more or {}),
         }
 
-    def answer(self, request: Request) -> Page:
+    def answer(self, request: Request) -> Page | Awaitable[Page]:
         methods = self._pages.get(request.path)
         if methods is None:
             return _text(404, f"There is no page {request.path}. There are {', '.join(self._pages)}")

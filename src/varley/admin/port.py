@@ -56,7 +56,10 @@ class AdminPort:
             async with asyncio.timeout(_REQUEST_SECONDS_MAX):
                 request = await _read_request(reader)
                 if request is not None:
-                    writer.write(_encoded(self._pages.answer(request), with_body=request.method != "HEAD"))
+                    page = self._pages.answer(request)
+                    if not isinstance(page, Page):
+                        page = await page
+                    writer.write(_encoded(page, with_body=request.method != "HEAD"))
                 else:
                     writer.write(_encoded(Page(400, "text/plain", b"This is not an HTTP request\n")))
                 await writer.drain()

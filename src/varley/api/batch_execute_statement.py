@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from varley.api import capacity
+from varley.api.away_rows import AwayRows
 from varley.api.constraints import NOT_NULL, Each, Length, Members, check
 from varley.api.execute_statement import CAPACITY, ON_FAILURE, PARAMETERS, STATEMENT
 from varley.api.requests import AttributeValue, Request, Structure, decoder
@@ -25,7 +26,10 @@ from varley.http.call import Call
 from varley.http.wire import as_api_error
 from varley.item.units import read_units, write_units_of
 from varley.limits import PARTIQL_BATCH_STATEMENTS_MAX
-from varley.node.settled import reply_when_settled, when_settled
+from varley.node.elsewhere import Need
+from varley.node.replica import Proposal
+from varley.node.settled import reply_when_settled
+from varley.remote.peers import Peers
 from varley.router.routes import Route
 
 _encode = msgspec.json.encode
@@ -71,7 +75,10 @@ _ERROR_CODES: Final = {
 class _Slot:
     """One statement and what becomes of it. It waits for its write; `done` is called once it is settled."""
 
-    __slots__ = ("_done", "_error", "_item", "consistent", "index_units", "operation", "request", "route", "units")
+    __slots__ = (
+        "_done", "_error", "_item", "_told", "consistent", "index_units", "operation", "request", "route", "units",
+        "values",
+    )  # fmt: skip
 
     def __init__(self, request: BatchStatementRequest) -> None:
         self.request = request
@@ -80,7 +87,9 @@ class _Slot:
         self.operation: Selection | StatementWrite | None = None    # None if the statement is refused
         self.units = 0.0    # of the table
         self.index_units: dict[str, float] = {}
+        self.values: dict[bytes, bytes] | None = None    # the row that it reads, if another node has it
         self._item: Any = None
+        self._told: Any = None    # its element of Responses, as another node has it
         self._error: ApiError | None = None
         self._done: Callable[[], None] | None = None
 
@@ -113,7 +122,7 @@ class _Slot:
         if not isinstance(self.operation, Selection):
             return
         try:
-            found, size = self.operation.one()
+            found, size = self.operation.one(self.values)
         except WorldError as error:
             self.refuse(as_api_error(error))
             return
@@ -136,6 +145,33 @@ class _Slot:
             if answer is not None:
                 self.reply(answer)
 
+    @property
+    def group(self) -> int | None:
+        """Of the partition that it writes to."""
+        if self.route is None or self.operation is None or isinstance(self.operation, Selection):
+            return None
+        return self.route.partition_of(self.operation.key).group
+
+    def write_elsewhere(self, call: Call, peers: Peers, done: Callable[[], None]) -> None:
+        """Run the write as a batch of its own, wherever that is."""
+        self._done = done
+        group = self.group
+        if group is None:
+            done()
+            return
+        body = _encode({"Statements": [self.request], "ReturnConsumedCapacity": "INDEXES"})
+        peers.part(call, group, Need.WRITE, _OPERATION, body, self._heard)
+
+    def _heard(self, answer: bytes | ApiError) -> None:
+        if isinstance(answer, ApiError):
+            self.fail(answer)
+            return
+        told = _decode_told(answer)
+        [self._told] = told.responses
+        if told.consumed:
+            self.units, self.index_units = capacity.told(told.consumed[0])
+        self._settle()
+
     def reply(self, body: bytes) -> None:
         written = _decode_written(body)
         self.units = written.units
@@ -153,6 +189,8 @@ class _Slot:
 
     def response(self) -> dict[str, Any]:
         """Its element of Responses."""
+        if self._told is not None:
+            return self._told    # type: ignore[no-any-return]
         members: dict[str, Any] = {}
         if self._error is not None:
             code = self._error.code
@@ -186,6 +224,16 @@ class _Written(msgspec.Struct):
 
 
 _decode_written = msgspec.json.Decoder(_Written).decode
+
+
+class _Told(msgspec.Struct):
+    """What a batch of one statement answers."""
+
+    responses: list[msgspec.Raw] = msgspec.field(name="Responses")
+    consumed: list[dict[str, Any]] = msgspec.field(name="ConsumedCapacity", default_factory=list)
+
+
+_decode_told = msgspec.json.Decoder(_Told).decode
 
 
 class _Terms(Terms):
@@ -232,6 +280,12 @@ def run(services: Services, call: Call) -> bytes | None:
         if left == 0:
             call.reply(_body(slots, mode))
 
+    peers = call.elsewhere
+    groups = {slot.group for slot in slots} - {None}
+    if peers is not None and not all(peers.is_here(group, Need.WRITE) for group in groups if group is not None):
+        for slot in slots:
+            slot.write_elsewhere(call, peers, settled)
+        return None
     for slot in slots:
         slot.write(settled)
     return None
@@ -251,16 +305,19 @@ def _parse(slots: list[_Slot]) -> list[tuple[_Slot, partiql.Statement, list[Any]
 
 
 def _read(slots: list[_Slot], mode: str | None, call: Call) -> bytes | None:
-    undecided = [
-        proposal
-        for slot in slots
-        if slot.consistent and isinstance(slot.operation, Selection)
-        for proposal in slot.operation.undecided()
-    ]
-    if not undecided:
+    away = AwayRows(call.elsewhere)
+    undecided: list[Proposal] = []
+    for slot in slots:
+        selection = slot.operation
+        if not isinstance(selection, Selection):
+            continue
+        slot.values = away.holder(selection.partition, selection.ranges[0].low, consistent=slot.consistent)
+        if slot.values is None and slot.consistent:
+            undecided += selection.undecided()
+    if not undecided and not away:
         return _read_now(slots, mode)
 
-    when_settled(undecided, reply_when_settled(call, lambda: _read_now(slots, mode)))
+    away.when_read(undecided, reply_when_settled(call, lambda: _read_now(slots, mode)))
     return None
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from varley.api import capacity, constraints
+from varley.api.away_rows import AwayRows, Holder
 from varley.api.expressions import Shape
 from varley.api.item_projection import projection_expressions, projection_of, shape_for
 from varley.api.requests import Attributes, Request, Structure, decoder
@@ -18,9 +19,8 @@ from varley.item.stored import HEADER_BYTES, item_size
 from varley.item.units import read_units
 from varley.item.value import Item, check_item
 from varley.limits import BATCH_GET_BYTES_MAX, BATCH_GET_KEYS_MAX
-from varley.node.partition import Partition
 from varley.node.replica import Proposal
-from varley.node.settled import reply_when_settled, when_settled
+from varley.node.settled import reply_when_settled
 from varley.router.routes import Route
 
 _encode = msgspec.json.encode
@@ -42,7 +42,7 @@ class BatchGetItemRequest(Request):
 
 _decode = decoder(BatchGetItemRequest)
 
-_OneTable = tuple[str, KeysAndAttributes, Route, Shape | None, list[tuple[Partition, bytes, Item]]]
+_OneTable = tuple[str, KeysAndAttributes, Route, Shape | None, list[tuple[Holder, bytes, Item]]]
 
 
 def run(services: Services, call: Call) -> bytes | None:
@@ -62,28 +62,34 @@ def run(services: Services, call: Call) -> bytes | None:
         raise ValidationError("Too many items requested for the BatchGetItem call")
     tables: list[_OneTable] = []
     undecided: list[Proposal] = []
+    away = AwayRows(call.elsewhere)
     seen: set[tuple[str, bytes]] = set()    # a table may be named twice: by its name and by its ARN
     for name, wanted in request.request_items.items():
         assert wanted.keys is not None
         route = services.router.route(name)
-        rows: list[tuple[Partition, bytes, Item]] = []
+        consistent = bool(wanted.consistent_read)
+        rows: list[tuple[Holder, bytes, Item]] = []
         for key in wanted.keys:
             row_key = route.keys.row_key(key)
             if (route.name, row_key) in seen:
                 raise ValidationError("Provided list of item keys contains duplicates")
             seen.add((route.name, row_key))
             partition = route.partition_of(row_key)
+            holder = away.holder(partition, row_key, consistent=consistent)
+            if holder is not None:
+                rows.append((holder, row_key, key))
+                continue
             rows.append((partition, row_key, key))
-            if wanted.consistent_read:
+            if consistent:
                 proposal = partition.undecided(row_key)
                 if proposal is not None:
                     undecided.append(proposal)
         tables.append((name, wanted, route, shape_for(projections[name], route), rows))
     mode = request.return_consumed_capacity
-    if not undecided:
+    if not undecided and not away:
         return _answer(tables, mode)
 
-    when_settled(undecided, reply_when_settled(call, lambda: _answer(tables, mode)))
+    away.when_read(undecided, reply_when_settled(call, lambda: _answer(tables, mode)))
     return None
 
 
@@ -96,11 +102,11 @@ def _answer(tables: list[_OneTable], mode: str | None) -> bytes:
         found = responses[name] = []
         costs[name] = 0.0
         left: list[Item] = []
-        for partition, row_key, key in rows:
+        for holder, row_key, key in rows:
             if total > BATCH_GET_BYTES_MAX:
                 left.append(key)
                 continue
-            stored = partition.get(row_key)
+            stored = holder.get(row_key)
             size = 0
             if stored is not None:
                 size = item_size(stored)

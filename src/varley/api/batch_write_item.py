@@ -8,8 +8,8 @@ is ([API]).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 
@@ -19,15 +19,26 @@ from varley.api.put_item import Put
 from varley.api.requests import Attributes, Request, Structure, decoder
 from varley.api.services import Services
 from varley.api.writes import Terms
-from varley.errors import ApiError, ProvisionedThroughputExceeded, Throttling, TransactionConflict, ValidationError
+from varley.errors import (
+    ApiError,
+    ProvisionedThroughputExceeded,
+    ServiceUnavailable,
+    Throttling,
+    TransactionConflict,
+    ValidationError,
+)
 from varley.http.call import Call
 from varley.item.units import write_units_of
 from varley.item.value import Item, check_item
 from varley.limits import BATCH_WRITE_BYTES_MAX, BATCH_WRITE_REQUESTS_MAX, ITEM_BYTES_MAX
+from varley.node.elsewhere import Need
 from varley.node.partition import Partition
+from varley.remote.peers import Peers
 from varley.router.routes import Route
 
 _encode = msgspec.json.encode
+
+_Write = tuple[Partition, Put | Delete, str, "WriteRequest"]    # where, what, the table as named, what was asked
 
 # The service's own words, though they are about another kind of thing.
 _NOT_ONE = (
@@ -173,7 +184,7 @@ def run(services: Services, call: Call) -> bytes | None:
         raise ValidationError("Too many items requested for the BatchWriteItem call")
     if total > BATCH_WRITE_BYTES_MAX:
         raise ValidationError("Batch write request size has exceeded the maximum allowed size")
-    writes: list[tuple[Partition, Put | Delete, str, WriteRequest]] = []
+    writes: list[_Write] = []
     tally = Tally()
     metrics_mode = request.return_item_collection_metrics
     seen: set[tuple[str, bytes]] = set()    # a table may be named twice: by its name and by its ARN
@@ -201,6 +212,10 @@ def run(services: Services, call: Call) -> bytes | None:
                 raise ValidationError("Provided list of item keys contains duplicates")
             seen.add((route.name, key))
             writes.append((route.partition_of(key), write, table, want))
+    peers = call.elsewhere
+    if peers is not None and not all(peers.is_here(partition.group, Need.WRITE) for partition, _, _, _ in writes):
+        _Parts(call, peers, request, tally, writes).begin()
+        return None
     gather = Gather(call, len(writes), lambda: tally.answer(request.return_consumed_capacity))
     again: list[tuple[str, WriteRequest]] = []    # by table as it was named
     throttled: list[ApiError] = []
@@ -224,6 +239,78 @@ def run(services: Services, call: Call) -> bytes | None:
         tally.unprocessed.setdefault(table, []).append(_again(want))
         gather.reply(b"")
     return None
+
+
+class _Parts:
+    """A batch of which some partitions are led elsewhere: each write becomes a batch of its own, led here or not.
+
+    So what each comes to is told by whoever did it, and what all come to is put together in the order of the request,
+    whatever the order in which the parts are answered. What surely was not done is told as unprocessed.
+    """
+
+    def __init__(
+        self, call: Call, peers: Peers, request: BatchWriteItemRequest, tally: Tally, writes: Sequence[_Write]
+    ) -> None:
+        self._call = call
+        self._peers = peers
+        self._request = request
+        self._tally = tally
+        self._writes = writes
+        self._answers: list[bytes | ApiError] = [b""] * len(writes)
+        self._left = len(writes)
+
+    def begin(self) -> None:
+        options = {"ReturnConsumedCapacity": "INDEXES"}
+        if self._request.return_item_collection_metrics is not None:
+            options["ReturnItemCollectionMetrics"] = self._request.return_item_collection_metrics
+        for number, (partition, _, table, want) in enumerate(self._writes):
+            body = _encode({"RequestItems": {table: [_again(want)]}, **options})
+
+            def heard(answer: bytes | ApiError, number: int = number) -> None:
+                self._answers[number] = answer
+                self._left -= 1
+                if not self._left:
+                    self._finish()
+
+            self._peers.part(self._call, partition.group, Need.WRITE, "BatchWriteItem", body, heard)
+
+    def _finish(self) -> None:
+        throttled: list[ApiError] = []
+        for (_, write, table, want), answer in zip(self._writes, self._answers, strict=True):
+            if isinstance(answer, ApiError):
+                if answer.code not in _NOT_DONE:
+                    self._call.fail(answer)
+                    return
+                throttled.append(answer)
+                self._tally.unprocessed.setdefault(table, []).append(_again(want))
+                continue
+            told = _decode_told(answer)
+            if told.unprocessed:
+                self._tally.unprocessed.setdefault(table, []).append(_again(want))
+                continue
+            [consumed] = told.consumed
+            units, index_units = capacity.told(consumed)
+            metrics = [each for collections in told.metrics.values() for each in collections]
+            terms = write.terms
+            self._tally.add(terms.table, terms.route, units, index_units, metrics[0] if metrics else None)
+        if len(throttled) == len(self._writes):
+            self._call.fail(throttled[0])
+        else:
+            self._call.reply(self._tally.answer(self._request.return_consumed_capacity))
+
+
+class _Told(msgspec.Struct):
+    """What one part answers."""
+
+    unprocessed: dict[str, Any] = msgspec.field(name="UnprocessedItems")
+    consumed: list[dict[str, Any]] = msgspec.field(name="ConsumedCapacity", default_factory=list)
+    metrics: dict[str, list[dict[str, Any]]] = msgspec.field(name="ItemCollectionMetrics", default_factory=dict)
+
+
+_decode_told = msgspec.json.Decoder(_Told).decode
+
+# The codes of refusals by who surely did nothing, and may do it when it is asked again.
+_NOT_DONE: Final = (Throttling.code, ProvisionedThroughputExceeded.code, ServiceUnavailable.code)
 
 
 def _again(want: WriteRequest) -> dict[str, Any]:

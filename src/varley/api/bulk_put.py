@@ -34,8 +34,10 @@ from varley.bulk.runner import BulkRunner
 from varley.errors import (
     ApiError,
     ConditionalCheckFailed,
+    InternalServerError,
     ProvisionedThroughputExceeded,
     ResourceNotFound,
+    ServiceUnavailable,
     Throttling,
     TransactionConflict,
     ValidationError,
@@ -44,7 +46,9 @@ from varley.errors import (
 from varley.item.units import write_units
 from varley.item.value import check_item
 from varley.limits import ITEM_BYTES_MAX
+from varley.node.elsewhere import Elsewhere, Need
 from varley.node.settled import Told
+from varley.remote.peers import NOBODY
 from varley.router.routes import Route
 from varley.storage.object_folder import LineReader, NoBucket, ObjectFolder, StoredObject
 
@@ -234,7 +238,24 @@ class _Run:
             route.partition_of(put.key).write(put, waiter)
         except (ApiError, WorldError) as error:
             waiter.fail(error)
+        except Elsewhere as away:
+            self._put_elsewhere(away.group, line, route, waiter)
         return put, answered
+
+    def _put_elsewhere(self, group: int, line: bytes, route: Route, waiter: Told) -> None:
+        """As a PutItem of its own."""
+        peers = self._runner.peers
+        assert peers is not None, "on one machine nothing is elsewhere"
+        request = _decode_line(line)
+        request.table_name = route.name
+
+        def heard(answer: bytes | ApiError) -> None:
+            if isinstance(answer, ApiError):
+                waiter.fail(_as_here(answer))
+            else:
+                waiter.reply(answer)
+
+        peers.part(NOBODY, group, Need.WRITE, "PutItem", _encode(request), heard)
 
     def _refused(self, key: str, at: int, line: bytes, error: ApiError) -> None:
         self._failed += 1
@@ -266,6 +287,19 @@ class _Run:
         )
         self._changes.clear()
         self._recorded_at = self._runner.monotonic()
+
+
+def _as_here(error: ApiError) -> ApiError:
+    """What another node has refused, as this one would have. If nobody knows what became of a put, it is tried again,
+    as after a crash."""
+    match error.code:
+        case ConditionalCheckFailed.code:
+            return ConditionalCheckFailed(getattr(error, "item", None))
+        case TransactionConflict.code:
+            return TransactionConflict()
+        case Throttling.code | ProvisionedThroughputExceeded.code | ServiceUnavailable.code | InternalServerError.code:
+            return Throttling(error.message)
+    return error
 
 
 def _put_of(line: bytes, route: Route) -> Put:

@@ -46,6 +46,17 @@ def consumed(
     return structure
 
 
+def told(structure: Mapping[str, Any]) -> tuple[float, dict[str, float]]:
+    """The other way: units of the table and of its indexes, from what `consumed` has given for INDEXES."""
+    indexes = {
+        name: next(iter(each.values()))
+        for member_name, members in structure.items()
+        if member_name not in ("TableName", "CapacityUnits", "Table")
+        for name, each in members.items()
+    }
+    return structure["Table"]["CapacityUnits"], indexes
+
+
 def member(
     table: str,
     units: float,

@@ -58,6 +58,7 @@ from varley.api.vector_indexes import VECTOR_INDEX, VectorIndex, vector_indexes_
 from varley.errors import LimitExceeded, ResourceInUse, ValidationError
 from varley.http.call import Call
 from varley.limits import GLOBAL_INDEXES_MAX, TABLES_MAX
+from varley.remote.peers import Peers
 from varley.table import schema
 from varley.table.description import View, description_when_created
 from varley.table.schema import FORMAT_VERSION, Provisioned, Table
@@ -110,11 +111,11 @@ def run(services: Services, call: Call) -> bytes | None:
     table = table_of(request, now=view.now, random=services.random, region=view.region)
     if request.resource_policy is not None:
         table = with_policy(table, document_of(request.resource_policy), expected_revision=None, now=view.now)
-    services.spawn(_create(services, table, view, request.warm_throughput is not None), call)
+    services.spawn(_create(services, call.elsewhere, table, view, request.warm_throughput is not None), call)
     return None
 
 
-async def _create(services: Services, table: Table, view: View, warm_was_asked_for: bool) -> bytes:
+async def _create(services: Services, peers: Peers | None, table: Table, view: View, warm_was_asked_for: bool) -> bytes:
     catalog = services.catalog
     async with catalog.changes:
         if catalog.get(table.name) is not None:
@@ -141,6 +142,8 @@ async def _create(services: Services, table: Table, view: View, warm_was_asked_f
             await catalog.delete(table.name)
             raise
         services.streams.open(described, services.router.route(table.name).partitions)
+    if peers is not None:
+        await peers.wait_for_leaders(described.groups)
     shown = description_when_created(table, view, warm_was_asked_for=warm_was_asked_for)
     return msgspec.json.encode({"TableDescription": shown})
 

@@ -14,6 +14,7 @@ from varley.api.requests import Request, decoder
 from varley.api.services import Services, view_of
 from varley.errors import ResourceInUse, ResourceNotFound, ValidationError
 from varley.http.call import Call
+from varley.remote.peers import Peers
 from varley.table.description import View, description_when_deleted
 from varley.table.table_name import table_name
 
@@ -31,11 +32,11 @@ def run(services: Services, call: Call) -> bytes | None:
     check(_DELETE_TABLE, request)
     assert request.table_name is not None
     view = view_of(services, call)
-    services.spawn(_delete(services, table_name(request.table_name), view), call)
+    services.spawn(_delete(services, call.elsewhere, table_name(request.table_name), view), call)
     return None
 
 
-async def _delete(services: Services, name: str, view: View) -> bytes:
+async def _delete(services: Services, peers: Peers | None, name: str, view: View) -> bytes:
     async with services.catalog.changes:
         described = services.catalog.get(name)
         if described is None:
@@ -50,6 +51,8 @@ async def _delete(services: Services, name: str, view: View) -> bytes:
                 "Attempt to change a resource which is still in use: Cannot delete table while indexes are being "
                 "created, updated, or deleted."
             )
+        if peers is not None:
+            await peers.know_sums(described.groups)
         item_count, size_bytes = services.router.statistics(name)
         kept = services.streams.outliving(described.table)
         await services.catalog.delete(name, keep=kept)

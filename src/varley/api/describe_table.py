@@ -12,6 +12,7 @@ from varley.api.services import Services, view_of
 from varley.errors import ResourceNotFound
 from varley.http.call import Call
 from varley.metadata.catalog import Described
+from varley.remote.peers import Peers
 from varley.table.description import View, description
 from varley.table.table_name import table_name
 
@@ -33,18 +34,22 @@ def run(services: Services, call: Call) -> bytes | None:
     if described is None:
         raise _not_found(name)
     view = view_of(services, call)
-    if not described.table.vector_indexes:
-        return _answer(services, described, view, {})
-    services.spawn(_describe(services, name, view), call)
-    return None
+    peers = call.elsewhere
+    if peers is not None or described.table.vector_indexes:
+        services.spawn(_describe(services, peers, name, view), call)
+        return None
+    return _answer(services, described, view, {})
 
 
-async def _describe(services: Services, name: str, view: View) -> bytes:
-    """Of a table with vector indexes, whose items have to be looked at."""
-    sizes = await services.vectors.statistics(services.router.route(name))
+async def _describe(services: Services, peers: Peers | None, name: str, view: View) -> bytes:
+    """Of a table with vector indexes, whose items have to be looked at, or with partitions that are elsewhere."""
+    route = services.router.route(name)
+    sizes = await services.vectors.statistics(route, peers) if route.vector_indexes else {}
     described = services.catalog.get(name)
     if described is None:
         raise _not_found(name)
+    if peers is not None:
+        await peers.know_sums(described.groups)
     return _answer(services, described, view, sizes)
 
 

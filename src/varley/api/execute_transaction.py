@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+import msgspec
+
 from varley.api.capacity import answer as answer_of
 from varley.api.constraints import NOT_NULL, Each, Length, Members, check
 from varley.api.execute_statement import CAPACITY, ON_FAILURE, PARAMETERS, STATEMENT
@@ -32,6 +34,7 @@ from varley.item.size import value_size
 from varley.limits import TRANSACTION_ACTIONS_MAX
 from varley.router.routes import Route
 from varley.transactions.action import Action
+from varley.transactions.spread import AsSent
 
 _OPERATION: Final = "ExecuteTransaction"
 
@@ -123,8 +126,8 @@ def run(services: Services, call: Call) -> bytes | None:
     def answer() -> bytes:
         return answer_of(b',"Responses":[]' + write_costs(_OPERATION, actions).member(mode))
 
-    def repeated() -> bytes:
-        return answer_of(b',"Responses":[]' + repeat_costs(_OPERATION, actions).member(mode))
+    def repeated(values: Sequence[bytes | None]) -> bytes:
+        return answer_of(b',"Responses":[]' + repeat_costs(_OPERATION, actions, values).member(mode))
 
     return services.transactions.write(
         actions,
@@ -133,8 +136,17 @@ def run(services: Services, call: Call) -> bytes | None:
         call,
         answer=answer,
         repeated=repeated,
+        as_sent=AsSent(_OPERATION, lambda numbers: msgspec.json.encode([given[number] for number in numbers])),
     )
 
+
+def actions_of(services: Services, encoded: bytes) -> list[Action]:
+    """Actions of a request that was checked by another node, which asks for its part of them. Raises ApiError."""
+    wanted = [_Wanted(number, each, each.parameters or ()) for number, each in enumerate(_decode_given(encoded))]
+    return [_action(each, route_of(services, each.statement)) for each in wanted]
+
+
+_decode_given = msgspec.json.Decoder(list[ParameterizedStatement]).decode
 
 _FAILED: Final = "Validation failed in TransactStatements"
 

@@ -21,7 +21,7 @@ from varley.errors import ValidationError
 from varley.http.call import Call
 from varley.streams.iterator import ShardIterator
 from varley.streams.partition_stream import PartitionStream, TrimmedDataAccess
-from varley.streams.shard import Shard, place_of
+from varley.streams.shard import Shard, group_of, place_of
 
 
 class GetShardIteratorRequest(Request):
@@ -50,7 +50,9 @@ def run(services: Services, call: Call) -> bytes:
     _check_what_goes_together(request)
     stream = named_stream(services, request.stream_arn)
     now = services.clock.time()
-    shard = next((each for each in stream.shards(now) if each.id == request.shard_id), None)
+    group = group_of(request.shard_id or "")
+    shards = () if group is None else stream.shards_of(group, now)
+    shard = next((each for each in shards if each.id == request.shard_id), None)
     if shard is None:
         raise no_shard()
     position_us = _position(request, stream.partition_of(shard.group), shard, int(now * 1_000_000))

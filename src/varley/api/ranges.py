@@ -14,7 +14,7 @@ import msgspec
 
 from varley.api import capacity
 from varley.api.expressions import Shape
-from varley.api.page_reading import PageReading
+from varley.api.page_reading import PageReading, RowsOf
 from varley.counters import TableCounters
 from varley.errors import ValidationError
 from varley.expression.projection import Projection
@@ -22,7 +22,7 @@ from varley.item.key_bytes import ITEM_SPACE, PARTITION_HASH_BYTES
 from varley.item.units import read_units
 from varley.item.value import Item, check_item
 from varley.node.page import Page
-from varley.node.replica import Proposal
+from varley.node.partition import Partition
 from varley.router.routes import GlobalIndexRoute, Route
 from varley.table.global_index import GlobalIndexCodec
 from varley.table.local_index import LocalIndexCodec
@@ -69,26 +69,25 @@ class RangeRead(PageReading):
     is_fetching: bool = False    # what is asked for is not projected: items are read too
     end: bytes | None = None    # the row behind which there can be no other: a page that comes to it is the last
 
-    def undecided(self) -> Sequence[Proposal]:
-        if not self.consistent:
-            return ()
-        return [
-            proposal
-            for partition in self.owner.partitions_over(self.low, self.high)
-            if (proposal := partition.undecided_range()) is not None
-        ]
+    @property
+    def is_strong(self) -> bool:
+        return self.consistent
 
-    def page(self) -> Page:
+    def partitions(self) -> Sequence[Partition]:
+        return list(self.owner.partitions_over(self.low, self.high))
+
+    def page(self, rows_of: RowsOf) -> Page:
+        item_key = item_key_of(self.index) if self.is_fetching else None
         return Page(
             [
-                (partition.tree, self.low, self.high)
+                (rows_of(partition, item_key, self.limit), self.low, self.high)
                 for partition in self.owner.partitions_over(self.low, self.high, reverse=self.reverse)
             ],
             reverse=self.reverse,
             limit=self.limit,
             passes=self.passes,
             shape=self.shape,
-            item_key=item_key_of(self.index) if self.is_fetching else None,
+            item_key=item_key,
         )
 
     @property

@@ -26,6 +26,7 @@ from varley.http.call import Call
 from varley.item.size import item_size
 from varley.item.value import check_value
 from varley.limits import TOP_K_MAX
+from varley.remote.peers import Peers
 from varley.router.routes import Route
 from varley.table.vector_index import Vector, VectorIndexCodec, check_vector
 
@@ -72,7 +73,7 @@ def run(services: Services, call: Call) -> None:
     wanted = {} if condition is None else _equalities(condition.root, condition.values, index)
     if index.hash_name is not None and index.hash_name not in wanted:
         raise ValidationError("SearchConditionExpression must be provided when SearchSchema has a HASH key")
-    services.spawn(_search(services, request, route, index, query, wanted, shape), call)
+    services.spawn(_search(services, call.elsewhere, request, route, index, query, wanted, shape), call)
 
 
 def _expressions_of(request: SearchVectorsRequest) -> tuple[BoundCondition | None, Shape | None]:
@@ -122,6 +123,7 @@ def _equalities(root: Any, values: Mapping[str, Any], index: VectorIndexCodec) -
 
 async def _search(
     services: Services,
+    peers: Peers | None,
     request: SearchVectorsRequest,
     route: Route,
     index: VectorIndexCodec,
@@ -130,7 +132,9 @@ async def _search(
     shape: Shape | None,
 ) -> bytes:
     assert request.top_k is not None
-    found, examined = await services.vectors.nearest(route, index, query, request.top_k, wanted)
+    found, examined = await services.vectors.nearest(
+        route, index, query, request.top_k, wanted, peers
+    )
     results = []
     given_bytes = 0
     for item, score in found:

@@ -14,7 +14,7 @@ ended twice: as a LastEvaluatedKey, and as the NextToken (next_token.py) with wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import merge
 from typing import Final, NamedTuple
@@ -24,7 +24,7 @@ import msgspec
 from varley.api import capacity, next_token
 from varley.api.expressions import BoundCondition, Shape
 from varley.api.next_token import Place
-from varley.api.page_reading import PageReading
+from varley.api.page_reading import PageReading, RowsOf, tree_of
 from varley.api.ranges import COLLECTION_BYTES, ReadIndex, after, count_page, item_key_of
 from varley.errors import ValidationError
 from varley.http.call import Call
@@ -32,7 +32,7 @@ from varley.item.stored import HEADER_BYTES, item_size
 from varley.item.units import read_units
 from varley.item.value import Item, check_item
 from varley.limits import PARTIQL_HASH_VALUES_PER_PAGE
-from varley.node.page import Page, Range
+from varley.node.page import Page, Range, Rows
 from varley.node.partition import Partition
 from varley.node.replica import Proposal
 from varley.node.settled import reply_when_settled, when_settled
@@ -97,23 +97,35 @@ class Selection:
         """Whether the WHERE clause is the key of one item and nothing else."""
         return self.is_one_item and not self.is_filtered
 
+    def partitions(self) -> list[Partition]:
+        """Where the rows are, each once."""
+        found = {
+            partition.group: partition
+            for each in self.ranges
+            for partition in self.owner.partitions_over(each.low, each.high)
+        }
+        return list(found.values())
+
     def undecided(self) -> list[Proposal]:
-        """What a strong read has to wait for."""
-        if self.is_one_item:
-            found = [self._partition(each.low).undecided(each.low) for each in self.ranges]
-        else:
-            partitions = {
-                id(partition): partition
-                for each in self.ranges
-                for partition in self.owner.partitions_over(each.low, each.high)
-            }
-            found = [partition.undecided_range() for partition in partitions.values()]
+        """What a strong read of the one item has to wait for."""
+        assert self.is_one_item
+        found = [self._partition(each.low).undecided(each.low) for each in self.ranges]
         return [proposal for proposal in found if proposal is not None]
 
-    def one(self) -> tuple[bytes | None, int]:
-        """The one item, shaped, if it is there and passes; and its size (0: it is not there)."""
+    @property
+    def partition(self) -> Partition:
+        """Where the one item is."""
         assert self.is_one_item
-        stored = self._partition(self.ranges[0].low).get(self.ranges[0].low) if self.ranges else None
+        return self._partition(self.ranges[0].low)
+
+    def one(self, values: Mapping[bytes, bytes] | None = None) -> tuple[bytes | None, int]:
+        """The one item, shaped, if it is there and passes; and its size (0: it is not there).
+
+        `values`: what was fetched from another node, by row key.
+        """
+        assert self.is_one_item
+        get = values.get if values is not None else self._get
+        stored = get(self.ranges[0].low) if self.ranges else None
         if stored is None:
             return None, 0
         json = stored[HEADER_BYTES:]
@@ -134,13 +146,14 @@ class Selection:
         end = self._end(begun)
         return Place(end, None) if end < len(self.ranges) else None
 
-    def page_ranges(self, place: Place) -> list[Range]:
+    def page_ranges(self, place: Place, rows_of: RowsOf = tree_of, limit: int | None = None) -> list[Range]:
         """What to read for the page that begins there. Raises ValidationError for a place that cannot be."""
+        item_key = item_key_of(self.index) if self.is_fetching else None
         row = None if place.key is None else self._row_of(place.key)
         if self.is_merged:
             if place.number != 0 or (row is not None and self._range_of(row) == len(self.ranges)):
                 raise next_token.invalid()
-            rows = MergedRows(self.owner, self.ranges)
+            rows = MergedRows(self.owner, self.ranges, lambda partition: rows_of(partition, item_key, limit))
             low, high = (b"", row) if self.reverse else (b"" if row is None else after(row), None)
             return [(rows, low, high)]
         if row is not None and self._range_of(row) != place.number:
@@ -152,7 +165,7 @@ class Selection:
             collection, low, high = ranges[0]
             ranges[0] = KeyRange(collection, low, row) if self.reverse else KeyRange(collection, after(row), high)
         return [
-            (partition.tree, each.low, each.high)
+            (rows_of(partition, item_key, limit), each.low, each.high)
             for each in ranges
             for partition in self.owner.partitions_over(each.low, each.high, reverse=self.reverse)
         ]
@@ -178,6 +191,9 @@ class Selection:
     def _partition(self, row: bytes) -> Partition:
         return self.owner.partition_of(row)
 
+    def _get(self, row: bytes) -> bytes | None:
+        return self.owner.partition_of(row).get(row)
+
 
 class MergedRows:
     """The rows of several item collections in the order of their sort keys; equal ones in that of the collections.
@@ -186,36 +202,50 @@ class MergedRows:
     it, at its sort key.
     """
 
-    __slots__ = ("_owner", "_ranges")
+    __slots__ = ("_owner", "_ranges", "_rows_in", "_rows_of")
 
-    def __init__(self, owner: Route | GlobalIndexRoute, ranges: Sequence[KeyRange]) -> None:
+    def __init__(
+        self, owner: Route | GlobalIndexRoute, ranges: Sequence[KeyRange], rows_of: Callable[[Partition], Rows]
+    ) -> None:
         self._owner = owner
         self._ranges = ranges
+        self._rows_of = rows_of
+        # By where a range ends or begins and whose it is: what was fetched of it is kept from one scan to the next.
+        self._rows_in: dict[tuple[int, int, int], Rows] = {}
 
     def get(self, key: bytes) -> bytes | None:
-        return self._owner.partition_of(key).get(key)
+        """The item of a row that `scan` has given."""
+        group = self._owner.partition_of(key).group
+        for (_, _, of), rows in self._rows_in.items():
+            if of == group and (found := rows.get(key)) is not None:
+                return found
+        return None
 
     def scan(self, low: bytes, high: bytes | None, *, reverse: bool = False) -> Iterator[Row]:
         """`low` is b"" or `after` a row's key, `high` is None or (reverse) a row's key: where to begin."""
         row = (high or b"") if reverse else low[:-1]
         prefix, sort = row[:COLLECTION_BYTES], row[COLLECTION_BYTES:]
         numbers = {each.low[:COLLECTION_BYTES]: each.collection for each in self._ranges}
-        by_collection: dict[int, list[KeyRange]] = {}
-        for each in self._ranges:
+        by_collection: dict[int, list[tuple[int, KeyRange]]] = {}
+        for number, each in enumerate(self._ranges):
             if row:
                 each = _clipped(each, sort, is_behind=each.collection <= numbers[prefix], reverse=reverse)
-            by_collection.setdefault(each.collection, []).append(each)
+            by_collection.setdefault(each.collection, []).append((number, each))
         return merge(
             *(self._rows(ranges, reverse=reverse) for ranges in by_collection.values()),
             key=lambda found: found[0][COLLECTION_BYTES:],
             reverse=reverse,
         )
 
-    def _rows(self, ranges: list[KeyRange], *, reverse: bool) -> Iterator[Row]:
-        for _, low, high in ranges:
+    def _rows(self, ranges: list[tuple[int, KeyRange]], *, reverse: bool) -> Iterator[Row]:
+        for number, (collection, low, high) in ranges:
             if low < high:
                 for partition in self._owner.partitions_over(low, high, reverse=reverse):
-                    yield from partition.tree.scan(low, high, reverse=reverse)
+                    place = (collection, number, partition.group)
+                    rows = self._rows_in.get(place)
+                    if rows is None:
+                        rows = self._rows_in[place] = self._rows_of(partition)
+                    yield from rows.scan(low, high, reverse=reverse)
 
 
 def _clipped(each: KeyRange, sort: bytes, *, is_behind: bool, reverse: bool) -> KeyRange:
@@ -241,22 +271,26 @@ class SelectionRead(PageReading):
     def owner(self) -> Route | GlobalIndexRoute:
         return self.selection.owner
 
-    def undecided(self) -> Sequence[Proposal]:
-        return self.selection.undecided() if self.consistent else ()
+    @property
+    def is_strong(self) -> bool:
+        return self.consistent
+
+    def partitions(self) -> Sequence[Partition]:
+        return self.selection.partitions()
 
     def run(self, call: Call) -> bytes | None:
         if not self.selection.is_one_item:
             return PageReading.run(self, call)
-        undecided = self.undecided()
+        undecided = self.selection.undecided() if self.consistent else ()
         if undecided:
             when_settled(undecided, reply_when_settled(call, self._one))
             return None
         return self._one()
 
-    def page(self) -> Page:
+    def page(self, rows_of: RowsOf) -> Page:
         selection = self.selection
         return Page(
-            selection.page_ranges(self.place),
+            selection.page_ranges(self.place, rows_of, self.limit),
             reverse=selection.reverse,
             limit=self.limit,
             passes=selection.passes,

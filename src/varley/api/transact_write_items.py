@@ -39,6 +39,7 @@ from varley.node.partition import Outcome
 from varley.router.routes import Route
 from varley.transactions.action import Action
 from varley.transactions.reasons import payload_too_large
+from varley.transactions.spread import AsSent
 
 _encode = msgspec.json.encode
 
@@ -190,8 +191,8 @@ def run(services: Services, call: Call) -> bytes | None:
         members = write_costs(_OPERATION, bound).member(mode) + _metrics(bound, wanted, metrics_mode)
         return b"{" + members[1:] + b"}"
 
-    def repeated() -> bytes:
-        return b"{" + repeat_costs(_OPERATION, bound).member(mode)[1:] + b"}"
+    def repeated(values: Sequence[bytes | None]) -> bytes:
+        return b"{" + repeat_costs(_OPERATION, bound, values).member(mode)[1:] + b"}"
 
     return services.transactions.write(
         bound,
@@ -200,7 +201,21 @@ def run(services: Services, call: Call) -> bytes | None:
         call,
         answer=answer,
         repeated=repeated,
+        as_sent=AsSent(_OPERATION, lambda numbers: _encode([items[number] for number in numbers])),
     )
+
+
+def actions_of(services: Services, encoded: bytes) -> list[Action]:
+    """Actions of a request that was checked by another node, which asks for its part of them. Raises ApiError."""
+    wanted = [_wanted(item) for item in _decode_items(encoded)]
+    refusals = Refusals(len(wanted))
+    routes = [services.router.route(each.request.table_name or "") for each in wanted]
+    actions = [_action(number, each, routes[number], refusals) for number, each in enumerate(wanted)]
+    refusals.check()
+    return [action for action in actions if action is not None]
+
+
+_decode_items = msgspec.json.Decoder(list[TransactWriteItem]).decode
 
 
 def _is_unusual(request: TransactWriteItemsRequest, items: Sequence[TransactWriteItem]) -> bool:

@@ -157,8 +157,7 @@ def read_costs(
     return costs
 
 
-def repeat_costs(operation: str, actions: Sequence[Action]) -> Costs:
-    """Of a request that was done before: what it takes to read its items."""
+def repeat_costs(operation: str, actions: Sequence[Action], values: Sequence[bytes | None]) -> Costs:
+    """Of a request that was done before: what it takes to read its items, which have these stored values."""
     routes = [action.route for action in actions]
-    values = [action.route.partition_of(action.key).get(action.key) for action in actions]
     return read_costs(operation, routes, values, [action.table for action in actions])

@@ -60,6 +60,7 @@ from varley.api.vector_indexes import (
 )
 from varley.errors import ResourceInUse, ResourceNotFound, ValidationError
 from varley.http.call import Call
+from varley.remote.peers import Peers
 from varley.table import schema
 from varley.table.description import View, description_when_updated
 from varley.table.schema import Provisioned, Table, changed
@@ -117,11 +118,13 @@ def run(services: Services, call: Call) -> bytes | None:
     check_request(request)
     assert request.table_name is not None
     view = view_of(services, call)
-    services.spawn(_update(services, request, table_name(request.table_name), view), call)
+    services.spawn(_update(services, call.elsewhere, request, table_name(request.table_name), view), call)
     return None
 
 
-async def _update(services: Services, request: UpdateTableRequest, name: str, view: View) -> bytes:
+async def _update(
+    services: Services, peers: Peers | None, request: UpdateTableRequest, name: str, view: View
+) -> bytes:
     catalog = services.catalog
     async with catalog.changes:
         described = catalog.get(name)
@@ -170,10 +173,12 @@ async def _update(services: Services, request: UpdateTableRequest, name: str, vi
             described = catalog.get(name)
             assert described is not None
             services.streams.redefine(described, services.router.route(name).partitions)
+        if peers is not None:
+            await peers.know_sums(described.groups)
         item_count, size_bytes = services.router.statistics(name)
         index_sizes = services.router.index_statistics(name)
     if after.vector_indexes:    # all items are looked at: others may change tables meanwhile
-        index_sizes |= await services.vectors.statistics(services.router.route(name))
+        index_sizes |= await services.vectors.statistics(services.router.route(name), peers)
     shown = description_when_updated(
         before,
         after,

@@ -15,7 +15,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from random import Random
 
 from varley.api.bulk_put import run_bulk_put
@@ -25,20 +26,33 @@ from varley.bulk.runner import BulkRunner
 from varley.clock import Clock
 from varley.errors import WorldError
 from varley.expiry.sweeper import Sweeper
+from varley.indexes.abroad import Abroad as IndexesAbroad
 from varley.indexes.indexes import Indexes
-from varley.metadata.catalog import Catalog
+from varley.metadata.catalog import Catalog, Described
 from varley.metadata.store import Store
-from varley.node.node import Node
-from varley.router.routes import Router
+from varley.router.routes import Groups, Router
 from varley.settings import ClusterSettings, NodeSettings
 from varley.storage.object_folder import ObjectFolder
 from varley.storage.undelivered import Undelivered
 from varley.streams.streams import Streams
 from varley.streams.upkeep import Upkeep
+from varley.table.schema import Table
+from varley.transactions.abroad import Abroad as TransactionsAbroad
 from varley.transactions.record import ledger_table
 from varley.transactions.transactions import Transactions
 
 logger = logging.getLogger("varley.server")
+
+_OTHERS_SECONDS = 5.0    # how long a node that stops waits for others
+
+
+@dataclass(frozen=True, slots=True)
+class Abroad:
+    """What a node of a cluster has for partitions that other nodes lead."""
+
+    leads: Callable[[int], bool]                            # whether this node leads a group
+    indexes: Callable[[], IndexesAbroad]
+    transactions: Callable[[Router], TransactionsAbroad]
 
 
 class Background:
@@ -54,15 +68,19 @@ class Background:
         cluster: ClusterSettings,
         store: Store,
         catalog: Catalog,
-        node: Node,
+        node: Groups,
         router: Router,
+        abroad: Abroad | None = None,
     ) -> None:
+        """`node`: where groups are opened and removed. `abroad`: None on a single server."""
         self._clock = clock
         self._random = random
         self._catalog = catalog
         self._node = node
         self._tasks = Tasks()
-        self.transactions = Transactions(loop, clock, random, router)
+        self.transactions = Transactions(
+            loop, clock, random, router, None if abroad is None else abroad.transactions(router)
+        )
         self.indexes = Indexes(
             loop,
             clock,
@@ -70,8 +88,11 @@ class Background:
             router,
             delay_seconds=settings.index_delay_seconds,
             keep=self._tasks.start,
+            abroad=None if abroad is None else abroad.indexes(),
         )
-        self.sweeper = Sweeper(loop, clock, router, delay_seconds=settings.ttl_delay)
+        self._abroad = abroad
+        leads = _leads_all if abroad is None else abroad.leads
+        self.sweeper = Sweeper(loop, clock, router, delay_seconds=settings.ttl_delay, leads=leads)
         self.streams = Streams(clock)
         self._upkeep = Upkeep(
             loop,
@@ -81,6 +102,7 @@ class Background:
             shard_seconds=cluster.stream_shard_seconds,
             remove_group=node.remove_group,
             keep=self._tasks.start,
+            leads=leads,
         )
         objects = None if settings.s3_dir is None else ObjectFolder(settings.s3_dir)
         self.bulk = BulkRunner(loop, clock, router, BulkOperations(store), objects, run_bulk_put, self._tasks.start)
@@ -97,6 +119,16 @@ class Background:
         self.bulk.resume()
         self._upkeep.start()
 
+    def start_in_cluster(self) -> None:
+        """The same for a node of a cluster, whose partitions begin to be led at any time; what works where they are
+        led is told of that. Of bulk operations nothing is gone on with: they belong to the node that has begun them,
+        which is not written down.
+        """
+        self.sweeper.start(self._catalog)
+        self.indexes.start()
+        self.transactions.start()
+        self._upkeep.start()
+
     async def _start_transactions(self) -> None:
         if self._catalog.ledger is None:
             try:
@@ -110,9 +142,18 @@ class Background:
     async def _create_ledger(self) -> None:
         """Once in the life of a data folder. Raises what Store raises."""
         async with self._catalog.changes:
-            table = ledger_table(str(uuid.UUID(int=self._random.getrandbits(128), version=4)), self._clock.time())
-            [group] = (await self._catalog.create_ledger(table)).groups
+            [group] = (await self._catalog.create_ledger(self._ledger_table())).groups
         self.transactions.open_ledger(self._node.create_group(group))
+
+    async def create_ledger_in_cluster(self) -> Described:
+        """The ledger of the cluster; another node may be quicker. Raises what Store raises."""
+        async with self._catalog.changes:
+            if self._catalog.ledger is not None:
+                return self._catalog.ledger
+            return await self._catalog.create_ledger(self._ledger_table())
+
+    def _ledger_table(self) -> Table:
+        return ledger_table(str(uuid.UUID(int=self._random.getrandbits(128), version=4)), self._clock.time())
 
     async def stop(self) -> None:
         """Begin nothing more, and return when what is under way is over, or cannot go on now. No request runs."""
@@ -120,6 +161,17 @@ class Background:
         await self.transactions.stop()
         await self.indexes.stop()
         await self._tasks.wait_ended()
+
+    async def stop_in_cluster(self) -> None:
+        """The same on a node of a cluster: what has not arrived at indexes is known to other members too."""
+        self._begin_nothing_more()
+        self.indexes.close()
+        try:
+            async with asyncio.timeout(_OTHERS_SECONDS):
+                await self.transactions.stop()
+                await self._tasks.wait_ended()
+        except TimeoutError:
+            logger.warning("something that waits for other nodes is left to them")
 
     def halt(self) -> None:
         """Begin nothing more, and leave what is under way as it is. Harmless after stop(), and if never started."""
@@ -131,3 +183,7 @@ class Background:
         self._upkeep.stop()
         self.sweeper.stop()
         self.bulk.stop()
+
+
+def _leads_all(group: int) -> bool:
+    return True

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from varley.admin.metrics import Metrics, Reading
-from varley.admin.pages import Pages
+from varley.admin.pages import PageMaker, Pages
 from varley.admin.port import AdminPort
 from varley.api import operations
 from varley.assembly.door_settings import door_settings
@@ -30,11 +30,12 @@ class Ports:
         counters: Counters,
         readings: Sequence[Callable[[], Iterable[Reading]]],
         rotate_shards: Callable[[str], int],
+        more_pages: Mapping[str, Mapping[str, PageMaker]] | None = None,
     ) -> None:
         """`handler` answers calls of operations; the others are for the admin port's pages (see admin.pages.Pages).
 
-        `counters`: those of the router; `readings`: what other parts tell when metrics are read. Raises BadSettings:
-        the certificate cannot be used.
+        `counters`: those of the router; `readings`: what other parts tell when metrics are read; `more_pages`: others,
+        by path and method. Raises BadSettings: the certificate cannot be used.
         """
         self._settings = settings
         self.door = FrontDoor(
@@ -51,6 +52,7 @@ class Ports:
                 movable_clock=clock if settings.clock_is_movable and isinstance(clock, MovableClock) else None,
                 why_not_ready=why_not_ready,
                 rotate_shards=rotate_shards,
+                more=more_pages,
             )
             self._admin = AdminPort(pages, settings.admin_host, settings.admin_port)
         self.port = 0    # of the front door, while it is open

@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+from varley.http.call import Call
+
 
 class Tasks:
     """Those that run now. Used from the event loop only."""
@@ -27,7 +29,23 @@ class Tasks:
         if self._running:
             await asyncio.wait(self._running)
 
+    async def cancel(self) -> None:
+        """End all that run now, and return when they have ended."""
+        for task in self._running:
+            task.cancel()
+        await self.wait_ended()
+
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         if not task.cancelled():
             task.result()    # what it raises goes to the loop
+
+
+async def answer(work: Coroutine[Any, Any, bytes], call: Call) -> None:
+    """Answer `call` with what `work` returns or raises."""
+    try:
+        body = await work
+    except Exception as error:    # the call is the one who must hear of it, whatever it is
+        call.fail(error)
+    else:
+        call.reply(body)

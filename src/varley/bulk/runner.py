@@ -11,6 +11,7 @@ from typing import Any
 
 from varley.bulk.operations import BulkOperation, BulkOperations
 from varley.clock import Clock
+from varley.remote.peers import Peers
 from varley.router.routes import Route, Router
 from varley.storage.object_folder import ObjectFolder
 
@@ -40,6 +41,7 @@ class BulkRunner:
         self._work = work
         self._keep = keep
         self._is_stopping = False
+        self.peers: Peers | None = None    # who puts what other nodes lead; None: all is here
         self.starts = asyncio.Lock()    # held by whoever starts one: it must not be started twice
 
     def resume(self) -> None:

@@ -2,6 +2,7 @@
 
     varley serve    start a server                                     serve.py
     varley check    walk a data folder and list everything broken      check.py
+    varley cluster  several nodes, replicated                          cluster.py, cluster_*.py
     varley ring     the key-value store of the 2007 paper              ring.py, ring_*.py
 
 A command is imported when it is called, so `varley serve` does not pay for what `varley check` needs.
@@ -39,6 +40,7 @@ DYNAMODB_LOCAL_FLAGS: Final[dict[str, str | None]] = {
 _COMMANDS: Final = {
     "serve": "Start a server.",
     "check": "Walk a data folder and list everything that is broken.",
+    "cluster": "DynamoDB on several nodes, each partition on three of them.",
     "ring": "The always-writable key-value store of the Dynamo paper of 2007.",
 }
 
@@ -70,6 +72,7 @@ Start here:
   varley serve                      serve http://127.0.0.1:8000 from ./varley-data
   varley serve --in-memory          the same, and forget everything at the end
   varley serve --help               all flags, and the environment variables for them
+  varley cluster up                 a cluster of three nodes on this machine
   varley ring up                    a ring of five nodes on this machine
 """,
 )

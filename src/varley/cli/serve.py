@@ -12,6 +12,8 @@ from __future__ import annotations
 import gc
 import os
 import resource
+import sys
+from collections.abc import Callable
 from dataclasses import Field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,14 +23,17 @@ from varley import __version__
 from varley.errors import BadSettings
 from varley.settings import (
     ClusterSettings,
+    MemberSettings,
     NodeSettings,
     all_settings,
     flag_of,
     kind_of,
     load,
+    load_member,
 )
 
 if TYPE_CHECKING:
+    from varley.cluster_server import ClusterServer
     from varley.server import Server
 
 HELP: Final = """Start a server, and serve until SIGTERM or Ctrl-C.
@@ -40,6 +45,7 @@ Examples:
   varley serve --data-dir /var/lib/varley --admin-port 8001
   varley serve --config varley.toml
   varley serve -port 8001 -inMemory -sharedDb    DynamoDB Local's flags
+  varley serve --cluster etcd://h1,h2,h3 --name n1 --zone a    one node of a cluster
 
 \b
 Settings are taken from the first place that has them: flags, environment, file.
@@ -63,6 +69,7 @@ _SECTIONS: Final = {
     "max_connections": "Limits of the front door",
     "log_level": "What the operator sees",
     "cluster.initial_partitions": "What all nodes of a cluster must agree on",
+    "member.cluster": "How it takes part in a cluster",
     "help": "Help",
 }
 
@@ -91,6 +98,7 @@ def command_line_flags() -> list[click.Parameter]:
         click.Option(
             ["--json", "as_json"], is_flag=True, help="Say where the server is as one line of JSON."
         ),
+        click.Option(["--stop-with-stdin"], is_flag=True, hidden=True),
     ]
     options.extend(option_of(name, setting) for name, setting in all_settings().items())
     return options
@@ -134,7 +142,7 @@ def _shown(default: Any) -> str:
     return f"{default:g}" if isinstance(default, float) else str(default)
 
 
-def run(config: str | None, as_json: bool, **values: Any) -> None:
+def run(config: str | None, as_json: bool, stop_with_stdin: bool, **values: Any) -> None:
     """Serve until the server is told to stop. Raises WorldError when it cannot start or cannot go on."""
     flags = {name: values[name.replace(".", "__")] for name in all_settings()}
     if flags["in_memory"] and flags["data_dir"] is not None:
@@ -143,27 +151,52 @@ def run(config: str | None, as_json: bool, **values: Any) -> None:
             hint="Leave out --in-memory to keep data in the folder",
         )
     node, cluster = load(flags, config_path=config)
+    member = load_member(flags, config_path=config)
     import logging  # here, with the event loop: a wrong flag is answered before they are loaded
 
     import uvloop
 
     line = "%(asctime)s %(levelname)s %(name)s: %(message)s"
     logging.basicConfig(level=node.log_level.upper(), format=line)
-    uvloop.run(_serve(node, cluster, as_json))
+    uvloop.run(_serve(node, cluster, member, as_json=as_json, stop_with_stdin=stop_with_stdin))
 
 
-async def _serve(node: NodeSettings, cluster: ClusterSettings, as_json: bool) -> None:
+async def _serve(
+    node: NodeSettings, cluster: ClusterSettings, member: MemberSettings, *, as_json: bool, stop_with_stdin: bool
+) -> None:
     from varley.clock import MovableClock, SystemClock  # here, for the same reason
-    from varley.server import Server
 
-    server = Server(node, cluster, MovableClock() if node.clock_is_movable else SystemClock())
+    clock = MovableClock() if node.clock_is_movable else SystemClock()
+    server: Server | ClusterServer
+    if member.cluster is None:
+        from varley.server import Server  # one of the two, and not what the other needs
+
+        server = Server(node, cluster, clock)
+    else:
+        from varley.cluster_server import ClusterServer
+
+        server = ClusterServer(node, cluster, member, clock)
     allow_open_files()
+    if stop_with_stdin:
+        stop_when_stdin_ends(server.begin_to_stop)
     await server.start()
     # What was made until now stays: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
-    click.echo(announcement_json(server, node) if as_json else announcement(server, node))
+    click.echo(announcement_json(server, node, member) if as_json else announcement(server, node, member))
     await server.wait_stopped()
+
+
+def stop_when_stdin_ends(stop: Callable[[], None]) -> None:
+    """Nothing is ever written there: it can be read when whoever held the other end has gone, kill -9 or not."""
+    import asyncio
+
+    def read() -> None:
+        if not os.read(sys.stdin.fileno(), 1024):
+            asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+            stop()
+
+    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), read)
 
 
 def allow_open_files() -> None:
@@ -173,7 +206,7 @@ def allow_open_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
-def announcement(server: Server, node: NodeSettings) -> str:
+def announcement(server: Server | ClusterServer, node: NodeSettings, member: MemberSettings) -> str:
     """What is printed when the server is ready: lines to paste, where the data is, and how to stop."""
     endpoint = endpoint_url(node, server.port)
     data = "in memory: gone when the server stops" if node.in_memory else os.path.abspath(node.data_dir)
@@ -188,6 +221,9 @@ def announcement(server: Server, node: NodeSettings) -> str:
         "",
         f"Data    {data}",
     ]
+    if member.cluster is not None:
+        zone = f", zone {member.zone}" if member.zone else ""
+        lines.append(f"Node    {member.name}{zone}, of the cluster in {_without_password(member.cluster)}")
     if server.admin_port is not None:
         lines.append(f"Admin   http://{_address(node.admin_host)}:{server.admin_port}/metrics")
     if node.insecure:
@@ -197,7 +233,13 @@ def announcement(server: Server, node: NodeSettings) -> str:
     return "\n".join(lines)
 
 
-def announcement_json(server: Server, node: NodeSettings) -> str:
+def _without_password(url: str) -> str:
+    from varley.metadata import etcd_address
+
+    return str(etcd_address.parse(url))
+
+
+def announcement_json(server: Server | ClusterServer, node: NodeSettings, member: MemberSettings) -> str:
     """The same for programs, on one line."""
     import json  # here: people do not ask for it
 
@@ -210,6 +252,7 @@ def announcement_json(server: Server, node: NodeSettings) -> str:
             "data_dir": None if node.in_memory else os.path.abspath(node.data_dir),
             "pid": os.getpid(),
             "version": __version__,
+            **({} if member.cluster is None else {"name": member.name, "zone": member.zone}),
         }
     )
 

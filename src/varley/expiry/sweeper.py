@@ -48,6 +48,7 @@ from varley.expiry.amendment import Amendment, are_rows_right
 from varley.expiry.derived_entry import propose_derived
 from varley.expiry.expiry_delete import ExpiryDelete
 from varley.metadata.catalog import Described
+from varley.node.elsewhere import Elsewhere
 from varley.node.participant import DerivedRow
 from varley.node.partition import Partition
 from varley.node.settled import once_settled
@@ -69,12 +70,19 @@ _BREATH_SECONDS = 0.001    # between slices, for everybody else
 _SWEEPS_MAX = 4    # at once: when the clock is moved, all of a thousand partitions may be due
 
 
+def _always(group: int) -> bool:
+    return True
+
+
 class Sweeper:
     """Of one server. Used from the event loop only."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, clock: Clock, router: Router, *, delay_seconds: float = 0.0
-    ) -> None:
+        self, loop: asyncio.AbstractEventLoop, clock: Clock, router: Router, *, delay_seconds: float = 0.0,
+        leads: Callable[[int], bool] = _always,
+    ) -> None:  # fmt: skip
+        """`leads`: whether this node leads a group. Others sweep the partitions that they lead."""
+        self.leads = leads
         self._loop = loop
         self._clock = clock
         self._router = router
@@ -139,10 +147,16 @@ class Sweeper:
             table.replace()
         self.expired.pop(route.name, None)
 
-    @staticmethod
-    def is_settled(described: Described, route: Route) -> bool:
-        """Whether all rows are there that the definition asks for, and no others."""
-        return all(are_rows_right(described.table, partition) for partition in route.partitions)
+    def is_settled(self, described: Described, route: Route) -> bool:
+        """Whether all rows are there that the definition asks for, and no others, in the partitions led here."""
+        led = (partition for partition in route.partitions if self.leads(partition.group))
+        return all(are_rows_right(described.table, partition) for partition in led)
+
+    def begins_to_lead(self, group: int) -> None:
+        """This node leads `group` from now on: what its partition has is looked at as if it had just been opened."""
+        for table in self._tables.values():
+            table.begins_to_lead(group)
+        self.tick()
 
     def now(self) -> float:
         """Items whose time is before this are to go. Epoch seconds."""
@@ -195,8 +209,17 @@ class _Table:
         self._expiries = expiries = _expiries_of(route)    # None: items do not expire any more
         self._sweeps = [] if expiries is None else [_Sweep(self, each, expiries) for each in route.partitions]
         # One after the other: there may be a thousand. In the order of _sweeps.
-        self._amendments = [Amendment(described.table, partition) for partition in route.partitions]
+        # By the number of their partitions. Those of partitions led elsewhere stay, in case that changes.
+        self._amendments = dict(enumerate(Amendment(described.table, partition) for partition in route.partitions))
         self._amend()
+
+    def begins_to_lead(self, group: int) -> None:
+        for number, partition in enumerate(self.route.partitions):
+            if partition.group == group:
+                for sweep in self._sweeps[number : number + 1]:
+                    sweep.hint_at = 0
+                if number in self._amendments:
+                    self._amend()
 
     def reroute(self, route: Route) -> None:
         """The route is another one now: of the same partitions, but what its followers know is lost."""
@@ -218,16 +241,22 @@ class _Table:
             self._settle()
             return
         try:
-            while self._amendments and self._amendments[-1].slice(self._amended):
-                self._amendments.pop()
+            while (number := self._next_amendment()) is not None and self._amendments[number].slice(self._amended):
+                del self._amendments[number]
                 if self._sweeps:
-                    self._sweeps[len(self._amendments)].hint_at = 0    # no write has told of the rows that were added
-        except (ApiError, WorldError) as error:
+                    self._sweeps[number].hint_at = 0    # no write has told of the rows that were added
+        except (ApiError, WorldError, Elsewhere) as error:
             self._amended(error)
             return
-        if not self._amendments:
+        if number is None:
             self._settle()
             self.sweeper.later(0, self.sweeper.tick)
+
+    def _next_amendment(self) -> int | None:
+        """Of a partition that this node leads; None: it has nothing to do."""
+        partitions = self.route.partitions
+        led = (number for number in reversed(self._amendments) if self.sweeper.leads(partitions[number].group))
+        return next(led, None)
 
     def _amended(self, error: BaseException | None) -> None:
         if error is not None:
@@ -248,6 +277,9 @@ class _Table:
             if soonest < sweep.hint_at:
                 sweep.hint_at = soonest
             if sweep.is_busy:
+                continue
+            if not self.sweeper.leads(sweep.group):
+                sweep.hint_at = 0    # when it is led here, who knows what others have written
                 continue
             look_at = min(sweep.found_at, sweep.hint_at)
             if look_at >= now:
@@ -278,6 +310,10 @@ class _Sweep:
         # checkpoint that stands in the tree as rows that are gone, and who reads over a million of them for each slice
         # stops everybody.
         self._behind = b""
+
+    @property
+    def group(self) -> int:
+        return self._partition.group
 
     # Of deletions
 
@@ -313,7 +349,7 @@ class _Sweep:
             rows = self._rows(self._behind, row_bound(math.ceil(self._sweeper.now())))
             due = [key for key, _ in islice(rows, _ROWS_PER_SLICE)]
             self._delete(due)
-        except (ApiError, WorldError) as error:
+        except (ApiError, WorldError, Elsewhere) as error:
             self._try_later(error)
             return
         if due:
@@ -372,6 +408,6 @@ class _Sweep:
         self.found_at = NEVER if first is None else seconds_of(first[0])
         self._end()
 
-    def _try_later(self, error: ApiError | WorldError) -> None:
+    def _try_later(self, error: ApiError | WorldError | Elsewhere) -> None:
         logger.warning("items of table %s expire later: %s", self._table.name, error)
         self._sweeper.later(_TICK_SECONDS_MAX, self._slice)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from varley.http.identity import Identity, identify
+from varley.remote.peers import Peers
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,12 @@ class Call:
     terms: Terms | None             # None is the usual answer
     answer: bytes | None            # all of the response, once there is one; set at most once
     waits: bool                     # it stands in the connection's line, and `settle` must hear of its answer
+
+    # Who is asked for what other nodes have. On a single machine, where all is here, and for what another node has
+    # passed on already: nobody.
+    elsewhere: Peers | None = None
+    # The group that another node asks about, if this is a part of a request.
+    about: int | None = None
 
     def __init__(
         self,

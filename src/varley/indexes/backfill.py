@@ -27,8 +27,7 @@ from varley.indexes.propagation import IndexRow, Part
 from varley.item import stored
 from varley.item.key_bytes import ITEM_SPACE, PARTITION_HASH_BYTES
 from varley.node.partition import Partition
-from varley.node.replica import Waiter
-from varley.node.settled import NOBODY, Told, after_calls, once_settled
+from varley.node.settled import NOBODY, once_settled, when_settled
 from varley.router.routes import GlobalIndexRoute
 from varley.storage.log_format import DELETE, DERIVED, PUT
 from varley.table.outgoing import progress_item_key, progress_key, progress_value
@@ -63,7 +62,7 @@ class Backfill:
     ) -> None:
         self.index = index
         self._loop = loop
-        self._partitions = list(partitions)     # of the table
+        self.partitions = list(partitions)     # of the table: those that this node leads
         self._left = list(partitions)   # the first one is being read
         self._send = send
         self._finished = finished
@@ -79,8 +78,13 @@ class Backfill:
         if not self._left:
             return 1.0
         if self._after is None:
-            return 1.0 - len(self._left) / len(self._partitions)
+            return 1.0 - len(self._left) / len(self.partitions)
         return int.from_bytes(self._after[len(ITEM_SPACE) :][:PARTITION_HASH_BYTES], "big") / _HASHES
+
+    def is_through(self, group: int) -> bool:
+        """Whether all of the partition of `group` has arrived."""
+        groups = [partition.group for partition in self.partitions]
+        return group in groups and all(partition.group != group for partition in self._left)
 
     def start(self) -> None:
         self._loop.call_soon(self._begin)
@@ -166,22 +170,22 @@ async def forget_progress(index_id: str, partitions: Sequence[Partition]) -> Non
 
     Raises what the log raises: then some may still be there.
     """
-    having = _with_progress(index_id, partitions)
-    if having:
+    begin_to_forget(index_id, partitions)
+    key = progress_key(index_id)
+    # Also what somebody else has begun to forget, and the disk may refuse: afterwards nobody will know of this index.
+    undecided = [proposal for partition in partitions if (proposal := partition.undecided(key)) is not None]
+    if undecided:
         done: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
-        begin_to_forget(index_id, having, Told(after_calls(len(having), done.set_result)))
+        when_settled(undecided, done.set_result)
         error = await done
         if error is not None:
             raise error
 
 
-def begin_to_forget(index_id: str, partitions: Sequence[Partition], waiter: Waiter = NOBODY) -> None:
-    """The same for who does not wait; `waiter` is told of each row that there was."""
-    for partition in _with_progress(index_id, partitions):
-        row = (DELETE, progress_key(index_id), None, DERIVED)
-        partition.propose([row], partition.next_timestamp(), waiter)
-
-
-def _with_progress(index_id: str, partitions: Sequence[Partition]) -> list[Partition]:
+def begin_to_forget(index_id: str, partitions: Sequence[Partition]) -> None:
+    """The same for who does not wait."""
     key = progress_key(index_id)
-    return [partition for partition in partitions if partition.newest(key) is not None]
+    for partition in partitions:
+        if partition.newest(key) is not None:
+            row = (DELETE, key, None, DERIVED)
+            partition.propose([row], partition.next_timestamp(), NOBODY)

@@ -18,6 +18,7 @@ of the index.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from varley.indexes.propagation import Delivery
 from varley.item.stored import item_size
@@ -27,7 +28,16 @@ from varley.storage.log_format import ABSENT, DELETE, DERIVED, PUT, Row
 from varley.table.outgoing import source_key, source_slot, source_value
 
 
-def deliver(partition: Partition, batch: Sequence[Delivery], done: Done) -> None:
+class Arriving(NamedTuple):
+    """A delivery as another node has sent it. See propagation.Delivery."""
+
+    source: int
+    slot: int
+    is_filling: bool
+    rows: list[tuple[bytes, bytes | None]]
+
+
+def deliver(partition: Partition, batch: Sequence[Delivery | Arriving], done: Done) -> None:
     """Take `batch`, deliveries of each source in the order of their slots. `done` is called once, perhaps at once."""
     sources: dict[int, int] = {}    # source -> the last slot that the partition has of it, or will have
     advanced: set[int] = set()      # sources of which there is more

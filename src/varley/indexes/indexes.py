@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -26,12 +27,14 @@ import msgspec
 
 from varley.clock import Clock
 from varley.errors import WorldError
+from varley.indexes.abroad import Abroad
 from varley.indexes.backfill import Backfill, begin_to_forget, forget_progress
 from varley.indexes.delivery import deliver
-from varley.indexes.propagation import BATCH_ROWS_MAX, IndexRow, Part, Propagation
+from varley.indexes.propagation import BATCH_ROWS_MAX, Delivery, IndexRow, Part, Propagation
 from varley.item.key_bytes import ITEM_SPACE, OUTGOING_SPACE
 from varley.metadata.catalog import Catalog, Described
 from varley.node.partition import Partition
+from varley.node.settled import after_calls
 from varley.router.routes import GlobalIndexRoute, Route, Router
 from varley.storage.log_format import Row
 from varley.storage.undelivered import Undelivered
@@ -44,8 +47,10 @@ logger = logging.getLogger("varley.indexes")
 
 _RETRY_SECONDS: Final = 0.25    # after a delivery whose outcome is unknown
 _LOOK_SECONDS: Final = 0.05     # how often the clock is looked at while changes are held back
+_WATCH_SECONDS: Final = 1.0     # how often a replica that does not lead asks what of it has arrived at indexes
 _OUTGOING: Final = OUTGOING_SPACE[0]
 _ITEM: Final = ITEM_SPACE[0]
+_FIRST_SLOT: Final = 1      # of every group
 
 
 class IndexReading(NamedTuple):
@@ -70,8 +75,16 @@ class Indexes:
         *,
         delay_seconds: float,
         keep: Callable[[Coroutine[Any, Any, None]], None],
+        abroad: Abroad | None = None,
     ) -> None:
-        """`keep` runs a coroutine, and says aloud if it fails."""
+        """`keep` runs a coroutine, and says aloud if it fails.
+
+        `abroad`: how partitions that are led by other nodes are reached; None: there are none.
+        """
+        self._abroad = abroad
+        if abroad is not None:
+            abroad.is_filled = self._is_filled
+        self._watch: asyncio.TimerHandle | None = None    # in a cluster, while it runs
         self._loop = loop
         self._clock = clock
         self._catalog = catalog
@@ -90,12 +103,16 @@ class Indexes:
         self._retry: asyncio.TimerHandle | None = None
         self._look: asyncio.TimerHandle | None = None
         self._is_running = False    # between start and stop
+        self.is_log_known = False   # what it carries to indexes is in the channels: from start on, for good
         self._drained: asyncio.Future[None] | None = None   # while stopping
         router.watchers.append(self)
 
     def start(self, undelivered: Iterable[Undelivered] = ()) -> None:
         """Begin to send; first what recovery found in the log, in the order of each source's slots."""
+        assert not self.is_log_known
         self._is_running = True
+        if self._abroad is not None:
+            self._look_after_kept()
         for each in undelivered:
             parts = {
                 target: Part(rows, self._sources[each.source].backlog_of(target))
@@ -103,11 +120,10 @@ class Indexes:
             }
             self.propagation.changed(each.source, each.slot, parts)
             self._make_ready(parts)
+        self.is_log_known = True
         for route in self._routes.values():
             self._fill(route)
-            for index in route.global_indexes:
-                if not index.is_backfilling:    # filled, and then the server was killed before it forgot how far it was
-                    begin_to_forget(index.id, route.partitions)
+            self._forget_progress_of_filled(route)
 
     async def stop(self) -> None:
         """Send what there is. Returns when all has arrived, or what has not cannot now: the log has it."""
@@ -126,9 +142,15 @@ class Indexes:
         self._is_running = False
         for backfill in self._backfills.values():
             backfill.stop()
-        for timer in (self._retry, self._look):
+        for timer in (self._retry, self._look, self._watch):
             if timer is not None:
                 timer.cancel()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is on its way to an index from here, and none is being filled."""
+        propagation = self.propagation
+        return not self._backfills and all(propagation.is_empty(target) for target in propagation.targets())
 
     def readings(self) -> Iterator[IndexReading]:
         for route in self._routes.values():
@@ -188,7 +210,7 @@ class Indexes:
         try:
             # First: progress rows of an index that nobody knows would stay for ever. Also if it is filled: the disk may
             # have refused to forget them then.
-            await forget_progress(index.id, route.partitions)
+            await forget_progress(index.id, self._led(route.partitions))
             before, after = await self._catalog.change(table_name, new)
         except BaseException:
             self._fill(route)
@@ -210,17 +232,46 @@ class Indexes:
         for partition in route.partitions:
             source = self._sources.get(partition.group)
             if source is None:
-                source = self._sources[partition.group] = _Source(self, partition.group)
+                source = self._sources[partition.group] = _Source(self, partition.group, self._abroad)
                 self.propagation.add_source(partition.group)
                 partition.carry_outgoing(source)
             source.indexes = indexes
         if self._is_running:
+            for index in route.global_indexes:
+                if not index.is_backfilling and index.id in self._backfills:    # another node has made it ACTIVE
+                    self._backfills.pop(index.id).stop()
+                    begin_to_forget(index.id, self._led(route.partitions))
             self._fill(route)
+
+    def begins_to_lead(self, group: int) -> None:
+        """This node leads `group` from now on: what the partition carries goes out from here, and indexes are filled
+        from here with what it has."""
+        source = self._sources.get(group)
+        if source is None or not self._is_running:
+            return
+        source.send_kept_if_leading()
+        for route in self._routes.values():
+            if any(partition.group == group for partition in route.partitions):
+                for index in route.global_indexes:
+                    if index.is_backfilling and index.id in self._backfills:
+                        self._backfills.pop(index.id).stop()
+                self._fill(route)
+                self._forget_progress_of_filled(route)
+
+    def _led(self, partitions: Iterable[Partition]) -> list[Partition]:
+        return [each for each in partitions if self._abroad is None or self._abroad.is_led_here(each.group)]
+
+    def _forget_progress_of_filled(self, route: Route) -> None:
+        """Of indexes that were filled when the server was killed before it forgot how far it was."""
+        for index in route.global_indexes:
+            if not index.is_backfilling:
+                begin_to_forget(index.id, self._led(route.partitions))
 
     def index_closed(self, index: GlobalIndexRoute) -> None:
         backfill = self._backfills.pop(index.id, None)
         if backfill is not None:
             backfill.stop()
+            begin_to_forget(index.id, self._led(backfill.partitions))
         for partition in index.partitions:
             self.propagation.remove_target(partition.group)
             del self._targets[partition.group]
@@ -271,12 +322,42 @@ class Indexes:
             batch = self.propagation.next_batch(target, now)
             if batch:
                 rows += sum(len(delivery.rows) for delivery in batch)
-                deliver(partition, batch, lambda error, target=target: self._delivered(target, error))  # type: ignore[misc]
+                self._deliver(partition, batch)
             elif self.propagation.due(target) is not None:
                 self._hold_back(target)
         if self._ready:
             self._make_ready(())
         self._end_if_drained()
+
+    def _deliver(self, partition: Partition, batch: Sequence[Delivery]) -> None:
+        target = partition.group
+
+        def done(error: BaseException | None) -> None:
+            self._delivered(target, error)
+
+        if self._abroad is None or self._abroad.is_led_here(target):
+            deliver(partition, batch, done)
+        else:
+            self._abroad.deliver(target, batch, done)
+
+    def _look_after_kept(self) -> None:
+        """What sources keep that this node does not lead: send it, if it does now; else ask what has arrived of it."""
+        assert self._abroad is not None
+        self._watch = self._loop.call_later(_WATCH_SECONDS, self._look_after_kept)
+        asked: dict[int, list[int]] = {}    # target -> sources
+        for group, source in self._sources.items():
+            source.send_kept_if_leading()
+            for target in source.kept_for():
+                asked.setdefault(target, []).append(group)
+        for target, sources in asked.items():
+            self._abroad.ask_what_has_arrived(
+                target, sources, lambda slots, target=target: self._have_arrived(target, slots)  # type: ignore[misc]
+            )
+
+    def _have_arrived(self, target: int, slots: Mapping[int, int]) -> None:
+        for group, slot in slots.items():
+            if group in self._sources:
+                self._sources[group].let_go(target, slot)
 
     def _now(self) -> float:
         if self._drained is not None:
@@ -331,10 +412,42 @@ class Indexes:
         for index in route.global_indexes:
             if index.is_backfilling and index.id not in self._backfills:
                 self._backfills[index.id] = backfill = Backfill(
-                    self._loop, index, route.partitions, self._send_filling,
-                    lambda route=route, index=index: self._keep(self._activate(route.name, index.id)),  # type: ignore[misc]
+                    self._loop, index, self._led(route.partitions), self._send_filling,
+                    lambda route=route, index=index: self._filled_here(route, index.id),  # type: ignore[misc]
                 )  # fmt: skip
                 backfill.start()
+
+    def _is_filled(self, group: int, index_id: str) -> bool:
+        backfill = self._backfills.get(index_id)
+        return backfill is not None and backfill.is_through(group)
+
+    def _filled_here(self, route: Route, index_id: str) -> None:
+        """All that this node leads of a table is read. Whoever leads its first partition makes the index ACTIVE."""
+        groups = [partition.group for partition in route.partitions]
+        if self._abroad is None:
+            self._keep(self._activate(route.name, index_id))
+        elif self._abroad.is_led_here(groups[0]):
+            self._ask_whether_filled(self._abroad, route, index_id)
+
+    def _ask_whether_filled(self, abroad: Abroad, route: Route, index_id: str) -> None:
+        if not self._is_running or index_id not in self._backfills:
+            return
+        is_all_filled = True
+
+        def heard(is_filled: bool) -> None:
+            nonlocal is_all_filled
+            is_all_filled = is_all_filled and is_filled
+            done(None)
+
+        def told(error: BaseException | None) -> None:
+            if is_all_filled:
+                self._keep(self._activate(route.name, index_id))
+            else:
+                self._loop.call_later(_RETRY_SECONDS, self._ask_whether_filled, abroad, route, index_id)
+
+        done = after_calls(len(route.partitions), told)
+        for partition in route.partitions:
+            abroad.ask_whether_filled(partition.group, index_id, heard)
 
     def _send_filling(self, source: int, slot: int, parts: Mapping[int, Part], then: Callable[[], None]) -> None:
         self.propagation.filled(source, slot, parts, then)
@@ -360,7 +473,7 @@ class Indexes:
                 self._backfills.pop(index_id).stop()
                 await self._router.update(after)
                 # If the disk refuses that, the rows go when the index does, or at the next start.
-                begin_to_forget(index_id, self._routes[table_name].partitions)
+                begin_to_forget(index_id, self._led(self._routes[table_name].partitions))
         except WorldError as error:
             logger.warning("an index of %s is filled, which cannot be written down yet: %s", table_name, error)
             if index_id in self._backfills and error.retryable and self._is_running:
@@ -374,16 +487,48 @@ class Indexes:
 class _Source:
     """Takes from the entries of one partition of a table what they carry. See node.replica.Outgoing."""
 
-    __slots__ = ("_group", "_indexes", "indexes")
+    __slots__ = ("_abroad", "_group", "_indexes", "_kept", "indexes")
 
-    def __init__(self, indexes: Indexes, group: int) -> None:
+    def __init__(self, indexes: Indexes, group: int, abroad: Abroad | None) -> None:
         self._indexes = indexes
         self._group = group
+        self._abroad = abroad
+        # What was applied here while another node led, in the order of slots: see indexes/abroad.py.
+        self._kept: deque[tuple[int, dict[int, Part]]] = deque()
         self.indexes: dict[bytes, GlobalIndexRoute] = {}    # by the 16 bytes of their ids
 
     @property
     def oldest(self) -> int | None:
-        return self._indexes.propagation.oldest(self._group)
+        """All of the log is needed while nobody has told what of it has not arrived.
+
+        A node makes checkpoints, and shortens its log after each, from before `Indexes.start` on.
+        """
+        if not self._indexes.is_log_known:
+            return _FIRST_SLOT
+        sent = self._indexes.propagation.oldest(self._group)
+        kept = self._kept[0][0] if self._kept else None
+        return min((each for each in (sent, kept) if each is not None), default=None)
+
+    def send_kept_if_leading(self) -> None:
+        if self._kept and self._abroad is not None and self._abroad.is_led_here(self._group):
+            kept, self._kept = self._kept, deque()
+            is_target = self._indexes.propagation.is_target    # or it was removed meanwhile
+            for slot, parts in kept:
+                left = {target: part for target, part in parts.items() if is_target(target)}
+                if left:
+                    self._indexes.chosen(self._group, slot, left)
+
+    def kept_for(self) -> set[int]:
+        """The targets of what is kept."""
+        return {target for _, parts in self._kept for target in parts}
+
+    def let_go(self, target: int, slot: int) -> None:
+        """`target` has all up to `slot`."""
+        for kept, parts in self._kept:
+            if kept <= slot:
+                parts.pop(target, None)
+        while self._kept and not self._kept[0][1]:
+            self._kept.popleft()
 
     def chosen(self, slot: int, rows: Sequence[Row]) -> None:
         """HOT PATH of writes to tables with global indexes: 1 µs a row."""
@@ -407,8 +552,14 @@ class _Source:
                     part.rows.append(row)
             elif space == _ITEM:
                 item_value = value
-        if parts:
-            self._indexes.chosen(self._group, slot, parts)
+        if not parts:
+            return
+        if self._abroad is not None:
+            if not self._abroad.is_led_here(self._group):
+                self._kept.append((slot, parts))
+                return
+            self.send_kept_if_leading()
+        self._indexes.chosen(self._group, slot, parts)
 
     def backlog_of(self, target: int) -> Backlog:
         """Of the index that the partition `target` belongs to."""

@@ -15,7 +15,8 @@ targets; what it has for one target is a *delivery*. All that is promised hangs 
     over what it has already. So each delivery is applied exactly once, in order.
 
 While one batch is under way the next one collects: the slower a target is, the more share one of its slots. A target
-that is stalled holds back nothing but its own channel.
+that is stalled holds back nothing but its own channel. So an item whose row moves to another partition of the index may
+be seen in both of them for a moment, or in none: no order is promised between two targets.
 
 A source's log is needed from its first slot that has a delivery without acknowledgement (`oldest`): after a crash, that
 and what follows is read from the log and sent again.

@@ -144,6 +144,9 @@ class Catalog:
         self._name_of: dict[str, str] = {}    # table's and index's id -> the table's name, of what is in the view
         self._waiting: deque[Told] = deque()    # told while somebody held `changes`
         self._failure: WorldError | None = None    # why the view does not follow the store any more
+        self.version = 0    # of the newest change that the view has
+        self.made = 0    # of the newest change that this process has made
+        self._unseen: list[tuple[int, Callable[[], None]]] = []    # see when_seen
 
     async def load(self) -> None:
         """Read everything. Called once, at start.
@@ -170,6 +173,13 @@ class Catalog:
         """
         assert self.changes.locked()
         self._apply(await self._snapshot())
+
+    def when_seen(self, version: int, then: Callable[[], None]) -> None:
+        """Call `then` once when the view has all changes up to this version; perhaps now."""
+        if version <= self.version:
+            then()
+        else:
+            self._unseen.append((version, then))
 
     @property
     def groups_given(self) -> int:
@@ -358,6 +368,8 @@ class Catalog:
         if self._members is not None:
             self._members.made(changes, version)
         self._assemble(self._mirror.made(changes, version), listener=None)
+        self.made = version
+        self._has(version)
         return True
 
     async def _snapshot(self) -> Listed:
@@ -375,6 +387,14 @@ class Catalog:
 
     def _apply(self, told: Told) -> None:
         self._assemble(self._mirror.see(told), listener=self.listener)
+        self._has(told.version)
+
+    def _has(self, version: int) -> None:
+        self.version = max(self.version, version)
+        seen = [then for wanted, then in self._unseen if wanted <= self.version]
+        self._unseen = [each for each in self._unseen if each[0] > self.version]
+        for then in seen:
+            then()
 
     def _assemble(self, before: Mapping[str, Entry | None], listener: Listener | None) -> None:
         """Bring the view up to the mirror, where that has changed: `before` has what was there, by key."""

@@ -30,7 +30,6 @@ from typing import Protocol
 
 from varley.errors import WorldError
 from varley.node.partition import Pressure
-from varley.node.replica import Replica
 from varley.storage.checkpoint import Checkpointer
 from varley.storage.tree import Frozen, Tree
 
@@ -40,6 +39,23 @@ _CONSIDER_SECONDS = 0.1    # how often checkpoints are considered
 _RETRY_SECONDS = 1.0       # after a checkpoint that the disk refused
 _HURRY_FACTOR = 4          # from so many times the usual overlay on, checkpoints make no pauses
 _REFUSE_FACTOR = 16        # from so many times on, writes are refused until checkpoints have caught up
+
+
+class Held(Protocol):
+    """A replica that has a tree."""
+
+    group: int
+
+    @property
+    def tree(self) -> Tree: ...
+
+    def is_held_back(self, slot: int) -> bool:
+        """Whether the log cannot let go of this slot, whatever the tree has, since what it carries has not arrived."""
+        ...
+
+    def would_let_go(self, slot: int) -> bool:
+        """Whether a checkpoint would let the log go of this slot, as far as this replica is concerned."""
+        ...
 
 
 class _Log(Protocol):
@@ -54,19 +70,21 @@ class _Log(Protocol):
 class Checkpoints:
     """From `start` to `close`. `replicas`: those of the node, by group, as they come and go.
 
-    `release_log` is called after each one: entries in the log may be of no more use. `on_fatal` gets the error that
-    the node cannot go on after.
+    `on_finished` is called with the group after each one: entries in the log may be of no more use. `on_log_long` is
+    called again and again while the log is long, with what goes first (`_Log.oldest_slots`). `on_fatal` gets the error
+    that the node cannot go on after.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        replicas: Mapping[int, Replica],
+        replicas: Mapping[int, Held],
         pressure: Pressure,
         *,
         overlay_bytes_max: int,
         log_bytes_max: int,
-        release_log: Callable[[], None],
+        on_finished: Callable[[int], None],
+        on_log_long: Callable[[Mapping[int, int]], None],
         on_fatal: Callable[[WorldError], None],
     ) -> None:
         self._loop = loop
@@ -74,13 +92,16 @@ class Checkpoints:
         self._pressure = pressure
         self._overlay_bytes_max = overlay_bytes_max
         self._log_bytes_max = log_bytes_max
-        self._release_log = release_log
+        self._on_finished = on_finished
+        self._on_log_long = on_log_long
         self._on_fatal = on_fatal
         self._log: _Log
         self._checkpointer: Checkpointer | None = None    # None before `start` and after `close`
         self._frozen: dict[int, Frozen] = {}    # group -> the checkpoint under way, or to be tried again
         self._retries: dict[int, asyncio.TimerHandle] = {}    # group, in _frozen -> when it is tried again
         self._leaving: set[int] = set()    # groups that are being removed
+        self._paused: set[int] = set()
+        self._when_quiet: dict[int, Callable[[], None]] = {}    # of paused groups, in _frozen
         self._waiters: list[asyncio.Future[None]] = []    # for the next one that ends
         self._timer: asyncio.TimerHandle | None = None
         self._is_read_only = False
@@ -108,6 +129,25 @@ class Checkpoints:
         while group in self._frozen:
             await self._next()
         self._leaving.remove(group)
+
+    def begin(self, group: int) -> None:
+        """Write what this group has now, unless that is under way."""
+        replica = self._replicas[group]
+        if not replica.tree.is_frozen:
+            self._begin(replica)
+
+    def pause(self, group: int, then: Callable[[], None]) -> None:
+        """Call `then` when none of this group is under way; none begins before `resume`."""
+        self._paused.add(group)
+        if group in self._retries:
+            self._end(group)
+        if group in self._frozen:
+            self._when_quiet[group] = then
+        else:
+            then()
+
+    def resume(self, group: int) -> None:
+        self._paused.discard(group)
 
     def begin_to_stop(self) -> None:
         """None is considered any more, and those under way make no pauses."""
@@ -150,23 +190,22 @@ class Checkpoints:
         self._checkpointer.hurry(is_much)
         self._pressure.is_high = total > _REFUSE_FACTOR * self._overlay_bytes_max
 
-    def _holders(self) -> Collection[Replica]:
+    def _holders(self) -> Collection[Held]:
         """Whose checkpoints would let the oldest segment of the log go."""
         oldest = self._log.oldest_slots()
         if oldest is None:
             return ()
+        self._on_log_long(oldest)
         slots = {self._replicas[group]: slot for group, slot in oldest.items() if group in self._replicas}
-        for replica, slot in slots.items():
-            undelivered = None if replica.outgoing is None else replica.outgoing.oldest
-            if undelivered is not None and undelivered <= slot:
-                return ()
-        holders = [replica for replica, slot in slots.items() if replica.tree.checkpointed_slot < slot]
+        if any(replica.is_held_back(slot) for replica, slot in slots.items()):
+            return ()
+        holders = [replica for replica, slot in slots.items() if replica.would_let_go(slot)]
         if not holders:    # what held it has arrived meanwhile: the end of any checkpoint lets it go
             holders = [replica for replica in self._replicas.values() if replica.tree.overlay_bytes]
         return holders
 
-    def _begin(self, replica: Replica) -> None:
-        if self._is_read_only or replica.group in self._frozen:
+    def _begin(self, replica: Held) -> None:
+        if self._is_read_only or replica.group in self._frozen or replica.group in self._paused:
             return
         try:
             frozen = replica.tree.freeze()
@@ -190,8 +229,9 @@ class Checkpoints:
         assert self._checkpointer is not None
         self._checkpointer.finish(tree, frozen)
         self.finished += 1
-        self._end(self._group_of(frozen))
-        self._release_log()
+        group = self._group_of(frozen)
+        self._end(group)
+        self._on_finished(group)
 
     def _retry(self, error: WorldError, frozen: Frozen) -> None:
         group = self._group_of(frozen)
@@ -214,6 +254,9 @@ class Checkpoints:
         del self._frozen[group]
         if group in self._retries:
             self._retries.pop(group).cancel()
+        quiet = self._when_quiet.pop(group, None)
+        if quiet is not None:
+            self._loop.call_soon(quiet)
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter.set_result(None)

@@ -25,6 +25,7 @@ import msgspec
 
 from varley.item.stored import HEADER_BYTES, item_size
 from varley.limits import PAGE_BYTES_MAX, READ_UNIT_BYTES
+from varley.node.elsewhere import RowsAway
 
 _decode = msgspec.json.decode
 
@@ -32,7 +33,8 @@ Item = dict[str, dict[str, Any]]
 
 
 class Rows(Protocol):
-    """Rows in key order: a partition's applied state (storage.tree.Tree), or something laid over several."""
+    """Rows in key order: a partition's applied state (storage.tree.Tree), rows that come from another node
+    (remote/remote_rows.py), or something laid over several."""
 
     def get(self, key: bytes) -> bytes | None: ...
 
@@ -77,33 +79,44 @@ class Page:
         self.last: bytes | None = None
 
     def read(self, rows_max: int) -> bool:
-        """Look at up to `rows_max` rows more; whether the page is complete. Raises Damaged (the world failed)."""
+        """Look at up to `rows_max` rows more; whether the page is complete.
+
+        Raises Damaged (the world failed), and RowsAway if rows have to be fetched first: then call it again.
+        """
         ranges, reverse, limit, passes, shape = self._ranges, self._reverse, self._limit, self._passes, self._shape
         rows, scanned, size = self.rows, self.scanned, self.size
         stop = scanned + rows_max
-        while ranges:
-            tree, low, high = ranges[0]
-            for key, value in tree.scan(low, high, reverse=reverse):
-                scanned += 1
-                size += item_size(value)
-                if self._item_key is not None:
-                    value = self._fetch(tree, self._item_key(key))
-                if passes is None and shape is None:
-                    rows.append(value[HEADER_BYTES:])
+        key: bytes | None = None
+        try:
+            while ranges:
+                tree, low, high = ranges[0]
+                key = None    # the last row of it that was looked at
+                for key, value in tree.scan(low, high, reverse=reverse):
+                    scanned += 1
+                    size += item_size(value)
+                    if self._item_key is not None:
+                        value = self._fetch(tree, self._item_key(key))
+                    if passes is None and shape is None:
+                        rows.append(value[HEADER_BYTES:])
+                    else:
+                        item = _decode(value[HEADER_BYTES:])
+                        if passes is None or passes(item):
+                            rows.append(value[HEADER_BYTES:] if shape is None else shape(item))
+                    if scanned == limit or size >= PAGE_BYTES_MAX or (self.fetched and self._is_full(size)):
+                        self.last = value[HEADER_BYTES:]
+                        ranges.clear()
+                        break
+                    if scanned == stop:
+                        ranges[0] = (tree, low, key) if reverse else (tree, key + b"\0", high)
+                        self.scanned, self.size = scanned, size
+                        return False
                 else:
-                    item = _decode(value[HEADER_BYTES:])
-                    if passes is None or passes(item):
-                        rows.append(value[HEADER_BYTES:] if shape is None else shape(item))
-                if scanned == limit or size >= PAGE_BYTES_MAX or (self.fetched and self._is_full(size)):
-                    self.last = value[HEADER_BYTES:]
-                    ranges.clear()
-                    break
-                if scanned == stop:
-                    ranges[0] = (tree, low, key) if reverse else (tree, key + b"\0", high)
-                    self.scanned, self.size = scanned, size
-                    return False
-            else:
-                del ranges[0]
+                    del ranges[0]
+        except RowsAway:    # of `tree`: all that is here was looked at
+            if key is not None:
+                ranges[0] = (tree, low, key) if reverse else (tree, key + b"\0", high)
+            self.scanned, self.size = scanned, size
+            raise
         self.scanned, self.size = scanned, size
         return True
 

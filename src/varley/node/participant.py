@@ -35,7 +35,7 @@ from varley.errors import ApiError, ItemCollectionSizeLimitExceeded, Transaction
 from varley.item import marker, stored
 from varley.item.key_bytes import ITEM_SPACE, MARKER_SPACE, TOKEN_SPACE
 from varley.item.marker import Marker, Name, marker_key
-from varley.node.replica import Proposal, Replica, Waiter
+from varley.node.replica import Leading, Proposal, Waiter
 from varley.storage.log_format import ABSENT, DELETE, DERIVED, PUT, Row
 
 # A row that follows from an item: key, stored value (None: it goes away). Of an index, a stream, an expiry.
@@ -91,7 +91,7 @@ class Participant:
 
     __slots__ = ("_next_us", "_replica", "checked_us", "gone_us", "markers", "met")
 
-    def __init__(self, replica: Replica, next_us: Callable[[int], int]) -> None:
+    def __init__(self, replica: Leading, next_us: Callable[[int], int]) -> None:
         """`next_us(n)`: the last of n timestamps that were never used here, and are later than all that were."""
         self._replica = replica
         self._next_us = next_us
@@ -164,6 +164,14 @@ class Participant:
         latest_us = self.checked_us if old is None else max(self.checked_us, stored.timestamp(old))
         if timestamp_us <= latest_us or (old is None and timestamp_us <= self.gone_us):
             raise TransactionConflict()
+
+    def latest_us(self, keys: Iterable[bytes]) -> int:
+        """No transaction that is not later than this is accepted for these items, whatever else there is to say."""
+        latest_us = self.checked_us
+        for key in keys:
+            old = self._replica.newest_row(key)
+            latest_us = max(latest_us, self.gone_us if old is None else stored.timestamp(old))
+        return latest_us
 
     def prepare(self, name: Name, evaluation: Evaluation, waiter: Waiter) -> None:
         """Accept what was evaluated in this same call stack. `waiter` hears when that is chosen."""

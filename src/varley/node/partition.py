@@ -21,14 +21,15 @@ Everything here runs to its end without waiting, so what was true at its top is 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from varley.counters import TableCounters
 from varley.errors import ApiError, ItemCollectionSizeLimitExceeded, ProvisionedThroughputExceeded, Throttling
+from varley.item.marker import Marker
 from varley.item.stored import item_size
 from varley.item.units import write_units
 from varley.node.participant import DerivedRow, Participant
-from varley.node.replica import Outgoing, Proposal, Replica, Waiter
+from varley.node.replica import Leading, Outgoing, Proposal, Waiter
 from varley.node.settled import reply_when_settled
 from varley.storage.log_format import ABSENT, DELETE, DERIVED, PUT, Row
 
@@ -66,7 +67,10 @@ class Partition:
         "_markers", "_now_us", "_pressure", "_replica", "_speculative", "_tree", "get", "group", "participant", "tree",
     )  # fmt: skip
 
-    def __init__(self, replica: Replica, now_us: Callable[[], int], pressure: Pressure) -> None:
+    # Changes whenever somebody else may have written to the partition since. Alone in its group, nobody else can.
+    reign: ClassVar[int] = 0
+
+    def __init__(self, replica: Leading, now_us: Callable[[], int], pressure: Pressure) -> None:
         self._replica = replica
         self._tree = replica.tree
         self._speculative = replica.speculative
@@ -77,6 +81,33 @@ class Partition:
         self.group = replica.group
         self.tree = replica.tree
         self.get = replica.tree.get    # the applied state of one row: (key) -> stored value | None
+
+    # Who leads. A group of one leads itself; see member_partition.py for the others.
+
+    @property
+    def is_leading(self) -> bool:
+        """Whether writes and strong reads are for this node to answer."""
+        return True
+
+    @property
+    def leader(self) -> str | None:
+        """The node that leads, as far as this one knows; None: this one, which is all there is."""
+        return None
+
+    @property
+    def ballot(self) -> int:
+        """Under which leadership answers are computed; for `may_answer`."""
+        return self._replica.ballot
+
+    def may_answer(self, ballot: int) -> bool:
+        """Asked when a strong answer was computed, under the leadership of `ballot`, and before it is given: whether no
+        other node can have led meanwhile. If not, `confirm`, then compute it again."""
+        return True
+
+    def confirm(self, then: Callable[[BaseException | None], None]) -> None:
+        """Call `then(None)` once the applied state is no older than any answer that was given before this call, or
+        `then(error)`. May call at once."""
+        then(None)
 
     def write(self, write: Write, waiter: Waiter) -> bytes | None:
         """Evaluate and propose `write`.
@@ -151,6 +182,10 @@ class Partition:
     def carry_outgoing(self, outgoing: Outgoing | None) -> None:
         """From now on `outgoing` takes what chosen entries carry to other groups; None: nobody does."""
         self._replica.outgoing = outgoing
+
+    def tell_of_markers(self, met: Callable[[Marker], None]) -> None:
+        """From now on `met` is told of each marker of a transaction that is in somebody's way."""
+        self.participant.met = met
 
     def overload(self) -> Throttling:
         """What to tell whoever would write while this node is under pressure."""

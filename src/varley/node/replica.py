@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from varley.storage.log_format import Row
 from varley.storage.tree import Tree
@@ -37,6 +37,7 @@ class Waiter(Protocol):
 
 Release = Callable[[BaseException | None], None]
 
+
 class Outgoing(Protocol):
     """Whoever takes what the entries of a group carry to other groups: see indexes/propagation.py."""
 
@@ -46,7 +47,10 @@ class Outgoing(Protocol):
 
     @property
     def oldest(self) -> int | None:
-        """The first slot that carries what has not arrived: the log is needed from there on. None: there is none."""
+        """The first slot that carries what may not have arrived: the log is needed from there on. None: there is none.
+
+        After a start that is slot 1 until it is known what recovery found.
+        """
         ...
 
 
@@ -54,13 +58,19 @@ class Outgoing(Protocol):
 Append = Callable[[int, int, int, int, Sequence[Row], "Proposal"], None]
 
 
+class Proposer(Protocol):
+    """A Replica, or a HostedMember that leads."""
+
+    epoch: int
+
+
 class Proposal:
     """A slot whose outcome is not decided yet, and who waits for it."""
 
     __slots__ = ("answer", "epoch", "held", "replica", "rows", "slot", "waiter")
 
-    def __init__(self, replica: Replica, slot: int, rows: Sequence[Row], waiter: Waiter, answer: bytes) -> None:
-        self.replica = replica
+    def __init__(self, replica: Proposer, slot: int, rows: Sequence[Row], waiter: Waiter, answer: bytes) -> None:
+        self.replica: Any = replica
         self.epoch = replica.epoch
         self.slot = slot
         self.rows = rows    # what the slot's entry leaves behind
@@ -80,6 +90,37 @@ class Proposal:
         if self.held is None:
             self.held = []
         self.held.append(release)
+
+
+    def tell(self, error: BaseException | None) -> None:
+        """Tell whoever waits: it is applied; or why it is not, or that nobody knows."""
+        try:
+            if error is None:
+                self.waiter.reply(self.answer)
+            else:
+                self.waiter.fail(error)
+        except Exception:
+            logger.exception(_ANSWER_LOST)
+        if self.held is not None:
+            _release(self.held, error)
+
+
+class Leading(Protocol):
+    """What a Partition needs of the replica that it leads: a Replica, or a HostedMember."""
+
+    group: int
+    ballot: int
+    speculative: dict[bytes, Proposal]
+    newest: Proposal | None
+    on_abandon: Callable[[], None] | None
+    outgoing: Outgoing | None
+
+    @property
+    def tree(self) -> Tree: ...
+
+    def propose(self, timestamp_us: int, rows: Sequence[Row], waiter: Waiter, answer: bytes) -> None: ...
+
+    def newest_row(self, key: bytes) -> bytes | None: ...
 
 
 class Replica:
@@ -149,6 +190,15 @@ class Replica:
         slot = self.tree.checkpointed_slot
         oldest = None if self.outgoing is None else self.outgoing.oldest
         return slot if oldest is None else min(slot, oldest - 1)
+
+    def is_held_back(self, slot: int) -> bool:
+        """See checkpoints.Held."""
+        oldest = None if self.outgoing is None else self.outgoing.oldest
+        return oldest is not None and oldest <= slot
+
+    def would_let_go(self, slot: int) -> bool:
+        """See checkpoints.Held."""
+        return self.tree.checkpointed_slot < slot
 
     def abandon(self, proposal: Proposal, error: BaseException) -> None:
         """The log could not take it: drop the speculative layer, tell who waits that the outcome is unknown.

@@ -85,6 +85,7 @@ class Leader:
         "began_at",
         "first_own",
         "heard",
+        "kept",
         "lease",
         "matched",
         "sequence",
@@ -93,7 +94,7 @@ class Leader:
     )  # fmt: skip
 
     def __init__(
-        self, name: str, ballot: Ballot, acceptor: Acceptor, learner: Learner, timing: Timing, now: int
+        self, name: str, ballot: Ballot, acceptor: Acceptor, learner: Learner, timing: Timing, now: int, kept: int
     ) -> None:
         assert acceptor.level == ballot, "it leads what it has not adopted"
         self._name = name
@@ -107,6 +108,7 @@ class Leader:
         self.adopted_last = acceptor.log.last
         self.first_own = self.adopted_last + 1      # slot of the first entry of this ballot
         self.matched: dict[str, int] = {}           # member -> last slot that it has accepted in this ballot
+        self.kept = kept                            # what its Beats say
         self.heard: dict[str, int] = {}             # member -> highest Beat that it has answered
         self.lease = Lease(name, timing)
         self.sequence = 0                           # of the last Beat
@@ -186,7 +188,11 @@ class Leader:
             self.matched[sender] = last
             if sender != self._name:
                 self._peer(sender).progress_at = now
+            before = self._learner.chosen
             self._count()
+            if before < self._learner.chosen == self._acceptor.log.last:
+                # Nothing follows that would tell the others: who reads there would see the past until the next beat.
+                self.beat_at = min(self.beat_at, now + self._timing.tell_us)
         if sender != self._name:
             peer = self._peer(sender)
             if not peer.is_level:
@@ -237,7 +243,9 @@ class Leader:
         if peer.sent > matched and now - peer.progress_at >= timing.resend_us:
             peer.sent = matched     # something was lost
         peer.sent = max(peer.sent, matched)
-        entries = log.after(peer.sent, timing.window_entries - (peer.sent - matched))
+        in_flight = log.bytes_between(matched, peer.sent)
+        bytes_max = timing.window_bytes - in_flight if in_flight else max(timing.window_bytes, 1)
+        entries = log.after(peer.sent, timing.window_entries - (peer.sent - matched), bytes_max)
         if entries:
             if peer.sent == matched:
                 peer.progress_at = now
@@ -267,12 +275,16 @@ class Leader:
 
     def _catch_up(self, known: int) -> AnyMessage:
         log, chosen = self._acceptor.log, self._learner.chosen
-        if chosen - known > self._timing.chunk_entries:
+        timing = self._timing
+        if chosen - known > timing.chunk_entries or log.bytes_between(known, chosen) > timing.chunk_bytes:
             before = log.origin(known)
             assert before is not None
-            return Learn(self.ballot, known + 1, before, log.after(known, self._timing.chunk_entries), chosen)
-        entries_max = max(self._timing.window_entries, self.adopted_last - known)
-        return self._accept(known + 1, log.after(known, entries_max))
+            entries = log.after(known, timing.chunk_entries, timing.chunk_bytes)
+            return Learn(self.ballot, known + 1, before, entries, chosen)
+        # What was taken over goes whole, or it is not accepted.
+        whole = log.after(known, self.adopted_last - known) if self.adopted_last > known else ()
+        entries = log.after(known, timing.window_entries, timing.window_bytes)
+        return self._accept(known + 1, max(entries, whole, key=len))
 
     def _accept(self, first: int, entries: tuple[Entry, ...]) -> Accept:
         before = self._acceptor.log.origin(first - 1)
@@ -285,7 +297,7 @@ class Leader:
         self.sequence += 1
         self.beat_at = now + self._timing.beat_us
         left = max(0, self.lease_until - now)
-        beat = Beat(self.ballot, self.sequence, now, left, self._learner.chosen, self.held)
+        beat = Beat(self.ballot, self.sequence, now, left, self._learner.chosen, self.held, self.kept)
         for member in self.configuration.members:
             # The own one too, behind what the own disk has still to write: see lease.py.
             (out.send if member.name == self._name else out.send_at_once).append((member.name, beat))

@@ -34,11 +34,15 @@ class Timing:
     beat_us: int = 300_000          # a leader beats this often
     election_us: int = 1_600_000    # a member that hears nothing for so long, and a part of the spread, asks the others
     spread_us: int = 600_000        # chance decides which part, so that one member is first
+    tell_us: int = 20_000           # and so long after the last entry for now was chosen
+    founding_us: int = 100_000      # the first founder of a new group asks the others after so long
     answer_us: int = 400_000        # and so long it waits for answers, and for promises
     resend_us: int = 400_000        # what is not acknowledged after so long is sent again
     hand_over_us: int = 1_000_000   # a successor that is not level by then does not lead
     window_entries: int = 1024      # sent to one member and not acknowledged
+    window_bytes: int = 8 * 2**20   # the same of their values; one entry goes, however large
     chunk_entries: int = 512        # in one Learn; who is further behind than this catches up before it stands
+    chunk_bytes: int = 4 * 2**20    # the same of their values
 
     @property
     def leader_lease_us(self) -> int:

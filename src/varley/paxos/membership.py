@@ -24,6 +24,7 @@ own ballot is chosen. The leader sees to that.
 from __future__ import annotations
 
 from collections.abc import Set
+from functools import cached_property
 from typing import Final
 
 import msgspec
@@ -46,7 +47,7 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
         return self.votes and self.kind == FULL
 
 
-class Configuration(msgspec.Struct, frozen=True, array_like=True):
+class Configuration(msgspec.Struct, frozen=True, array_like=True, dict=True):    # dict: for what is cached
     """The members of a group. Empty: nobody knows yet, as in a member that was just made."""
 
     members: tuple[Member, ...] = ()
@@ -56,15 +57,15 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True):
         assert len({member.number for member in self.members}) == len(self.members), "a number stands twice"
         assert all(1 <= member.number <= NUMBER_MAX for member in self.members)
 
-    @property
+    @cached_property
     def names(self) -> frozenset[str]:
         return frozenset(member.name for member in self.members)
 
-    @property
+    @cached_property
     def voters(self) -> frozenset[str]:
         return frozenset(member.name for member in self.members if member.votes)
 
-    @property
+    @cached_property
     def full_voters(self) -> frozenset[str]:
         """Those that keep the state: how many copies of it there are, which a quorum does not tell."""
         return frozenset(member.name for member in self.members if member.may_lead)

@@ -25,6 +25,8 @@ VALUE: Final = 0            # bytes of the proposer
 NOTHING: Final = 1          # what a leader begins with
 CONFIGURATION: Final = 2    # a configuration, from this slot on
 
+KEPT_BY_NOBODY: Final = 2**63 - 1   # as Beat.kept: no entry is needed for more than bringing others up to date
+
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
     """What one slot holds.
@@ -120,6 +122,7 @@ class Beat(Message, frozen=True):
     lease_left: int     # microseconds that the leader's lease surely runs on; 0: it has none to show
     chosen: int
     held: int
+    kept: int = KEPT_BY_NOBODY  # who may lead later keeps the entries after this slot: what they carry has not arrived
 
 
 class Granted(Message, frozen=True):

@@ -118,9 +118,18 @@ class Replica:
         self._asked = 0                         # number of the last question
         self._is_serving = False                # Serving was told, and Dropped was not
         self._held = 0                          # of log members: what the leader says others hold
+        self.kept: int | None = None            # as the leader says, or `keep_after` here; None: it was not heard yet
         self._now = now
-        self._election_at = self._drawn(now, self.timing.election_us)
+        self._election_at = self._first_election(now, is_first_life)
         self._reborn_at = now                   # when to tell of it (again)
+
+    def _first_election(self, now: int, is_first_life: bool) -> int:
+        """The founders of a new group need not wait for a leader that they may not have heard: they stand one after the
+        other, so that one wins who is not disturbed by the next. It takes a moment until all have begun."""
+        founders = sorted(each.number for each in self.configuration.members if each.may_lead)
+        if not is_first_life or self.number not in founders:
+            return self._drawn(now, self.timing.election_us)
+        return now + self.timing.founding_us + founders.index(self.number) * self.timing.answer_us // 2
 
     def _silent_until(self, now: int, is_first_life: bool) -> int:
         # A sole voter has granted to itself only, and that life is over. (No leader removes itself, so nobody else
@@ -133,6 +142,11 @@ class Replica:
     @property
     def log(self) -> Log:
         return self._acceptor.log
+
+    @property
+    def acceptor(self) -> Acceptor:
+        """To look at, never to change: what this member has bound itself to."""
+        return self._acceptor
 
     @property
     def chosen(self) -> int:
@@ -154,14 +168,40 @@ class Replica:
         return leader.ballot if leader is not None and leader.is_serving else NO_BALLOT
 
     @property
+    def is_handing_over(self) -> bool:
+        """Whether it leads, and proposes nothing any more, because another member is to lead."""
+        return self._leader is not None and self._leader.successor is not None
+
+    @property
     def leader_name(self) -> str | None:
         """Who leads, as far as this member knows."""
         return self.configuration.name_of(number_of(self._acceptor.promised))
+
+    @property
+    def lease_until(self) -> int:
+        """When the lease of this member, which leads, ends; 0 if it does not lead, or has none."""
+        return 0 if self._leader is None else self._leader.lease_until
+
+    @property
+    def matched(self) -> dict[str, int]:
+        """Of each member that this one, which leads, has heard of: the last slot that it has as this one has it."""
+        return {} if self._leader is None else dict(self._leader.matched)
 
     def may_answer(self, ballot: Ballot, now: int) -> bool:
         """Whether a read that was computed before `now`, under the leadership of `ballot`, may be answered by lease."""
         leader = self._leader
         return leader is not None and leader.ballot == ballot and leader.is_serving and now < leader.lease_until
+
+    def is_leader_healthy(self, now: int) -> bool:
+        """Whether this member leads with a lease, or its leader has shown it one that still runs."""
+        if self._leader is not None:
+            return now < self._leader.lease_until
+        return self._grant.is_leader_healthy(now)
+
+    def keep_after(self, slot: int) -> None:
+        """This member serves: let all who may lead later keep the entries after `slot` (or KEPT_BY_NOBODY)."""
+        assert self._leader is not None
+        self._leader.kept = self.kept = slot
 
     # A step
 
@@ -294,9 +334,15 @@ class Replica:
         if self._grant.binds_against(sender, prepare.yielded, now):
             out.send.append((sender, Refused(prepare.ballot, self._acceptor.promised, True)))
             return
+        log = self._acceptor.log
+        if log.base <= prepare.chosen < self.chosen and (
+            log.bytes_between(prepare.chosen, self.chosen) > self.timing.chunk_bytes
+        ):
+            # A promise would have to carry all of it: first come nearer. (_stand_if_enough counts entries only.)
+            self._serve_fetch(sender, prepare.chosen, out)
+            return
         self._acceptor.promise(prepare.ballot, out)
         self._follow(prepare.ballot, now, out)
-        log = self._acceptor.log
         promise = Promise(
             prepare.ballot, self._acceptor.accepted_ballot, self._learner.chosen, log.base, log.base_origin, log.last,
             log.after(max(prepare.chosen, log.base)) if prepare.chosen < log.last else (),
@@ -322,6 +368,7 @@ class Replica:
             return
         self._acceptor.promise(beat.ballot, out)
         self._follow(beat.ballot, now, out)
+        self.kept = beat.kept
         self._grant.renew(sender, beat.ballot, now, self.timing.lease_us, beat.lease_left)
         if self._acceptor.level == beat.ballot:
             self._learn_from_leader(beat.chosen, beat.held)
@@ -362,7 +409,8 @@ class Replica:
             if self.kind == FULL:
                 out.snapshots.append(sender)
             return
-        entries = self.log.after(chosen, min(self._learner.chosen - chosen, self.timing.chunk_entries))
+        entries_max = min(self._learner.chosen - chosen, self.timing.chunk_entries)
+        entries = self.log.after(chosen, entries_max, self.timing.chunk_bytes)
         before = self.log.origin(chosen)
         assert before is not None
         out.send_at_once.append((sender, Learn(NO_BALLOT, chosen + 1, before, entries, self._learner.chosen)))
@@ -422,11 +470,6 @@ class Replica:
         own = self.configuration.member(self.name)
         return own is not None and own.may_lead and self._leader is None
 
-    def _is_leader_healthy(self, now: int) -> bool:
-        if self._leader is not None:
-            return now < self._leader.lease_until
-        return self._grant.is_leader_healthy(now)
-
     def _ask(self, now: int, out: Outbox) -> None:
         self._election_at = self._drawn(now, self.timing.election_us)
         if not self._may_stand() or self._asking is not None or self._candidate is not None:
@@ -440,7 +483,7 @@ class Replica:
 
     def _answer(self, number: int, now: int) -> Answer:
         gives_from = 0 if self.kind == FULL else self.log.base
-        return Answer(number, self._is_leader_healthy(now), self._learner.chosen, gives_from)
+        return Answer(number, self.is_leader_healthy(now), self._learner.chosen, gives_from)
 
     def _take_answer(self, sender: str, answer: Answer, now: int, out: Outbox) -> None:
         asking = self._asking
@@ -512,7 +555,9 @@ class Replica:
         chosen = {name: promise.chosen for name, promise in candidate.promises.items()}
         assert max(chosen.values()) <= best.last, "what was chosen is not in what was promised"
         self._learner.learn(max(chosen.values()))
-        self._leader = Leader(self.name, candidate.ballot, self._acceptor, self._learner, self.timing, now)
+        self._leader = Leader(
+            self.name, candidate.ballot, self._acceptor, self._learner, self.timing, now, self.kept or 0
+        )
         self._leader.begin(chosen, now, out)
 
     def _take_refusal(self, sender: str, ballot: Ballot, promised: Ballot, now: int, out: Outbox) -> None:

@@ -99,6 +99,20 @@ class Siblings:
         """What a get returns: empty if there is nothing, or if it was deleted."""
         return tuple(version.value for version in self.versions if version.value is not None)
 
+    @property
+    def shown(self) -> tuple[tuple[bytes, int], ...]:
+        """What a client sees: each value once, with the newest time in µs at which it was put.
+
+        A put that was sent twice leaves two versions with the same bytes, and there is nothing to reconcile between
+        them. Both are kept: to drop one here and not elsewhere would break the rule at the top. Who puts with the clock
+        of what it read replaces both.
+        """
+        times: dict[bytes, int] = {}
+        for version in self.versions:
+            if version.value is not None:
+                times[version.value] = max(version.dot.time_us, times.get(version.value, 0))
+        return tuple(times.items())
+
     @cached_property
     def clock(self) -> VectorClock:
         """What who has read this has seen."""
@@ -128,9 +142,13 @@ NONE = Siblings()
 
 def reconcile(sets: Iterable[Siblings], mode: Mode = Mode.SIBLINGS) -> Siblings:
     """What is left of all these sets: *syntactic reconciliation*. Order and repetition make no difference."""
-    versions = {version.dot[:2]: version for siblings in sets for version in siblings}
     if mode is Mode.LAST_WRITE_WINS:
-        return Siblings((max(versions.values(), key=lambda version: version.age_order),)) if versions else NONE
+        # By time alone, not by dot: a node whose version lost has forgotten how far it had counted, and may give a
+        # number again. The later of the two is still later.
+        each = (version for siblings in sets for version in siblings)
+        newest = max(each, key=lambda version: version.age_order, default=None)
+        return NONE if newest is None else Siblings((newest,))
+    versions = {version.dot[:2]: version for siblings in sets for version in siblings}
     left = [
         version for version in versions.values() if not any(other.replaces(version) for other in versions.values())
     ]

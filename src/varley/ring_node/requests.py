@@ -368,11 +368,7 @@ class _GetDrive:
     def _answer(self, outcome: get_quorum.Outcome) -> Got | RingError:
         match outcome:
             case get_quorum.Found():
-                values = tuple(
-                    Value(version.value, version.dot.time_us / 1e6)
-                    for version in outcome.siblings
-                    if version.value is not None
-                )
+                values = tuple(Value(value, time_us / 1e6) for value, time_us in outcome.siblings.shown)
                 context = outcome.context.encode().encode() if len(outcome.siblings) else None
                 answered = tuple(self._answered)
                 return Got(values, context, answered, not set(answered) <= set(self._homes))

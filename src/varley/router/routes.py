@@ -22,7 +22,6 @@ from varley.counters import Counters, TableCounters
 from varley.errors import ResourceNotFound, ValidationError, WorldError
 from varley.item.key_bytes import TALLY_SPACE
 from varley.metadata.catalog import Described
-from varley.node.node import Node
 from varley.node.partition import Partition
 from varley.table.consequences import Consequences
 from varley.table.followers import consequences_of
@@ -191,10 +190,21 @@ class Watcher(Protocol):
         ...
 
 
+class Groups(Protocol):
+    """Where new partitions come from: node.node.Node, or in a cluster remote.places.Places."""
+
+    @property
+    def refusal(self) -> WorldError | None: ...
+
+    def create_group(self, group: int) -> Partition: ...
+
+    async def remove_group(self, group: int) -> None: ...
+
+
 class Router:
     """All routes of this server, and the partitions behind them."""
 
-    def __init__(self, node: Node, *, index_backlog_bytes: int = 2**62) -> None:
+    def __init__(self, node: Groups, *, index_backlog_bytes: int = 2**62) -> None:
         self._node = node
         self._backlogs = Backlogs(index_backlog_bytes)
         self._routes: dict[str, Route] = {}
@@ -238,7 +248,7 @@ class Router:
         total = {index.name: _statistics(index) for index in route.global_indexes}
         if route.consequences.local_indexes:
             for partition in route.partitions:
-                for index, (rows, size) in route.consequences.index_sizes(partition.get(TALLY_SPACE)).items():
+                for index, (rows, size) in route.consequences.index_sizes(partition.tree.get(TALLY_SPACE)).items():
                     rows_before, size_before = total.get(index, (0, 0))
                     total[index] = (rows_before + rows, size_before + size)
         return total

@@ -5,6 +5,8 @@ The rules, and what finds a breach:
     log      segments follow each other, frames and records are as written      LogReader, which goes on after damage
              the slots of a group follow each other, ballots do not fall
              every entry can be decoded, every row in it is one
+             of a group with several members: what its records come to can be told (member_log.py); what of it is chosen
+             cannot, so its tree is checked by itself
     trees    pages form a sound B-tree, every page is used once                 lmdb.verify, from the bytes alone
              every LMDB value ends with its checksum; the tree's own row is right
              every pointer leads to a subtree with rows, every subtree has its pointer (long_keys.py)
@@ -70,19 +72,22 @@ from varley.storage.lmdb_engine import (
     structure_problems,
 )
 from varley.storage.log_format import (
+    ROWS,
     NotThisFormat,
     Row,
     decode_rows,
+    entry_kind,
     entry_timestamp,
     segment_name,
     segment_of_name,
 )
 from varley.storage.log_reader import LogEntry, LogReader
 from varley.storage.long_keys import LMDB_KEY_BYTES_MAX, ROWS_END, SUBTREE, SUBTREE_PREFIX_BYTES, subtree_prefix
+from varley.storage.member_log import MemberReadings
 from varley.storage.overlay import Overlay
 from varley.storage.recovery import order_problem
 from varley.storage.tree import Applied, merge
-from varley.storage.tree_folder import TreeFolder
+from varley.storage.tree_folder import INCOMING, NEW_SNAPSHOT_FILE, SNAPSHOT_FILE, TreeFolder
 from varley.storage.undelivered import IndexGroups, UndeliveredRows
 from varley.table import stream_record
 from varley.table.outgoing import OUTGOING_KEY_AT, PROGRESS_KEY_BYTES, SOURCE_KEY_BYTES, THE_ITEM
@@ -91,6 +96,9 @@ LOG: Final = "log"
 TREES: Final = "trees"
 
 _IDENTITY: Final = "identity.json"
+_TREE_FILES: Final = frozenset(
+    (DATA_FILE, LOCK_FILE, NEW_DATA_FILE, INCOMING, SNAPSHOT_FILE, NEW_SNAPSHOT_FILE)
+)
 _TOP: Final = frozenset(
     (_IDENTITY, "identity.json.new", INVENTORY_FILE, NEW_INVENTORY_FILE, "lock", LOG, TREES, "metadata")
 )
@@ -201,6 +209,8 @@ class _Walk:
         self._schemas = schemas
         self._followers = followers
         self._spans: dict[int, _Span] = {}
+        self._members: set[int] = set()     # groups with several members
+        self._out_of_order: dict[int, list[Finding]] = {}   # by group; no findings if it turns out to be one of those
         self._global_indexes = global_indexes
         # What the log leaves of each row that it has, in the groups with followers and in those of global indexes.
         self._logged: dict[int, Overlay] = {group: Overlay() for group in followers}
@@ -244,9 +254,8 @@ class _Walk:
         newest = self._inventory.newest_segment
         if not names and (not newest or not os.path.isdir(os.path.join(self._data_dir, LOG))):
             return
-        reader = LogReader(
-            RealDisk(), os.path.join(self._data_dir, LOG), newest_segment=newest, on_damage=self._log_damage
-        )
+        folder = os.path.join(self._data_dir, LOG)
+        reader = LogReader(RealDisk(), folder, newest_segment=newest, on_damage=self._log_damage)
         try:
             for number, entry in enumerate(reader):
                 if number % _STEPS_PER_PROGRESS == 0:
@@ -254,6 +263,25 @@ class _Walk:
                 self._entry(entry)
         except NotThisFormat as error:
             self._find(LOG, f"of another format: {error}")
+        for group, findings in self._out_of_order.items():
+            if group not in self._members:
+                self.findings += findings
+        if self._members:
+            self._read_members(folder)
+
+    def _read_members(self, folder: str) -> None:
+        """Once more, now that it is known which groups have several members."""
+        readings = MemberReadings(self._members)
+        reader = LogReader(RealDisk(), folder, on_damage=readings.damaged)
+        for entry in reader:
+            if entry.group in readings:
+                readings.take(entry)
+        if self.findings:
+            return      # of damage, which is why members are lost
+        trees = {_group_of_name(name) for name in self._names(TREES)}
+        for group, member in readings.recovered(()).items():
+            if member.why_lost is not None and group in trees:  # it was not just moved away
+                self._find(LOG, f"the member of the group on this node is lost: {member.why_lost}", group=group)
 
     def _log_damage(self, damage: Damaged) -> None:
         path = os.path.relpath(damage.path, self._data_dir)
@@ -261,13 +289,22 @@ class _Walk:
 
     def _entry(self, entry: LogEntry) -> None:
         path, group, offset = _segment_path(entry), entry.group, entry.offset
+        try:
+            kind = entry_kind(entry.entry)
+        except NotThisFormat as error:
+            self._find(path, f"the entry is of another format: {error}", group=group, offset=offset)
+            return
+        if kind != ROWS:
+            self._members.add(group)
+            return
         span = self._spans.get(group)
         if span is None:
             self._spans[group] = _Span(entry, entry)
         else:
             problem = order_problem(entry, span.last, 0)
             if problem is not None:
-                self._find(path, problem, group=group, offset=offset)
+                finding = Finding(path, problem, group, offset)
+                self._out_of_order.setdefault(group, []).append(finding)
             span.last = entry
         try:
             rows = decode_rows(entry.entry)
@@ -312,13 +349,15 @@ class _Walk:
                 path = os.path.relpath(folder.folder_of(group), self._data_dir)
                 self._find(path, "the tree is missing, or empty: it has had a checkpoint", group=group)
         for group, span in self._spans.items():
+            if group in self._members:
+                continue
             if group not in checked and (groups is None or group in groups):
                 self._log_meets_tree(group, span, 0)
                 self._follow(LOG, group, None)
 
     def _tree(self, path: str, folder: str, group: int) -> None:
         for name in self._names(path):
-            if name not in (DATA_FILE, LOCK_FILE, NEW_DATA_FILE):
+            if name not in _TREE_FILES:
                 self._find(os.path.join(path, name), "not a file of Varley's", group=group)
         data = os.path.join(path, DATA_FILE)
         self._progress(data)
@@ -333,7 +372,7 @@ class _Walk:
         else:
             self._follow(data, group, None)
         span = self._spans.get(group)
-        if span is not None and applied is not None:
+        if span is not None and applied is not None and group not in self._members:
             self._log_meets_tree(group, span, applied.slot)
 
     def _log_meets_tree(self, group: int, span: _Span, applied_slot: int) -> None:
@@ -369,7 +408,7 @@ class _Walk:
         Not where a row's bytes are wrong: that is a finding already, and nothing can be said about what follows.
         """
         problems = self._followers.get(group)
-        if problems is None or any(finding.group == group for finding in self.findings):
+        if problems is None or group in self._members or any(finding.group == group for finding in self.findings):
             return
         state = _State(self._logged[group], txn)
         for key, problem in problems(state.get, state.scan):
@@ -385,7 +424,7 @@ class _Walk:
                     self._logged[target].put(key, value)
         for index in self._global_indexes:
             groups = {*index.sources, *index.groups.groups}
-            if not any(finding.group in groups for finding in self.findings):
+            if groups.isdisjoint(self._members) and not any(finding.group in groups for finding in self.findings):
                 self._compare(index, groups)
 
     def _compare(self, index: GlobalIndexCheck, groups: Collection[int]) -> None:

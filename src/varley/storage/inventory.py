@@ -89,6 +89,14 @@ class Inventory:
             self._write(newest, all_trees)
             self.newest_segment, self.trees = newest, all_trees
 
+    def log_was_lost(self, newest_segment: int) -> None:
+        """What this remembers of the log's later segments is over: nobody relies on them any more, and the log goes on
+        behind `newest_segment`. Durable when it returns. Raises as `add`."""
+        with self._lock:
+            if newest_segment < self.newest_segment:
+                self._write(newest_segment, self.trees)
+                self.newest_segment = newest_segment
+
     def keep_only(self, groups: Collection[int]) -> None:
         """Forget the trees of all other groups, whose tables were deleted. Written with the next `add`."""
         with self._lock:

@@ -71,7 +71,7 @@ from varley.errors import Damaged, DiskFull, Exhausted, ReadOnly, WorldError
 from varley.storage import long_keys
 from varley.storage.disk import CANNOT_WRITE, EXHAUSTED, NO_SPACE, RealDisk
 from varley.storage.long_keys import LMDB_KEY_BYTES_MAX, ROWS_END
-from varley.storage.tree import NOTHING, Applied, Entry
+from varley.storage.tree import NOTHING, Applied, Entry, SnapshotGone, first_rows
 
 DATA_FILE: Final = "data.mdb"
 NEW_DATA_FILE: Final = "data.mdb.new"     # while it is being made
@@ -84,6 +84,7 @@ META_KEY: Final = b"\xff\xff"   # above all others: there is always something be
 META_VERSION: Final = 1
 _META: Final = struct.Struct("<HH4xQQQQQ")
 
+SNAPSHOTS_MAX: Final = 4        # read at once: LMDB has a place for each reader
 _MAP_BYTES_MIN: Final = 1 << 30
 _MAP_PAGES_PER_ROW: Final = 12  # a row copies its path and may split each page of it: 2 * depth + 1, depth <= 5
 _LOCK_FILE_BYTES: Final = 16384 # more than LMDB uses for 126 readers
@@ -106,7 +107,7 @@ class LmdbEngine:
 
     __slots__ = (
         "_cursor", "_env", "_is_broken", "_is_read_only", "_look_up", "_map_bytes", "_txn", "applied", "folder",
-        "group", "has_partial_checkpoint",
+        "group", "has_partial_checkpoint", "snapshots",
     )  # fmt: skip
 
     def __init__(self, folder: str, group: int, *, is_read_only: bool = False) -> None:
@@ -121,6 +122,7 @@ class LmdbEngine:
         self._txn: Any = None               # the loop's read transaction; None: it sees no file
         self._look_up: Any = _no_row        # _txn.get
         self._cursor: Any = None            # in _txn, for misses; made when first needed
+        self.snapshots: list[LmdbSnapshot] = []     # those that are being read
         if os.path.exists(self.path):
             self._open_existing()
 
@@ -176,11 +178,11 @@ class LmdbEngine:
             self._look_up(low)
             return
         try:
-            yield from long_keys.walk(self._txn.cursor, self._open_row, low, high, reverse)
+            yield from long_keys.walk(self._txn.cursor, self.open_row, low, high, reverse)
         except lmdb.Error as error:
             raise self._damaged("The tree cannot be read", low) from error
 
-    def _open_row(self, physical: bytes, raw: bytes) -> bytes:
+    def open_row(self, physical: bytes, raw: bytes) -> bytes:
         if _crc32c(physical + raw) != INTACT:
             raise self._damaged("A row's checksum is wrong", physical)
         return raw[:-CRC_BYTES]
@@ -189,6 +191,18 @@ class LmdbEngine:
         """Let reads see what was written."""
         self._stop_reading()
         self._start_reading()
+
+    def snapshot(self) -> LmdbSnapshot:
+        """See tree.Engine. Pages that it sees are not used again before it is closed: the file grows meanwhile."""
+        assert not self.has_partial_checkpoint
+        assert len(self.snapshots) < SNAPSHOTS_MAX, "who asks limits how many there are"
+        snapshot = LmdbSnapshot(self, None if self._env is None else self._env.begin())
+        self.snapshots.append(snapshot)
+        return snapshot
+
+    def _close_snapshots(self) -> None:
+        for snapshot in list(self.snapshots):
+            snapshot.close()
 
     def _start_reading(self) -> None:
         if self._env is not None:
@@ -210,6 +224,7 @@ class LmdbEngine:
         map_bytes = 1 << need.bit_length()
         if self._env is not None:
             self._stop_reading()
+            self._close_snapshots()     # LMDB moves its map
             # If the system has no more addresses, the environment is unusable: reads must say so, not find nothing.
             self._look_up = _unreadable
             try:
@@ -225,6 +240,7 @@ class LmdbEngine:
 
     def close(self) -> None:
         self._stop_reading()
+        self._close_snapshots()
         self._look_up = _closed
         if self._env is not None:
             self._env.close()
@@ -326,6 +342,32 @@ class LmdbEngine:
             problem, path=self.path, group=self.group,
             hint=f"LMDB key {physical.hex()}. Stop the server, run `varley check`, restore the folder from a copy.",
         )  # fmt: skip
+
+
+class LmdbSnapshot:
+    """See tree.EngineSnapshot."""
+
+    def __init__(self, engine: LmdbEngine, txn: Any) -> None:
+        self.applied = engine.applied
+        self._engine = engine
+        self._txn = txn     # None: there is no file yet, or it is closed
+        self._is_gone = False
+
+    def rows(self, after: bytes, bytes_max: int) -> list[Entry]:
+        if self._is_gone:
+            raise SnapshotGone
+        if self._txn is None:
+            return []
+        # The key that follows `after`, in the order of bytes, is `after` and a zero.
+        rows = long_keys.walk(self._txn.cursor, self._engine.open_row, after + b"\0", None, False)
+        return first_rows(rows, bytes_max)
+
+    def close(self) -> None:
+        if not self._is_gone:
+            self._is_gone = True
+            self._engine.snapshots.remove(self)
+            if self._txn is not None:
+                self._txn.abort()
 
 
 def make_environment(folder: str) -> None:

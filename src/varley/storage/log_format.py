@@ -47,7 +47,12 @@ SECTOR_BYTES: Final = 512     # what a disk writes wholly or not at all
 LOG_FORMAT_VERSION: Final = 1
 
 _ENTRY_VERSION: Final = 1
-_KIND_ROWS: Final = 1         # other kinds are reserved: membership changes, transactions, …
+# Kinds of entries. All but the first are of groups with several members: see member_log.py.
+ROWS: Final = 1
+NOTHING: Final = 2            # what a new leader begins with
+CONFIGURATION: Final = 3      # who belongs to the group, from this slot on
+RECORD: Final = 4             # none of a slot: what a member must not forget beside its entries
+_KIND_ROWS: Final = ROWS
 
 # The fields in their order, little-endian, without gaps. What is used together is packed together, from these
 # parts.
@@ -63,6 +68,7 @@ _entry = Struct("<" + _ENTRY)
 _row = Struct("<" + _ROW)
 _record = Struct("<" + _RECORD)
 _row_record = Struct("<" + _RECORD + _ENTRY + _ROW)
+_one_row = Struct("<" + _ENTRY + _ROW)
 _frame = Struct("<" + _FRAME)
 _segment = Struct("<" + _SEGMENT)
 
@@ -76,6 +82,8 @@ FIRST_FRAME_OFFSET: Final = SECTOR_BYTES    # in a segment
 
 _crc_pack = _crc.pack
 _row_record_pack = _row_record.pack
+_one_row_pack = _one_row.pack
+_row_unpack_from = _row.unpack_from
 _ONE_ROW_BYTES: Final = _entry.size + _row.size
 
 
@@ -137,6 +145,12 @@ def encode_rows(rows: Sequence[Row], timestamp_us: int) -> bytes:
 
     `timestamp_us`: when that was, in microseconds since the epoch; it never decreases from slot to slot of a group.
     """
+    if len(rows) == 1:
+        [(op, key, value, old_size)] = rows
+        value = value or b""
+        return _one_row_pack(
+            _ENTRY_VERSION, _KIND_ROWS, 1, timestamp_us, op, old_size, len(key), len(value)
+        ) + key + value  # fmt: skip
     parts = [_entry.pack(_ENTRY_VERSION, _KIND_ROWS, len(rows), timestamp_us)]
     for op, key, value, old_size in rows:
         assert (value is None) == (op == DELETE)
@@ -156,6 +170,11 @@ def decode_rows(entry: bytes) -> list[Row]:
         raise NotThisFormat(f"an entry of version {version} and kind {kind}")
     rows: list[Row] = []
     at = _entry.size
+    if count == 1 and len(entry) >= _ONE_ROW_BYTES:     # nearly always: in one step
+        op, old_size, key_bytes, value_bytes = _row_unpack_from(entry, at)
+        value_at = _ONE_ROW_BYTES + key_bytes
+        if op == PUT and value_at + value_bytes == len(entry):
+            return [(PUT, entry[_ONE_ROW_BYTES:value_at], entry[value_at:], old_size)]
     for _ in range(count):
         if at + _row.size > len(entry):
             raise NotThisFormat("an entry that ends inside a row")
@@ -170,6 +189,30 @@ def decode_rows(entry: bytes) -> list[Row]:
         raise NotThisFormat(f"an entry of {len(entry)} bytes whose {count} rows end at byte {at}")
     return rows
 
+
+def encode_other(kind: int, content: bytes) -> bytes:
+    """An entry that holds no rows."""
+    assert kind in (NOTHING, CONFIGURATION, RECORD)
+    return _entry.pack(_ENTRY_VERSION, kind, 0, 0) + content
+
+
+def decode_other(entry: bytes) -> tuple[int, bytes]:
+    """(kind, content) of an entry that holds no rows. Raises NotThisFormat."""
+    kind = entry_kind(entry)
+    if kind not in (NOTHING, CONFIGURATION, RECORD):
+        raise NotThisFormat(f"an entry of kind {kind}")
+    return kind, entry[_entry.size :]
+
+
+def entry_kind(entry: bytes) -> int:
+    """One of the kinds above. Raises NotThisFormat for one that is not known, or of another version."""
+    if len(entry) < _entry.size:
+        raise NotThisFormat(f"an entry of {len(entry)} bytes")
+    version, kind, _, _ = _entry.unpack_from(entry)
+    if version != _ENTRY_VERSION or not ROWS <= kind <= RECORD:
+        raise NotThisFormat(f"an entry of version {version} and kind {kind}")
+    known: int = kind
+    return known
 
 
 def entry_timestamp(entry: bytes) -> int:

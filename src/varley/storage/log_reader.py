@@ -126,12 +126,19 @@ class LogReader:
         self._is_damaged = False
         self._closed: list[Segment] = []
         self._end: LogEnd | None = None
+        self._last_end: LogEnd | None = None    # also if something before it is damaged
         self._latest: dict[int, tuple[int, int]] = {}    # group -> (ballot, slot) of the record read last
 
     @property
     def end(self) -> LogEnd:
         assert self._end is not None, "the log was not read to its end, or is damaged"
         return self._end
+
+    @property
+    def end_in_spite_of_damage(self) -> LogEnd:
+        """As `end`; where a writer may go on if nobody relies any more on what was damaged."""
+        assert self._last_end is not None, "the log was not read to its end"
+        return self._last_end
 
     def __iter__(self) -> Iterator[LogEntry]:
         heads = self._read_heads()
@@ -155,6 +162,7 @@ class LogReader:
                 closed=tuple(self._closed),
                 torn_bytes=reading.torn_bytes,
             )
+        self._last_end = position
         if not self._is_damaged:
             self._end = position
 

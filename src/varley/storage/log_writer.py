@@ -154,6 +154,21 @@ class LogWriter:
         """`append` for an entry of one row. HOT PATH: 0.7 µs for 1 KB."""
         self._push((encode_row_record(group, ballot, slot, timestamp_us, row), group, slot, waiter))
 
+    def append_records(self, group: int, order: int, records: Sequence[bytes], part: Any, waiter: Any) -> None:
+        """`append` of records that are encoded already, of a group whose slots do not ascend in its log (one with
+        several members: see member_log.py). The first has the number `order`, which ascends by one from record to
+        record of the group, and is what refusals and `release` go by in place of the slot. `waiter` waits for the
+        last, `part` for each of the others."""
+        push = self._push
+        for record in records[:-1]:
+            push((record, group, order, part))
+            order += 1
+        push((records[-1], group, order, waiter))
+
+    def forget(self, group: int) -> None:
+        """What was refused of this group will not be appended again: what comes next has nothing to do with it."""
+        self._refused.pop(group, None)
+
     def probe(self) -> None:
         """Learn whether the disk takes writes: a frame without records is written, and `on_durable` or `on_failure`
         called with no waiters."""
@@ -249,7 +264,7 @@ class LogWriter:
             return False
         if slot > refused_slot:
             return True
-        del self._refused[group]    # it is being filled: this group goes on from here
+        self._refused.pop(group, None)    # it is being filled: this group goes on from here
         return False
 
     def _write(self, batch: list[_Pending]) -> WorldError | None:

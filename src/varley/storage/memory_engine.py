@@ -10,6 +10,7 @@ iterator. So both sides take a lock, a write for a few rows at a time, a read fo
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import islice
 from threading import Lock
@@ -17,7 +18,7 @@ from typing import Final
 
 from sortedcontainers import SortedList
 
-from varley.storage.tree import NOTHING, Applied, Entry
+from varley.storage.tree import NOTHING, Applied, Entry, first_rows
 
 _BLOCK_ROWS: Final = 128    # how many rows a range read takes at once
 
@@ -72,5 +73,28 @@ class MemoryEngine:
     def renew(self) -> None:
         pass
 
+    def snapshot(self) -> MemorySnapshot:
+        with self._lock:
+            return MemorySnapshot(self.applied, [(key, self._rows[key]) for key in self._keys])
+
     def close(self) -> None:
         pass
+
+
+class MemorySnapshot:
+    """See tree.EngineSnapshot."""
+
+    def __init__(self, applied: Applied, rows: list[Entry]) -> None:
+        self.applied = applied
+        self._rows = rows
+
+    def rows(self, after: bytes, bytes_max: int) -> list[Entry]:
+        start = bisect_right(self._rows, after, key=_key_of)
+        return first_rows(iter(self._rows[start:]), bytes_max)
+
+    def close(self) -> None:
+        self._rows = []
+
+
+def _key_of(row: Entry) -> bytes:
+    return row[0]

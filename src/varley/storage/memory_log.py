@@ -5,7 +5,7 @@ Everything is as durable as it will ever be when `flush` is called, so waiters a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from varley.storage.log_format import Row
@@ -30,6 +30,12 @@ class MemoryLog:
 
     def append_row(self, group: int, ballot: int, slot: int, timestamp_us: int, row: Row, waiter: Any) -> None:
         self._waiters.append(waiter)
+
+    def append_records(self, group: int, order: int, records: Sequence[bytes], part: Any, waiter: Any) -> None:
+        self._waiters.append(waiter)
+
+    def forget(self, group: int) -> None:
+        pass
 
     def probe(self) -> None:
         self._on_durable([])

@@ -25,7 +25,8 @@ from varley.storage.disk import ReadOnlyDisk, RealDisk, failure
 from varley.storage.inventory import Inventory
 from varley.storage.log_reader import LogEntry, LogReader
 from varley.storage.log_writer import LogWriter
-from varley.storage.recovery import Recovered, recover
+from varley.storage.member_log import RecoveredMember
+from varley.storage.recovery import MemberDamage, Recovered, recover
 from varley.storage.refusing_log import RefusingLog
 from varley.storage.tree import Tree
 from varley.storage.tree_folder import TreeFolder
@@ -41,6 +42,8 @@ class Expected:
     groups: Collection[int]                 # the groups whose replicas are in it
     groups_given: int                       # the highest id of a group that was ever given out
     indexes: Mapping[bytes, IndexGroups]    # the global indexes that there are, by the 16 bytes of their ids
+    # In a cluster: the groups that have a member here, beside other nodes' (none of `groups`). None: a single server.
+    members: Collection[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class OpenData:
     log: LogWriter | RefusingLog            # takes what is decided from now on
     trees: dict[int, Tree]                  # of every expected group, with all of its entries
     undelivered: list[Undelivered]          # to be sent to global indexes, in this order
+    members: dict[int, RecoveredMember]     # what the log has of `Expected.members`
 
 
 def open_data(
@@ -67,31 +71,33 @@ def open_data(
     try:
         _remove_strays(folder, trees, expected)
         disk = ReadOnlyDisk() if folder.is_read_only else RealDisk()
-        reader = LogReader(disk, folder.log, newest_segment=trees.inventory.newest_segment)
-        recovered = _recovered(trees, expected, reader)
+        damage = None if expected.members is None else MemberDamage()
+        reader = LogReader(disk, folder.log, newest_segment=trees.inventory.newest_segment, on_damage=damage)
+        recovered = _recovered(trees, expected, reader, damage)
+        end = reader.end if damage is None else reader.end_in_spite_of_damage
         if folder.is_read_only:
-            refusing = RefusingLog(folder.log, reader.end, on_failure=on_failure)
-            return OpenData(refusing, recovered.trees, recovered.undelivered)
+            refusing = RefusingLog(folder.log, end, on_failure=on_failure)
+            return OpenData(refusing, recovered.trees, recovered.undelivered, recovered.members)
         log = LogWriter(
             disk,
             folder.log,
-            reader.end,
+            end,
             segment_bytes=segment_bytes,
             new_salt=functools.partial(random.SystemRandom().getrandbits, 64),
             on_durable=on_durable,
             on_failure=on_failure,
             on_first_segment=lambda segment: trees.inventory.add(newest_segment=segment),
         )
-        _remember(trees.inventory, expected, recovered, newest_segment=reader.end.segment - 1)
+        _remember(trees.inventory, expected, recovered, newest_segment=end.segment - 1)
     except OSError as error:
         path = error.filename or folder.path
         raise failure(error, "The data folder cannot be opened", path, "open") from error
-    return OpenData(log, recovered.trees, recovered.undelivered)
+    return OpenData(log, recovered.trees, recovered.undelivered, recovered.members)
 
 
 def _remove_strays(folder: DataFolder, trees: TreeFolder, expected: Expected) -> None:
     """Trees of tables that were deleted: the server was killed before it removed them."""
-    strays = sorted(set(trees.groups()).difference(expected.groups))
+    strays = sorted(set(trees.groups()).difference(expected.groups, expected.members or ()))
     if strays and strays[-1] > expected.groups_given:
         raise Damaged(
             f"There is a tree of group {strays[-1]}, and the metadata knows of groups up to {expected.groups_given}",
@@ -104,7 +110,9 @@ def _remove_strays(folder: DataFolder, trees: TreeFolder, expected: Expected) ->
             trees.remove(group)
 
 
-def _recovered(trees: TreeFolder, expected: Expected, reader: LogReader) -> Recovered:
+def _recovered(
+    trees: TreeFolder, expected: Expected, reader: LogReader, damage: MemberDamage | None
+) -> Recovered:
     recovered = recover(
         trees,
         expected.groups,
@@ -112,6 +120,8 @@ def _recovered(trees: TreeFolder, expected: Expected, reader: LogReader) -> Reco
         groups_given=expected.groups_given,
         progress=_tell_progress,
         indexes=expected.indexes,
+        members=expected.members or (),
+        damage=damage,
     )
     if recovered.entries:
         logger.info("replayed %d log entries that were in no checkpoint", recovered.entries)
@@ -128,7 +138,7 @@ def _tell_progress(entry: LogEntry) -> None:
 
 def _remember(inventory: Inventory, expected: Expected, recovered: Recovered, *, newest_segment: int) -> None:
     inventory.keep_only(expected.groups)
-    checkpointed = [group for group, tree in recovered.trees.items() if tree.checkpointed_slot > 0]
+    checkpointed = [group for group in expected.groups if recovered.trees[group].checkpointed_slot > 0]
     try:
         inventory.add(trees=checkpointed, newest_segment=newest_segment)
     except WorldError as error:    # a full disk can still be read

@@ -22,12 +22,18 @@ Damage that shows itself here, and is never passed over:
 
 What entries carry to global indexes, and these do not have yet, is collected on the way (undelivered.py).
 
+Groups with several members (`members`) are another matter: what their log comes to is in member_log.py, and only a
+group's leader knows what of it is chosen, so nothing of it is applied here: their trees are as the last checkpoint left
+them. And where a group of one must refuse to start, since nobody else has what it lost, such a member gives itself up:
+`RecoveredMember.why_lost` says why, its tree is not opened, and it is for the caller to begin another life.
+
 An entry of a group that no longer exists (its table was deleted) is skipped; so is its tree, which the caller may
 remove (`TreeFolder.groups` lists what there is).
 """
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -35,13 +41,19 @@ from typing import Final, NamedTuple
 
 from varley.errors import Damaged
 from varley.item.key_bytes import DERIVED_SPACES
+from varley.paxos.acceptor import Acceptor
+from varley.paxos.membership import FULL
+from varley.paxos.replica import FIRST_SLOT
 from varley.storage.lmdb_engine import DATA_FILE, LmdbEngine, verify_structure
 from varley.storage.log_format import decode_rows, entry_timestamp, segment_name
-from varley.storage.log_reader import LogEntry
+from varley.storage.log_reader import LogEntry, LogReader
+from varley.storage.member_log import MemberReadings, RecoveredMember
 from varley.storage.tree import Tree
 from varley.storage.tree_folder import TreeFolder
 from varley.storage.undelivered import IndexGroups, Undelivered, UndeliveredRows
 from varley.table.outgoing import source_key, source_slot
+
+logger = logging.getLogger("varley.storage")
 
 VERIFY_BYTES_MAX: Final = 32 * 1024 * 1024  # 0.2 s
 ENTRIES_PER_PROGRESS: Final = 200_000
@@ -60,10 +72,11 @@ class Recovered:
     """What a start begins from."""
 
     trees: dict[int, Tree] = field(default_factory=dict)            # every group asked for, with all of its entries
-    positions: dict[int, Position] = field(default_factory=dict)    # by group; slot == trees[group].applied_slot
+    positions: dict[int, Position] = field(default_factory=dict)    # of groups of one; slot == its tree's applied_slot
     entries: int = 0                                                # how many entries were applied
     unverified: list[int] = field(default_factory=list)             # groups whose trees were too large to walk
     undelivered: list[Undelivered] = field(default_factory=list)    # to be sent to global indexes, in this order
+    members: dict[int, RecoveredMember] = field(default_factory=dict)   # of groups with several members
 
 
 def recover(
@@ -75,24 +88,92 @@ def recover(
     progress: Callable[[LogEntry], None] | None = None,
     verify_bytes_max: int = VERIFY_BYTES_MAX,
     indexes: Mapping[bytes, IndexGroups] | None = None,
+    members: Collection[int] = (),
+    damage: MemberDamage | None = None,
 ) -> Recovered:
     """Open the trees of `groups` and apply to them what `log` (a LogReader, usually) has beyond them.
 
     Blocks. `groups_given` is the highest group id that was ever given out, if that is known: an entry of a group that
     is not in `groups` belongs to a deleted table, unless its id is higher still; then the metadata is not the log's.
     `indexes`: the global indexes that there are, by the 16 bytes of their ids.
+    `members`: groups, none of `groups`, that have several members; `damage`: what `log` was given as `on_damage`,
+    without which damage in the log is raised.
     `progress` gets one entry in ENTRIES_PER_PROGRESS; its segment and offset say how far that is.
     Raises Damaged, and what `log` raises; no tree stays open then.
     """
     recovered = Recovered()
+    readings = MemberReadings(members)
+    if damage is not None:
+        damage.begin(readings, groups)
     try:
         _open_trees(folder, groups, recovered, verify_bytes_max)
-        _replay(log, recovered, progress, groups_given, indexes or {})
+        _replay(log, recovered, progress, groups_given, indexes or {}, readings)
+        if members:
+            assert isinstance(log, LogReader)
+            end = log.end_in_spite_of_damage
+            recovered.members = readings.recovered(end.closed)
+            folder.inventory.log_was_lost(end.segment - 1)
+            _open_members(folder, recovered)
     except BaseException:
         for tree in recovered.trees.values():
             tree.close()
         raise
     return recovered
+
+
+class MemberDamage:
+    """Give it to LogReader as `on_damage`: damage that may concern a group of one is raised, all other is noted."""
+
+    def __init__(self) -> None:
+        self._readings = MemberReadings(())
+        self._groups: Collection[int] = ()
+
+    def begin(self, readings: MemberReadings, groups: Collection[int]) -> None:
+        self._readings, self._groups = readings, groups
+
+    def __call__(self, damage: Damaged) -> None:
+        if damage.group in self._groups if damage.group is not None else self._groups:
+            raise damage
+        logger.error("%s", damage)
+        self._readings.damaged(damage)
+
+
+def _open_members(folder: TreeFolder, recovered: Recovered) -> None:
+    """The trees of members, as their last checkpoint left them."""
+    for member in recovered.members.values():
+        if member.why_lost is not None or member.member is None or member.member.kind != FULL:
+            continue
+        try:
+            tree = _open_tree_of_member(folder, member)
+        except Damaged as error:
+            logger.error("%s", error)
+            member.why_lost = str(error)
+        else:
+            recovered.trees[member.group] = tree
+
+
+def _open_tree_of_member(folder: TreeFolder, member: RecoveredMember) -> Tree:
+    group = member.group
+    path = folder.folder_of(group)
+    if 0 < _file_bytes(path) <= VERIFY_BYTES_MAX:
+        verify_structure(path, group)
+    engine = folder.open(group)
+    tree = Tree(engine)
+    slot = tree.applied_slot
+    note = folder.noted_snapshot(group)
+    if note is not None and note.slot == slot and Acceptor(member.records).log.origin(slot) != note.origin:
+        member.ahead = note
+    elif slot > member.last:
+        engine.close()
+        raise Damaged(f"The tree has slot {slot}, the log ends with slot {member.last}", path=engine.path,
+                      group=group)  # fmt: skip
+    if slot < FIRST_SLOT and member.base == FIRST_SLOT:
+        tree.apply(FIRST_SLOT, ())  # of a founding member: its first state is empty
+    elif slot < member.base:
+        engine.close()
+        raise Damaged(f"The log begins behind slot {member.base}, the tree has slot {slot}", path=engine.path,
+                      group=group)  # fmt: skip
+    return tree
 
 
 def _open_trees(
@@ -138,6 +219,7 @@ def _replay(
     progress: Callable[[LogEntry], None] | None,
     groups_given: int | None,
     indexes: Mapping[bytes, IndexGroups],
+    readings: MemberReadings,
 ) -> None:
     trees = recovered.trees
     carried = UndeliveredRows(
@@ -149,6 +231,9 @@ def _replay(
             progress(entry)
         tree = trees.get(entry.group)
         if tree is None:
+            if entry.group in readings:
+                readings.take(entry)
+                continue
             if groups_given is not None and entry.group > groups_given:
                 raise Damaged(f"The log has entries of group {entry.group}, and the metadata knows of groups up to "
                               f"{groups_given}", path=f"log segment {entry.segment}", offset=entry.offset,

@@ -5,7 +5,7 @@ A backup, a snapshot or a mounted copy can so be served and looked at: reads go 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from varley.errors import ReadOnly, WorldError
@@ -36,6 +36,12 @@ class RefusingLog:
 
     def append_row(self, group: int, ballot: int, slot: int, timestamp_us: int, row: Row, waiter: Any) -> None:
         self._waiters.append(waiter)
+
+    def append_records(self, group: int, order: int, records: Sequence[bytes], part: Any, waiter: Any) -> None:
+        self._waiters.append(waiter)
+
+    def forget(self, group: int) -> None:
+        pass
 
     def probe(self) -> None:
         self._on_failure(self._refusal, [])

@@ -22,7 +22,7 @@ Everything here runs on the event loop, except that the Checkpointer reads `Froz
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from varley.item.key_bytes import OUTGOING_SPACE
@@ -44,6 +44,24 @@ class Applied(NamedTuple):
 
 
 NOTHING: Final = Applied(0, 0, 0)
+
+
+class EngineSnapshot(Protocol):
+    """The rows of a complete checkpoint, as they stay whatever is written meanwhile. Of the loop thread."""
+
+    applied: Applied
+
+    def rows(self, after: bytes, bytes_max: int) -> list[Entry]:
+        """The first rows with keys above `after`, about so many bytes of them; [] at the end.
+
+        Raises Damaged; SnapshotGone if the engine had to let go of it."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class SnapshotGone(Exception):
+    """The rows of a snapshot can no longer be read; another one can be made."""
 
 
 class Engine(Protocol):
@@ -75,6 +93,10 @@ class Engine(Protocol):
 
     def renew(self) -> None:
         """Let reads see what was written."""
+        ...
+
+    def snapshot(self) -> EngineSnapshot:
+        """The rows of the last complete checkpoint; none may be under way, or interrupted."""
         ...
 
     def close(self) -> None: ...
@@ -206,9 +228,40 @@ class Tree:
         self._frozen = None
         self._frozen_rows = {}
 
+    def snapshot(self) -> EngineSnapshot | None:
+        """The rows of the last checkpoint; None if one is under way, or was interrupted: after the next, then."""
+        if self._frozen is not None or self._engine.has_partial_checkpoint:
+            return None
+        return self._engine.snapshot()
+
+    def replace(self, open_engine: Callable[[], Engine]) -> None:
+        """Be another state altogether, a later one. No checkpoint may be under way."""
+        self._engine.close()
+        self._engine = engine = open_engine()
+        assert engine.applied.slot > self.applied_slot, "a state was replaced by an older one"
+        self._engine_get = engine.get
+        last_timestamp_us = self.last_timestamp_us
+        self.applied_slot, self.item_count, self.size_bytes, self.last_timestamp_us = engine.applied
+        self.last_timestamp_us = max(self.last_timestamp_us, last_timestamp_us)
+        self._frozen = None
+        self._frozen_rows = {}
+        self._begin_overlay()
+
     def close(self) -> None:
         """Let go of the engine. No checkpoint may be under way."""
         self._engine.close()
+
+
+def first_rows(rows: Iterator[Entry], bytes_max: int) -> list[Entry]:
+    """The first of `rows`, until they have so many bytes."""
+    taken: list[Entry] = []
+    size = 0
+    for row in rows:
+        taken.append(row)
+        size += len(row[0]) + len(row[1])
+        if size >= bytes_max:
+            break
+    return taken
 
 
 def merge(upper: Iterator[tuple[bytes, bytes | None]], lower: Iterator[Entry], reverse: bool) -> Iterator[Entry]:

@@ -23,6 +23,7 @@ from typing import Final, NamedTuple
 from varley.errors import ApiError
 from varley.item.stored import item_size
 from varley.limits import STREAM_PAGE_BYTES_MAX, STREAM_RETENTION_SECONDS
+from varley.node.elsewhere import Elsewhere
 from varley.node.partition import Partition
 from varley.node.settled import Told
 from varley.storage.log_format import DELETE, DERIVED, PUT
@@ -72,8 +73,8 @@ class PartitionStream:
     """Used from the event loop only."""
 
     __slots__ = (
-        "_due_us", "_is_rotating", "_is_trimming", "_number", "_partition", "_prefix", "_starts", "_trimmed_us",
-        "group",
+        "_due_us", "_is_rotating", "_is_trimming", "_number", "_partition", "_prefix", "_reign", "_starts",
+        "_trimmed_us", "group",
     )  # fmt: skip
 
     def __init__(self, stream: Stream, group: int, partition: Partition) -> None:
@@ -81,18 +82,44 @@ class PartitionStream:
         self._partition = partition
         self._prefix = stream_prefix(stream)
         self._number = stream_number(stream)
-        self._trimmed_us = trimmed_us(partition.get(horizon_key(self._prefix)))    # no record up to this is left
+        self._reign: int | None = None    # of the partition, as of which the rest is known; None: not looked yet
+        # No record up to this is left.
+        self._trimmed_us = 0
         # (when it began, its parent) of each shard but the first, oldest first
-        low, high = shard_key(self._prefix, 0), shard_key(self._prefix, _EVERYTHING)
-        self._starts = [(time_of(key), shard_parent(value)) for key, value in partition.tree.scan(low, high)]
+        self._starts: list[tuple[int, str | None]] = []
         self._is_rotating = False    # the row of a new shard is proposed
         self._is_trimming = False    # the removal of some rows is proposed
         self._due_us = 0             # before this there is nothing to trim
+
+    def refresh(self) -> None:
+        """Look at the rows again if another node may have changed them. To be called before anything is asked.
+
+        Raises Elsewhere if this node does not lead the partition.
+        """
+        partition = self._partition
+        if partition.reign == self._reign:
+            return
+        self._reign = partition.reign
+        self._trimmed_us = trimmed_us(partition.get(horizon_key(self._prefix)))
+        low, high = shard_key(self._prefix, 0), shard_key(self._prefix, _EVERYTHING)
+        self._starts = [(time_of(key), shard_parent(value)) for key, value in partition.tree.scan(low, high)]
+        self._is_rotating = self._is_trimming = False
+        self._due_us = 0
+
+    @property
+    def is_led(self) -> bool:
+        """Whether this node leads the partition."""
+        try:
+            self.refresh()
+        except Elsewhere:
+            return False
+        return True
 
     # Shards
 
     def shards(self, now_us: int) -> list[Shard]:
         """Those that are not gone, oldest first."""
+        self.refresh()
         begun: list[tuple[int, str | None]] = [(0, None), *self._starts]
         ends = [*(start for start, _ in self._starts), None]
         trimmed_before = now_us - _KEPT_US
@@ -159,7 +186,9 @@ class PartitionStream:
         return self._partition.tree.last_timestamp_us
 
     def settle(self, then: Callable[[], None]) -> bool:
-        """Whether records are under way; if so, `then` is called once they are decided."""
+        """Whether records are under way; if so, `then` is called once they are decided. Not if it is led elsewhere."""
+        if not self.is_led:
+            return False
         newest = self._partition.undecided_range()
         if newest is None:
             return False

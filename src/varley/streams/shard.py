@@ -27,6 +27,7 @@ from typing import Final, NamedTuple
 
 _GROUPS: Final = 10**10
 _DIGITS_MIN: Final = 21
+_HEX: Final = frozenset("0123456789abcdef")
 
 
 class Shard(NamedTuple):
@@ -43,6 +44,12 @@ def shard_id(born_ms: int, group: int) -> str:
     """The id of the shard that began at `born_ms`, milliseconds since the epoch, in the partition of `group`."""
     assert group < 1 << 32
     return f"shardId-{born_ms:020d}-{group:08x}"
+
+
+def group_of(shard: str) -> int | None:
+    """The group in a shard's id; None if it is no such id."""
+    number = shard.rpartition("-")[2]
+    return int(number, 16) if len(number) == 8 and set(number) <= _HEX else None
 
 
 def sequence_number(time_us: int, group: int) -> str:

@@ -84,11 +84,14 @@ class OpenStream:
         now_us = int(now * 1_000_000)
         return sorted(shard for partition in self.partitions for shard in partition.shards(now_us))
 
+    def shards_of(self, group: int, now: float) -> list[Shard]:
+        """The same of the partition of `group`; [] if there is none."""
+        partition = self._by_group.get(group)
+        return [] if partition is None else partition.shards(int(now * 1_000_000))
+
     def shard(self, group: int, start_us: int, now: float) -> Shard | None:
         """The shard of the partition of `group` that begins then; None if it is gone, or never was."""
-        partition = self._by_group.get(group)
-        shards = () if partition is None else partition.shards(int(now * 1_000_000))
-        return next((each for each in shards if each.start_us == start_us), None)
+        return next((each for each in self.shards_of(group, now) if each.start_us == start_us), None)
 
     def has_ended(self, shard: Shard) -> bool:
         """Whether the shard takes no more records."""
@@ -101,7 +104,8 @@ class OpenStream:
     def rotate(self, born_until_us: int) -> None:
         """In each partition end the last shard and begin another, if it began no later. Raises Throttling."""
         for partition in self.partitions:
-            partition.rotate_if_older(born_until_us)
+            if partition.is_led:
+                partition.rotate_if_older(born_until_us)
 
 
 class Streams:

@@ -46,7 +46,10 @@ class Upkeep:
         shard_seconds: float,
         remove_group: Callable[[int], Awaitable[None]],
         keep: Callable[[Coroutine[Any, Any, None]], None],
+        leads: Callable[[int], bool] = lambda group: True,
     ) -> None:
+        """`leads`: whether this node leads a group. Others look after what they lead."""
+        self._leads = leads
         self._loop = loop
         self._clock = clock
         self._streams = streams
@@ -78,7 +81,8 @@ class Upkeep:
         now = self._clock.time()
         self._drop_deleted(now)
         for stream in self._streams:
-            if stream.is_over(now) and all(partition.is_empty for partition in stream.partitions):
+            led = [partition for partition in stream.partitions if partition.is_led]
+            if stream.is_over(now) and all(partition.is_empty for partition in led):
                 if stream.table.id not in self._catalog.deleted:
                     self._streams.forget(stream)
                 continue
@@ -87,7 +91,7 @@ class Upkeep:
                     stream.rotate(int((now - self._shard_seconds) * 1_000_000))
             except Throttling:
                 return
-            self._queue += ((stream, partition) for partition in stream.partitions)
+            self._queue += ((stream, partition) for partition in led)
         self._schedule_step()
 
     def _schedule_step(self) -> None:
@@ -101,7 +105,7 @@ class Upkeep:
         now = self._clock.time()
         while self._queue:
             stream, partition = self._queue.popleft()
-            if stream in self._streams and self._trim(stream, partition, now):
+            if stream in self._streams and partition.is_led and self._trim(stream, partition, now):
                 break
         self._schedule_step()
 
@@ -123,6 +127,8 @@ class Upkeep:
         for described in list(self._catalog.deleted.values()):
             table = described.table
             streams = [stream for stream in self._streams if stream.table.id == table.id]
+            if not self._leads(next(iter(described.partitions)).group):
+                continue    # one node does it: the one that leads the first of them
             if table.id not in self._dropping and all(stream.is_over(now) for stream in streams):
                 self._dropping.add(table.id)
                 for stream in streams:

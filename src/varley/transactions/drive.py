@@ -7,11 +7,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from varley.errors import ApiError
 from varley.item.marker import Name
 from varley.node.participant import Evaluation
 from varley.node.partition import Partition
 from varley.node.settled import Told
+from varley.remote.peers import unknown
 from varley.router.routes import Route
+from varley.transactions.abroad import Abroad, Agreed, Verdict, Work
 from varley.transactions.action import follow_of
 from varley.transactions.coordinator import Coordinator, Effects, State
 from varley.transactions.ledger import Ledger
@@ -25,13 +28,17 @@ class Part(NamedTuple):
 
     route: Route
     keys: Sequence[bytes]               # row keys of the items
-    evaluation: Evaluation | None       # None: another coordinator has prepared it, or not
+    evaluation: Evaluation | None       # None: another coordinator has prepared it, or not; or it is elsewhere
+    work: Work | None = None            # what is asked of the node that leads it, if that is another one
 
 
 class Drive:
     """Call `begin`, or `resume`, once, and in the call stack in which the parts were evaluated."""
 
-    __slots__ = ("_coordinator", "_is_left", "_leave_behind", "_ledger", "_now_us", "_parts", "_record", "_then")
+    __slots__ = (
+        "_abroad", "_coordinator", "_is_left", "_leave_behind", "_ledger", "_now_us", "_parts", "_record", "_then",
+        "verdicts",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -41,12 +48,16 @@ class Drive:
         now_us: Callable[[], int],
         then: Callable[[State | BaseException], None],
         leave: Callable[[Name], None],
+        abroad: Abroad | None = None,
     ) -> None:
         """`record`: of the transaction; its state does not matter.
 
         `then` is called once: with COMMITTED or CANCELLED when that is so everywhere, or with why nobody can know yet.
         `leave` is called if somebody has to finish it later: perhaps after `then`, if only the ledger does not know.
+        `abroad`: how participants on other nodes are asked; None: there are none.
         """
+        self._abroad = abroad
+        self.verdicts: dict[Partition, Verdict | ApiError] = {}    # what participants elsewhere have said
         self._ledger = ledger
         self._record = record
         self._parts = parts
@@ -83,12 +94,43 @@ class Drive:
 
     def _prepare(self, partition: Partition) -> None:
         part = self._parts[partition]
-        assert part.evaluation is not None
         name: Name = self._record.name
+        if part.work is not None:
+            assert self._abroad is not None
+            self._abroad.prepare(partition.group, part.work, lambda verdict: self._verdict(partition, verdict))
+            return
+        assert part.evaluation is not None
         partition.participant.prepare(name, part.evaluation, self._when(self._coordinator.prepared, partition))
 
+    def _verdict(self, partition: Partition, verdict: Verdict | ApiError) -> None:
+        """A participant on another node has prepared, or not, or nobody knows: then it too is told to cancel."""
+        self.verdicts[partition] = verdict
+        if not self._is_left:
+            tell = self._coordinator.prepared if isinstance(verdict, Agreed) else self._coordinator.refused
+            self._perform(tell(partition))
+
+    def _is_abroad(self, partition: Partition) -> bool:
+        return self._abroad is not None and not self._abroad.is_led_here(partition.group)
+
+    def _finish_abroad(self, partition: Partition, *, is_commit: bool) -> None:
+        assert self._abroad is not None
+        part = self._parts[partition]
+        heard = self._when(self._coordinator.done, partition)
+
+        def then(error: BaseException | None) -> None:
+            if error is None:
+                heard.reply(b"")
+            else:    # it is decided, and done later
+                heard.fail(unknown())
+
+        name, table = self._record.name, part.route.name
+        self._abroad.finish(partition.group, name, table, part.keys, is_commit=is_commit, then=then)
+
     def _commit(self, partition: Partition) -> None:
-        route, keys, _ = self._parts[partition]
+        route, keys = self._parts[partition][:2]
+        if self._is_abroad(partition) and not route.is_closed:
+            self._finish_abroad(partition, is_commit=True)
+            return
         follow = follow_of(route)
         heard = self._when(self._coordinator.done, partition)
         items = [(key, follow) for key in keys]
@@ -96,7 +138,10 @@ class Drive:
             heard.reply(b"")
 
     def _cancel(self, partition: Partition) -> None:
-        route, keys, _ = self._parts[partition]
+        route, keys = self._parts[partition][:2]
+        if self._is_abroad(partition) and not route.is_closed:
+            self._finish_abroad(partition, is_commit=False)
+            return
         heard = self._when(self._coordinator.done, partition)
         if route.is_closed or not partition.participant.cancel(self._record.name, keys, heard):
             heard.reply(b"")

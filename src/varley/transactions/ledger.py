@@ -50,6 +50,12 @@ class Ledger:
         self._purge_from = PURGE_SPACE
         self._is_purging = False    # a slice is not chosen yet: the next would pass by the rows that it puts
 
+    def forget_what_was_seen(self) -> None:
+        """Others have written to the partition since this was used last."""
+        self._decided.clear()
+        self._purge_from = PURGE_SPACE
+        self._is_purging = False
+
     def find(self, transaction: bytes) -> Record | None:
         """The newest record of this id, decided or not."""
         return self._unpacked(transaction, self.partition.newest(record.record_key(transaction)))

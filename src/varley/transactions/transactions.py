@@ -48,6 +48,7 @@ from varley.node.replica import Waiter
 from varley.node.settled import Told, after_calls, reply_when_settled, when_settled
 from varley.router.routes import GlobalIndexRoute, Route, Router
 from varley.transactions import reasons, record
+from varley.transactions.abroad import Abroad
 from varley.transactions.action import Action
 from varley.transactions.coordinator import State
 from varley.transactions.drive import Drive, Part
@@ -56,17 +57,22 @@ from varley.transactions.live import Live
 from varley.transactions.partitions import Numbers, by_partition
 from varley.transactions.record import Record
 from varley.transactions.recovery import Recovery
+from varley.transactions.spread import Asking, AsSent, Coordination, MakeAnswer, MakeRepeated, values_of
 from varley.transactions.two_rounds import TwoRounds
 
 _ACTIONS_THAT_FIT: Final = TRANSACTION_BYTES_MAX // ITEM_BYTES_MAX    # whatever the sizes of their items
-
-MakeAnswer = Callable[[], bytes]
 
 
 class Transactions:
     """Used from the event loop only."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock, random: Random, router: Router) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, clock: Clock, random: Random, router: Router,
+        abroad: Abroad | None = None,
+    ) -> None:  # fmt: skip
+        """`abroad`: how participants are asked that other nodes lead; None: there are none."""
+        self._abroad = abroad
+        self._spread: Coordination | None = None    # with them; together with the ledger
         self._loop = loop
         self._clock = clock
         self._random = random
@@ -83,7 +89,11 @@ class Transactions:
     def open_ledger(self, partition: Partition) -> None:
         """What the ledger is kept in. Without one, on a folder that never could be written to, there are only reads."""
         self._ledger = Ledger(partition)
-        self._recovery = Recovery(self._loop, self._clock, self._router, self._ledger, self._live)
+        self._recovery = Recovery(self._loop, self._clock, self._router, self._ledger, self._live, self._abroad)
+        if self._abroad is not None:
+            self._spread = Coordination(
+                self._abroad, self._ledger, self._live, self._now_us, self._next_timestamp, self._recovery.leave
+            )
 
     def start(self) -> None:
         """Begin to finish what the last run left, and look after the ledger from now on. The log is open."""
@@ -121,7 +131,7 @@ class Transactions:
 
     def opened(self, route: Route) -> None:
         for partition in route.partitions:
-            partition.participant.met = self._met
+            partition.tell_of_markers(self._met)
 
     def _met(self, marker: Marker) -> None:
         if self._recovery is not None:
@@ -143,7 +153,8 @@ class Transactions:
         waiter: Waiter,
         *,
         answer: MakeAnswer,
-        repeated: MakeAnswer,
+        repeated: MakeRepeated,
+        as_sent: AsSent | None = None,
     ) -> bytes | None:
         """Do all of `actions`, each on an item of its own, or none.
 
@@ -151,21 +162,45 @@ class Transactions:
         that of a request that was done before. Returns it if it is final already, else None: `waiter` gets it later.
         Raises ApiError, the client's fault, if that is final already: TransactionCanceled, TransactionInProgress,
         IdempotentParameterMismatch, Throttling; ValidationError if the items come to more than 4 MB. Raises
-        `why_no_ledger` without a ledger.
+        `why_no_ledger` without a ledger, Elsewhere if another node has to coordinate it. `as_sent`: what others are
+        asked who lead items; needed in a cluster.
         """
         ledger, recovery = self._ledger, self._recovery
         if ledger is None or recovery is None:
             raise self.why_no_ledger.with_traceback(None)
         numbers = by_partition([(action.route, action.key) for action in actions])
+        spread = self._spread
+        if spread is not None:
+            spread.check_place(numbers, token)
         transaction = self._random.randbytes(ID_BYTES) if token is None else record.id_of_token(token)
+
+        def asked_again(error: BaseException | None) -> None:
+            """It was done before."""
+            if spread is None:
+                reply_when_settled(waiter, lambda: repeated(values_of(actions)))(error)
+            else:
+                assert as_sent is not None
+                spread.repeat(
+                    Asking(transaction, request, actions, numbers, waiter, answer, repeated, as_sent), error
+                )
+
         if token is not None:
             known = self._known(transaction, request, ledger)
             if known is not None and known.state is State.COMMITTING:    # and nobody is at it
-                recovery.finish(known.name, reply_when_settled(waiter, repeated))
+                recovery.finish(known.name, asked_again)
                 return None
             # Of one partition, that partition is asked: what the ledger has promises nothing (see _write_both).
+            if spread is not None and len(numbers) == 1 and spread.is_away(next(iter(numbers))):
+                assert as_sent is not None
+                spread.write(Asking(transaction, request, actions, numbers, waiter, answer, repeated, as_sent))
+                return None
             if self._is_done(transaction, request, actions[0]) if len(numbers) == 1 else known is not None:
-                return repeated()
+                asked_again(None)
+                return None
+        if spread is not None and any(spread.is_away(partition) for partition in numbers):
+            assert as_sent is not None
+            spread.begin(Asking(transaction, request, actions, numbers, waiter, answer, repeated, as_sent))
+            return None
         for partition in numbers:
             if partition.is_under_pressure:
                 raise partition.overload()
@@ -272,9 +307,9 @@ class Transactions:
         _check_same(made, request)
         return True
 
-    def _next_timestamp(self, partitions: Iterable[Partition]) -> int:
-        latest_us = max(partition.tree.last_timestamp_us for partition in partitions)
-        self._last_us = max(self._now_us(), self._last_us + 1, latest_us + 1)
+    def _next_timestamp(self, partitions: Iterable[Partition], after_us: int = 0) -> int:
+        latest_us = max((partition.tree.last_timestamp_us for partition in partitions), default=0)
+        self._last_us = max(self._now_us(), self._last_us + 1, latest_us + 1, after_us + 1)
         return self._last_us
 
     def _now_us(self) -> int:
@@ -293,7 +328,7 @@ class Transactions:
         `answer` makes the answer's body of their stored values. Returns it if it is final already, else None: `waiter`
         gets it later. Raises TransactionCanceled, the client's fault, if items are being written, if that is final.
         """
-        return TwoRounds(items, waiter, answer).begin()
+        return TwoRounds(items, waiter, answer, self._abroad).begin()
 
 
 def _nothing(held: State | BaseException) -> None:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from varley.errors import ApiError
+from varley.node.participant import Version
 from varley.node.partition import Partition
 from varley.node.replica import Waiter
 from varley.node.settled import when_settled
 from varley.router.routes import Route
 from varley.transactions import reasons
+from varley.transactions.abroad import Abroad
 from varley.transactions.partitions import by_partition
 from varley.transactions.reading import Reading, Verdict
 
@@ -19,15 +22,18 @@ from varley.transactions.reading import Reading, Verdict
 class TwoRounds:
     """Call `begin` once."""
 
-    __slots__ = ("_answer", "_has_failed", "_items", "_numbers", "_reading", "_waiter")
+    __slots__ = ("_abroad", "_answer", "_has_failed", "_items", "_numbers", "_reading", "_waiter")
 
     def __init__(
         self,
         items: Sequence[tuple[Route, bytes]],
         waiter: Waiter,
         answer: Callable[[Sequence[bytes | None]], bytes],
+        abroad: Abroad | None,
     ) -> None:
-        """`items`: tables and row keys; `answer` makes the answer's body of their stored values (None: no item)."""
+        """`items`: tables and row keys; `answer` makes the answer's body of their stored values (None: no item).
+        `abroad`: how partitions are asked that other nodes lead; None: there are none."""
+        self._abroad = abroad
         self._items = items
         self._numbers = by_partition(items)
         self._reading = Reading(len(items))
@@ -54,6 +60,11 @@ class TwoRounds:
         verdict = None
         for partition, own in self._numbers.items():
             keys = [self._items[number][1] for number in own]
+            if self._abroad is not None and not self._abroad.is_led_here(partition.group):
+                self._abroad.versions(
+                    partition.group, keys, lambda found, own=own: self._heard(own, found)  # type: ignore[misc]
+                )
+                continue
             undecided = [each for key in keys if (each := partition.undecided(key)) is not None]
             if undecided:
                 when_settled(undecided, lambda error, partition=partition, own=own: self._waited(partition, own, error))  # type: ignore[misc]
@@ -66,12 +77,22 @@ class TwoRounds:
         return self._reading.found([(number, version(self._items[number][1])) for number in own])
 
     def _waited(self, partition: Partition, own: Sequence[int], error: BaseException | None) -> None:
+        self._go_on(error, lambda: self._read(partition, own))
+
+    def _heard(self, own: Sequence[int], found: Sequence[Version] | ApiError) -> None:
+        """Of a partition that another node leads."""
+        if isinstance(found, ApiError):
+            self._go_on(found, lambda: None)
+        else:
+            self._go_on(None, lambda: self._reading.found(zip(own, found, strict=True)))
+
+    def _go_on(self, error: BaseException | None, read: Callable[[], Verdict | None]) -> None:
         if self._has_failed:
             return
         try:
             if error is not None:
                 raise error
-            verdict = self._read(partition, own)
+            verdict = read()
             while verdict is Verdict.AGAIN:
                 verdict = self._round()
             if verdict is not None:

@@ -28,10 +28,14 @@ from varley.errors import ResourceNotFound
 from varley.item.key_bytes import ITEM_SPACE
 from varley.item.stored import HEADER_BYTES, timestamp
 from varley.item.value import Item
+from varley.node.elsewhere import Need, RowsAway
+from varley.node.page import Rows
 from varley.node.partition import Partition
+from varley.remote.peers import Peers
 from varley.router.routes import Route
 from varley.table.vector_index import Distance, Vector, VectorIndexCodec, length_of
 
+_FETCHED_ROWS: Final = 1000    # of another node, at once
 _ITEMS_END: Final = bytes((ITEM_SPACE[0] + 1,))
 _NUMBERS_PER_SLICE: Final = 16_384    # about a millisecond
 _FLOAT_BYTES: Final = 4
@@ -75,11 +79,18 @@ class VectorSearch:
         self._counted: dict[str, tuple[tuple[int, ...], tuple[int, int]]] = {}
 
     async def nearest(
-        self, route: Route, index: VectorIndexCodec, query: Vector[float], count: int, wanted: Mapping[str, Any]
+        self,
+        route: Route,
+        index: VectorIndexCodec,
+        query: Vector[float],
+        count: int,
+        wanted: Mapping[str, Any],
+        peers: Peers | None = None,
     ) -> Finding:
         """The `count` items nearest to `query` whose attributes have the `wanted` values.
 
-        Raises ResourceNotFound if the table is deleted meanwhile, Damaged.
+        `peers`: who has partitions that are not here; None: all are. Raises ResourceNotFound if the table is deleted
+        meanwhile, Damaged.
         """
         nearest = _Nearest(Distance(index.distance, query), count)
 
@@ -89,30 +100,32 @@ class VectorSearch:
                 nearest.consider(kept.vector, kept.length, value)
 
         for partition in route.partitions:
-            await self._look(route, partition, index, consider)
+            await self._look(route, _rows_of(partition, peers), index, consider)
         return nearest.finding()
 
-    async def statistics(self, route: Route) -> dict[str, tuple[int, int]]:
+    async def statistics(self, route: Route, peers: Peers | None = None) -> dict[str, tuple[int, int]]:
         """(items, DynamoDB bytes) of each vector index of a table. Looks at every item, unless nothing was written.
 
         Raises ResourceNotFound if the table is deleted meanwhile, Damaged.
         """
-        slots = tuple(partition.tree.applied_slot for partition in route.partitions)
+        slots: tuple[int, ...] | None = None    # where partitions are elsewhere nobody knows what was written there
+        if peers is None or all(peers.is_here(partition.group, Need.COPY) for partition in route.partitions):
+            slots = tuple(partition.tree.applied_slot for partition in route.partitions)
         found = {}
         for index in route.vector_indexes:
             counted = self._counted.get(index.id)
-            if counted is None or counted[0] != slots:
+            if counted is None or slots is None or counted[0] != slots:
                 total = _Total()
                 for partition in route.partitions:
-                    await self._look(route, partition, index, total.add)
-                self._counted[index.id] = counted = (slots, (total.items, total.size))
+                    await self._look(route, _rows_of(partition, peers), index, total.add)
+                self._counted[index.id] = counted = (slots or (), (total.items, total.size))
                 while len(self._counted) > _COUNTED_MAX:
                     del self._counted[next(iter(self._counted))]
             found[index.name] = counted[1]
         return found
 
     async def _look(
-        self, route: Route, partition: Partition, index: VectorIndexCodec, take: Callable[[_Kept, bytes], None]
+        self, route: Route, rows_of: Rows, index: VectorIndexCodec, take: Callable[[_Kept, bytes], None]
     ) -> None:
         """`take` gets what is in the index, each with its stored item."""
         rows_max = max(_NUMBERS_PER_SLICE // index.dimensions, 4)
@@ -120,7 +133,15 @@ class VectorSearch:
         while True:
             if route.is_closed:
                 raise ResourceNotFound("Requested resource not found")
-            rows = list(islice(partition.tree.scan(low, _ITEMS_END), rows_max))
+            try:
+                rows = list(islice(rows_of.scan(low, _ITEMS_END), rows_max))
+            except RowsAway as away:
+                fetched: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
+                away.fetch(fetched.set_result)
+                error = await fetched
+                if error is not None:
+                    raise error from None
+                continue
             for key, value in rows:
                 kept = self._known(index, key, value)
                 if kept.vector is not None:
@@ -154,6 +175,13 @@ class VectorSearch:
     def bytes_kept(self) -> int:
         """About how much memory they take."""
         return self._bytes
+
+
+def _rows_of(partition: Partition, peers: Peers | None) -> Rows:
+    """`peers`: who has partitions that are not here; None: all are."""
+    if peers is None or peers.is_here(partition.group, Need.COPY):
+        return partition.tree
+    return peers.rows(partition.group, Need.COPY, _FETCHED_ROWS, None)
 
 
 def _size(kept: _Kept) -> int:

@@ -1,0 +1,99 @@
+"""What every node does for the groups that it leads, with nobody else's help: keep them able to write.
+
+A voter that is not heard for some seconds is stood in for by a log member on another node, within seconds: that cannot
+wait for somebody to be elected who does such things, least of all when it was the lost node that did. The rest of a
+repair can (driver.py); a step that both find is made once, since the second is refused.
+
+Source: [ATC22] 5.1, 6.1: the leader adds the log replica.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from varley.autoadmin.hands import Hands
+from varley.autoadmin.health import Trust
+from varley.autoadmin.messages import NodeReport
+from varley.autoadmin.orders import Orders
+from varley.autoadmin.repair import Patience, stand_in
+from varley.autoadmin.sight import Sight
+from varley.autoadmin.view import Condition, NodeView, Step
+from varley.metadata.group_members import GroupMembers
+from varley.metadata.nodes import Nodes
+from varley.node.member import node_of
+
+logger = logging.getLogger("varley.autoadmin")
+
+
+class Led(Protocol):
+    def led(self) -> NodeReport: ...
+
+
+class Guard:
+    """Used from the event loop only. `is_up`: whether this node has a connection to another."""
+
+    def __init__(
+        self,
+        node: str,
+        led: Led,
+        nodes: Nodes,
+        members: GroupMembers,
+        orders: Orders,
+        hands: Hands,
+        *,
+        replicas: int,
+        patience: Patience,
+        is_up: Callable[[str], bool],
+        now: Callable[[], float],
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        look_seconds: float = 1.0,
+    ) -> None:
+        self._node = node
+        self._led = led
+        self._nodes = nodes
+        self._members = members
+        self._orders = orders
+        self._hands = hands
+        self._replicas = replicas
+        self._patience = patience
+        self._is_up = is_up
+        self._now = now
+        self._pause = pause
+        self._look_seconds = look_seconds
+        self._sight = Sight(patience, Trust())
+
+    async def run(self) -> None:
+        """Runs until cancelled."""
+        while True:
+            await self.look()
+            await self._pause(self._look_seconds)
+
+    async def look(self) -> list[Step]:
+        """One look, and what comes of it. Returns the steps that were tried."""
+        wanted = dict.fromkeys(self._members, self._replicas)
+        views = self._sight.groups([self._led.led()], wanted, self._now())
+        nodes = self._seen()
+        steps = [step for view in views.values() if (step := stand_in(view, nodes, self._patience)) is not None]
+        for step, refusal in zip(
+            steps, await asyncio.gather(*(self._hands.do(step, self._node) for step in steps)), strict=True
+        ):
+            outcome = "" if refusal is None else f"; not done: {refusal}"
+            logger.info("group %d: %s: %s%s", step.group, step.why, step.action, outcome)
+        return steps
+
+    def _seen(self) -> dict[str, NodeView]:
+        replicas: dict[str, int] = {}
+        for published in self._members.items().values():
+            for name in published.configuration.names:
+                replicas[node_of(name)] = replicas.get(node_of(name), 0) + 1
+        views = {}
+        for info in self._nodes:
+            is_here = info.name == self._node or self._is_up(info.name)
+            views[info.name] = NodeView(
+                info.name, info.zone, Condition.TRUSTED if is_here else Condition.AWAY, info.capacity,
+                replicas.get(info.name, 0), is_draining=info.name in self._orders.draining,
+            )  # fmt: skip
+        return views

@@ -1,0 +1,151 @@
+"""A node, as those see it who keep the cluster whole: what it hosts, how its disk is, what it can be told to do.
+
+How busy a group is, and how slow the disk, are differences between two looks a second or more apart, whoever looks. How
+busy is averaged over half a minute: leaders are not to be moved for a burst.
+Operations are counted by entries of the log: reads are not in it, and cost a leader less.
+
+A disk that is slow is trouble long before it fails: what takes it `slow_disk_seconds` on average of a second or more,
+frame by frame, makes every group with a voter on it wait, or do without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from varley.autoadmin.messages import MemberReport, NodeReport, Peer
+from varley.node.member import HostedMember
+from varley.node.node import Node
+from varley.paxos import events
+from varley.paxos.membership import Configuration, Member
+
+_SAMPLE_SECONDS: Final = 1.0
+_LOAD_SECONDS: Final = 30.0      # what a group's load is averaged over, newer seconds more
+_YOUNG_SECONDS: Final = 60.0     # a member is in its group's configuration by then, or never will be
+_SLOW_DISK_SECONDS: Final = 0.5
+
+DiskTimes = Callable[[], tuple[int, float]]     # (frames that were synced since the start, seconds that took)
+
+
+class NodeHosted:
+    """See service.Hosted. Used from the event loop only.
+
+    `begin` and `end` are of whoever knows what a group is for: they make, and remove, the member with all that stands
+    on it (its partition, its table's followers); by default the node alone does. `now`: seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        *,
+        now: Callable[[], float],
+        begin: Callable[[int, Member], Awaitable[object]] | None = None,
+        end: Callable[[int], Awaitable[None]] | None = None,
+        disk: DiskTimes | None = None,
+        slow_disk_seconds: float = _SLOW_DISK_SECONDS,
+    ) -> None:
+        self._node = node
+        self._now = now
+        self._begin = begin or node.create_learner
+        self._end = end or node.remove_group
+        self._disk = _Disk(disk, slow_disk_seconds)
+        self._begun_at: dict[int, float] = {}       # group -> when its member began here
+        self._load: dict[int, float] = {}
+        self._counted: dict[int, int] = {}          # group -> slots that were chosen when that was counted
+        self._sampled_at = now()
+
+    def report(self) -> NodeReport:
+        now = self._now()
+        self._sample(now)
+        refusal = self._node.refusal
+        members = tuple(self._member_report(group, member) for group, member in self._members().items())
+        return NodeReport(self._node.name, self._disk.trouble if refusal is None else str(refusal), members)
+
+    def led(self) -> NodeReport:
+        """The same of the groups that are led here."""
+        self._sample(self._now())
+        led = [(group, member) for group, member in self._members().items() if member.is_leading]
+        return NodeReport(self._node.name, "", tuple(self._member_report(group, member) for group, member in led))
+
+    def member_name(self, group: int) -> str | None:
+        member = self._members().get(group)
+        return None if member is None else member.name
+
+    def has(self, group: int) -> bool:
+        return self._node.has(group)
+
+    def configuration(self, group: int) -> tuple[int, Configuration]:
+        return self._members()[group].configuration
+
+    def is_leading(self, group: int) -> bool:
+        return self._members()[group].is_leading
+
+    def is_young(self, group: int) -> bool:
+        return self._now() - self._begun_at.get(group, -_YOUNG_SECONDS) < _YOUNG_SECONDS
+
+    def reconfigure(
+        self, group: int, change: events.Change, then: Callable[[BaseException | None], None]
+    ) -> str | None:
+        return self._node.reconfigure(group, change, then)
+
+    def hand_over(self, group: int, to: str) -> str | None:
+        return self._node.hand_over(group, to)
+
+    async def begin(self, group: int, member: Member) -> None:
+        self._begun_at[group] = self._now()
+        await self._begin(group, member)
+
+    async def end(self, group: int) -> None:
+        await self._end(group)
+
+    def _members(self) -> dict[int, HostedMember]:
+        return self._node.members.by_group
+
+    def _member_report(self, group: int, member: HostedMember) -> MemberReport:
+        kind, is_young = member.member.kind, self.is_young(group)
+        if not member.is_leading:
+            return MemberReport(group, member.name, kind, is_young)
+        status = self._node.member_status(group)
+        lag = status.lag
+        peers = tuple(
+            Peer(peer.name, None if peer.silent_us is None else peer.silent_us / 1_000_000, lag.get(peer.name))
+            for peer in status.peers
+        )
+        return MemberReport(
+            group, member.name, kind, is_young, status.ballot, member.has_led_us / 1_000_000, status.epoch,
+            status.configuration, member.tree.size_bytes, self._load.get(group, 0.0), peers,
+        )  # fmt: skip
+
+    def _sample(self, now: float) -> None:
+        seconds = now - self._sampled_at
+        if seconds < _SAMPLE_SECONDS:
+            return
+        self._sampled_at = now
+        self._disk.sample()
+        members = self._members()
+        chosen = {group: member.core.chosen for group, member in members.items()}
+        weight = min(1.0, seconds / _LOAD_SECONDS)
+        for group, slot in chosen.items():
+            before = self._load.get(group, 0.0)
+            now_load = (slot - self._counted.get(group, slot)) / seconds
+            self._load[group] = before + (now_load - before) * weight
+        self._load = {group: load for group, load in self._load.items() if group in members}
+        self._counted = chosen
+        self._begun_at = {group: at for group, at in self._begun_at.items() if group in members}
+
+
+class _Disk:
+    def __init__(self, times: DiskTimes | None, slow_seconds: float) -> None:
+        self._times = times
+        self._slow_seconds = slow_seconds
+        self._before = (0, 0.0) if times is None else times()
+        self.trouble = ""
+
+    def sample(self) -> None:
+        if self._times is None:
+            return
+        frames, seconds = self._times()
+        frames_before, seconds_before = self._before
+        self._before = frames, seconds
+        each = (seconds - seconds_before) / max(1, frames - frames_before)
+        self.trouble = f"its disk takes {each:.1f} s for a write" if each >= self._slow_seconds else ""

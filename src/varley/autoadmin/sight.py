@@ -1,0 +1,113 @@
+"""From what nodes report to views, by whoever looks again and again: what one look does not tell.
+
+Kept from look to look, in memory only, so that whoever begins to look knows less and is more patient:
+
+    how long a member was not heard     where its leader never heard it, from when it was first seen in the group
+    which members are heard, and not for long                       doubted: they get no vote yet
+    on which nodes, that say they are well, a member was not heard by its leader    avoided, for a while
+    how long each group has had its leader                          rested: it may be led by another
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final
+
+from varley.autoadmin.health import Health, Trust
+from varley.autoadmin.messages import MemberReport, NodeReport
+from varley.autoadmin.repair import Patience
+from varley.autoadmin.view import Condition, GroupView, NodeView
+from varley.metadata.nodes import NodeInfo
+from varley.node.member import node_of
+
+_AVOID_SECONDS: Final = 600.0
+_REST_SECONDS: Final = 60.0
+
+
+class Sight:
+    """Times are seconds of a clock that never goes back."""
+
+    def __init__(self, patience: Patience, trust: Trust) -> None:
+        self._patience = patience
+        self._links: Health[tuple[int, str]] = Health(trust)    # (group, member), as its leader hears it
+        self._first_seen: dict[tuple[int, str], float] = {}
+        self._avoided: dict[tuple[int, str], float] = {}        # (group, node) -> until
+        self._answering: set[str] = set()       # nodes, in this look
+        self._leaders: dict[int, tuple[str, float]] = {}        # group -> (who leads, since when)
+
+    def groups(self, reports: Collection[NodeReport], wanted: Mapping[int, int], now: float) -> dict[int, GroupView]:
+        """Those whose leader has reported, of the groups in `wanted`. Of two that think so the one of the higher
+        ballot leads."""
+        leading: dict[int, MemberReport] = {}
+        self._answering = {report.node for report in reports}
+        for report in reports:
+            for member in report.members:
+                other = leading.get(member.group)
+                if member.ballot and member.group in wanted and (other is None or other.ballot < member.ballot):
+                    leading[member.group] = member
+        views = {group: self._view(member, wanted[group], now) for group, member in leading.items()}
+        self._forget(views, wanted)
+        return views
+
+    def rested(self, now: float) -> frozenset[int]:
+        return frozenset(group for group, (_, since) in self._leaders.items() if now - since >= _REST_SECONDS)
+
+    def _view(self, leader: MemberReport, wanted: int, now: float) -> GroupView:
+        group = leader.group
+        if self._leaders.get(group, ("", 0.0))[0] != leader.name:
+            self._leaders[group] = leader.name, now
+        silent = {peer.name: self._silence(leader, peer.name, peer.silent_seconds, now) for peer in leader.peers}
+        for name, seconds in silent.items():
+            is_heard = seconds < self._patience.suspect_seconds
+            self._links.look({(group, name): is_heard}, now)
+            member = leader.configuration.member(name)
+            is_learner = member is not None and not member.votes
+            if not is_heard and is_learner and node_of(name) in self._answering:
+                # Not a node that is down: that one may be back before its members are elsewhere.
+                self._avoided[group, node_of(name)] = now + _AVOID_SECONDS
+        return GroupView(
+            group, leader.epoch, leader.configuration, leader.name, wanted, silent,
+            {peer.name: peer.lag for peer in leader.peers if peer.lag is not None}, leader.bytes, leader.load,
+            frozenset(name for name in silent if self._links.condition((group, name), now) is not Condition.TRUSTED),
+            frozenset(node for (of, node), until in self._avoided.items() if of == group and now < until),
+        )  # fmt: skip
+
+    def _silence(self, leader: MemberReport, name: str, seconds: float | None, now: float) -> float:
+        """A leader hears nothing of the time before it led: that does not count."""
+        first = self._first_seen.setdefault((leader.group, name), now)
+        if seconds is not None:
+            return min(seconds, leader.led_seconds)
+        return min(now - first, leader.led_seconds)
+
+    def _forget(self, views: Mapping[int, GroupView], wanted: Mapping[int, int]) -> None:
+        """What members were that are gone; a group whose leader says nothing is not gone."""
+
+        def is_gone(key: tuple[int, str]) -> bool:
+            group, name = key
+            if group not in wanted:
+                return True
+            return group in views and views[group].configuration.member(name) is None
+
+        self._links.forget(is_gone)
+        self._first_seen = {key: at for key, at in self._first_seen.items() if not is_gone(key)}
+        self._leaders = {group: since for group, since in self._leaders.items() if group in wanted}
+        self._avoided = {key: until for key, until in self._avoided.items() if key[0] in wanted}
+
+
+def nodes_seen(
+    infos: Mapping[str, NodeInfo],
+    health: Health[str],
+    counts: Mapping[str, tuple[int, int]],
+    draining: Iterable[str],
+    troubled: Iterable[str],
+    now: float,
+) -> dict[str, NodeView]:
+    """`infos`: what each said of itself last; `counts`: by node, its replicas and their bytes."""
+    away, ill = set(draining), set(troubled)
+    views = {}
+    for name, info in infos.items():
+        replicas, held = counts.get(name, (0, 0))
+        views[name] = NodeView(
+            name, info.zone, health.condition(name, now), info.capacity, replicas, held, name in away, name in ill
+        )
+    return views

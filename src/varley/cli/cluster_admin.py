@@ -1,0 +1,149 @@
+"""`varley cluster drain`, `move` and `repairs`: where replicas are. Asked at the admin port of any node."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+import click
+
+from varley.cli.cluster_status import admin_options, admin_urls, ask
+from varley.errors import BadSettings, WorldError
+
+_LOOK_SECONDS: Final = 1.0
+_width: Final = {"max_content_width": 110}
+
+
+def run_repairs(admin: str | None, data_dir: str, as_json: bool) -> None:
+    told = ask(admin_urls(admin, data_dir), "/repairs")
+    click.echo(json.dumps(told) if as_json else shown(told))
+
+
+def shown(told: dict[str, Any]) -> str:
+    """As people read it."""
+    state = told["state"]
+    if state is None:
+        return "Nobody has looked after the cluster yet."
+    counts = {name: state.get(name, 0) for name in ("repairing", "stuck", "silent", "moving")}
+    lines = [
+        click.style(f"{state['node']} looks after {state['groups']} groups", bold=True),
+        f"{counts['repairing']} are not as they should be, {counts['stuck']} of them cannot be put right now; "
+        f"{counts['silent']} have no leader that says anything; {counts['moving']} are moved",
+        "",
+    ]
+    for node in state.get("nodes", ()):
+        lines.append(f"  {node['name']:12} {_condition(node)}")
+    if state.get("shown"):
+        lines.append("")
+    for group in state.get("shown", ()):
+        lines.append(f"  group {group['group']:<6} {group['members']}   {group.get('doing', '')}".rstrip())
+    for move in told["moves"]:
+        lines.append(f"  group {move['group']:<6} {move['source']} -> {move['target']} ({move['why']})")
+    return "\n".join(lines)
+
+
+def _condition(node: dict[str, Any]) -> str:
+    words = [
+        node["condition"], f"{node.get('replicas', 0)} replicas", f"leads {node.get('leads', 0)}",
+    ]  # fmt: skip
+    if node.get("trouble"):
+        words.append(node["trouble"])
+    if node.get("draining"):
+        words.append("empty: it may stop" if node.get("may_stop") else "is being emptied")
+    return ", ".join(words)
+
+
+def run_drain(name: str, cancel: bool, wait: bool, admin: str | None, data_dir: str) -> None:
+    urls = admin_urls(admin, data_dir)
+    _order(urls, "/drain", {"node": name, "cancel": cancel}, "drain")
+    if cancel:
+        click.echo(f"{name} keeps what it has, and gets new replicas again.")
+        return
+    click.echo(f"{name} is being emptied. `varley cluster repairs` says how far it is.")
+    while wait:
+        node = _node(ask(urls, "/repairs"), name)
+        if node is not None and node.get("draining") and node.get("may_stop"):
+            click.echo(f"{name} is empty: it may stop.")
+            return
+        time.sleep(_LOOK_SECONDS)
+
+
+def _node(told: dict[str, Any], name: str) -> dict[str, Any] | None:
+    state = told["state"] or {}
+    return next((node for node in state.get("nodes", ()) if node["name"] == name), None)
+
+
+def run_move(
+    group: int, source: str | None, target: str | None, cancel: bool, admin: str | None, data_dir: str
+) -> None:
+    if cancel == (source is not None and target is not None):
+        raise BadSettings(
+            "It is not said what shall be moved",
+            hint="--group NUMBER --from NAME --to NAME, or --group NUMBER --cancel",
+        )
+    wish = {"group": group, "cancel": True} if cancel else {"group": group, "source": source, "target": target}
+    _order(admin_urls(admin, data_dir), "/move", wish, "move")
+    click.echo(f"Group {group}: " + ("the move is taken back" if cancel else f"{source} -> {target} is ordered") + ".")
+
+
+def _order(urls: Sequence[str], path: str, wish: dict[str, Any], operation: str) -> None:
+    """Raises WorldError if it is refused."""
+    refusal = ask(urls, path, wish)["refused"]
+    if refusal is not None:
+        raise WorldError(str(refusal), operation=operation)
+
+
+repairs = click.Command(
+    "repairs",
+    callback=run_repairs,
+    params=[*admin_options, click.Option(["--json", "as_json"], is_flag=True, help="As one line of JSON.")],
+    help="""Show what is done to keep the cluster whole: groups that lack a replica, moves, nodes that are emptied.
+
+A group's members: * leads, [log] votes and keeps no data, in brackets: it has no vote (yet, or for now).
+""",
+    context_settings=_width,
+)
+drain = click.Command(
+    "drain",
+    callback=run_drain,
+    params=[
+        click.Argument(["name"]),
+        click.Option(["--cancel"], is_flag=True, help="Take it back: it keeps what it has."),
+        click.Option(["--wait"], is_flag=True, help="Return when the node is empty."),
+        *admin_options,
+    ],
+    help="""Take all replicas and leaderships from a node, so that it may stop for good.
+
+Each replica goes when another, on another node, has everything and votes; with too few nodes for that it stays, and
+`varley cluster repairs` says so. Until --cancel the node gets nothing new, also after a restart. A node that only
+restarts need not be emptied: it hands over when it stops, and others vote in its place meanwhile.
+
+\b
+Examples:
+  varley cluster drain n2 --wait
+  varley cluster drain n2 --cancel
+""",
+    context_settings=_width,
+)
+move = click.Command(
+    "move",
+    callback=run_move,
+    params=[
+        click.Option(["--group"], type=int, required=True, metavar="NUMBER", help="As `status` numbers them."),
+        click.Option(["--from", "source"], metavar="NAME", help="The node that has the replica."),
+        click.Option(["--to", "target"], metavar="NAME", help="The node that shall have it."),
+        click.Option(["--cancel"], is_flag=True, help="Take a move of the group back."),
+        *admin_options,
+    ],
+    help="""Move one replica of a group to another node.
+
+The new one gets the state, catches up and votes before the old one goes.
+
+\b
+Example:
+  varley cluster move --group 7 --from n1 --to n4
+""",
+    context_settings=_width,
+)

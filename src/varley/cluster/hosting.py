@@ -1,0 +1,218 @@
+"""The replicas on this node: what the metadata says is here is here, some milliseconds later.
+
+    members/<group> names a member on this node        and it is here: nothing to do
+                                                       founding, and new: it begins with the first records
+                                                       a learner, and new: it begins with nothing
+                                                       and its log is lost: another life, under another name
+    members/<group> names none, or is gone             and one is here: it is removed
+
+One look at a group at a time; whatever changes meanwhile leads to another look. A look compares what is there with what
+should be, so it does not matter what was missed while this node, or etcd, was away.
+
+A lost log. A member whose log is gone or damaged has forgotten what it promised, and must not vote again under its
+name. It begins another life, "n1#2" after "n1", as a learner, with a number that nobody had; it tells the others, and
+whoever leads lets it take the old one's place (paxos/membership.py). The metadata names the old life until that is
+chosen and published: so a member here that is of a later life than the published one is as it should be. If the
+published one is of another life than the one that was said to be lost, the group has moved on meanwhile, and a further
+life begins.
+
+Removal. A member that is not in its group's newest configuration any more hears of that by the publication, which comes
+after it was chosen, and never goes back to an older one. A learner that was begun here by request (`begin`), before the
+group has taken it in, was never in a publication, and is left alone: whoever has begun it takes it away again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final
+
+from varley.errors import WorldError
+from varley.metadata.group_members import FOUNDING_EPOCH, GroupMembers, Published
+from varley.node.member import life_of, member_name, node_of
+from varley.node.member_partition import MemberPartition
+from varley.node.node import Node
+from varley.paxos.membership import Configuration, Member
+from varley.remote.hosted import Hosted
+from varley.remote.leaders import Leaders
+from varley.storage.member_log import RecoveredMember
+from varley.storage.tree import Tree
+
+logger = logging.getLogger("varley.cluster")
+
+_AGAIN_SECONDS: Final = 1.0    # after what disk or etcd have refused
+
+
+class Hosting:
+    """Used from the event loop only."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        node: Node,
+        members: GroupMembers,
+        hosted: Hosted,
+        leaders: Leaders,
+        keep: Callable[[Coroutine[Any, Any, None]], None],
+    ) -> None:
+        """`keep` runs a coroutine, and says aloud if it fails."""
+        self._loop = loop
+        self._node = node
+        self._members = members
+        self._hosted = hosted
+        self._leaders = leaders
+        self._keep = keep
+        self._lost: dict[int, int] = {}     # groups whose log is lost -> the latest life that is known here
+        self._lost_names: dict[int, str] = {}   # group -> the life that this process has told the group is lost
+        self._named: set[int] = set()       # groups of which a publication has named a member on this node
+        self._busy: set[int] = set()        # groups that are being looked at
+        self._again: set[int] = set()       # of these, those that have changed meanwhile
+        self._is_stopping = False
+        members.listeners.append(self._published)
+        for group, published in members.items().items():
+            self._know_members(group, published)
+
+    def start(
+        self, recovered: Mapping[int, RecoveredMember], trees: Mapping[int, Tree], *, groups_before: int
+    ) -> None:
+        """Go on with the lives that are in the log. `groups_before`: groups up to this one may have had members here in
+        another data folder (storage/node_folder.py)."""
+        for group, published in self._members.items().items():
+            mine = self._mine(published.configuration)
+            each = recovered.get(group)
+            if mine is None:
+                continue
+            if each is not None and each.why_lost is None:
+                assert each.member is not None
+                if each.before is not None:
+                    self._lost_names[group] = each.before.lost
+                self.attach(group, self._node.open_member(each, trees.get(group)))
+                continue
+            is_absent = each is None or each.is_absent
+            if is_absent and group > groups_before and published.epoch == FOUNDING_EPOCH:
+                continue    # it never began: the first look at it lets it
+            why = "it was in another folder" if each is None else each.why_lost
+            logger.warning("group %d: the log of member %s is lost: %s", group, mine.name, why)
+            self._lost[group] = life_of(mine.name if each is None or each.member is None else each.member.name)
+        for group, tree in trees.items():
+            if group not in self._node.members.by_group:
+                tree.close()    # the group has gone while this node was starting
+        for group in list(self._members):
+            self._look_at(group)
+
+    def stop(self) -> None:
+        """Begin nothing more."""
+        self._is_stopping = True
+
+    async def begin(self, group: int, member: Member) -> None:
+        """Begin this learner, which the group takes in next. Raises WorldError, and then it was not begun."""
+        self.attach(group, await self._node.create_learner(group, member))
+
+    async def end(self, group: int) -> None:
+        """Host the group no more, which has a member here, and remove what that held."""
+        await self._remove(group)
+
+    def attach(self, group: int, partition: MemberPartition | None) -> None:
+        """From now on requests find it here. None: a log member, which answers nothing. May be called again."""
+        if partition is not None and group not in self._hosted.partitions:
+            self._hosted.attach(group, partition, partition)
+
+    def nodes_of(self, group: int) -> Sequence[str]:
+        """Where the group's members are, by the newest configuration that is known here."""
+        hosted = self._node.members.by_group.get(group)
+        published = self._members.get(group)
+        if hosted is not None:
+            return _nodes(hosted.configuration[1])
+        return () if published is None else _nodes(published.configuration)
+
+    # What the metadata says
+
+    def _published(self, group: int, before: Published | None, after: Published | None) -> None:
+        self._know_members(group, after)
+        self._look_at(group)
+
+    def _know_members(self, group: int, published: Published | None) -> None:
+        if published is not None:
+            if self._mine(published.configuration) is not None:
+                self._named.add(group)
+            self._leaders.belongs_to(group, _nodes(published.configuration))
+
+    def _mine(self, configuration: Configuration) -> Member | None:
+        own = self._hosted.name
+        return next((each for each in configuration.members if node_of(each.name) == own), None)
+
+    def _look_at(self, group: int) -> None:
+        if self._is_stopping:
+            return
+        if group in self._busy:
+            self._again.add(group)
+        elif not self._is_right(group):
+            self._busy.add(group)
+            self._keep(self._put_right(group))
+
+    def _is_right(self, group: int) -> bool:
+        published = self._members.get(group)
+        mine = None if published is None else self._mine(published.configuration)
+        hosted = self._node.members.by_group.get(group)
+        if mine is None or hosted is None:
+            return mine is None and (hosted is None or (published is not None and group not in self._named))
+        return hosted.name == mine.name or self._lost_names.get(group) == mine.name
+
+    async def _put_right(self, group: int) -> None:
+        try:
+            while not self._is_stopping and not self._is_right(group):
+                self._again.discard(group)
+                await self._step(group)
+        except WorldError as error:
+            logger.warning("group %d is put right later: %s", group, error)
+            self._loop.call_later(_AGAIN_SECONDS, self._look_at, group)
+        finally:
+            self._busy.discard(group)
+            if group in self._again:
+                self._again.discard(group)
+                self._loop.call_soon(self._look_at, group)
+
+    async def _step(self, group: int) -> None:
+        published = self._members.get(group)
+        mine = None if published is None else self._mine(published.configuration)
+        hosted = self._node.members.by_group.get(group)
+        if hosted is not None:
+            if mine is not None:    # of another life than the one that is here has taken the place of
+                self._lost[group] = max(life_of(mine.name), life_of(hosted.name))
+            await self._remove(group)
+            return
+        assert published is not None and mine is not None
+        life = self._lost.get(group)
+        if life is None and published.epoch == FOUNDING_EPOCH:
+            logger.info("group %d begins, with %s", group, ", ".join(sorted(published.configuration.names)))
+            self.attach(group, await self._node.create_member(group, mine, published.configuration))
+        elif life is None and not mine.votes:
+            logger.info("group %d: %s joins", group, mine.name)
+            self.attach(group, await self._node.create_learner(group, mine))
+        else:
+            await self._begin_another_life(group, mine, published.configuration, life or life_of(mine.name))
+
+    async def _begin_another_life(self, group: int, mine: Member, configuration: Configuration, life: int) -> None:
+        number = await self._members.give_number(group)
+        if number is None:
+            return      # the group is gone
+        name = member_name(self._hosted.name, max(life, life_of(mine.name)) + 1)
+        known = [each.name for each in configuration.members if each.name != mine.name]
+        logger.warning("group %d: %s comes back as %s", group, mine.name, name)
+        member = Member(name, number, mine.kind, votes=False, joins=True)
+        self._lost_names[group] = mine.name
+        self.attach(group, await self._node.create_learner(group, member, lost=mine.name, known=known))
+        self._lost.pop(group, None)
+
+    async def _remove(self, group: int) -> None:
+        logger.info("group %d is not here any more", group)
+        self._lost_names.pop(group, None)
+        self._named.discard(group)
+        if group in self._hosted.partitions:
+            self._hosted.detach(group)
+        await self._node.remove_group(group)
+
+
+def _nodes(configuration: Configuration) -> tuple[str, ...]:
+    return tuple(node_of(member.name) for member in configuration.members)

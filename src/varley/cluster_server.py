@@ -1,0 +1,558 @@
+"""One node of a cluster: every part of it is built and wired here, as server.py does for a server that is alone.
+
+    clients ---> front door ---> gateway ---> api ---> router ---> partitions, wherever they are
+                                    |                                 |                 |
+                                    +--- links to other nodes <-------+                node: the replicas here
+                                                |                                       |
+                   etcd: nodes, tables, members of groups, followed by one watch      log, trees
+
+Start: lock the data folder; reach etcd; read the tables and the members of groups; say that this node is up, which
+fails if another has its name; open the log and the trees; go on with the members that are here; serve clients. So a
+node takes part in its groups a moment before it answers clients.
+
+Stop: say that it is down, so that nothing new comes; let others lead what is led here; let requests end; make
+everything durable. A client of another node notices nothing, one of this node only that its connection ends.
+
+While etcd is away everything goes on as it is: groups elect leaders among themselves, requests find them, tables stay
+as they are. What cannot be done is to change tables, to replace members, and to start a node.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import random
+import signal
+import uuid
+from collections.abc import Coroutine, Iterable
+from typing import Any, Final
+
+from varley import __version__
+from varley.admin import readings
+from varley.api import operations
+from varley.api.services import Services
+from varley.assembly.background import Abroad, Background
+from varley.assembly.ports import Ports
+from varley.assembly.tasks import Tasks, answer
+from varley.autoadmin.driver import Rules
+from varley.autoadmin.health import Trust
+from varley.autoadmin.keeper import Keeper
+from varley.autoadmin.repair import Patience
+from varley.clock import Clock
+from varley.cluster.agreement import Agreement
+from varley.cluster.founders import Founders, is_serving
+from varley.cluster.hosting import Hosting
+from varley.cluster.neighbours import Neighbours
+from varley.cluster.pages import ClusterPages
+from varley.cluster.placing_pages import PlacingPages
+from varley.cluster.publishing import Publishing
+from varley.cluster.readings import of_groups, of_links
+from varley.cluster.status import Status
+from varley.cluster.tables import Tables
+from varley.errors import NodesMissing, WorldError
+from varley.gateway.gateway import Gateway
+from varley.gateway.participants import bind
+from varley.http.call import Call
+from varley.indexes.abroad import Abroad as IndexesAbroad
+from varley.listening import cannot_listen, in_url, reachable
+from varley.metadata.catalog import Catalog
+from varley.metadata.etcd import EtcdStore
+from varley.metadata.following import follow
+from varley.metadata.group_members import GroupMembers
+from varley.metadata.nodes import FORMAT_VERSION, NodeInfo, Nodes, Registration
+from varley.net.links import Links
+from varley.net.tls import LinkTls
+from varley.node.member import node_of
+from varley.node.member_partition import MemberPartition
+from varley.node.node import Node
+from varley.remote.hosted import Hosted
+from varley.remote.leaders import Leaders
+from varley.remote.peers import Peers
+from varley.remote.places import Places
+from varley.router.routes import Router
+from varley.settings import ClusterSettings, MemberSettings, NodeSettings
+from varley.storage.data_folder import DataFolder
+from varley.storage.inventory import Inventory
+from varley.storage.log_writer import LogWriter
+from varley.storage.memory_log import MemoryLog
+from varley.storage.node_folder import claim
+from varley.storage.opening import Expected, OpenData, open_data
+from varley.storage.refusing_log import RefusingLog
+from varley.storage.tree_folder import NoFolder, TreeFolder
+from varley.transactions.abroad import Abroad as TransactionsAbroad
+from varley.vectors.search import VectorSearch
+
+logger = logging.getLogger("varley.cluster")
+
+_FAILED_DRAIN_SECONDS: Final = 0.5      # how long requests may go on in a server that cannot
+_LEAVE_SECONDS: Final = 2.0             # for etcd to hear that this node is down; else its lease ends
+_LEDGER_SECONDS: Final = 10.0           # how long the first nodes wait for others, before they found it without them
+_LOOK_SECONDS: Final = 0.1
+
+
+class ClusterServer:
+    """From `start` to `wait_stopped`, on one event loop."""
+
+    def __init__(self, node: NodeSettings, cluster: ClusterSettings, member: MemberSettings, clock: Clock) -> None:
+        assert member.cluster is not None and member.name is not None
+        self._settings = node
+        self._cluster = cluster
+        self._member = member
+        self._url = member.cluster
+        self.name = member.name
+        self._clock = clock
+        self._random = random.Random(random.SystemRandom().getrandbits(128))    # ids of tables and transactions
+        self._loop: asyncio.AbstractEventLoop
+        self._stopped: asyncio.Future[None]
+        self._calls = Tasks()       # what takes longer than its step of the loop, on behalf of a call
+        self._followers = Tasks()   # what runs until this node stops
+        self._work = Tasks()        # what is done for groups
+        self._stopping = Tasks()    # one at most
+        self._is_stopping = False
+        self._is_started = False
+        self._failure: WorldError | None = None    # what ends it, if that happened before it was started
+        self._does_node_run = False    # between node.start and node.stop or node.halt
+        self._metadata_trouble: WorldError | None = None    # why the watch is not followed any more
+        # Built by start(), in this order.
+        self._folder: DataFolder | None = None    # None: in memory
+        self._store: EtcdStore | None = None
+        self._links: Links | None = None
+        self._nodes: Nodes
+        self._members: GroupMembers
+        self._catalog: Catalog
+        self._registration: Registration | None = None
+        self._hosted: Hosted
+        self._leaders: Leaders
+        self._neighbours: Neighbours
+        self._peers: Peers
+        self._places: Places
+        self._node: Node
+        self._hosting: Hosting | None = None
+        self._publishing: Publishing | None = None
+        self._keeper: Keeper
+        self._router: Router
+        self._background: Background | None = None
+        self._tables: Tables
+        self._agreement: Agreement
+        self._services: Services
+        self._gateway: Gateway
+        self._log: LogWriter | MemoryLog | RefusingLog
+        self._ports: Ports | None = None
+        self.port = 0
+        self.link_port = 0
+        self.admin_port: int | None = None
+
+    async def start(self) -> None:
+        """Return when requests are served.
+
+        Raises WorldError: the folder, a port, a setting or etcd is not usable, or the disk failed; then all is closed.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._stopped = self._loop.create_future()
+        if not self._settings.in_memory:
+            self._folder = await self._loop.run_in_executor(None, DataFolder.open, self._settings.data_dir)
+        try:
+            await self._open_metadata()
+            await self._open_links()
+            opened = await self._open_storage()
+            self._open_background()
+            self._serve_groups(opened)
+            await self._open_ports()
+            if self._failure is not None:
+                raise self._failure
+        except BaseException:
+            await self._close()
+            raise
+        self._is_started = True
+        for number in (signal.SIGTERM, signal.SIGINT):
+            try:
+                self._loop.add_signal_handler(number, self.begin_to_stop)
+            except (ValueError, RuntimeError):
+                pass    # not the main thread: whoever embeds it has the signals
+
+    # Start, in this order
+
+    async def _open_metadata(self) -> None:
+        """The views of what etcd has, and this node's place in them."""
+        store = self._store = await EtcdStore.open(self._url)
+        self._nodes = Nodes(store)
+        founders = self._founders = Founders(self._nodes, replicas=self._cluster.replicas)
+        self._members = founders.members = GroupMembers(store, founders)
+        self._catalog = Catalog(store, self._members)
+        await self._catalog.load()
+        self._groups_before = self._catalog.groups_given
+        if self._folder is not None:
+            claiming = functools.partial(
+                claim, self._folder, store.address.prefix, self.name, self._catalog.groups_given
+            )
+            self._groups_before = await self._loop.run_in_executor(None, claiming)
+
+    async def _open_links(self) -> None:
+        member, store = self._member, self._store
+        assert store is not None
+        tls = None
+        if member.link_cert is not None and member.link_key is not None and member.link_ca is not None:
+            tls = LinkTls(member.link_cert, member.link_key, member.link_ca)
+        links = self._links = Links(self._loop, self.name, cluster=f"cluster {store.address.prefix}", tls=tls)
+        try:
+            self.link_port = await links.listen(self._settings.host, member.link_port)
+        except OSError as error:
+            raise cannot_listen(error, self._settings.host, member.link_port, "link_port") from error
+        self._neighbours = Neighbours(links, self._nodes)
+        self._nodes.see(await store.snapshot("nodes/"))
+        self._registration = await self._nodes.register(self._info(api=""))
+
+    def _info(self, *, api: str) -> NodeInfo:
+        """What this node says of itself; without an API while it starts."""
+        return NodeInfo(
+            format_version=FORMAT_VERSION,
+            name=self.name,
+            zone=self._member.zone,
+            api=api,
+            link_host=self._advertised,
+            link_port=self.link_port,
+            data_id=str(uuid.uuid4()) if self._folder is None else self._folder.id,
+            version=__version__,
+            capacity=self._member.capacity,
+        )
+
+    @property
+    def _advertised(self) -> str:
+        return self._member.advertise or reachable(self._settings.host)
+
+    async def _open_storage(self) -> OpenData | None:
+        """The node, with its log open, and nothing on it yet; gives what recovery found. None: in memory."""
+        settings = self._settings
+        engines: TreeFolder | NoFolder = NoFolder()
+        if self._folder is not None:
+            engines = TreeFolder(self._folder.trees, Inventory.read(self._folder.path))
+        self._node = Node(
+            self._loop,
+            self._clock,
+            engines=engines,
+            overlay_bytes_max=settings.checkpoint_overlay_bytes,
+            log_bytes_max=settings.checkpoint_log_bytes + settings.segment_bytes,
+            on_fatal=self._fail,
+            name=self.name,
+            links=self._links,
+            on_leading=self._on_leading,
+            on_following=self._on_following,
+        )
+        opened = None
+        if self._folder is None:
+            self._log = MemoryLog(on_durable=self._node.log_is_durable)
+        else:
+            assert isinstance(engines, TreeFolder)
+            opening = functools.partial(
+                open_data,
+                self._folder,
+                engines,
+                Expected((), self._catalog.groups_given, {}, members=self._groups_of_this_node()),
+                segment_bytes=settings.segment_bytes,
+                on_durable=self._node.log_is_durable,
+                on_failure=self._node.log_has_failed,
+            )
+            opened = await self._loop.run_in_executor(None, opening)
+            self._log = opened.log
+        self._node.start(self._log)
+        self._does_node_run = True
+        return opened
+
+    def _groups_of_this_node(self) -> list[int]:
+        return [
+            group
+            for group, published in self._members.items().items()
+            if any(node_of(name) == self.name for name in published.configuration.names)
+        ]
+
+    def _open_background(self) -> None:
+        """Routes, and what works on tables by itself."""
+        links, settings, store = self._links, self._settings, self._store
+        assert links is not None and store is not None
+        self._hosted, self._leaders = Hosted(self.name), Leaders()
+        peers = self._peers = Peers(self._loop, self._clock, self._hosted, self._leaders, links.request)
+        self._places = Places(
+            self._loop, peers, links.send, lambda: self._neighbours, self._nodes_of, _leave_to_hosting,
+            lambda: self._node.refusal,
+        )  # fmt: skip
+        links.watch(self._places.is_connected)
+        self._router = Router(self._places, index_backlog_bytes=settings.index_backlog_bytes)
+        background = self._background = Background(
+            self._loop,
+            self._clock,
+            self._random,
+            settings=settings,
+            cluster=self._cluster,
+            store=store,
+            catalog=self._catalog,
+            node=self._places,
+            router=self._router,
+            abroad=Abroad(
+                leads=self._hosted.leads,
+                indexes=lambda: IndexesAbroad(peers),
+                transactions=lambda router: TransactionsAbroad(
+                    peers, router, lambda operation, actions: bind(self._services, operation, actions)
+                ),
+            ),
+        )
+        background.transactions.why_no_ledger = NodesMissing("The cluster has no ledger of transactions yet")
+        self._places.on_leading += (background.indexes.begins_to_lead, background.sweeper.begins_to_lead)
+        self._tables = Tables(
+            self._catalog, self._places, self._router, background.streams, background.sweeper, background.transactions
+        )
+        self._services = Services(
+            settings=settings,
+            cluster=self._cluster,
+            clock=self._clock,
+            random=self._random,
+            catalog=self._catalog,
+            router=self._router,
+            sweeper=background.sweeper,
+            bulk=background.bulk,
+            vectors=VectorSearch(bytes_max=settings.vector_cache_bytes),
+            streams=background.streams,
+            transactions=background.transactions,
+            indexes=background.indexes,
+            spawn=self._spawn,
+        )
+        self._gateway = Gateway(peers, self._run_here)
+
+    def _serve_groups(self, opened: OpenData | None) -> None:
+        """In one step of the loop: tables, the members that are here, and what other nodes ask."""
+        links, store, background = self._links, self._store, self._background
+        assert links is not None and store is not None and background is not None
+        assert self._registration is not None
+        self._hosting = Hosting(
+            self._loop, self._node, self._members, self._hosted, self._leaders, self._work.start
+        )
+        self._publishing = Publishing(self._loop, self._node, self._members, self._work.start)
+        self._keeper = self._made_keeper(links, store, self._hosting)
+        self._agreement = Agreement(self._loop, links, self._catalog, lambda: self._neighbours)
+        self._status = Status(
+            self._loop, store.address.prefix, links, self._node, self._nodes, self._neighbours, self._members,
+            self._catalog, self._leaders,
+        )  # fmt: skip
+        self._tables.open_all()
+        self._peers.serve(links)
+        self._hosting.start(
+            {} if opened is None else opened.members,
+            {} if opened is None else opened.trees,
+            groups_before=self._groups_before,
+        )
+        self._publishing.start()
+        background.start_in_cluster()
+        self._tables.is_serving = True
+        self._followers.start(self._follow(store))
+        self._followers.start(self._hold(self._registration))
+        self._followers.start(self._found_ledger(background))
+        self._keeper.serve(self._work.start)
+        self._keeper.start(self._followers.start)
+
+    def _made_keeper(self, links: Links, store: EtcdStore, hosting: Hosting) -> Keeper:
+        cluster = self._cluster
+        rules = Rules(
+            replicas=cluster.replicas,
+            patience=Patience(cluster.suspect_seconds, cluster.replace_seconds),
+            trust=Trust(lost_seconds=cluster.replace_seconds),
+            balances=cluster.balance,
+        )
+        log = self._log
+        disk = None if isinstance(log, RefusingLog) else lambda: (log.statistics.frames, log.statistics.sync_seconds)
+        keeper = Keeper(
+            self._node, links, store, self._nodes, self._members, rules, now=self._loop.time, clock=self._clock,
+            begin=hosting.begin, end=hosting.end, disk=disk,
+        )  # fmt: skip
+        self._founders.may_found = lambda info: is_serving(info) and info.name not in keeper.orders.draining
+        return keeper
+
+    async def _open_ports(self) -> None:
+        background, store, links = self._background, self._store, self._links
+        assert background is not None and store is not None and links is not None
+        await background.load()
+        pages = ClusterPages(
+            self._status, links, self._neighbours, is_development=self._settings.clock_is_movable
+        )
+        self._ports = Ports(
+            self._settings,
+            self._clock,
+            self._gateway.handle,
+            why_not_ready=self._why_not_ready,
+            counters=self._router.counters,
+            readings=[
+                functools.partial(readings.of_log, self._log),
+                functools.partial(readings.of_node, self._node),
+                functools.partial(readings.of_tables, self._catalog, self._router, background.sweeper),
+                functools.partial(readings.of_indexes, background.indexes),
+                functools.partial(of_links, links),
+                functools.partial(of_groups, self._node),
+            ],
+            rotate_shards=background.streams.rotate,
+            more_pages={**pages.pages(), **PlacingPages(self._keeper).pages()},
+        )
+        await self._ports.open()
+        self.port, self.admin_port = self._ports.port, self._ports.admin_port
+        assert self._registration is not None
+        api = f"{self._settings.scheme}://{in_url(self._advertised)}:{self.port}"
+        info = self._registration.info
+        await self._registration.say(
+            NodeInfo(**{field: getattr(info, field) for field in info.__struct_fields__} | {"api": api})
+        )
+
+    # What runs until it stops
+
+    async def _follow(self, store: EtcdStore) -> None:
+        try:
+            await follow(store, [self._nodes, self._members, self._keeper.orders, self._catalog])
+        except WorldError as error:
+            logger.error("the metadata is not followed any more, until this node is started again: %s", error)
+            self._metadata_trouble = error
+
+    async def _hold(self, registration: Registration) -> None:
+        try:
+            await registration.hold()
+        except WorldError as error:
+            self._fail(error)
+
+    async def _found_ledger(self, background: Background) -> None:
+        """Once in the life of a cluster: by whoever is first, when there are nodes for all of its replicas, or no more
+        of them come."""
+        deadline = self._loop.time() + _LEDGER_SECONDS
+        while self._catalog.ledger is None:
+            serving = sum(is_serving(info) for info in self._nodes)
+            if serving >= self._cluster.replicas or (serving and self._loop.time() > deadline):
+                try:
+                    self._tables.open_ledger(await background.create_ledger_in_cluster())
+                except WorldError as error:
+                    logger.warning("the ledger of transactions is made later: %s", error)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    # Groups
+
+    def _on_leading(self, partition: MemberPartition, ballot: int) -> None:
+        assert self._hosting is not None
+        self._hosting.attach(partition.group, partition)
+        self._places.begins_to_lead(partition.group, ballot)
+
+    def _on_following(self, partition: MemberPartition) -> None:
+        self._places.follows(partition.group)
+
+    def _nodes_of(self, group: int) -> Iterable[str]:
+        assert self._hosting is not None
+        return self._hosting.nodes_of(group)
+
+    # Requests
+
+    def _run_here(self, call: Call) -> bytes | None:
+        return operations.run(self._services, call)
+
+    def _spawn(self, work: Coroutine[Any, Any, bytes], call: Call) -> None:
+        """Run `work` and answer `call` with what it returns or raises."""
+        self._calls.start(answer(self._agreed(work), call))
+
+    async def _agreed(self, work: Coroutine[Any, Any, bytes]) -> bytes:
+        """If tables were changed: answered when all nodes know."""
+        before = self._catalog.made
+        body = await work
+        if self._catalog.made != before:
+            await self._agreement.wait_seen(self._catalog.made)
+        return body
+
+    def _why_not_ready(self) -> str | None:
+        """For `/ready`: in a few words why other nodes should be asked, or None."""
+        if self._is_stopping:
+            return "stopping"
+        if self._catalog.ledger is None:
+            return "the cluster has no ledger yet: nodes are missing"
+        refusal = self._node.refusal
+        return None if refusal is None else f"writes are refused: {refusal.problem}"
+
+    # Stopping
+
+    async def wait_stopped(self) -> None:
+        """Return when the node has stopped. Raises the WorldError that stopped it, if one did."""
+        await asyncio.shield(self._stopped)
+
+    async def stop(self) -> None:
+        """Hand over, let running requests end, make everything durable, close. May be called again."""
+        self.begin_to_stop()
+        await self.wait_stopped()
+
+    def begin_to_stop(self) -> None:
+        if not self._is_stopping:
+            self._is_stopping = True
+            self._stopping.start(self._stop(None))
+        elif self._ports is not None:
+            self._ports.door.close_now()    # told a second time: whoever says so does not want to wait for clients
+
+    def _fail(self, error: WorldError) -> None:
+        """Something that this node cannot go on without has failed."""
+        if self._is_stopping:
+            return
+        self._is_stopping = True
+        if self._is_started:
+            self._stopping.start(self._stop(error))
+        else:
+            self._failure = error    # start() raises it
+
+    async def _stop(self, reason: WorldError | None) -> None:
+        assert self._ports is not None and self._background is not None
+        assert self._hosting is not None and self._publishing is not None
+        try:
+            if reason is None:
+                await self._leave()
+                self._hosting.stop()
+                await self._node.stop_leading()
+            await self._ports.door.drain(self._settings.drain_seconds if reason is None else _FAILED_DRAIN_SECONDS)
+            await self._calls.wait_ended()
+            self._publishing.stop()
+            if reason is None:
+                await self._background.stop_in_cluster()
+                await self._work.wait_ended()
+                self._does_node_run = False
+                await self._node.stop()
+            await self._close()
+        except Exception as error:
+            self._stopped.set_exception(error)
+            return
+        if reason is None:
+            self._stopped.set_result(None)
+        else:
+            self._stopped.set_exception(reason)
+
+    async def _leave(self) -> None:
+        """Others place nothing here any more."""
+        registration, self._registration = self._registration, None
+        await self._followers.cancel()
+        if registration is not None:
+            try:
+                async with asyncio.timeout(_LEAVE_SECONDS):
+                    await registration.leave()
+            except (WorldError, TimeoutError):
+                pass    # etcd is away: the lease ends by itself
+
+    async def _close(self) -> None:
+        """Close what is open, whatever that is."""
+        await self._leave()
+        if self._hosting is not None:
+            self._hosting.stop()
+        if self._publishing is not None:
+            self._publishing.stop()
+        if self._ports is not None:
+            await self._ports.close()
+        if self._background is not None:
+            self._background.halt()
+        if self._does_node_run:
+            self._does_node_run = False
+            await self._node.halt()
+        await self._work.cancel()
+        if self._links is not None:
+            await self._links.close()
+        if self._store is not None:
+            await self._store.close()
+        if self._folder is not None:
+            self._folder.close()
+
+
+async def _leave_to_hosting(group: int) -> None:
+    """A group that no table has any more is removed when the metadata says so: see cluster/hosting.py."""

@@ -1,0 +1,214 @@
+"""The members of larger groups that a node hosts: their timers, their messages, their turn of the loop.
+
+One channel of Links carries the messages of all groups:
+
+    bytes 0..7    group
+          8..9    life of the sender: its member name is its node's in the first, "node#2" in the second, …
+         10..11   life of the receiver: what was meant for an earlier one is thrown away
+         12..     the message, paxos/messages.py
+
+What all groups of a turn of the loop propose goes to the log together, and what they send leaves in one write for each
+other node (Links sees to that).
+
+One timer serves all groups: a heap with one entry for each. A core draws its election time anew with each message of
+its leader; that is only noted, and looked at when the entry comes up, since a timer that comes too early does no harm.
+Timers come at whole hundredths of a second, the next after what was asked for, so that the beats of many idle groups
+leave together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from struct import Struct
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from varley.net.channels import PAXOS
+from varley.node.member import HostedMember, life_of, member_name, node_of
+from varley.paxos.membership import Member
+from varley.paxos.messages import AnyMessage, decode, encode
+
+logger = logging.getLogger("varley.node")
+
+_TOGETHER_US: Final = 10_000    # timers come at multiples of this
+_HEAD: Final = Struct("<QHH")
+
+
+class Links(Protocol):
+    """What is needed of varley.net's Links."""
+
+    def send(self, to: str, channel: int, payload: bytes) -> None: ...
+
+    def serve_messages(self, channel: int, handler: Callable[[str, bytes], None]) -> None: ...
+
+
+class NoLinks:
+    """Of a node that has no others."""
+
+    def send(self, to: str, channel: int, payload: bytes) -> None:
+        pass
+
+    def serve_messages(self, channel: int, handler: Callable[[str, bytes], None]) -> None:
+        pass
+
+    def serve_requests(self, service: int, handler: Callable[[str, bytes, Callable[[bytes], None]], None]) -> None:
+        pass
+
+    def request(
+        self, to: str, service: int, payload: bytes, then: Callable[[Any], None], *, timeout_seconds: float
+    ) -> None:
+        raise AssertionError("a node without others asks nobody")
+
+
+class Members:
+    """Used from the event loop only. It is the `Host` of each of them."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        links: Links,
+        *,
+        now_us: Callable[[], int],
+        append_records: Callable[[int, int, Sequence[bytes], object, object], None],
+        flush_log_soon: Callable[[], None],
+        on_snapshot_needed: Callable[[HostedMember, str], None],
+        on_state_noted: Callable[[], None],
+    ) -> None:
+        self._loop = loop
+        self._links = links
+        self._append_records = append_records
+        self._flush_log_soon = flush_log_soon
+        self._on_snapshot_needed = on_snapshot_needed
+        self.state_is_noted = on_state_noted
+        self.now_us = now_us
+        self.by_group: dict[int, HostedMember] = {}
+        self.heard_us: dict[int, dict[str, int]] = {}   # group -> member -> when something of it last came
+        self._unflushed: list[HostedMember] = []
+        self._due: list[tuple[int, int, int]] = []      # heap of (when, group, when it asked for)
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_us = 0
+        self._is_stopping = False
+        self._when_none_leads: Callable[[], None] | None = None
+        links.serve_messages(PAXOS, self._receive)
+
+    def add(self, member: HostedMember) -> None:
+        assert member.group not in self.by_group
+        self.by_group[member.group] = member
+        self.heard_us[member.group] = {}
+        member.tick()
+
+    def remove(self, group: int) -> HostedMember:
+        del self.heard_us[group]
+        member = self.by_group.pop(group)
+        if member in self._unflushed:
+            self._unflushed.remove(member)
+        return member
+
+    def when_none_leads(self, then: Callable[[], None]) -> None:
+        """Call `then` when nothing is led here any more; may call at once, or never."""
+        self._when_none_leads = then
+        self.has_followed()
+
+    def has_followed(self) -> None:
+        then = self._when_none_leads
+        if then is not None and not any(member.ballot for member in self.by_group.values()):
+            self._when_none_leads = None
+            then()
+
+    def stop(self) -> None:
+        """No more timers, and nothing is listened to."""
+        self._is_stopping = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    # Turns
+
+    def append_records(
+        self, group: int, order: int, records: Sequence[bytes], part: object, waiter: object
+    ) -> None:
+        self._append_records(group, order, records, part, waiter)
+        self._flush_log_soon()
+
+    def flush_soon(self, member: HostedMember) -> None:
+        self._unflushed.append(member)
+        self._flush_log_soon()
+
+    def flush(self) -> None:
+        """The end of a turn: before the log is flushed."""
+        while self._unflushed:
+            unflushed, self._unflushed = self._unflushed, []
+            for member in unflushed:
+                member.flush()
+
+    def try_again(self) -> None:
+        for member in self.by_group.values():
+            member.try_again()
+
+    def snapshot_is_needed(self, member: HostedMember, by: str) -> None:
+        self._on_snapshot_needed(member, by)
+
+    # Messages
+
+    def send(self, group: int, sender: Member, to: str, message: AnyMessage) -> None:
+        node, head = _address(group, sender.name, to)
+        self._links.send(node, PAXOS, head + encode(message))
+
+    def _receive(self, node: str, payload: bytes) -> None:
+        if self._is_stopping or len(payload) < _HEAD.size:
+            return
+        group, sender_life, life = _HEAD.unpack_from(payload)
+        member = self.by_group.get(group)
+        if member is None or life != life_of(member.name):
+            return
+        try:
+            message = decode(payload[_HEAD.size :])
+        except msgspec.DecodeError as error:
+            logger.warning("a message of %s is thrown away: %s", node, error)
+            return
+        sender = node if sender_life == 1 else member_name(node, sender_life)
+        self.heard_us[group][sender] = self.now_us()
+        member.receive(sender, message)
+
+    # Timers
+
+    def wake(self, member: HostedMember, at_us: int) -> None:
+        member.scheduled_us = at_us
+        later_us = -(-at_us // _TOGETHER_US) * _TOGETHER_US
+        heapq.heappush(self._due, (later_us, member.group, at_us))
+        if self._timer is None or later_us < self._timer_us:
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._due and not self._is_stopping:
+            self._timer_us = self._due[0][0]
+            seconds = max(0, self._timer_us - self.now_us()) / 1_000_000
+            self._timer = self._loop.call_later(seconds, self._on_time)
+
+    def _on_time(self) -> None:
+        self._timer = None
+        now_us = self.now_us()
+        while self._due and self._due[0][0] <= now_us:
+            _, group, at_us = heapq.heappop(self._due)
+            member = self.by_group.get(group)
+            if member is None or member.scheduled_us != at_us:
+                continue    # it is gone, or was to be woken earlier
+            member.scheduled_us = 0
+            if member.due_us <= now_us:
+                member.tick()
+            else:
+                self.wake(member, member.due_us)
+        self._set_timer()
+
+
+@lru_cache(4096)
+def _address(group: int, sender: str, to: str) -> tuple[str, bytes]:
+    """(the node, what precedes the message)."""
+    return node_of(to), _HEAD.pack(group, life_of(sender), life_of(to))

@@ -1,0 +1,93 @@
+"""The partitions whose replicas are on this node, and on what the request that is being run has relied.
+
+A strong answer (a read, a refused condition) is computed from what this node has applied, and leaves only if this node
+still led when it was computed: it asks for that afterwards (architecture: lease, gateway/asked.py). Which partitions
+that is about is noted here, in the one place that all questions to partitions pass: `relied_on` is set while a request
+is run, which is one call stack, and so the note needs no name of the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from varley.node.partition import Partition
+
+Then = Callable[[BaseException | None], None]
+
+
+class Lead(Protocol):
+    """What a hosted partition says of its leading, beside what node.partition.Partition has."""
+
+    @property
+    def is_leading(self) -> bool: ...
+
+    @property
+    def ballot(self) -> int:
+        """In which it leads, or the newest it knows of."""
+        ...
+
+    @property
+    def leader(self) -> str | None:
+        """The node that leads, as far as is known."""
+        ...
+
+    def may_answer(self, ballot: int) -> bool:
+        """Whether this node surely led in `ballot` until now: asked after an answer was computed."""
+        ...
+
+    def confirm(self, then: Then) -> None:
+        """Ask a quorum whether this node leads: `then(None)`, or `then(error)` if not, or if nobody can know."""
+        ...
+
+
+class Relied:
+    """What the answer to one request was computed from, and whether it has begun to change something."""
+
+    __slots__ = ("has_proposed", "leads")
+
+    def __init__(self) -> None:
+        self.leads: dict[int, tuple[Lead, int]] = {}    # group -> its partition, and the ballot
+        self.has_proposed = False
+
+    def on(self, group: int, lead: Lead) -> None:
+        if group not in self.leads:
+            self.leads[group] = lead, lead.ballot
+
+
+class Hosted:
+    """Used from the event loop only."""
+
+    __slots__ = ("_watchers", "name", "partitions", "relied_on")
+
+    def __init__(self, name: str) -> None:
+        self.name = name    # of this node
+        self.partitions: dict[int, tuple[Partition, Lead]] = {}
+        self.relied_on: Relied | None = None    # of the request that is being run in this call stack
+        self._watchers: dict[int, Callable[[], None]] = {}
+
+    def attach(self, group: int, partition: Partition, lead: Lead) -> None:
+        """A replica of `group` is on this node from now on. `partition` and `lead` are nearly always one object."""
+        assert group not in self.partitions
+        self.partitions[group] = partition, lead
+        self.changed(group)
+
+    def detach(self, group: int) -> None:
+        del self.partitions[group]
+        self.changed(group)
+
+    def changed(self, group: int) -> None:
+        """This node has begun to lead `group`, or to host it, or does so no more."""
+        told = self._watchers.get(group)
+        if told is not None:
+            told()
+
+    def watch(self, group: int, told: Callable[[], None]) -> None:
+        self._watchers[group] = told
+
+    def unwatch(self, group: int) -> None:
+        self._watchers.pop(group, None)
+
+    def leads(self, group: int) -> bool:
+        found = self.partitions.get(group)
+        return found is not None and found[1].is_leading

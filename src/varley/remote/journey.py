@@ -1,0 +1,169 @@
+"""One question on its way to a node that can answer it.
+
+    the leader, if one is known ---> answered
+            |
+            +--- "not I, but n3 in ballot 7" ---> n3            nobody knows ---> the members, one after the other
+            |
+            +--- surely not acted on (no connection) ---> the next
+            |
+            +--- nobody knows (no answer) ---> a read is asked again, elsewhere; of a write nobody can say
+
+All have been asked, and none leads: an election is under way. Then it waits, until a leader is heard of, or a moment,
+and begins anew. So a client sees slowness in a failover, not errors, as long as the outcome is certain; and an error
+that says that nothing was done once `PATIENCE_SECONDS` are over.
+
+An answer begins with one byte: ANSWER and what was asked for, or NOT_HERE and what that node knows of the group. A node
+that is asked never asks another in turn: whoever asked goes on. So no question can go round in circles.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from enum import Enum
+from typing import Final, Protocol
+
+import msgspec
+
+from varley.net.outcome import NoAnswer, NotSent, Outcome
+from varley.node.elsewhere import Need
+from varley.remote.leaders import Known, Leaders
+
+PATIENCE_SECONDS: Final = 8.0       # longer than an election, and shorter than clients wait for an answer
+ANSWER_SECONDS: Final = 5.0         # for one node to answer a read
+WRITE_SECONDS: Final = 20.0         # the same for a write, which cannot be sent to another
+_PAUSE_SECONDS: Final = 0.05
+_PAUSE_SECONDS_MAX: Final = 0.4
+
+ANSWER: Final = b"\x00"
+NOT_HERE: Final = b"\x01"
+
+_encode = msgspec.msgpack.encode
+_decode_known = msgspec.msgpack.Decoder(Known | None).decode
+
+
+class End(Enum):
+    """How a journey ends that brings no answer."""
+
+    HERE = "here"               # this node can answer it: ask it
+    UNKNOWN = "unknown"         # a write was sent, and nobody can say what became of it
+    UNREACHED = "unreached"     # surely nobody acted on it
+
+
+Then = Callable[[bytes | End], None]
+
+
+class Ask(Protocol):
+    """net.links.Links.request."""
+
+    def __call__(
+        self, to: str, service: int, payload: bytes, then: Callable[[Outcome], None], *, timeout_seconds: float
+    ) -> None:
+        """`then` is called once, and not inside this."""
+        ...
+
+
+def not_here(known: Known | None) -> bytes:
+    """The answer of a node that cannot do what is asked of it."""
+    return NOT_HERE + _encode(known)
+
+
+class Journey:
+    """Call `begin` once; `then` is called once, perhaps inside `begin`, with HERE."""
+
+    __slots__ = (
+        "_ask", "_asked", "_deadline", "_group", "_is_here", "_leaders", "_loop", "_need", "_own_name", "_pause",
+        "_payload", "_service", "_then", "_timer",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        leaders: Leaders,
+        own_name: str,
+        ask: Ask,
+        group: int,
+        need: Need,
+        service: int,
+        payload: bytes,
+        is_here: Callable[[], bool],
+        then: Then,
+    ) -> None:
+        """`is_here`: whether this node can answer by itself now."""
+        self._loop = loop
+        self._leaders = leaders
+        self._own_name = own_name
+        self._ask = ask
+        self._group = group
+        self._need = need
+        self._service = service
+        self._payload = payload
+        self._is_here = is_here
+        self._then = then
+        # In this round: each node, and the ballot that was known then. It is asked once more if a later one is told of,
+        # since it may have been asked before it was elected; so two who point at each other do not keep it going.
+        self._asked: dict[str, int] = {}
+        self._pause = _PAUSE_SECONDS
+        self._deadline = loop.time() + PATIENCE_SECONDS
+        self._timer: asyncio.TimerHandle | None = None    # not None while it waits for an election
+
+    def begin(self) -> None:
+        self._step()
+
+    def _step(self) -> None:
+        if self._is_here():
+            self._then(End.HERE)
+            return
+        to = self._next()
+        if to is None:
+            self._wait()
+            return
+        known = self._leaders.find(self._group)
+        assert known is not None
+        self._asked[to] = known.ballot
+        seconds = WRITE_SECONDS if self._need is Need.WRITE else ANSWER_SECONDS
+        self._ask(to, self._service, self._payload, lambda answer: self._heard(to, answer), timeout_seconds=seconds)
+
+    def _next(self) -> str | None:
+        """Whom to ask now; None: all were asked in this round."""
+        known = self._leaders.find(self._group)
+        if known is None:
+            return None
+        leader = known.leader
+        if leader is not None and leader != self._own_name and self._asked.get(leader, -1) < known.ballot:
+            return leader
+        return next((each for each in known.members if each not in self._asked and each != self._own_name), None)
+
+    def _heard(self, sender: str, answer: Outcome) -> None:
+        if isinstance(answer, NoAnswer) and self._need is Need.WRITE:
+            self._then(End.UNKNOWN)
+        elif isinstance(answer, NotSent | NoAnswer):
+            self._step()
+        elif answer[:1] == NOT_HERE:
+            known = _decode_known(answer[1:])
+            if self._need is not Need.COPY:
+                self._leaders.has_left(self._group, sender)
+            if known is not None:
+                self._leaders.learn(self._group, known)
+            self._step()
+        else:
+            self._then(answer[1:])
+
+    def _wait(self) -> None:
+        if self._loop.time() >= self._deadline:
+            self._then(End.UNREACHED)
+            return
+        self._leaders.when_learnt(self._group, self._again)
+        self._timer = self._loop.call_later(self._pause, self._again)
+        self._pause = min(self._pause * 2, _PAUSE_SECONDS_MAX)
+
+    def _again(self) -> None:
+        """Somebody was elected, or it is time to ask all once more."""
+        if self._timer is None:
+            return
+        self._timer.cancel()
+        self._timer = None
+        self._leaders.forget_waiting(self._group, self._again)
+        self._asked.clear()
+        # Not in this call stack: whoever tells of a leader may be in the middle of becoming it.
+        self._loop.call_soon(self._step)

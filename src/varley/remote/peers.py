@@ -1,0 +1,270 @@
+"""The questions that this node asks others about groups that it does not lead, and where the answers are made.
+
+Each is a Journey. If it ends with HERE (the group has come to this node meanwhile, or its leading has), this node asks
+itself: the same handler that answers others answers it, so there is one way to read a row for somebody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, Protocol
+
+from varley.clock import Clock
+from varley.errors import ApiError, InternalServerError, ServiceUnavailable
+from varley.net import channels
+from varley.net.channels import FORWARD, ROWS
+from varley.node.elsewhere import Need
+from varley.node.partition import Partition
+from varley.remote import messages
+from varley.remote.answers import RowsAnswers
+from varley.remote.hosted import Hosted
+from varley.remote.journey import ANSWER, Ask, End, Journey, Then
+from varley.remote.leaders import Known, Leaders, decode_announcement, encode_announcement
+from varley.remote.messages import CallWanted, Question, RangeWanted, SumsWanted, ValuesWanted
+from varley.remote.remote_error import remote_error
+from varley.remote.remote_rows import RemoteRows, Row
+from varley.remote.routed_partition import routed
+from varley.remote.sums import Sum, Sums
+
+# The headers that say who has signed a request, and for which Region (http/identity.py).
+_IDENTITY: Final = (b"authorization", b"x-amz-date", b"date")
+NEW_GROUP_SECONDS: Final = 5.0    # how long who makes a group waits for its first leader
+_OWN_TRIES: Final = 20    # how often a question that came back to this node is sent out again
+
+Answer = Callable[[bytes], None]
+Handler = Callable[[str, bytes, Answer], None]    # who asks, what, and where the answer goes, once
+Values = Mapping[int, Mapping[bytes, bytes]]      # group -> row key -> stored value; what is not there has no row
+
+
+class Identified(Protocol):
+    """A request, as far as it says who has signed it."""
+
+    headers: dict[bytes, bytes]
+    query: bytes
+
+
+class _Nobody:
+    """Whoever asks without being asked by a client."""
+
+    def __init__(self) -> None:
+        self.headers: dict[bytes, bytes] = {}
+        self.query = b""
+
+
+NOBODY: Final = _Nobody()
+
+
+def identity_of(headers: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    return {name: value for name in _IDENTITY if (value := headers.get(name)) is not None}
+
+
+def unknown() -> ApiError:
+    return InternalServerError("The node that was to do it has not answered: nobody knows whether it was done.")
+
+
+def unreached() -> ApiError:
+    return ServiceUnavailable("No node leads the partition at the moment; nothing was done. Try again.")
+
+
+class Messages(Protocol):
+    """What is asked of net.links.Links beside `request`."""
+
+    def serve_messages(self, channel: int, handler: Callable[[str, bytes], None]) -> None: ...
+    def send(self, to: str, channel: int, payload: bytes) -> None: ...
+    def serve_requests(self, service: int, handler: Callable[[str, bytes, Answer], None]) -> None: ...
+
+
+class Peers:
+    """Used from the event loop only."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, clock: Clock, hosted: Hosted, leaders: Leaders, ask: Ask
+    ) -> None:
+        self._loop = loop
+        self._ask = ask
+        self.hosted = hosted
+        self.leaders = leaders
+        self.sums = Sums(clock, self._fetch_sum)
+        self.handlers: dict[int, Handler] = {ROWS: RowsAnswers(hosted, leaders).asked}    # by service
+
+    def serve(self, links: Messages) -> None:
+        """Answer what others ask, and hear who leads. To be called when all handlers are there."""
+        links.serve_messages(channels.ROUTES, self.heard)
+        for service, handler in self.handlers.items():
+            links.serve_requests(service, handler)
+
+    # Partitions
+
+    def partition(self, group: int) -> Partition:
+        """For routes."""
+        return routed(group, self.hosted, self.sums)
+
+    def forget(self, group: int) -> None:
+        """The group is there no more, on no node."""
+        self.hosted.unwatch(group)
+        self.leaders.forget(group)
+        self.sums.forget(group)
+
+    def is_here(self, group: int, need: Need) -> bool:
+        """Whether this node can answer by itself."""
+        return group in self.hosted.partitions if need is Need.COPY else self.hosted.leads(group)
+
+    async def know_sums(self, groups: Iterable[int]) -> None:
+        """Return when items and bytes of all these groups are known."""
+        known = self._loop.create_future()
+        away = [group for group in groups if not self.is_here(group, Need.COPY)]
+        self.sums.refresh(away, known.set_result)
+        await known
+
+    # Who leads
+
+    def heard(self, sender: str, payload: bytes) -> None:
+        """A message of channel ROUTES."""
+        for group, known in decode_announcement(payload):
+            self.leaders.learn(group, known)
+
+    def begins_to_lead(self, group: int, ballot: int, members: Iterable[str]) -> bytes:
+        """This node does. Gives the message for all others."""
+        known = Known(ballot, self.hosted.name, tuple(members))
+        self.leaders.learn(group, known)
+        self.hosted.changed(group)
+        return encode_announcement([(group, known)])
+
+    def all_led(self) -> bytes:
+        """The message for a node that has just been connected."""
+        return encode_announcement(self.leaders.led_by(self.hosted.name))
+
+    async def wait_for_leaders(self, groups: Iterable[int], seconds: float = NEW_GROUP_SECONDS) -> bool:
+        """Return when each of these groups, which are new, is known to have a leader: True; or after so long: False.
+
+        Whoever asks for something in a group without a leader waits for one by himself (journey.py); this is for who
+        has made it, and would not have others wait.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                for group in groups:
+                    while (known := self.leaders.find(group)) is None or known.leader is None:
+                        learnt = asyncio.Event()
+                        self.leaders.when_learnt(group, learnt.set)
+                        await learnt.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    # Questions
+
+    def travel(self, service: int, question: Question, need: Need, then: Then) -> None:
+        """Ask whoever can answer. `then` gets the answer, or how it ended without one; HERE perhaps at once."""
+        group = question.group
+        Journey(
+            self._loop, self.leaders, self.hosted.name, self._ask, group, need, service, messages.encode(question),
+            lambda: self.is_here(group, need), then,
+        ).begin()  # fmt: skip
+
+    def inquire(
+        self,
+        service: int,
+        question: Question,
+        need: Need,
+        then: Callable[[bytes | ApiError], None],
+        *,
+        tries: int = _OWN_TRIES,
+    ) -> None:
+        """The same for a question that this node asks itself if it can answer it. An error says which is the case:
+        InternalServerError, nobody knows; ServiceUnavailable, surely nothing was done.
+        """
+
+        def ended(answer: bytes | End) -> None:
+            if answer is End.HERE:
+                self.handlers[service](self.hosted.name, messages.encode(question), own)
+            elif isinstance(answer, End):
+                then(unknown() if answer is End.UNKNOWN else unreached())
+            else:
+                then(answer)
+
+        def own(answer: bytes) -> None:
+            if answer.startswith(ANSWER):
+                then(answer[1:])
+            elif tries:    # it leads no more
+                self._loop.call_later(0.02, again)
+            else:
+                then(unreached())
+
+        def again() -> None:
+            self.inquire(service, question, need, then, tries=tries - 1)
+
+        self.travel(service, question, need, ended)
+
+    def rows(
+        self, group: int, need: Need, rows_max: int, item_key: Callable[[bytes], bytes] | None
+    ) -> RemoteRows:
+        """The rows of a range of a partition elsewhere, `rows_max` at a time."""
+        strong = need is not Need.COPY
+
+        def fetch_range(
+            low: bytes, high: bytes | None, reverse: bool, then: Callable[[list[Row], bool, ApiError | None], None]
+        ) -> None:
+            def heard(answer: bytes | ApiError) -> None:
+                if isinstance(answer, ApiError):
+                    then([], False, answer)
+                else:
+                    found = messages.decode_range_found(answer)
+                    then(found.rows, found.is_all, None)
+
+            self.inquire(ROWS, RangeWanted(group, strong, low, high, reverse, rows_max), need, heard)
+
+        def fetch_items(keys: list[bytes], then: Callable[[dict[bytes, bytes], ApiError | None], None]) -> None:
+            def heard(values: Values, error: ApiError | None) -> None:
+                then(dict(values.get(group, {})), error)
+
+            self.values({group: keys}, need, heard)
+
+        return RemoteRows(fetch_range, fetch_items, item_key)
+
+    def values(
+        self, wanted: Mapping[int, list[bytes]], need: Need, then: Callable[[Values, ApiError | None], None]
+    ) -> None:
+        """The stored values of rows, by group. `then` is called once, and not inside this."""
+        values: dict[int, Mapping[bytes, bytes]] = {}
+        failure: ApiError | None = None
+        left = len(wanted)
+        assert left
+
+        def heard(group: int, keys: list[bytes], answer: bytes | ApiError) -> None:
+            nonlocal left, failure
+            left -= 1
+            if isinstance(answer, ApiError):
+                failure = failure or answer
+            else:
+                found = messages.decode_values_found(answer)
+                values[group] = {key: each for key, each in zip(keys, found, strict=True) if each is not None}
+            if not left:
+                then(values, failure)
+
+        for group, keys in wanted.items():
+            question = ValuesWanted(group, need is not Need.COPY, keys)
+            self.inquire(ROWS, question, need, lambda answer, group=group, keys=keys: heard(group, keys, answer))  # type: ignore[misc]
+
+    def _fetch_sum(self, group: int, then: Callable[[Sum | None], None]) -> None:
+        def heard(answer: bytes | ApiError) -> None:
+            then(None if isinstance(answer, ApiError) else Sum(*messages.decode_sum_found(answer)))
+
+        self.inquire(ROWS, SumsWanted(group), Need.COPY, heard)
+
+    def part(
+        self, of: Identified, group: int, need: Need, operation: str, body: bytes,
+        then: Callable[[bytes | ApiError], None],
+    ) -> None:  # fmt: skip
+        """A request of its own that is part of another, signed as that is; it is about `group` and nothing else.
+
+        `then` gets what a client would have got, and errors as `inquire` has them. Perhaps inside this.
+        """
+
+        def heard(answer: bytes | ApiError) -> None:
+            if not isinstance(answer, ApiError):
+                answered = messages.decode_call_answered(answer)
+                answer = answered.body if answered.status == 200 else remote_error(answered)
+            then(answer)
+
+        self.inquire(FORWARD, CallWanted(group, operation, body, identity_of(of.headers), of.query), need, heard)

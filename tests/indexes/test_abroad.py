@@ -1,0 +1,183 @@
+"""Global indexes whose partitions other nodes lead, and tables whose leaders change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from tests.remote.machines import Body, Cluster, Machine
+from varley.net.channels import DELIVER
+
+CREATE: Body = {
+    "TableName": "things",
+    "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+    "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+    "BillingMode": "PAY_PER_REQUEST",
+}
+INDEX: Body = {
+    "IndexName": "by-color",
+    "KeySchema": [{"AttributeName": "color", "KeyType": "HASH"}, {"AttributeName": "pk", "KeyType": "RANGE"}],
+    "Projection": {"ProjectionType": "ALL"},
+}
+ATTRIBUTES = [*CREATE["AttributeDefinitions"], {"AttributeName": "color", "AttributeType": "S"}]
+RED: Body = {
+    "TableName": "things",
+    "IndexName": "by-color",
+    "KeyConditionExpression": "color = :c",
+    "ExpressionAttributeValues": {":c": {"S": "red"}},
+}
+
+
+async def told(machine: Machine, operation: str, body: Body) -> Any:
+    status, answer = await machine.ask(operation, body)
+    assert status == 200, answer
+    return msgspec.json.decode(answer)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not holds():  # noqa: ASYNC110 - turns of the loop
+            await asyncio.sleep(0)
+
+
+async def put(machine: Machine, number: int) -> None:
+    item = {"pk": {"S": f"{number:03}"}, "color": {"S": "red"}}
+    await told(machine, "PutItem", {"TableName": "things", "Item": item})
+
+
+def arrived(cluster: Cluster) -> Callable[[], bool]:
+    def holds() -> bool:
+        propagations = [machine.indexes.propagation for machine in cluster.machines]
+        return all(each.is_empty(target) for each in propagations for target in each.targets())
+
+    return holds
+
+
+def test_an_index_that_is_added_later_is_filled_by_all_and_becomes_active() -> None:
+    async def run() -> None:
+        cluster = Cluster("n1", "n2", "n3")
+        await cluster.start()
+        await told(cluster.machines[0], "CreateTable", CREATE)
+        for number in range(50):
+            await put(cluster.machines[number % 3], number)
+        update = {
+            "TableName": "things",
+            "AttributeDefinitions": ATTRIBUTES,
+            "GlobalSecondaryIndexUpdates": [{"Create": INDEX}],
+        }
+        await told(cluster.machines[1], "UpdateTable", update)
+
+        def is_active() -> bool:
+            described = cluster.catalog.get("things")
+            assert described is not None
+            [index] = described.table.global_indexes
+            return index.status == "ACTIVE" and not any(each.indexes._backfills for each in cluster.machines)
+
+        await until(is_active)
+        for machine in cluster.machines:
+            assert (await told(machine, "Query", RED))["Count"] == 50
+        counts = [(await told(each, "DescribeTable", {"TableName": "things"}))["Table"] for each in cluster.machines]
+        assert [each["ItemCount"] for each in counts] == [50] * 3
+        assert [each["GlobalSecondaryIndexes"][0]["ItemCount"] for each in counts] == [50] * 3
+        await cluster.stop()
+
+    asyncio.run(run())
+
+
+def test_what_was_applied_while_another_led_is_sent_by_the_next_leader() -> None:
+    """The old leader goes before it has sent what it had: the replica that follows has kept it."""
+
+    async def run() -> None:
+        cluster = Cluster("n1", "n2", "n3")
+        await cluster.start()
+        table = {**CREATE, "AttributeDefinitions": ATTRIBUTES, "GlobalSecondaryIndexes": [INDEX]}
+        await told(cluster.machines[0], "CreateTable", table)
+        route = cluster.machines[0].router.route("things")
+        group = route.partition_of(route.keys.row_key({"pk": {"S": "001"}})).group
+        owner = cluster.owner(group)
+        source = owner.indexes._sources[group]
+        lease = cluster.leases[group]
+
+        # As seen by a follower: the entry is applied here while this node does not lead.
+        writing = asyncio.ensure_future(put(owner, 1))
+        await asyncio.sleep(0)
+        lease.is_leading = False
+        await asyncio.sleep(0)
+        await until(lambda: source.kept_for() != set())
+        assert source.oldest is not None
+        assert (await told(cluster.machines[0], "Query", RED))["Count"] == 0
+
+        lease.is_leading = True
+        lease.ballot += 1
+        owner.indexes.begins_to_lead(group)
+        await writing
+        await until(arrived(cluster))
+        assert source.kept_for() == set() and source.oldest is None
+        assert (await told(cluster.machines[0], "Query", RED))["Count"] == 1
+        await cluster.stop()
+
+    asyncio.run(run())
+
+
+def test_what_the_leader_has_sent_is_let_go_by_who_has_kept_it() -> None:
+    async def run() -> None:
+        cluster = Cluster("n1", "n2", "n3")
+        await cluster.start()
+        table = {**CREATE, "AttributeDefinitions": ATTRIBUTES, "GlobalSecondaryIndexes": [INDEX]}
+        await told(cluster.machines[0], "CreateTable", table)
+        route = cluster.machines[0].router.route("things")
+        group = route.partition_of(route.keys.row_key({"pk": {"S": "001"}})).group
+        owner = cluster.owner(group)
+        sent = asyncio.ensure_future(put(owner, 1))
+        await sent
+        await until(arrived(cluster))
+        # A replica that follows has applied the same slot.
+        source = owner.indexes._sources[group]
+        [target] = {
+            partition.group
+            for index in route.global_indexes
+            for partition in index.partitions
+            if cluster.owner(partition.group).node._replicas[partition.group].tree.item_count
+        }
+        slot = owner.node._replicas[group].tree.applied_slot
+        source._kept.append((slot, {target: None}))  # type: ignore[dict-item]
+        source._kept.append((slot + 1, {target: None}))  # type: ignore[dict-item]
+        cluster.leases[group].is_leading = False
+        owner.indexes._look_after_kept()
+        await until(lambda: len(source._kept) == 1)
+        assert source._kept[0][0] == slot + 1
+        await cluster.stop()
+
+    asyncio.run(run())
+
+
+def test_a_batch_that_arrives_twice_is_taken_once() -> None:
+    """Its answer was lost, so it is sent again: the target has the slot already."""
+
+    async def run() -> None:
+        cluster = Cluster("n1", "n2", "n3")
+        await cluster.start()
+        table = {**CREATE, "AttributeDefinitions": ATTRIBUTES, "GlobalSecondaryIndexes": [INDEX]}
+        await told(cluster.machines[0], "CreateTable", table)
+        for machine in cluster.machines:
+            peers = machine.peers
+            assert peers is not None
+            real = peers.handlers[DELIVER]
+
+            def twice(sender: str, payload: bytes, answer: Any, real: Any = real) -> None:
+                real(sender, payload, lambda body: None)
+                real(sender, payload, answer)
+
+            peers.handlers[DELIVER] = twice
+        for number in range(20):
+            await put(cluster.machines[number % 3], number)
+        await until(arrived(cluster))
+        assert (await told(cluster.machines[0], "Query", RED))["Count"] == 20
+        told_of = (await told(cluster.machines[1], "DescribeTable", {"TableName": "things"}))["Table"]
+        assert told_of["GlobalSecondaryIndexes"][0]["ItemCount"] == 20
+        await cluster.stop()
+
+    asyncio.run(run())
