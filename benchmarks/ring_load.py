@@ -350,6 +350,7 @@ def measure(session: Any) -> None:
     import peers
 
     options = _options([])
+    peers.DATA.mkdir(exist_ok=True)
     found = samples(options, peers.DATA, session.say)
     for title, head, rows in tables(found):
         session.write(f"## {title}")

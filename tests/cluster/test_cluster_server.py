@@ -54,13 +54,13 @@ class Cluster:
 
     async def wait_for(self, what: Callable[[], bool]) -> None:
         async with asyncio.timeout(SECONDS):
-            while not what():    # noqa: ASYNC110 (nobody outside is told)
-                await asyncio.sleep(0.01)
+            while not what():    # noqa: ASYNC110 - turns of the loop
+                await asyncio.sleep(0)
 
     async def wait_until(self, what: Callable[[], Coroutine[Any, Any, bool]]) -> None:
         async with asyncio.timeout(SECONDS):
-            while not await what():    # noqa: ASYNC110 (likewise)
-                await asyncio.sleep(0.02)
+            while not await what():    # noqa: ASYNC110 - turns of the loop
+                await asyncio.sleep(0)
 
     def leads(self, name: str) -> bool:
         """Whether this node leads a group that is no ledger's."""

@@ -21,9 +21,11 @@ like the others. If no `up` is running, the node runs in the foreground.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import queue
+import random
 import secrets
 import signal
 import socket
@@ -46,6 +48,7 @@ from varley.ring_server import LINK_PORT_ABOVE
 from varley.settings import all_settings, flag_of, ring_settings
 
 FIRST_PORT: Final = 8101
+_FREE_PORTS: Final = range(20_000, 32_000)
 _NODES_MAX: Final = 50
 _START_SECONDS: Final = 60.0
 _AGREE_SECONDS: Final = 15.0
@@ -376,9 +379,10 @@ def choose_ports(count: int, first: int | None) -> list[tuple[int, int]]:
                 f"Port {taken[0]} is in use", operation="listen on", path=f"127.0.0.1:{taken[0]}",
                 hint="Choose others with --port; --port 0 takes free ones",
             )  # fmt: skip
-    with contextlib.ExitStack() as stack:
-        found = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2 * count)]
-        ports = [each.getsockname()[1] for each in found]
+    # Below those that systems give to outgoing connections: one of these might take a port before its node does.
+    chance = random.Random()
+    drawn = (port for port in chance.sample(_FREE_PORTS, len(_FREE_PORTS)) if _is_free(port))
+    ports = list(itertools.islice(drawn, 2 * count))
     return list(zip(ports[::2], ports[1::2], strict=True))
 
 

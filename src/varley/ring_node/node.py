@@ -364,6 +364,9 @@ class RingNode:
             self._answer(sender, request, reply)
         except WorldError as error:
             reply(wire.Refused(str(error)))
+        except wire.BadMessage as error:
+            logger.error("node %s sent a request that cannot be: %s", sender, error)
+            reply(wire.Refused("the request does not read as one"))
 
     def _answer(self, sender: str, request: wire.Request, reply: Reply) -> None:
         match request:

@@ -10,6 +10,7 @@ What the client is told is certain or says that it is not: NotEnough (nothing wa
 from __future__ import annotations
 
 import logging
+import struct
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -188,7 +189,10 @@ class Requests:
             return
         if request.hint_for not in (None, self._own.name):
             self._numbers.add("hints_stored")
-        siblings = codec.decode(request.siblings)
+        try:
+            siblings = codec.decode(request.siblings)
+        except (AssertionError, struct.error, UnicodeDecodeError) as error:
+            raise wire.BadMessage(f"no versions: {error!r}") from None
         done = lambda: reply(wire.Done())  # noqa: E731
         self._store.merge(request.ring_key, siblings, request.hint_for, done, is_durable=request.is_durable)
 
