@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import bulk
 import checkpoints
+import cluster
 import features
 import footprint
 import growth
@@ -28,7 +29,7 @@ import ring_load
 import side_by_side
 from session import OTHERS_MAX, Session
 
-SECTIONS = ("start", "everyday", "bulk", "features", "checkpoints", "ring")
+SECTIONS = ("start", "everyday", "bulk", "features", "checkpoints", "ring", "cluster")
 
 
 def main() -> None:
@@ -75,6 +76,8 @@ def _measure(session: Session, options: argparse.Namespace) -> None:
         checkpoints.measure(session)
     if "ring" in options.only:
         ring_load.measure(session)
+    if "cluster" in options.only:
+        cluster.measure(session)
 
 
 def _measure_filled(session: Session, options: argparse.Namespace) -> None:
