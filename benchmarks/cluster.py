@@ -4,8 +4,8 @@
     python benchmarks/cluster.py --only throughput  one part
 
 Clusters are local: `varley cluster up` on a folder of the disk that is measured, three nodes and an etcd for their
-metadata. On a machine with fewer cores than there are processes these compete with each other and with the load; so what
-counts is how two ways compare, and the processor time of one request, which does not depend on what others do.
+metadata. On a machine with fewer cores than there are processes these compete with each other and with the load; so
+what counts is how two ways compare, and the processor time of one request, which depends little on what others do.
 
     throughput  PutItem and GetItem of 1 KB against one node, against the node of the leader, against another node
     etcd        durable puts of 1 KB: PutItem on the leader's node beside Put on the leader of three etcds
@@ -13,8 +13,9 @@ counts is how two ways compare, and the processor time of one request, which doe
     hand-over   a planned one, under load: the longest time without an answer, and what was answered otherwise
     idle        processor time and memory for groups in which nothing happens
 
-The load on etcd comes from h2load over gRPC, which is its fastest way in: the requests are ready-made bytes, there is no
-client library in between. All of them put the same key; that is what etcd does with least work. PutItem draws its keys.
+The load on etcd comes from h2load over gRPC, which is its fastest way in: the requests are ready-made bytes, and there
+is no client library in between. All of them put the same key, which is what etcd does with least work; PutItem draws
+its keys.
 
 Not measured: healing of a lost replica, which needs a GB of data and longer than all of this.
 """
@@ -58,7 +59,7 @@ IDLE_GROUPS = (0, 500, 1000, 2000)
 IDLE_SECONDS = 5.0
 _TABLE = "bench_simple"
 _ASK_SECONDS = 1.0          # after which a client gives up on a request and asks again
-_PATIENCE_SECONDS = 60.0
+_PATIENCE_SECONDS = 120.0
 _NAMES = {"put_item": "PutItem", "get_item": "GetItem"}
 
 
@@ -438,8 +439,8 @@ def hand_over(session: Session) -> None:
     session.write("## Cluster: planned hand-over under load")
     session.write()
     session.write(
-        f"{HAND_OVERS} times, while {_Writers.EACH} clients write through each node; the longest that one of them waited "
-        "for an answer in the second before, and in the second from the hand-over on."
+        f"{HAND_OVERS} times, while {_Writers.EACH} clients write through each node; the longest that one of them "
+        "waited for an answer in the second before, and in the second from the hand-over on."
     )
     session.write()
     row = [f"{median(before_it) * 1e3:.0f}", f"{median(gaps) * 1e3:.0f}", f"{max(gaps) * 1e3:.0f}", str(refused)]
@@ -515,7 +516,9 @@ def idle(session: Session) -> None:
             session.stepped()
     session.write("## Cluster: groups in which nothing happens")
     session.write()
-    session.write(f"Three replicas each; means over the three nodes, each of which has one of every group; {IDLE_SECONDS:g} s.")
+    session.write(
+        f"Three replicas each; means over the three nodes, each of which has one of every group; {IDLE_SECONDS:g} s."
+    )
     session.write()
     session.write_table(
         ["Groups", "cores of one node", "MB of one node", "µs each second for a group", "KB for a group"], rows
@@ -524,9 +527,9 @@ def idle(session: Session) -> None:
 
 def _wait_until_all_are_led(ours: Cluster) -> None:
     deadline = time.perf_counter() + _PATIENCE_SECONDS
-    while not all(group["leader"] is not None and _is_level(group) for group in ours.status()["groups"]):
+    while waiting := [group for group in ours.status()["groups"] if group["leader"] is None or not _is_level(group)]:
         if time.perf_counter() > deadline:
-            raise RuntimeError("some groups have no leader")
+            raise RuntimeError(f"{len(waiting)} groups have no leader, or somebody is behind: {waiting[0]}")
         time.sleep(0.5)
     time.sleep(2.0)
 
@@ -559,9 +562,11 @@ def main() -> None:
     parser.add_argument("--patience", type=float, default=30, help="seconds to wait for other programs in all (30)")
     options = parser.parse_args()
     session = Session(options.rounds, options.seconds, options.patience)
-    with session.running():
-        measure(session, options.only)
-    print(session.results())
+    try:
+        with session.running():
+            measure(session, options.only)
+    finally:
+        print(session.results())
 
 
 if __name__ == "__main__":
