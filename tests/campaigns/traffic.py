@@ -17,6 +17,7 @@ import json
 import random
 import time
 from collections import Counter, defaultdict
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -34,9 +35,11 @@ ACCOUNTS_EACH: Final = 8
 OPENED_WITH: Final = 1000
 
 GENERATION_SECONDS: Final = 12.0    # how long keys are written
-_KEYS_EACH: Final = 10              # per table and generation
+_KEYS_EACH: Final = 8               # per table and generation
 _PATIENCE_SECONDS: Final = 15.0     # longer than any node is frozen: what it says afterwards counts
 _PAUSE_AWAY_SECONDS: Final = 0.1    # before a node that is not there is tried again
+
+_PAUSE_READER_SECONDS: Final = 0.04
 
 _HEAD: Final = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
 
@@ -119,7 +122,7 @@ class Record:
 
 
 class Traffic:
-    """`each` clients at every port, until `stop`. With `lies`, one client says that it wrote what it did not."""
+    """`each` clients at every port, and for each table of items one that only reads, until `stop`. With `lies`, one client says that it wrote what it did not."""
 
     def __init__(self, ports: list[int], each: int, seed: int, *, lies: bool = False) -> None:
         self.record = Record()
@@ -130,6 +133,9 @@ class Traffic:
         self._tasks = [
             asyncio.ensure_future(self._use(Client(port), random.Random(f"{seed} {port} {number}"), lies and not number))
             for port in ports for number in range(each)
+        ] + [
+            asyncio.ensure_future(self._only_read(Client(port), table, random.Random(f"{seed} {port} {table}")))
+            for port in ports for table in (*PLAIN, INDEXED)
         ]
 
     async def stop(self) -> None:
@@ -138,27 +144,38 @@ class Traffic:
 
     async def _use(self, client: Client, chance: random.Random, lies: bool) -> None:
         while not self._is_over:
-            try:
-                kind = chance.random()
-                if kind < 0.08:
-                    await self._transfer(client, chance)
-                elif kind < 0.10:
-                    await self._add_up(client)
-                else:
-                    await self._use_item(client, chance, lies)
-            except Away:
-                self.record.counts["not sent"] += 1
-                await asyncio.sleep(_PAUSE_AWAY_SECONDS)
-            except Unknown as error:
-                self.record.counts["unknown"] += 1
-                self.record.said[str(error)] += 1
-                await asyncio.sleep(_PAUSE_AWAY_SECONDS)
-            except Refused as error:
-                self.record.counts["refused"] += 1
-                self.record.said[error.code] += 1
+            kind = chance.random()
+            if kind < 0.08:
+                await self._count(self._transfer(client, chance))
+            elif kind < 0.10:
+                await self._count(self._add_up(client))
             else:
-                self.record.counts["ok"] += 1
+                await self._count(self._use_item(client, chance, lies))
         client.close()
+
+    async def _only_read(self, client: Client, table: str, chance: random.Random) -> None:
+        """A node that is cut off answers no write, and its other clients soon wait. This one hears what it says of the
+        items that others change meanwhile, if it believes that it leads this table."""
+        while not self._is_over:
+            await self._count(self._do(client, (table, self._item(chance)[1]), ("read",)))
+            await asyncio.sleep(_PAUSE_READER_SECONDS)
+        client.close()
+
+    async def _count(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except Away:
+            self.record.counts["not sent"] += 1
+            await asyncio.sleep(_PAUSE_AWAY_SECONDS)
+        except Unknown as error:
+            self.record.counts["unknown"] += 1
+            self.record.said[str(error)] += 1
+            await asyncio.sleep(_PAUSE_AWAY_SECONDS)
+        except Refused as error:
+            self.record.counts["refused"] += 1
+            self.record.said[error.code] += 1
+        else:
+            self.record.counts["ok"] += 1
 
     # Items
 
