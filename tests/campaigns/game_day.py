@@ -1,4 +1,4 @@
-"""A game day: a real cluster, its clients, and whatever can go wrong, for as long as is wished; then everything is judged.
+"""A game day: a real cluster, its clients, and whatever can go wrong, for as long as is wished; then all is judged.
 
     python -m tests.campaigns.game_day --minutes 10 --nodes 3 --seed 1
     python -m tests.campaigns.game_day --minutes 10 --nodes 5 --seed 2 --reads read-index
@@ -27,6 +27,8 @@ import tempfile
 import time
 import urllib.error
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -53,7 +55,8 @@ class Fault(NamedTuple):
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.campaigns.game_day", description=(__doc__ or "").splitlines()[0])
+    about = (__doc__ or "").partition("\n")[0]
+    parser = argparse.ArgumentParser(prog="python -m tests.campaigns.game_day", description=about)
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("--replicas", type=int, default=3)
@@ -186,9 +189,10 @@ def _held(cluster: LocalCluster) -> tuple[dict[str, Items], list[str]]:
     for table in TABLES:
         held[table] = _scanned(next(iter(clients.values())), table, ConsistentRead=True)
         for name, client in clients.items():
-            problems += _in_time(held[table], lambda client=client, table=table: _scanned(client, table), f"{table} at {name}")  # type: ignore[misc]
+            problems += _in_time(held[table], partial(_scanned, client, table), f"{table} at {name}")
     for name, client in clients.items():
-        problems += _in_time(held[INDEXED], lambda client=client: _scanned(client, INDEXED, IndexName=INDEX), f"index at {name}")  # type: ignore[misc]
+        by_index = partial(_scanned, client, INDEXED, IndexName=INDEX)
+        problems += _in_time(held[INDEXED], by_index, f"the index at {name}")
     return held, problems
 
 
@@ -220,7 +224,8 @@ def _report(
     record = traffic.record
     latencies = sorted(record.latencies)
     return {
-        "nodes": asked.nodes, "replicas": asked.replicas, "reads": asked.reads, "seed": asked.seed, "plant": asked.plant,
+        "nodes": asked.nodes, "replicas": asked.replicas, "reads": asked.reads, "seed": asked.seed,
+        "plant": asked.plant,
         "machine": f"{os.cpu_count()} cores, {platform.platform()}, Python {sys.version.split()[0]}",
         "seconds": round(lasted),
         "clients": asked.nodes * asked.clients,
@@ -242,18 +247,20 @@ def _by_kind(acknowledged: dict[str, list[float]], faults: list[Fault]) -> dict[
     shown: dict[str, Any] = {}
     for kind in sorted({fault.kind for fault in faults}):
         mine = [fault for fault in faults if fault.kind == kind]
-        pauses = sorted(max(_pause(times, fault.begun, fault.over) for times in acknowledged.values()) for fault in mine)
+        pauses = sorted(
+            max(_pause(times, fault.begun, fault.over) for times in acknowledged.values()) for fault in mine
+        )
         after = max(max(_first_after(times, fault.healed) for times in acknowledged.values()) for fault in mine)
         shown[kind] = {
-            "times": len(mine), "pause_median": round(pauses[len(pauses) // 2], 2), "pause_longest": round(pauses[-1], 2),
-            "healed_to_write_longest": round(after, 2),
+            "times": len(mine), "pause_median": round(pauses[len(pauses) // 2], 2),
+            "pause_longest": round(pauses[-1], 2), "healed_to_write_longest": round(after, 2),
         }  # fmt: skip
     return shown
 
 
 def _pause(times: list[float], begun: float, over: float) -> float:
     inside = [begun, *(when for when in times if begun <= when <= over), over]
-    return max(later - earlier for earlier, later in zip(inside, inside[1:], strict=False))
+    return max(later - earlier for earlier, later in pairwise(inside))
 
 
 def _first_after(times: list[float], healed: float) -> float:

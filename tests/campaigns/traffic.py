@@ -122,7 +122,10 @@ class Record:
 
 
 class Traffic:
-    """`each` clients at every port, and for each table of items one that only reads, until `stop`. With `lies`, one client says that it wrote what it did not."""
+    """`each` clients at every port, and for each table of items one that only reads, until `stop`.
+
+    With `lies`, the first at each port says that it wrote what it did not.
+    """
 
     def __init__(self, ports: list[int], each: int, seed: int, *, lies: bool = False) -> None:
         self.record = Record()
@@ -131,7 +134,9 @@ class Traffic:
         self._newest: dict[Key, int | None] = {}        # as far as some client knows; for conditions
         self._is_over = False
         self._tasks = [
-            asyncio.ensure_future(self._use(Client(port), random.Random(f"{seed} {port} {number}"), lies and not number))
+            asyncio.ensure_future(
+                self._use(Client(port), random.Random(f"{seed} {port} {number}"), lies=lies and number == 0)
+            )
             for port in ports for number in range(each)
         ] + [
             asyncio.ensure_future(self._only_read(Client(port), table, random.Random(f"{seed} {port} {table}")))
@@ -142,7 +147,7 @@ class Traffic:
         self._is_over = True
         await asyncio.gather(*self._tasks)
 
-    async def _use(self, client: Client, chance: random.Random, lies: bool) -> None:
+    async def _use(self, client: Client, chance: random.Random, *, lies: bool) -> None:
         while not self._is_over:
             kind = chance.random()
             if kind < 0.08:
@@ -281,7 +286,8 @@ def _request(key: Key, what: tuple[Any, ...]) -> tuple[str, dict[str, Any]]:
                 "UpdateExpression": "ADD n :n SET colour = :c", "ReturnValues": "UPDATED_NEW",
                 "ExpressionAttributeValues": {":n": {"N": str(number)}, ":c": {"S": _colour(number)}},
             }
-    put = {"TableName": table, "Item": {"k": {"S": name}, "n": {"N": str(what[-1])}, "colour": {"S": _colour(what[-1])}}}
+    thing = {"k": {"S": name}, "n": {"N": str(what[-1])}, "colour": {"S": _colour(what[-1])}}
+    put = {"TableName": table, "Item": thing}
     if what[0] == "put":
         return "PutItem", put
     if what[1] is None:

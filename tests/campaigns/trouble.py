@@ -14,6 +14,7 @@ import subprocess
 import time
 import urllib.error
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,7 +56,7 @@ class Trouble:
             "the leader is not heard": lambda: self._one_way(self._leader(), is_heard=False),
             "the leader does not hear": lambda: self._one_way(self._leader(), is_heard=True),
             "two nodes lose each other": self._lose_each_other,
-            "one direction between two nodes": lambda: self._lose({tuple(self._chance.sample(self._names, 2))}),  # type: ignore[arg-type]
+            "one direction between two nodes": self._lose_one_direction,
             "a hub": self._hub,
             "a chain": self._chain,
             "halves": self._halves,
@@ -67,7 +68,7 @@ class Trouble:
             "etcd frozen, leader killed": lambda: f"{self._kill([self._leader()])}, {self._freeze_etcd()}",
             "etcd frozen, leader cut off": lambda: f"{self._cut_off(self._leader())}, {self._freeze_etcd()}",
             "one frozen, another cut off": self._freeze_and_cut,
-            "follower killed, leader frozen": lambda: f"{self._kill([self._follower()])}, {self._freeze(self._leader())}",
+            "follower killed, leader frozen": self._kill_and_freeze,
         }
         if has_small_disk:
             self.kinds["a disk is full"] = self._fill
@@ -96,9 +97,8 @@ class Trouble:
         if self._etcd_pid is None:
             self._start_etcd()
         alive = set(self._cluster.alive())
-        for name in self._names:
-            if name not in alive:
-                self._cluster.start(name)
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(self._cluster.start, [name for name in self._names if name not in alive]))
         if self._cut:
             self._lose(set())
 
@@ -150,6 +150,10 @@ class Trouble:
     def _freeze_process(self, pid: int) -> None:
         os.kill(pid, signal.SIGSTOP)
         self._frozen.add(pid)
+
+    def _kill_and_freeze(self) -> str:
+        killed = self._kill([self._follower()])
+        return f"{killed} killed, {self._freeze(self._leader())} frozen"
 
     def _stutter(self) -> str:
         """For times around that of a lease."""
@@ -212,6 +216,10 @@ class Trouble:
     def _lose_each_other(self) -> str:
         one, other = self._chance.sample(self._names, 2)
         return self._lose(_both_ways([(one, other)]))
+
+    def _lose_one_direction(self) -> str:
+        one, other = self._chance.sample(self._names, 2)
+        return self._lose({(one, other)})
 
     def _hub(self) -> str:
         """All reach one, and only that one."""

@@ -49,7 +49,8 @@ def judge_items(record: Record, held: Mapping[str, Items]) -> Judged:
                 problems.append(f"{key} is not linearizable:\n{_shown(operations, verdict[1])}")
     # Every item that nobody wrote about is from nowhere.
     for table in {table for table, _ in histories}:
-        problems += [f"{table} holds {key}, which nobody has written" for key in held[table] if (table, key) not in histories]
+        known = {key for of, key in histories if of == table}
+        problems += [f"{table} holds {key}, which nobody has written" for key in held[table] if key not in known]
     return Judged(problems, undecided, {"items": len(histories), "operations": sum(map(len, histories.values()))})
 
 
@@ -64,8 +65,8 @@ def _judged(operations: list[Operation]) -> tuple[bool, list[Operation]] | None:
     try:
         # First without what nobody has seen: it need not have happened, and most of it has not. If there is an order
         # without it, there is one.
-        shown = {operation.answer for operation in operations} | {operation.what[1] for operation in operations
-                                                                   if operation.what[0] == "put if"}
+        shown = {operation.answer for operation in operations}
+        shown |= {operation.what[1] for operation in operations if operation.what[0] == "put if"}
         likely = [
             operation for operation in operations
             if operation.returned is not None or operation.what[0] in ("add", "delete") or operation.what[-1] in shown
@@ -88,11 +89,12 @@ def _shown(operations: list[Operation], placed: list[Operation]) -> str:
         operation for operation in sorted(operations)
         if abs(operation.called - first.called) < 20 or operation in left[:3]
     ]
-    return "\n".join(
-        f"  {'      ' if operation in placed else 'stuck '}{operation.called:12.4f} "
-        f"{'     unknown' if operation.returned is None else f'{operation.returned:12.4f}'} {operation.what} -> {operation.answer}"
-        for operation in near[:80]
-    )
+    lines = []
+    for operation in near[:80]:
+        mark = "" if operation in placed else "stuck"
+        returned = "unknown" if operation.returned is None else f"{operation.returned:.4f}"
+        lines.append(f"  {mark:6}{operation.called:12.4f} {returned:>12} {operation.what} -> {operation.answer}")
+    return "\n".join(lines)
 
 
 def judge_eventual(record: Record) -> Judged:
