@@ -2,6 +2,7 @@
 
     make bench                                  all that takes minutes: 15 of them
     make bench ARGS="--only everyday"           one section
+    make bench ARGS="--only ring"               the ring, which has no peers: less than four minutes
     make bench ARGS="--growth 10000000"         one table from 10,000 to 10,000,000 items: half an hour, 8 GB of disk
 
 Tables go to standard output, progress to the terminal, and every sample into benchmarks/results/.
@@ -62,11 +63,8 @@ def _measure(session: Session, options: argparse.Namespace) -> None:
         peers.install_wrk(session.say)
         growth.measure(session, options.growth)
         return
-    peers.install(session.say)
-    missing = peers.why_no_dynamodb_local()
-    if missing is not None:
-        session.say(f"NOTE: {missing}")
-        session.write(f"{missing}.\n")
+    if set(options.only) != {"ring"}:
+        _install_peers(session)
     if "start" in options.only:
         footprint.measure(session, [peers.varley(), peers.varley_in_memory(), *peers.others()])
     if {"everyday", "bulk", "features"}.intersection(options.only):
@@ -75,6 +73,14 @@ def _measure(session: Session, options: argparse.Namespace) -> None:
         checkpoints.measure(session)
     if "ring" in options.only:
         ring_load.measure(session)
+
+
+def _install_peers(session: Session) -> None:
+    peers.install(session.say)
+    missing = peers.why_no_dynamodb_local()
+    if missing is not None:
+        session.say(f"NOTE: {missing}")
+        session.write(f"{missing}.\n")
 
 
 def _measure_filled(session: Session, options: argparse.Namespace) -> None:

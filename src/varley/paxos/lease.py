@@ -34,7 +34,7 @@ class Timing:
     beat_us: int = 300_000          # a leader beats this often
     election_us: int = 1_600_000    # a member that hears nothing for so long, and a part of the spread, asks the others
     spread_us: int = 600_000        # chance decides which part, so that one member is first
-    tell_us: int = 20_000           # and so long after the last entry for now was chosen
+    tell_us: int = 2_000            # and sooner when the last entry for now was chosen, so long after the beat before
     founding_us: int = 100_000      # the first founder of a new group asks the others after so long
     answer_us: int = 400_000        # and so long it waits for answers, and for promises
     resend_us: int = 400_000        # what is not acknowledged after so long is sent again
