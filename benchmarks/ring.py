@@ -7,8 +7,8 @@ agree: no hint, no row on its way, and every pair of replicas compared since. La
 item whose put was acknowledged must be in it.
 
 A put adds an item to one of CARTS carts: get, unite the siblings, put with the context, as the paper's cart does.
-Puts that could surely not be done are tried again at another node, by the client; what is counted is what the writer
-is told.
+Puts that were not done, or of which nobody knows, are tried again at another node, by the client; what is counted is
+what the writer is told.
 
 With --merkle instead: how many bytes it takes to find and bring back what a node lacks of ROWS rows, against a full
 copy.

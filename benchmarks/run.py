@@ -2,6 +2,7 @@
 
     make bench                                  all that takes minutes: 15 of them
     make bench ARGS="--only everyday"           one section
+    make bench ARGS="--only ring"               the ring, which has no peers: less than four minutes
     make bench ARGS="--growth 10000000"         one table from 10,000 to 10,000,000 items: half an hour, 8 GB of disk
 
 Tables go to standard output, progress to the terminal, and every sample into benchmarks/results/.
@@ -18,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import bulk
 import checkpoints
+import cluster
 import features
 import footprint
 import growth
@@ -28,7 +30,7 @@ import ring_load
 import side_by_side
 from session import OTHERS_MAX, Session
 
-SECTIONS = ("start", "everyday", "bulk", "features", "checkpoints", "ring")
+SECTIONS = ("start", "everyday", "bulk", "features", "checkpoints", "ring", "cluster")
 
 
 def main() -> None:
@@ -62,11 +64,8 @@ def _measure(session: Session, options: argparse.Namespace) -> None:
         peers.install_wrk(session.say)
         growth.measure(session, options.growth)
         return
-    peers.install(session.say)
-    missing = peers.why_no_dynamodb_local()
-    if missing is not None:
-        session.say(f"NOTE: {missing}")
-        session.write(f"{missing}.\n")
+    if set(options.only) != {"ring"}:
+        _install_peers(session)
     if "start" in options.only:
         footprint.measure(session, [peers.varley(), peers.varley_in_memory(), *peers.others()])
     if {"everyday", "bulk", "features"}.intersection(options.only):
@@ -75,6 +74,16 @@ def _measure(session: Session, options: argparse.Namespace) -> None:
         checkpoints.measure(session)
     if "ring" in options.only:
         ring_load.measure(session)
+    if "cluster" in options.only:
+        cluster.measure(session)
+
+
+def _install_peers(session: Session) -> None:
+    peers.install(session.say)
+    missing = peers.why_no_dynamodb_local()
+    if missing is not None:
+        session.say(f"NOTE: {missing}")
+        session.write(f"{missing}.\n")
 
 
 def _measure_filled(session: Session, options: argparse.Namespace) -> None:

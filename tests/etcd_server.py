@@ -71,7 +71,10 @@ class EtcdServer:
         self._process.wait()    # type: ignore[union-attr]
 
     def freeze(self) -> None:
+        """Returns when it has stopped: the system tells that to the parent, not to whoever sent the signal."""
         self._signal(signal.SIGSTOP)
+        assert self._process is not None
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)

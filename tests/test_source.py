@@ -210,6 +210,8 @@ def test_files_are_named_for_the_noun_inside_them() -> None:
 def test_no_test_sleeps() -> None:
     wrong = []
     for path in TESTS:
+        if path.parent.name == "campaigns" and not path.name.startswith("test_"):
+            continue    # what is run by hand for minutes makes pauses between one trouble and the next
         for node in ast.walk(tree(path)):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue

@@ -28,6 +28,8 @@ import uuid
 from collections.abc import Coroutine, Iterable
 from typing import Any, Final
 
+import msgspec
+
 from varley import __version__
 from varley.admin import readings
 from varley.api import operations
@@ -47,7 +49,7 @@ from varley.cluster.neighbours import Neighbours
 from varley.cluster.pages import ClusterPages
 from varley.cluster.placing_pages import PlacingPages
 from varley.cluster.publishing import Publishing
-from varley.cluster.readings import of_groups, of_links
+from varley.cluster.readings import of_groups, of_links, of_metadata
 from varley.cluster.status import Status
 from varley.cluster.tables import Tables
 from varley.errors import NodesMissing, WorldError
@@ -386,6 +388,7 @@ class ClusterServer:
                 functools.partial(readings.of_indexes, background.indexes),
                 functools.partial(of_links, links),
                 functools.partial(of_groups, self._node),
+                lambda: of_metadata(self._metadata_trouble or store.trouble),
             ],
             rotate_shards=background.streams.rotate,
             more_pages={**pages.pages(), **PlacingPages(self._keeper).pages()},
@@ -394,10 +397,7 @@ class ClusterServer:
         self.port, self.admin_port = self._ports.port, self._ports.admin_port
         assert self._registration is not None
         api = f"{self._settings.scheme}://{in_url(self._advertised)}:{self.port}"
-        info = self._registration.info
-        await self._registration.say(
-            NodeInfo(**{field: getattr(info, field) for field in info.__struct_fields__} | {"api": api})
-        )
+        await self._registration.say(msgspec.structs.replace(self._registration.info, api=api))
 
     # What runs until it stops
 

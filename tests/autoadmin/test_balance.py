@@ -48,8 +48,10 @@ def test_nothing_is_evened_out_while_something_is_not_whole() -> None:
     assert not balance.is_quiet(whole, view, groups_known=2)
     away = {**view, "a2": NodeView("a2", "a", Condition.AWAY)}
     assert not balance.is_quiet(whole, away, groups_known=1)
-    draining = {**view, "a2": NodeView("a2", "a", is_draining=True)}
+    draining = {**view, "a2": NodeView("a2", "a", replicas=1, is_draining=True)}
     assert not balance.is_quiet(whole, draining, groups_known=1)
+    emptied = {**view, "a2": NodeView("a2", "a", is_draining=True)}
+    assert balance.is_quiet(whole, emptied, groups_known=1)
     with_log = GroupView(
         1, 2, whole[0].configuration.with_learner(Member("a2#4", 4, LOG, votes=False)), "a1", 3
     )

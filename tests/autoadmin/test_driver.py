@@ -111,6 +111,20 @@ def test_a_drained_node_is_emptied_and_may_stop(cluster: RealCluster) -> None:
         cluster.write(group, "row", group + 1)
 
 
+def test_an_active_one_that_fails_gives_way(cluster: RealCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster.settle(12)
+    active = next(one for one in cluster.machines.values() if one.election.is_active)
+
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(active.driver, "look", fail)
+    cluster.settle(15)
+    assert [one.is_up for one in cluster.machines.values() if one.election.is_active] == [True]
+    assert not active.election.is_active
+    assert any(isinstance(task.exception(), ZeroDivisionError) for task in active.tasks if task.done())
+
+
 def test_a_move_is_done_once_and_its_order_ends(cluster: RealCluster) -> None:
     cluster.found(7, "a1", "b1", "c1")
     cluster.write(7, "row", 1)

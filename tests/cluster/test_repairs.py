@@ -17,9 +17,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("etcd_program")]
 
 @pytest.fixture(scope="module")
 def cluster(etcd_program: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
-    """Five nodes, and little patience."""
+    """Five nodes, and little patience. Nothing moves but for a reason."""
     folder = tmp_path_factory.mktemp("cluster") / "data"
-    with LocalCluster(folder, "--nodes", "5", "--suspect-seconds", "2", "--replace-seconds", "6") as running:
+    words = ["--nodes", "5", "--suspect-seconds", "2", "--replace-seconds", "6", "--no-balance"]
+    with LocalCluster(folder, *words) as running:
         running.make_table("music")
         yield running
 

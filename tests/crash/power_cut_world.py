@@ -28,6 +28,7 @@ class Gate:
         self._let_in = Semaphore(0)
         self._written = Semaphore(0)
         self._is_last = False
+        self._is_open = False
 
     def step(self) -> None:
         """Let one transaction be written. On the loop's thread."""
@@ -41,14 +42,16 @@ class Gate:
     def write(self, write: Callable[[], None], *, is_last: bool) -> None:
         """On the checkpoint thread."""
         self._arrived.release()
-        self._let_in.acquire()
+        if not self._is_open:
+            self._let_in.acquire()
         write()
         self._is_last = is_last
         self._written.release()
 
     def open(self) -> None:
         """From now on nobody waits."""
-        self._let_in.release(1_000_000)
+        self._is_open = True
+        self._let_in.release()    # one may wait: there is one thread
 
 
 class HeardLoop(SteppedLoop):

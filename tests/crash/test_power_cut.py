@@ -231,7 +231,7 @@ class Life:
         left = self.random.choice(LEFT)
         disk = self.disk.after_power_cut(self.random, left)
         folder = self.folder / f"cut-{sum(self.moments.values())}"
-        shutil.copytree(self.folder / "trees", folder / "trees")
+        self._copy_trees(folder / "trees")
         if (self.folder / INVENTORY_FILE).exists():
             shutil.copy(self.folder / INVENTORY_FILE, folder)
         self.moments[moment] += 1
@@ -246,6 +246,16 @@ class Life:
             self.cut = disk, folder, slots
         else:
             shutil.rmtree(folder)
+
+
+    def _copy_trees(self, to: Path) -> None:
+        """As they are now. A checkpoint that goes past the gate may add and remove files meanwhile."""
+        while True:
+            try:
+                shutil.copytree(self.folder / "trees", to)
+                return
+            except (shutil.Error, FileNotFoundError):
+                shutil.rmtree(to, ignore_errors=True)
 
 
 class _Promise:

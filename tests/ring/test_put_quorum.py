@@ -92,3 +92,6 @@ def test_a_context_is_given_where_the_client_knows_all_there_is() -> None:
     beside = Stamp("a", VectorClock(), b"v", 5).apply(held)
     assert Written(alone).context == alone.clock
     assert Written(beside).context is None, "it has not seen the other"
+    twice = Stamp("b", VectorClock(), b"other", 6).apply(held)
+    assert len(twice) == 2
+    assert Written(twice).context == twice.clock, "a put that was sent again has seen what it wrote before"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import itertools
+import struct
+import zlib
 
 import pytest
 from hypothesis import given, settings
@@ -90,6 +92,15 @@ def test_the_last_write_wins_over_all_that_its_author_saw(script: list[tuple[str
         assert not any(int(version.value) in seen for seen in replicas.seen.values()), "an ancestor won"
 
 
+def test_the_last_write_wins_also_over_one_with_the_same_number() -> None:
+    first = put(NONE, VectorClock(), "a", 1, b"first", Mode.LAST_WRITE_WINS)
+    other = put(NONE, VectorClock(), "b", 2, b"other", Mode.LAST_WRITE_WINS)
+    later = put(other, other.clock, "a", 3, b"later", Mode.LAST_WRITE_WINS)     # "a" holds its first one no more
+    assert later.versions[0].dot[:2] == first.versions[0].dot[:2]
+    for sets in ([first, later], [later, first]):
+        assert reconcile(sets, Mode.LAST_WRITE_WINS) == later
+
+
 @given(steps)
 @settings(deadline=None)
 def test_what_is_encoded_is_decoded(script: list[tuple[str, int, set[int], int]]) -> None:
@@ -106,6 +117,15 @@ def test_two_puts_with_one_context_at_one_coordinator_are_siblings() -> None:
     assert both.values == (b"1", b"2")
 
 
+def test_a_value_that_was_put_twice_is_shown_once_and_replaced_at_once() -> None:
+    first = put(NONE, VectorClock(), "a", 5, b"milk")
+    both = reconcile([put(NONE, VectorClock(), "b", 7, b"milk"), first, put(NONE, VectorClock(), "c", 6, b"bread")])
+    assert len(both) == 3
+    assert dict(both.shown) == {b"milk": 7, b"bread": 6}
+    assert put(both, both.clock, "a", 9, b"all").values == (b"all",)
+    assert put(both, both.clock, "a", 9, None).shown == ()
+
+
 def test_a_tombstone_replaces_what_it_saw_and_only_that() -> None:
     first = put(NONE, VectorClock(), "a", 1, b"1")
     deleted = put(first, first.clock, "a", 2, None)
@@ -119,6 +139,23 @@ def test_a_tombstone_replaces_what_it_saw_and_only_that() -> None:
 def test_what_was_not_handed_out_is_refused(text: str) -> None:
     with pytest.raises(BadContext):
         decode_context(text)
+
+
+@pytest.mark.parametrize("entries", [
+    [("n", 1, 1), ("n", 2, 2)],
+    [("n", 0, 1)],
+    [("n", (1 << 64) - 1, 1)],
+    [("n", 1, (1 << 64) - 1)],
+    [("n~no number", 1, 1)],
+    [("n~", 1, 1)],
+])  # fmt: skip
+def test_a_context_that_would_make_its_key_unwritable_is_refused(entries: list[tuple[str, int, int]]) -> None:
+    body = struct.pack(">H", len(entries)) + b"".join(
+        struct.pack(">H", len(actor)) + actor.encode() + struct.pack(">QQ", counter, time_us)
+        for actor, counter, time_us in entries
+    ) + bytes(2)  # fmt: skip
+    with pytest.raises(BadContext):
+        decode_context(base64.urlsafe_b64encode(struct.pack(">I", zlib.crc32(body)) + body).decode())
 
 
 @given(st.integers(0, 400))

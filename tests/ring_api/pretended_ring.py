@@ -228,9 +228,7 @@ class PretendedNode:
 
 
 def _got(found: get_quorum.Found) -> Got:
-    values = tuple(
-        Value(version.value, version.dot.time_us / 1e6) for version in found.siblings if version.value is not None
-    )
+    values = tuple(Value(value, time_us / 1e6) for value, time_us in found.siblings.shown)
     context = found.context.encode().encode() if len(found.siblings) else None
     return Got(values, context, tuple(filter(None, [found.context.coordinator])))
 

@@ -10,9 +10,9 @@ import pytest
 from tests.ring_cli.local_ring import Up
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """Nothing may be killed in it."""
+    """Nothing may be killed in it. It ends with the tests of this folder: nodes are busy also if nobody asks them."""
     with Up(tmp_path_factory.mktemp("ring"), "--nodes", "3", "--engine", "memory") as up:
         yield up
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,9 +10,9 @@ import pytest
 from tests.ring_node.pretended import ForgetfulDisk, PretendedRing, Process, settings
 from tests.ring_node.test_node import data
 from varley.errors import BadSettings, WorldError
-from varley.ring import hash_tree
+from varley.ring import gossip, hash_tree
 from varley.ring.siblings import Mode
-from varley.ring_node import service, tombstones, wire
+from varley.ring_node import peers, service, tombstones, wire
 from varley.ring_node.engines.memory import MemoryEngine
 from varley.ring_node.keys import ring_key
 from varley.ring_node.service import Got, Put
@@ -126,6 +127,20 @@ def test_a_node_that_comes_back_elsewhere_says_so() -> None:
     ring.processes["n2"].kill()
     ring.processes["n2"].start()
     ring.wait(lambda: ring["n0"].members.placement.members["n2"].address == "n2:1")
+
+
+def test_a_change_of_members_is_told_to_nobody_before_it_is_on_disk() -> None:
+    """Told and then forgotten in a crash, it would be denied by the node that the administrator gave the command to."""
+    ring = PretendedRing(2)
+    node = ring["n0"]
+    told: list[wire.OneWay] = []
+    node.peers.send = lambda to, message: told.append(message)  # type: ignore[method-assign]
+    node.members.leave("n1", lambda: None)
+    node.members.received("n1", gossip.Greeting(b"of another history"))
+    assert told == []
+    ring.run(0.01)
+    node.members.received("n1", gossip.Greeting(b"of another history"))
+    assert [message.changes[-1][2] for message in told if isinstance(message, wire.News)] == ["leave"]
 
 
 # ---- Repair
@@ -266,6 +281,39 @@ def test_a_hint_keeps_a_tombstone() -> None:
     assert not node._tombstones.is_forgettable(name, digest), is_home
 
 
+@pytest.mark.slow
+def test_what_was_said_of_an_earlier_tombstone_is_not_said_of_this_one() -> None:
+    """1. B and C are asked about the first. C refuses.  2. The key is written and deleted again; both are asked about
+    that.  3. B's answer to the first question comes late: B may have anything by now."""
+    ring = PretendedRing(3)
+    name = deleted(ring)
+    ring.run(2)
+    node = ring["n0"]
+    asked: list[tuple[str, Any, Any]] = []
+    node._tombstones._peers = SimpleNamespace(  # type: ignore[assignment]
+        ask=lambda to, request, answered, failed, timeout_seconds: asked.append((to, answered, failed))
+    )
+    names = {"n0", "n1", "n2"}
+    for _ in range(2):
+        assert node.admission.take(node.peers.now_us)
+        node._tombstones._ask(name, names)
+        asked[1][2](True)
+    late, _, again, _ = asked
+    late[1](None)
+    assert again[0] in node._tombstones._asking[name]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("briefly")
+def test_a_key_that_is_written_again_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    ring = PretendedRing(3, tombstone_grace_seconds=5)
+    deleted(ring)
+    ring.wait(lambda: any(process.node._tombstones._agreed for process in ring.processes.values()))
+    ring.put("n0", b"k", b"again", ring.get("n0", b"k").context)
+    ring.run(30)
+    assert not any(process.node._tombstones._agreed for process in ring.processes.values())
+
+
 # ---- Limits and settings
 
 
@@ -334,6 +382,35 @@ def test_one_of_the_n_is_asked_to_be_durable_where_puts_are_acknowledged_from_me
     assert data(ring.get("n1", b"k")) == [b"v"]
 
 
+def test_who_stands_in_for_the_durable_one_is_the_durable_one() -> None:
+    ring = PretendedRing(5, write_buffer_bytes=1 << 20)
+    by, absent, *_ = ring.homes(b"k")
+    asked: list[bool] = []
+    for process in ring.processes.values():
+        store = process.node._requests.store
+        process.node._requests.store = (  # type: ignore[method-assign]
+            lambda request, reply, store=store: (asked.append(request.is_durable), store(request, reply))  # type: ignore
+        )
+    ring.processes[absent].kill()
+    assert isinstance(ring.put(by, b"k", b"v"), Put)
+    ring.run(1)
+    assert sorted(asked) == [False, True], "one of the two that have it beside the coordinator"
+
+
+def test_a_set_that_is_too_large_to_be_sent_makes_nobody_look_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    ring = PretendedRing(3)
+    put = ring.put("n0", b"k", b"v" * 20_000)
+    ring.run(1)
+    monkeypatch.setattr(peers, "PAYLOAD_BYTES_MAX", 10_000)
+    assert isinstance(ring.put("n0", b"k", b"w" * 20_000, put.context), service.Unknown), "W are not to be had"
+    assert len(ring.get("n0", b"k", r=1).values) == 1
+    assert isinstance(ring.get("n0", b"k", r=3), service.NotEnough)
+    ring.run(20)
+    assert all(member.state == "up" for name in ring.processes for member in ring[name].status().members)
+    monkeypatch.undo()
+    ring.wait(lambda: all(data(ring.get(name, b"k", r=1)) == [b"w" * 20_000] for name in ring.processes))
+
+
 def test_a_coordinator_with_a_write_buffer_and_nobody_else_writes_durably_itself() -> None:
     ring = PretendedRing(1, ring=settings(n=1, r=1, w=1), write_buffer_bytes=1 << 20)
     answers: list[Any] = []
@@ -375,7 +452,8 @@ def test_a_node_whose_disk_has_failed_says_so_and_the_others_go_on() -> None:
 
 
 @pytest.mark.parametrize(
-    "own", [{"name": "a/b"}, {"name": "~"}, {"name": ""}, {"engine": "x"}, {"data_dir": None}, {"capacity": 0}]
+    "own", [{"name": "a/b"}, {"name": "~"}, {"name": ""}, {"engine": "x"}, {"data_dir": None}, {"capacity": 0},
+            {"capacity": float("inf")}, {"capacity": float("nan")}]
 )
 def test_settings_that_cannot_be_are_refused(own: dict[str, Any]) -> None:
     with pytest.raises(BadSettings):

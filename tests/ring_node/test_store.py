@@ -242,6 +242,43 @@ def test_a_damaged_row_is_given_up_and_kept_aside(part: str, where: str, caplog:
     assert machine.stamp(hint_for=hint_for) != actor, "what it had counted is gone"
 
 
+def test_a_damaged_hint_does_not_hide_the_others_for_its_home() -> None:
+    machine = Machine()
+    for key in b"1", b"2":
+        machine.store.merge(ring_key("b", key), one(b"v"), "other", lambda: None)
+    machine.run()
+    damage(machine, rows.hint_key("other", place_of(ring_key("b", b"1"))))
+    machine.kill()
+    machine.start()
+    machine.run()
+    assert machine.store.hint_counts == {"other": 1}
+    assert machine.store.held(ring_key("b", b"2")).values == (b"v",)
+
+
+@pytest.mark.parametrize("found_by", ["a read", "a scan"])
+def test_a_row_whose_head_is_damaged_is_missing_from_the_tree_so_that_others_bring_it_back(found_by: str) -> None:
+    machine = Machine()
+    machine.store.merge(KEY, one(b"v"), None, lambda: None)
+    machine.store.merge(ring_key("b", b"2"), one(None), None, lambda: None)
+    machine.run()
+    root = machine.store.trees[3].root
+    damage(machine, rows.row_key(place_of(KEY)))
+    if found_by == "a read":
+        assert machine.store.row(KEY) is NONE
+    else:
+        assert len(list(machine.store.heads(0, 1 << 128))) == 1
+    machine.run()
+    assert machine.store.row_count == 1 and machine.store.trees[3].root != root
+    machine.store.merge(KEY, one(b"v"), None, lambda: None)
+    assert machine.store.trees[3].root == root and machine.store.tombstones == {ring_key("b", b"2"): 5}
+
+
+def damage(machine: Machine, key: bytes) -> None:
+    entry = machine.disk.get(key)
+    assert entry is not None
+    machine.disk.write({key: Entry(entry.head[:-1] + bytes([entry.head[-1] ^ 1]), entry.body)})
+
+
 def test_a_full_disk_is_tried_again_and_nothing_is_told_before() -> None:
     machine = Machine()
     machine.writer.failure = DiskFull("full", path="p", operation="write", hint="")

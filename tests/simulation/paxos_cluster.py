@@ -145,6 +145,7 @@ class Node:
 
     def step(self, event: Event, now: int | None = None) -> Effects:
         self.looked_at = self.clock() if now is None else now
+        self.cluster.steps += 1
         effects = self.replica.step(event, self.looked_at)
         cluster = self.cluster
         if effects.dropped is not None:
@@ -283,6 +284,7 @@ class Cluster:
         self.judges = Judges()
         self.now = 0
         self.written = 0
+        self.steps = 0      # of all members
         self._events: list[tuple[int, int, Node | None, int, Callable[[], None]]] = []
         self._count = 0
         self.blocked: set[tuple[str, str]] = set()      # (from, to)

@@ -111,6 +111,7 @@ METRICS: Final = (
     Described("varley_checkpoint_seconds_total", "counter", "Time that they took, pauses included."),
     Described("varley_link_up", "gauge", "1 if another node of the cluster is heard, 0 if not.", ("peer",)),
     Described("varley_link_waiting_bytes", "gauge", "Bytes that wait for another node to take them.", ("peer",)),
+    Described("varley_metadata_followed", "gauge", "1 if this node hears of changes in the cluster's etcd, 0 if not."),
     Described("varley_groups", "gauge", "Replica groups that have a member on this node."),
     Described("varley_groups_led", "gauge", "Those of them that this node leads."),
     Described(

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 
 from varley.autoadmin.view import (
     CAUGHT_UP_SLOTS,
-    Condition,
     GroupView,
     LedBy,
     MoveOrder,
@@ -42,10 +41,14 @@ def is_quiet(groups: Collection[GroupView], nodes: Mapping[str, NodeView], *, gr
     """Whether there is nothing more urgent than balance. `groups_known`: how many there are, told of or not."""
     return (
         len(groups) == groups_known
-        and all(node.condition is Condition.TRUSTED for node in nodes.values())
-        and not any(node.is_draining for node in nodes.values())
+        and all(is_settled(node) for node in nodes.values())
         and all(_is_whole(group) for group in groups)
     )
+
+
+def is_settled(node: NodeView) -> bool:
+    """Whether nothing is about to become of a node: it may have replicas, or is empty, and stays so."""
+    return node.takes_replicas or (node.is_draining and not node.replicas)
 
 
 def _is_whole(group: GroupView) -> bool:

@@ -36,7 +36,7 @@ from varley.autoadmin.repair import Patience, next_step
 from varley.autoadmin.sight import Sight, nodes_seen
 from varley.autoadmin.state import FORMAT_VERSION, SHOWN_MAX, GroupState, NodeState, State
 from varley.autoadmin.tidy import leftovers
-from varley.autoadmin.view import Add, Condition, GroupView, NodeView, Step, Stuck
+from varley.autoadmin.view import Add, Condition, GroupView, NodeView, Step, Stuck, said
 from varley.errors import WorldError
 from varley.metadata.group_members import GroupMembers
 from varley.metadata.nodes import NodeInfo, Nodes
@@ -46,12 +46,17 @@ from varley.paxos.membership import FULL, LOG
 logger = logging.getLogger("varley.autoadmin")
 
 _STEPS_AT_ONCE: Final = 64
+_AT_ONCE: Final = 20            # groups that are looked at in one turn of the loop
 _BALANCE: Final = "balance"     # why a move was ordered, if it was not somebody's wish
 
 
-class IsActive(Protocol):
+class Office(Protocol):
+    """See election.Election."""
+
     @property
     def is_active(self) -> bool: ...
+
+    async def stand_down(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,21 +113,32 @@ class Driver:
         self._told: State | None = None
         self._conditions: dict[str, Condition] = {}
 
-    async def run(self, election: IsActive) -> None:
-        """Runs until cancelled; does nothing while another is the active one."""
+    async def run(self, office: Office) -> None:
+        """Runs until cancelled; does nothing while another is the active one.
+
+        An error of ours ends it, and then this node is not the active one any more: another may have more luck.
+        """
+        try:
+            await self._look_on(office)
+        finally:
+            await office.stand_down()
+
+    async def _look_on(self, office: Office) -> None:
         was_active = False
         while True:
-            if election.is_active:
+            begun = self._now()
+            if office.is_active:
                 if not was_active:
                     self._begin()
                 await self.look()
-            was_active = election.is_active
-            await self._pause(self._rules.look_seconds)
+            was_active = office.is_active
+            # Half of the time at most, in a cluster so large that a look takes long.
+            await self._pause(max(self._rules.look_seconds, self._now() - begun))
 
     async def look(self) -> list[Step]:
         """One look, and what comes of it. Returns the steps that were tried."""
         look = await self._see()
-        steps = [*self._repairs(look), *self._leaders(look)]
+        steps = [*await self._repairs(look), *self._leaders(look)]
         await self._do(look, steps)
         await self._tidy(look)
         await self._end_moves(look)
@@ -145,8 +161,7 @@ class Driver:
             {name: name not in self._troubled and (name in reports or name in names) for name in self._infos}, now
         )
         self._forget_nodes()
-        wanted = dict.fromkeys(self._members, self._rules.replicas)
-        groups = self._sight.groups(list(reports.values()), wanted, now)
+        groups = await self._views(reports, now)
         troubled = [
             name for name, since in self._troubled.items() if now - since >= self._rules.patience.suspect_seconds
         ]
@@ -155,6 +170,17 @@ class Driver:
         )
         self._log_nodes(nodes)
         return _Look(reports, groups, nodes, now, is_cut_off=2 * len(reports) < len(asked))
+
+    async def _views(self, reports: Mapping[str, NodeReport], now: float) -> dict[int, GroupView]:
+        wanted = dict.fromkeys(self._members, self._rules.replicas)
+        leading = self._sight.leading(list(reports.values()), wanted)
+        views = {}
+        for count, (group, leader) in enumerate(leading.items(), 1):
+            views[group] = self._sight.view(leader, wanted[group], now)
+            if count % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+        self._sight.forget(views, wanted)
+        return views
 
     def _hosts(self) -> set[str]:
         """Nodes that have a member of a group, by what was published."""
@@ -199,7 +225,7 @@ class Driver:
 
     # Finding what is next
 
-    def _repairs(self, look: _Look) -> list[Step]:
+    async def _repairs(self, look: _Look) -> list[Step]:
         budget = Budget(self._rules.limits, look.groups.values())
         is_early = look.now - self._began_at < self._rules.patience.suspect_seconds
         found: list[Step] = []
@@ -208,7 +234,10 @@ class Driver:
             return not (is_early or look.is_cut_off) and budget.may_build(source, target)
 
         # Those with the fewest copies first: they get what the budget has.
-        for view in sorted(look.groups.values(), key=lambda one: (len(one.configuration.full_voters), one.group)):
+        by_need = sorted(look.groups.values(), key=lambda one: (len(one.configuration.full_voters), one.group))
+        for count, view in enumerate(by_need, 1):
+            if count % _AT_ONCE == 0:
+                await asyncio.sleep(0)
             ordered = self._orders.moves.get(view.group)
             step = next_step(
                 view, look.nodes, self._rules.patience,
@@ -223,11 +252,13 @@ class Driver:
         return found
 
     def _is_left_to_leader(self, view: GroupView, step: Step) -> bool:
-        """Leaders have log members stand in by themselves (guard.py): two that do it at once would be one too many."""
+        """Leaders have log members stand in by themselves for whom they do not hear (guard.py): two that do it at once
+        would be one too many."""
         is_log = isinstance(step.action, Add) and step.action.kind == LOG
         voters = view.configuration.voters
         longest = max((seconds for name, seconds in view.silent.items() if name in voters), default=0.0)
-        return is_log and longest < 2 * self._rules.patience.suspect_seconds
+        suspect_seconds = self._rules.patience.suspect_seconds
+        return is_log and suspect_seconds <= longest < 2 * suspect_seconds
 
     def _leaders(self, look: _Look) -> list[Step]:
         if not self._is_quiet(look):
@@ -249,7 +280,7 @@ class Driver:
         async def do(step: Step) -> None:
             async with several:
                 refusal = await self._hands.do(step, node_of(look.groups[step.group].leader))
-            what = f"{_said(step)}: {step.why}" if refusal is None else f"{_said(step)}: {refusal}"
+            what = f"{said(step)}: {step.why}" if refusal is None else f"{said(step)}: {refusal}"
             self._done[step.group] = what
             logger.log(logging.INFO if refusal is None else logging.DEBUG, "group %d: %s", step.group, what)
 
@@ -273,12 +304,12 @@ class Driver:
 
     def _is_over(self, ordered: Ordered, look: _Look) -> bool:
         order = ordered.move.order
-        if order.group not in self._members:
+        if self._members.get(order.group) is None:
             return True
         view = look.groups.get(order.group)
         if view is None:
             return False
-        if ordered.move.why == _BALANCE and not all(node.takes_replicas for node in look.nodes.values()):
+        if ordered.move.why == _BALANCE and not all(balance.is_settled(node) for node in look.nodes.values()):
             return True     # what it would take a replica from, or where it would put it, is needed for worse
         names = {node_of(name) for name in view.configuration.names}
         full = {node_of(name) for name in view.configuration.full_voters}
@@ -369,15 +400,6 @@ def _members_said(view: GroupView) -> str:
         word = member.name + ("*" if member.name == view.leader else "") + ("[log]" if member.kind == LOG else "")
         words.append(word if member.votes else f"({word})")
     return " ".join(words)
-
-
-def _said(step: Step) -> str:
-    """What a step does, in words."""
-    match step.action:
-        case Add(node, kind):
-            return f"a {kind} replica on {node}"
-        case _:
-            return str(step.action)
 
 
 def _without_time(state: State) -> State:

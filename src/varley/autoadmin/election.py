@@ -49,10 +49,18 @@ class Election:
         self._pause = pause
         self._lease_seconds = lease_seconds
         self.is_active = False
+        self._lease: Lease | None = None
+        self._is_out = False
+
+    async def stand_down(self) -> None:
+        """Be active no more, and never again: this node cannot do what the active one does."""
+        self._is_out = True
+        if self._lease is not None:
+            await self._lease.end()
 
     async def run(self) -> None:
-        """Runs until cancelled. Raises Damaged if metadata is not what was written."""
-        while True:
+        """Runs until cancelled, or until it stands down. Raises Damaged if metadata is not what was written."""
+        while not self._is_out:
             try:
                 lease = await self._take()
             except Damaged:
@@ -84,11 +92,11 @@ class Election:
 
     async def _be_active(self, lease: Lease) -> None:
         logger.info("this node keeps the cluster whole")
-        self.is_active = True
+        self.is_active, self._lease = True, lease
         try:
             await lease.keep()
         finally:
-            self.is_active = False
+            self.is_active, self._lease = False, None
             logger.info("this node does not keep the cluster whole any more")
             await lease.end()
 

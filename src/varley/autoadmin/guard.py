@@ -20,7 +20,7 @@ from varley.autoadmin.messages import NodeReport
 from varley.autoadmin.orders import Orders
 from varley.autoadmin.repair import Patience, stand_in
 from varley.autoadmin.sight import Sight
-from varley.autoadmin.view import Condition, NodeView, Step
+from varley.autoadmin.view import Condition, NodeView, Step, said
 from varley.metadata.group_members import GroupMembers
 from varley.metadata.nodes import Nodes
 from varley.node.member import node_of
@@ -29,7 +29,7 @@ logger = logging.getLogger("varley.autoadmin")
 
 
 class Led(Protocol):
-    def led(self) -> NodeReport: ...
+    def unheard(self, seconds: float) -> NodeReport: ...
 
 
 class Guard:
@@ -73,15 +73,20 @@ class Guard:
 
     async def look(self) -> list[Step]:
         """One look, and what comes of it. Returns the steps that were tried."""
-        wanted = dict.fromkeys(self._members, self._replicas)
-        views = self._sight.groups([self._led.led()], wanted, self._now())
-        nodes = self._seen()
-        steps = [step for view in views.values() if (step := stand_in(view, nodes, self._patience)) is not None]
+        report = self._led.unheard(self._patience.suspect_seconds)
+        if not report.members:
+            return []
+        now, nodes = self._now(), self._seen()
+        known = [one for one in report.members if self._members.get(one.group) is not None]
+        views = [self._sight.view(one, self._replicas, now) for one in known]
+        self._sight.forget({view.group: view for view in views}, {view.group: self._replicas for view in views})
+        steps = [step for view in views if (step := stand_in(view, nodes, self._patience)) is not None]
         for step, refusal in zip(
             steps, await asyncio.gather(*(self._hands.do(step, self._node) for step in steps)), strict=True
         ):
             outcome = "" if refusal is None else f"; not done: {refusal}"
-            logger.info("group %d: %s: %s%s", step.group, step.why, step.action, outcome)
+            level = logging.INFO if refusal is None else logging.DEBUG
+            logger.log(level, "group %d: %s: %s%s", step.group, step.why, said(step), outcome)
         return steps
 
     def _seen(self) -> dict[str, NodeView]:

@@ -1,6 +1,7 @@
 """A node, as those see it who keep the cluster whole: what it hosts, how its disk is, what it can be told to do.
 
-How busy a group is, and how slow the disk, are differences between two looks a second or more apart, whoever looks.
+How busy a group is, and how slow the disk, are differences between two looks a second or more apart, whoever looks. How
+busy is averaged over half a minute: leaders are not to be moved for a burst.
 Operations are counted by entries of the log: reads are not in it, and cost a leader less.
 
 A disk that is slow is trouble long before it fails: what takes it `slow_disk_seconds` on average of a second or more,
@@ -9,6 +10,7 @@ frame by frame, makes every group with a voter on it wait, or do without.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -19,6 +21,8 @@ from varley.paxos import events
 from varley.paxos.membership import Configuration, Member
 
 _SAMPLE_SECONDS: Final = 1.0
+_AT_ONCE: Final = 20             # groups that are reported in one turn of the loop
+_LOAD_SECONDS: Final = 30.0      # what a group's load is averaged over, newer seconds more
 _YOUNG_SECONDS: Final = 60.0     # a member is in its group's configuration by then, or never will be
 _SLOW_DISK_SECONDS: Final = 0.5
 
@@ -47,23 +51,37 @@ class NodeHosted:
         self._begin = begin or node.create_learner
         self._end = end or node.remove_group
         self._disk = _Disk(disk, slow_disk_seconds)
-        self._begun_at: dict[int, float] = {}       # group -> when its member began here
+        self._seen_at: dict[int, tuple[str, float]] = {}    # group -> its member here, and when that was first seen
         self._load: dict[int, float] = {}
         self._counted: dict[int, int] = {}          # group -> slots that were chosen when that was counted
         self._sampled_at = now()
 
-    def report(self) -> NodeReport:
-        now = self._now()
-        self._sample(now)
-        refusal = self._node.refusal
-        members = tuple(self._member_report(group, member) for group, member in self._members().items())
-        return NodeReport(self._node.name, self._disk.trouble if refusal is None else str(refusal), members)
-
-    def led(self) -> NodeReport:
-        """The same of the groups that are led here."""
+    async def report(self) -> NodeReport:
+        """Takes several turns of the loop if there are many groups: requests are not to wait for it."""
         self._sample(self._now())
-        led = [(group, member) for group, member in self._members().items() if member.is_leading]
-        return NodeReport(self._node.name, "", tuple(self._member_report(group, member) for group, member in led))
+        members = []
+        for count, group in enumerate(list(self._members()), 1):
+            member = self._members().get(group)
+            if member is not None:
+                members.append(self._member_report(group, member))
+            if count % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+        refusal = self._node.refusal
+        return NodeReport(self._node.name, self._disk.trouble if refusal is None else str(refusal), tuple(members))
+
+    def unheard(self, seconds: float) -> NodeReport:
+        """The same of the groups that are led here, for longer than that, and have a voter that was not heard for so
+        long. Looks at all of them, often: about a microsecond for each."""
+        since_us = self._node.members.now_us() - int(seconds * 1_000_000)
+        heard = self._node.members.heard_us
+        found = tuple(
+            self._member_report(group, member)
+            for group, member in self._members().items()
+            if member.is_leading
+            and any(heard[group].get(name, 0) <= since_us for name in member.core.configuration.voters - {member.name})
+            and member.has_led_us >= seconds * 1_000_000
+        )
+        return NodeReport(self._node.name, "", found)
 
     def member_name(self, group: int) -> str | None:
         member = self._members().get(group)
@@ -79,7 +97,13 @@ class NodeHosted:
         return self._members()[group].is_leading
 
     def is_young(self, group: int) -> bool:
-        return self._now() - self._begun_at.get(group, -_YOUNG_SECONDS) < _YOUNG_SECONDS
+        """Counted from when this member was first looked at here: whoever began it, and also after a restart."""
+        name, now = self._members()[group].name, self._now()
+        seen, since = self._seen_at.get(group, ("", now))
+        if seen != name:
+            since = now
+            self._seen_at[group] = name, now
+        return now - since < _YOUNG_SECONDS
 
     def reconfigure(
         self, group: int, change: events.Change, then: Callable[[BaseException | None], None]
@@ -90,7 +114,6 @@ class NodeHosted:
         return self._node.hand_over(group, to)
 
     async def begin(self, group: int, member: Member) -> None:
-        self._begun_at[group] = self._now()
         await self._begin(group, member)
 
     async def end(self, group: int) -> None:
@@ -122,11 +145,14 @@ class NodeHosted:
         self._disk.sample()
         members = self._members()
         chosen = {group: member.core.chosen for group, member in members.items()}
-        self._load = {
-            group: (slot - self._counted[group]) / seconds for group, slot in chosen.items() if group in self._counted
-        }
+        weight = min(1.0, seconds / _LOAD_SECONDS)
+        for group, slot in chosen.items():
+            before = self._load.get(group, 0.0)
+            now_load = (slot - self._counted.get(group, slot)) / seconds
+            self._load[group] = before + (now_load - before) * weight
+        self._load = {group: load for group, load in self._load.items() if group in members}
         self._counted = chosen
-        self._begun_at = {group: at for group, at in self._begun_at.items() if group in members}
+        self._seen_at = {group: seen for group, seen in self._seen_at.items() if group in members}
 
 
 class _Disk:

@@ -83,6 +83,8 @@ def next_step(
     may_build: MayBuild = _always,
 ) -> Step | Stuck | None:
     """None: the group is as it should be, or something is under way. `nodes`: all that are known."""
+    if move is None and _is_quiet(group, nodes, patience):
+        return None     # nearly always, and nearly all groups
     seen = _Seen(group, nodes, patience, move)
     if not seen.is_alive(group.configuration):
         return Stuck(group.group, "too few of its voters are heard")
@@ -106,6 +108,20 @@ def stand_in(group: GroupView, nodes: Mapping[str, NodeView], patience: Patience
     if not seen.is_alive(group.configuration):
         return None
     return _stand_in(seen) or _take_vote(seen)
+
+
+def _is_quiet(group: GroupView, nodes: Mapping[str, NodeView], patience: Patience) -> bool:
+    """Whether it has what it wants, all are heard, and nothing is the matter with their nodes."""
+    members = group.configuration.members
+    if len(members) != group.wanted:
+        return False
+    for member in members:
+        if not member.votes or member.kind != FULL or group.silent.get(member.name, 0.0) >= patience.suspect_seconds:
+            return False
+        node = nodes.get(node_of(member.name))
+        if node is not None and (node.is_draining or node.is_troubled or node.condition is Condition.LOST):
+            return False
+    return True
 
 
 class _Seen:
@@ -323,8 +339,9 @@ def _build(seen: _Seen, may_build: MayBuild) -> Step | Stuck | None:
 
 def _make_place(seen: _Seen) -> Step | None:
     """Where the only node that could have a full member has a log member: that one goes, and the node is free."""
-    if seen.bad_voters:
-        return None     # it votes for somebody
+    full = [one for one in seen.members if one.kind == FULL and one.name not in seen.lost]
+    if seen.bad_voters or len(full) >= seen.wanted:
+        return None     # it votes for somebody who may come back: no wish, as to empty a node, is worth that
     for member in seen.members:
         node = seen.nodes.get(node_of(member.name))
         if member.kind == LOG and node is not None and node.takes_replicas:

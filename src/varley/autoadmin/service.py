@@ -38,7 +38,7 @@ logger = logging.getLogger("varley.autoadmin")
 class Hosted(Protocol):
     """What is needed of a node: see hosted.py."""
 
-    def report(self) -> NodeReport: ...
+    async def report(self) -> NodeReport: ...
 
     def member_name(self, group: int) -> str | None:
         """Of the member of this group that is here."""
@@ -100,7 +100,7 @@ class Service:
     def _answer(self, request: Request, answer: Callable[[Answer], None]) -> None:
         match request:
             case Look():
-                answer(self._hosted.report())
+                self._start(self._report(answer))
             case Change():
                 self._change(request, answer)
             case HandOver():
@@ -111,6 +111,9 @@ class Service:
                 self._retire(request, answer)
             case _:
                 assert_never(request)
+
+    async def _report(self, answer: Callable[[Answer], None]) -> None:
+        answer(await self._hosted.report())
 
     def _why_stale(self, group: int, epoch: int) -> str | None:
         hosted = self._hosted

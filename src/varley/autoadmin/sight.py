@@ -2,7 +2,7 @@
 
 Kept from look to look, in memory only, so that whoever begins to look knows less and is more patient:
 
-    how long a member was not heard     where its leader never heard it, from when it was first seen in the group
+    how long a learner was not heard        where its leader never heard it, from when it was first seen in the group
     which members are heard, and not for long                       doubted: they get no vote yet
     on which nodes, that say they are well, a member was not heard by its leader    avoided, for a while
     how long each group has had its leader                          rested: it may be led by another
@@ -30,35 +30,38 @@ class Sight:
     def __init__(self, patience: Patience, trust: Trust) -> None:
         self._patience = patience
         self._links: Health[tuple[int, str]] = Health(trust)    # (group, member), as its leader hears it
+        self._doubted: set[tuple[int, str]] = set()             # those that were not heard once
         self._first_seen: dict[tuple[int, str], float] = {}
         self._avoided: dict[tuple[int, str], float] = {}        # (group, node) -> until
         self._answering: set[str] = set()       # nodes, in this look
         self._leaders: dict[int, tuple[str, float]] = {}        # group -> (who leads, since when)
 
-    def groups(self, reports: Collection[NodeReport], wanted: Mapping[int, int], now: float) -> dict[int, GroupView]:
-        """Those whose leader has reported, of the groups in `wanted`. Of two that think so the one of the higher
-        ballot leads."""
-        leading: dict[int, MemberReport] = {}
+    def leading(self, reports: Collection[NodeReport], wanted: Mapping[int, int]) -> dict[int, MemberReport]:
+        """By group, what its leader reports, of the groups in `wanted`. Of two that think that they lead the one of the
+        higher ballot does."""
+        found: dict[int, MemberReport] = {}
         self._answering = {report.node for report in reports}
         for report in reports:
             for member in report.members:
-                other = leading.get(member.group)
+                other = found.get(member.group)
                 if member.ballot and member.group in wanted and (other is None or other.ballot < member.ballot):
-                    leading[member.group] = member
-        views = {group: self._view(member, wanted[group], now) for group, member in leading.items()}
-        self._forget(views, wanted)
-        return views
+                    found[member.group] = member
+        return found
 
     def rested(self, now: float) -> frozenset[int]:
         return frozenset(group for group, (_, since) in self._leaders.items() if now - since >= _REST_SECONDS)
 
-    def _view(self, leader: MemberReport, wanted: int, now: float) -> GroupView:
+    def view(self, leader: MemberReport, wanted: int, now: float) -> GroupView:
+        """Of a group, as its leader has reported."""
         group = leader.group
         if self._leaders.get(group, ("", 0.0))[0] != leader.name:
             self._leaders[group] = leader.name, now
         silent = {peer.name: self._silence(leader, peer.name, peer.silent_seconds, now) for peer in leader.peers}
         for name, seconds in silent.items():
             is_heard = seconds < self._patience.suspect_seconds
+            if is_heard and (group, name) not in self._doubted:
+                continue
+            self._doubted.add((group, name))
             self._links.look({(group, name): is_heard}, now)
             member = leader.configuration.member(name)
             is_learner = member is not None and not member.votes
@@ -68,19 +71,29 @@ class Sight:
         return GroupView(
             group, leader.epoch, leader.configuration, leader.name, wanted, silent,
             {peer.name: peer.lag for peer in leader.peers if peer.lag is not None}, leader.bytes, leader.load,
-            frozenset(name for name in silent if self._links.condition((group, name), now) is not Condition.TRUSTED),
-            frozenset(node for (of, node), until in self._avoided.items() if of == group and now < until),
+            frozenset(name for name in silent if self._is_doubted((group, name), now)), self._avoided_by(group, now),
         )  # fmt: skip
+
+    def _is_doubted(self, link: tuple[int, str], now: float) -> bool:
+        return link in self._doubted and self._links.condition(link, now) is not Condition.TRUSTED
+
+    def _avoided_by(self, group: int, now: float) -> frozenset[str]:
+        if not self._avoided:
+            return frozenset()
+        return frozenset(node for (of, node), until in self._avoided.items() if of == group and now < until)
 
     def _silence(self, leader: MemberReport, name: str, seconds: float | None, now: float) -> float:
         """A leader hears nothing of the time before it led: that does not count."""
-        first = self._first_seen.setdefault((leader.group, name), now)
         if seconds is not None:
             return min(seconds, leader.led_seconds)
+        member = leader.configuration.member(name)
+        if member is not None and member.votes:
+            return leader.led_seconds   # it was given its vote because it was heard, or before this leader led
+        first = self._first_seen.setdefault((leader.group, name), now)
         return min(now - first, leader.led_seconds)
 
-    def _forget(self, views: Mapping[int, GroupView], wanted: Mapping[int, int]) -> None:
-        """What members were that are gone; a group whose leader says nothing is not gone."""
+    def forget(self, views: Mapping[int, GroupView], wanted: Mapping[int, int]) -> None:
+        """What members were that are gone, after a look; a group whose leader says nothing is not gone."""
 
         def is_gone(key: tuple[int, str]) -> bool:
             group, name = key
@@ -89,6 +102,7 @@ class Sight:
             return group in views and views[group].configuration.member(name) is None
 
         self._links.forget(is_gone)
+        self._doubted = {key for key in self._doubted if not is_gone(key)}
         self._first_seen = {key: at for key, at in self._first_seen.items() if not is_gone(key)}
         self._leaders = {group: since for group, since in self._leaders.items() if group in wanted}
         self._avoided = {key: until for key, until in self._avoided.items() if key[0] in wanted}

@@ -14,10 +14,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Final, assert_never
 
 from varley.metadata.placement import Place
 from varley.node.member import member_name
+from varley.paxos import events
 from varley.paxos.events import Change
 from varley.paxos.membership import Configuration
 
@@ -124,3 +125,20 @@ def name_on(node: str, number: int) -> str:
     """The name of a member that begins on `node`: its life there is counted by its number, which never comes back."""
     assert number > 1, "the first number is a founder's, whose name is its node's"
     return member_name(node, number)
+
+
+def said(step: Step) -> str:
+    """What a step does, in words."""
+    match step.action:
+        case Add(node, kind):
+            return f"a {kind} replica on {node}"
+        case LedBy(member):
+            return f"led by {member}"
+        case Reconfigured(events.Replace(name, _)):
+            return f"no vote for {name}"
+        case Reconfigured(events.Promote(name)):
+            return f"a vote for {name}"
+        case Reconfigured(change):
+            return f"without {change.name}" if isinstance(change, events.Remove) else str(change)
+        case _:
+            assert_never(step.action)

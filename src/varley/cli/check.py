@@ -1,4 +1,4 @@
-"""`varley check`: walk a data folder and list everything that is broken in it.
+"""`varley check`: walk a data folder and list everything that is broken in it. Of a ring's node: ring_check.py.
 
 What is sound is told by storage/check.py for bytes, logs and trees. This command adds what only the tables'
 definitions can tell: which groups there should be, that every row lies under the key of its own item, in the
@@ -47,12 +47,14 @@ from varley.table.schema import GlobalIndex
 HELP: Final = """Walk a data folder and list everything that is broken in it. Changes nothing.
 
 Stop the server first. The exit code is 0 if everything is sound, 1 if something is broken.
+The folder of a ring's node, or of `varley ring up`, is known for what it is.
 
 \b
 Examples:
   varley check                                   ./varley-data
-  varley check --data-dir /var/lib/varley
-  varley check --data-dir /backup/varley --json
+  varley check /var/lib/varley                   or with --data-dir
+  varley check /backup/varley --json
+  varley check varley-ring                       all nodes of a ring on this machine
 """
 
 
@@ -202,20 +204,27 @@ def _place_problem(row_key: bytes, expected: bytes, partition: PartitionRange) -
 # What is shown
 
 
-def run(data_dir: str | None, config: str | None, as_json: bool) -> int:
+def run(folder: str | None, data_dir: str | None, config: str | None, as_json: bool) -> int:
     """The command. Returns its exit code."""
-    node, _ = load({"data_dir": data_dir}, config_path=config)
+    if folder is not None and data_dir is not None:
+        raise click.UsageError("The folder is named once: as it is, or with --data-dir")
+    node, _ = load({"data_dir": folder or data_dir}, config_path=config)
+    from varley.cli import ring_check  # here: it loads what most checks need not
+
+    nodes = ring_check.node_folders(node.data_dir)
+    if nodes:
+        return ring_check.run(node.data_dir, nodes, as_json=as_json)
     if as_json:
         findings = examine(node.data_dir, lambda path: None)
-        click.echo(_json(node.data_dir, findings))
+        click.echo(as_json_line(node.data_dir, findings))
     else:
         with _progress(node.data_dir) as progress:
             findings = examine(node.data_dir, progress)
-        _print(node.data_dir, findings)
+        show(node.data_dir, findings)
     return 1 if findings else 0
 
 
-def _json(data_dir: str, findings: list[Finding]) -> str:
+def as_json_line(data_dir: str, findings: list[Finding], more: dict[str, Any] | None = None) -> str:
     import msgspec  # here: the usual answer is for people
 
     shown = [
@@ -228,7 +237,7 @@ def _json(data_dir: str, findings: list[Finding]) -> str:
         }
         for finding in findings
     ]
-    return msgspec.json.encode({"data_dir": os.path.abspath(data_dir), "findings": shown}).decode()
+    return msgspec.json.encode({"data_dir": os.path.abspath(data_dir), "findings": shown} | (more or {})).decode()
 
 
 @contextlib.contextmanager
@@ -267,7 +276,7 @@ def _ends(data_dir: str) -> dict[str, int]:
     return before
 
 
-def _print(data_dir: str, findings: list[Finding]) -> None:
+def show(data_dir: str, findings: list[Finding]) -> None:
     """A table on a terminal; one line per finding elsewhere, which no width can cut."""
     if not findings:
         click.echo(click.style("Sound", fg="green") + f": nothing is broken in {os.path.abspath(data_dir)}")
@@ -302,6 +311,7 @@ command = click.Command(
     "check",
     callback=run,
     params=[
+        click.Argument(["folder"], required=False),
         click.Option(["--data-dir"], metavar="FOLDER", help="Folder to check [VARLEY_DATA_DIR; varley-data]"),
         click.Option(["--config"], metavar="FILE", help="Read settings from this TOML file."),
         click.Option(["--json", "as_json"], is_flag=True, help="List the findings as one line of JSON."),

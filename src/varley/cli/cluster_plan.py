@@ -83,5 +83,7 @@ class Plan:
         words += ["--link-port", str(place.link_port), "--admin-port", str(place.admin_port)]
         words += ["--data-dir", os.path.join(self.folder, place.name)]
         for name, value in self.flags.items():
-            words += [flag_of(name), value]
+            flag = flag_of(name)
+            switches = {"True": [flag], "False": ["--no-" + flag.removeprefix("--")]}     # what a switch holds, as text
+            words += switches.get(value, [flag, value])
         return words

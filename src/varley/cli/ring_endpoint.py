@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import urllib.error
 import urllib.request
 from typing import Any, Final
@@ -31,16 +32,24 @@ def endpoints_of(given: tuple[str, ...]) -> list[str]:
     return [each if "://" in each else f"http://{each}" for each in named]
 
 
-def ask(endpoints: list[str], path: str, body: dict[str, Any] | None = None) -> Any:
-    """GET, or POST with a body, at the first node that can be reached. Raises WorldError."""
+def ask(
+    endpoints: list[str], path: str, body: dict[str, Any] | None = None, tls: ssl.SSLContext | None = None
+) -> Any:
+    """GET, or POST with a body, at the first node that can be reached. Raises WorldError.
+
+    `tls`: for https; without it, authorities are the system's, or in the file that SSL_CERT_FILE names.
+    """
     failure = ""
+    # No proxies: HTTP_PROXY is for the world outside.
+    handlers = [urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls)]
+    opener = urllib.request.build_opener(*handlers)
     for endpoint in endpoints:
         request = urllib.request.Request(endpoint.rstrip("/") + path)
         if body is not None:
             request.data = json.dumps(body).encode()
             request.add_header("Content-Type", "application/json")
         try:
-            with _opener.open(request, timeout=_SECONDS_MAX) as answer:
+            with opener.open(request, timeout=_SECONDS_MAX) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             raise refused(endpoint, error) from None
@@ -65,7 +74,3 @@ def refused(endpoint: str, error: urllib.error.HTTPError) -> WorldError:
     except (ValueError, KeyError, TypeError):
         problem = f"HTTP {error.code}: is this a node of a ring?"
     return WorldError(problem, path=endpoint, operation="ask")
-
-
-# No proxies: HTTP_PROXY is for the world outside.
-_opener: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))

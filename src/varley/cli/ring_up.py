@@ -11,6 +11,9 @@ No child outlives its parent: the standard input of each is a pipe whose other e
 when that is closed. It is closed by the system when the parent ends, killed or not. (Linux could send a signal then;
 other systems cannot.) Children are sessions of their own, or Ctrl-C would reach them twice.
 
+TLS: the same files for all nodes, or {name} in a path for one each; links want the node's name in its certificate.
+Admin ports: the first node's is named, the others have the next ones.
+
 `start` asks the running `up` for the node, over loopback and with a secret out of up.json, so that the node is a child
 like the others. If no `up` is running, the node runs in the foreground.
 """
@@ -18,12 +21,15 @@ like the others. If no `up` is running, the node runs in the foreground.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import queue
+import random
 import secrets
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -39,9 +45,10 @@ from varley.cli.serve import option_of
 from varley.clock import SystemClock
 from varley.errors import BadSettings, WorldError
 from varley.ring_server import LINK_PORT_ABOVE
-from varley.settings import flag_of, ring_settings
+from varley.settings import all_settings, flag_of, ring_settings
 
 FIRST_PORT: Final = 8101
+_FREE_PORTS: Final = range(20_000, 32_000)
 _NODES_MAX: Final = 50
 _START_SECONDS: Final = 60.0
 _AGREE_SECONDS: Final = 15.0
@@ -52,9 +59,11 @@ _clock: Final = SystemClock()
 # What is said once for all nodes; the rest of `varley ring serve` is for one.
 _EACH_ITS_OWN: Final = {
     "ring.name", "ring.zone", "ring.capacity", "ring.seeds", "ring.link_port", "ring.advertise", "ring.join",
-    "ring.link_cert", "ring.link_key", "ring.link_ca",
 }  # fmt: skip
-PASSED_ON: Final = tuple(name for name in ring_settings() if name not in _EACH_ITS_OWN)
+_FILES: Final = ("tls_cert", "tls_key", "ring.link_cert", "ring.link_key", "ring.link_ca")
+_ADMIN_PORT: Final = "admin_port"
+_SETTINGS: Final = {**ring_settings(), **{name: all_settings()[name] for name in ("tls_cert", "tls_key")}}
+PASSED_ON: Final = tuple(name for name in _SETTINGS if name not in _EACH_ITS_OWN)
 
 
 @dataclass(frozen=True)
@@ -107,6 +116,15 @@ class Plan:
             json.dump(saved, file, indent=1)
         os.replace(path + ".new", path)
 
+    def flags_of(self, place: Place) -> dict[str, str]:
+        flags = self._for_few() | self.flags
+        for name in _FILES:
+            if name in flags:
+                flags[name] = flags[name].replace("{name}", place.name)
+        if int(flags.get(_ADMIN_PORT, "0")):
+            flags[_ADMIN_PORT] = str(int(flags[_ADMIN_PORT]) + self.places.index(place))
+        return flags
+
     def command(self, place: Place, *, founds: bool = False) -> list[str]:
         """`founds`: the first node of a new ring looks for nobody."""
         seeds = "" if founds else ",".join(
@@ -115,7 +133,7 @@ class Plan:
         words = [sys.executable, "-m", "varley", "ring", "serve", "--name", place.name, "--port", str(place.port)]
         words += ["--link-port", str(place.link_port), "--zone", place.zone, "--seeds", seeds]
         words += ["--data-dir", os.path.join(self.folder, place.name)]
-        for name, value in (self._for_few() | self.flags).items():
+        for name, value in self.flags_of(place).items():
             words += [flag_of(name), value]
         return words
 
@@ -180,9 +198,8 @@ class LocalRing:
             raise
 
     def nodes(self) -> list[dict[str, Any]]:
-        return [
-            {name: self._ready[place.name][name] for name in ("name", "endpoint", "pid")} for place in self.plan.places
-        ]
+        said = ("name", "endpoint", "pid") + ((_ADMIN_PORT,) if _ADMIN_PORT in self.plan.flags else ())
+        return [{name: self._ready[place.name][name] for name in said} for place in self.plan.places]
 
     def run(self, *, stop_with_stdin: bool = False) -> None:
         """Until SIGTERM or Ctrl-C, or the end of standard input; then stop."""
@@ -258,7 +275,7 @@ class LocalRing:
                 time.sleep(0.05)
 
     def _sees_all(self, endpoint: str, wanted: set[str]) -> bool:
-        members = ask([endpoint], "/ring/v1")["members"]
+        members = ask([endpoint], "/ring/v1", tls=_OWN_CHILD)["members"]
         return wanted <= {member["name"] for member in members if member["state"] == "up"}
 
     def _note_end(self, event: _Ended) -> None:
@@ -335,6 +352,17 @@ class LocalRing:
         return " ".join(lines[-2:]) or "it has said nothing"
 
 
+def _no_questions() -> ssl.SSLContext:
+    """Who answers is the child that has just said so through its pipe: no certificate says more."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+_OWN_CHILD: Final = _no_questions()
+
+
 # ---- Ports
 
 
@@ -351,9 +379,10 @@ def choose_ports(count: int, first: int | None) -> list[tuple[int, int]]:
                 f"Port {taken[0]} is in use", operation="listen on", path=f"127.0.0.1:{taken[0]}",
                 hint="Choose others with --port; --port 0 takes free ones",
             )  # fmt: skip
-    with contextlib.ExitStack() as stack:
-        found = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2 * count)]
-        ports = [each.getsockname()[1] for each in found]
+    # Below those that systems give to outgoing connections: one of these might take a port before its node does.
+    chance = random.Random()
+    drawn = (port for port in chance.sample(_FREE_PORTS, len(_FREE_PORTS)) if _is_free(port))
+    ports = list(itertools.islice(drawn, 2 * count))
     return list(zip(ports[::2], ports[1::2], strict=True))
 
 
@@ -377,9 +406,13 @@ def run_up(
     zones: int,
     as_json: bool,
     stop_with_stdin: bool,
+    admin_port: int | None,
     **values: str | None,
 ) -> None:
     flags = {name: value for name in PASSED_ON if (value := values[name.replace(".", "__")]) is not None}
+    flags |= {name: os.path.abspath(flags[name]) for name in _FILES if name in flags}
+    if admin_port is not None:
+        flags[_ADMIN_PORT] = str(admin_port)
     plan = _plan(os.path.abspath(data_dir), nodes, port, zones, flags)
     plan.save()
     ring = LocalRing(plan)
@@ -447,8 +480,12 @@ def announcement(ring: LocalRing) -> str:
         f"  varley ring start {nodes[-1]['name']} --data-dir {ring.plan.folder}",
         "",
         f"Data    {ring.plan.folder}",
-        "Stop    Ctrl-C",
     ]
+    if _ADMIN_PORT in ring.plan.flags:
+        lines += [f"Admin   http://127.0.0.1:{node[_ADMIN_PORT]}/metrics    {node['name']}" for node in nodes]
+    if first.startswith("https:"):
+        lines.append("TLS     for commands, name the authority of the certificates: SSL_CERT_FILE=ca.pem")
+    lines.append("Stop    Ctrl-C")
     return "\n".join(lines)
 
 
@@ -508,7 +545,12 @@ up = click.Command(
         ),
         click.Option(["--json", "as_json"], is_flag=True, help="Say where the nodes are as one line of JSON."),
         click.Option(["--stop-with-stdin"], is_flag=True, hidden=True),
-        *(option_of(name, ring_settings()[name]) for name in PASSED_ON),
+        click.Option(
+            ["--admin-port"],
+            type=click.IntRange(0, 65535 - _NODES_MAX),
+            help="Of the first node: metrics and health. The others have the next ones; 0 takes free ones. [none]",
+        ),
+        *(option_of(name, _SETTINGS[name]) for name in PASSED_ON),
     ],
     help="""Start a ring of several nodes on this machine, each a process of its own, and serve until Ctrl-C.
 
@@ -517,7 +559,9 @@ Examples:
   varley ring up                                      five nodes from port 8101, data in ./varley-ring
   varley ring up --nodes 3 --data-dir /tmp/ring --json
   varley ring up --nodes 6 --zones 3 --n 3 --r 1 --w 1
-  varley ring up --engine memory
+  varley ring up --engine memory --admin-port 9101
+  varley ring up --tls-cert {name}.pem --tls-key {name}.key \\
+                 --link-cert {name}.pem --link-key {name}.key --link-ca ca.pem
 
 Data stays: the same command starts the same ring again. Kill a node to see what becomes of it, and bring
 it back with `varley ring start NAME`.

@@ -5,7 +5,8 @@
                       {"node": "n2"}: the same of all that n2 leads
     GET  /links       {"n2": {"up": true, "cut": false}, …}
     POST /links       {"cut": "n2"} or {"mend": "n2"}: lose all that goes to n2 and comes from it, and the end of that;
-                      403 unless the clock may be moved too: both are for development (admin/pages.py)
+                      with "only": "outgoing" or "incoming", one direction; 403 unless the clock may be moved too: both
+                      are for development (admin/pages.py)
 
 Cutting is for trying out what becomes of a cluster whose network is broken: nobody is told, connections fall silent.
 """
@@ -13,7 +14,7 @@ Cutting is for trying out what becomes of a cluster whose network is broken: nob
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -34,6 +35,7 @@ class _HandOver(msgspec.Struct, forbid_unknown_fields=True):
 class _Trouble(msgspec.Struct, forbid_unknown_fields=True):
     cut: str | None = None
     mend: str | None = None
+    only: Literal["outgoing", "incoming"] | None = None
 
 
 class ClusterPages:
@@ -90,7 +92,7 @@ class ClusterPages:
         if name not in self._neighbours or (wish.cut is None) == (wish.mend is None):
             return _json(400, {"message": f'There are {", ".join(self._neighbours)}. Send {{"cut": NODE}}'})
         if wish.cut is not None:
-            self._links.cut(wish.cut)
+            self._links.cut(wish.cut, outgoing=wish.only != "incoming", incoming=wish.only != "outgoing")
             self._cut.add(wish.cut)
         else:
             self._links.mend(name)

@@ -1,10 +1,11 @@
-"""What links and groups have to tell when metrics are read, as the metrics of admin/metrics.py."""
+"""What links, groups and metadata have to tell when metrics are read, as the metrics of admin/metrics.py."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from varley.admin.metrics import Reading
+from varley.errors import WorldError
 from varley.net.links import Links
 from varley.node.node import Node
 
@@ -13,6 +14,11 @@ def of_links(links: Links) -> Iterator[Reading]:
     for peer, _ in links.counters():
         yield Reading("varley_link_up", int(links.is_up(peer)), (peer,))
         yield Reading("varley_link_waiting_bytes", links.outgoing_bytes(peer), (peer,))
+
+
+def of_metadata(trouble: WorldError | None) -> Iterator[Reading]:
+    """`trouble`: why this node does not hear of changes of the metadata."""
+    yield Reading("varley_metadata_followed", int(trouble is None))
 
 
 def of_groups(node: Node) -> Iterator[Reading]:

@@ -74,6 +74,7 @@ class Peer:
 class Leader:
     __slots__ = (
         "_acceptor",
+        "_beaten_at",
         "_learner",
         "_name",
         "_peers",
@@ -113,6 +114,7 @@ class Leader:
         self.lease = Lease(name, timing)
         self.sequence = 0                           # of the last Beat
         self.beat_at = now
+        self._beaten_at = now
         self.successor: str | None = None           # leadership is being handed over to it: nothing is proposed
         self.successor_until = 0
 
@@ -191,13 +193,21 @@ class Leader:
             before = self._learner.chosen
             self._count()
             if before < self._learner.chosen == self._acceptor.log.last:
-                # Nothing follows that would tell the others: who reads there would see the past until the next beat.
-                self.beat_at = min(self.beat_at, now + self._timing.tell_us)
+                self._tell(now, out)
         if sender != self._name:
             peer = self._peer(sender)
             if not peer.is_level:
                 peer.is_level, peer.sent, peer.progress_at = True, last, now
             self._feed(sender, peer, now, out)
+
+    def _tell(self, now: int, out: Outbox) -> None:
+        """All is chosen, and nothing follows that would tell the others: who reads there would see the past until the
+        next beat. So that comes now, if the last was not just before."""
+        tell_at = self._beaten_at + self._timing.tell_us
+        if tell_at <= now:
+            self.beat(now, out)
+        else:
+            self.beat_at = min(self.beat_at, tell_at)
 
     def _count(self) -> None:
         """Find out what is chosen: by the newest configuration, also for slots before it. Its majorities meet those of
@@ -240,6 +250,9 @@ class Leader:
             self._make_level(name, peer, now, out)
             return
         matched = self.matched[name]
+        if matched == log.last:
+            peer.sent = matched     # it has everything: the usual case in a group where nothing happens
+            return
         if peer.sent > matched and now - peer.progress_at >= timing.resend_us:
             peer.sent = matched     # something was lost
         peer.sent = max(peer.sent, matched)
@@ -295,6 +308,7 @@ class Leader:
 
     def beat(self, now: int, out: Outbox) -> None:
         self.sequence += 1
+        self._beaten_at = now
         self.beat_at = now + self._timing.beat_us
         left = max(0, self.lease_until - now)
         beat = Beat(self.ballot, self.sequence, now, left, self._learner.chosen, self.held, self.kept)

@@ -48,9 +48,10 @@ class Written:
         """For the client's next put. None if there are versions that it has not seen: it has to get first.
 
         A clock cannot say "all of Sx's up to 5, but for 4": with the clock of this put alone, the next one would
-        replace a sibling that is (Sx,4) and that its author never saw.
+        replace a sibling that is (Sx,4) and that its author never saw. A sibling with the bytes of this put it has
+        seen, in effect: it is what it wrote, most likely in an attempt before this one.
         """
-        return self.siblings.clock if len(self.siblings) == 1 else None
+        return self.siblings.clock if len({version.value for version in self.siblings}) == 1 else None
 
 
 @dataclass(frozen=True)

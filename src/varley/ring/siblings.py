@@ -37,7 +37,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 
-from varley.ring.vector_clock import SEEN_ENTRIES_MAX, Entry, VectorClock, actor_of, of_entries, place_of
+from varley.ring.vector_clock import SEEN_ENTRIES_MAX, Entry, VectorClock, actor_of, is_actor, of_entries, place_of
 
 
 class BadContext(ValueError):
@@ -99,6 +99,20 @@ class Siblings:
         """What a get returns: empty if there is nothing, or if it was deleted."""
         return tuple(version.value for version in self.versions if version.value is not None)
 
+    @property
+    def shown(self) -> tuple[tuple[bytes, int], ...]:
+        """What a client sees: each value once, with the newest time in µs at which it was put.
+
+        A put that was sent twice leaves two versions with the same bytes, and there is nothing to reconcile between
+        them. Both are kept: to drop one here and not elsewhere would break the rule at the top. Who puts with the clock
+        of what it read replaces both.
+        """
+        times: dict[bytes, int] = {}
+        for version in self.versions:
+            if version.value is not None:
+                times[version.value] = max(version.dot.time_us, times.get(version.value, 0))
+        return tuple(times.items())
+
     @cached_property
     def clock(self) -> VectorClock:
         """What who has read this has seen."""
@@ -128,9 +142,13 @@ NONE = Siblings()
 
 def reconcile(sets: Iterable[Siblings], mode: Mode = Mode.SIBLINGS) -> Siblings:
     """What is left of all these sets: *syntactic reconciliation*. Order and repetition make no difference."""
-    versions = {version.dot[:2]: version for siblings in sets for version in siblings}
     if mode is Mode.LAST_WRITE_WINS:
-        return Siblings((max(versions.values(), key=lambda version: version.age_order),)) if versions else NONE
+        # By time alone, not by dot: a node whose version lost has forgotten how far it had counted, and may give a
+        # number again. The later of the two is still later.
+        each = (version for siblings in sets for version in siblings)
+        newest = max(each, key=lambda version: version.age_order, default=None)
+        return NONE if newest is None else Siblings((newest,))
+    versions = {version.dot[:2]: version for siblings in sets for version in siblings}
     left = [
         version for version in versions.values() if not any(other.replaces(version) for other in versions.values())
     ]
@@ -190,19 +208,29 @@ class Context:
 
 
 def decode_context(text: str) -> Context:
-    """Raises BadContext, the client's fault."""
+    """Raises BadContext, the client's fault.
+
+    The CRC finds what was cut or mistyped. Who makes it fit gets past it, and may then claim to have read anything, as
+    anybody may who can write; but not what would make a key unwritable, or stop the node that decodes it.
+    """
     try:
         raw = base64.b64decode(text.encode(), altchars=b"-_", validate=True)
         body = memoryview(raw)[4:]
         if len(raw) < 4 or zlib.crc32(body) != int.from_bytes(raw[:4], "big"):
             raise BadContext("the context is not one that was handed out")
-        clock, at = _decode_clock(body, 0)
+        entries, at = _decode_entries(body, 0)
         coordinator, at = _decode_text(body, at)
     except (binascii.Error, struct.error, UnicodeError) as error:
         raise BadContext("the context is not one that was handed out") from error
-    if at != len(body):
+    is_clock = all(map(_can_be, entries)) and len({entry.actor for entry in entries}) == len(entries)
+    if at != len(body) or not is_clock:
         raise BadContext("the context is not one that was handed out")
-    return Context(clock, coordinator or None)
+    return Context(of_entries(entries), coordinator or None)
+
+
+def _can_be(entry: Entry) -> bool:
+    """Counters and times are counted on from here, and stored in 64 bits."""
+    return is_actor(entry.actor) and 1 <= entry.counter < _NUMBERS_END and entry.time_us < _NUMBERS_END
 
 
 def decode(raw: bytes) -> Siblings:
@@ -232,6 +260,7 @@ def decode(raw: bytes) -> Siblings:
 
 
 _FORMAT = 1
+_NUMBERS_END = 1 << 62
 
 
 def _encode_text(text: str) -> bytes:
@@ -259,10 +288,15 @@ def _encode_clock(clock: VectorClock) -> bytes:
 
 
 def _decode_clock(view: memoryview, at: int) -> tuple[VectorClock, int]:
+    entries, at = _decode_entries(view, at)
+    return of_entries(entries), at
+
+
+def _decode_entries(view: memoryview, at: int) -> tuple[list[Entry], int]:
     (count,) = struct.unpack_from(">H", view, at)
     at += 2
     entries = []
     for _ in range(count):
         entry, at = _decode_entry(view, at)
         entries.append(entry)
-    return of_entries(entries), at
+    return entries, at

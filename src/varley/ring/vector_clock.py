@@ -132,13 +132,18 @@ def actor_of(
     """Under which name the next version is stamped, at a place that holds versions with these clocks.
 
     The one used last, if all that it stamped is remembered. It is not where the actor is older than
-    `remembers_since_us` (the latest deletion of this key at any of the node's places, and the start of the process if a
-    crash may have made it forget what somebody had seen); where the client has seen more of the actor than is held;
-    and where a clock that may have been truncated lacks it. A node's own clock must not go back over what it forgets.
+    `remembers_since_us` (the latest deletion of this key at any of the node's places, and the start of the process if
+    it may not know what somebody has seen: after a crash, or with an empty folder); where the actor is of the future
+    (it was begun by a clock that was set back since, together with a memory that was lost); where the client has seen
+    more of the actor than is held; and where a clock that may have been truncated lacks it.
+
+    `now_us` is greater each time, for the same node, so that a name is new when it is made: what was stamped under an
+    older one may be held by nobody here (last write wins drops it). A node's own clock must not go back over what it
+    forgets.
     """
     known = VectorClock().merge(*held)
     mine = [entry for entry in known if entry.actor.partition(_EPOCH_MARK)[0] == place]
-    own = [entry for entry in mine if _epoch_us(entry.actor) >= remembers_since_us]
+    own = [entry for entry in mine if remembers_since_us <= _epoch_us(entry.actor) <= now_us]
     if own:
         last = max(own, key=lambda entry: _epoch_us(entry.actor))
         # If a later event than `last` was truncated away, whatever descends from it has SEEN_ENTRIES_MAX newer entries,
@@ -147,6 +152,12 @@ def actor_of(
         if not is_dropped and not context.knows(last.actor, last.counter + 1):
             return last.actor
     return f"{place}{_EPOCH_MARK}{max([now_us, *(_epoch_us(entry.actor) + 1 for entry in mine)]):x}"
+
+
+def is_actor(text: str) -> bool:
+    """Whether it may be the name of one: its epoch, if it has one, is a number."""
+    _, mark, epoch = text.partition(_EPOCH_MARK)
+    return not mark or (0 < len(epoch) <= 16 and set(epoch) <= set("0123456789abcdef"))
 
 
 def _epoch_us(actor: str) -> int:

@@ -31,6 +31,7 @@ from varley.ring_api.answer import (
 from varley.ring_api.request import HttpError
 from varley.ring_api.resources import methods_of
 from varley.ring_node.service import Got, PlacementView, Put, RingError, RingService
+from varley.ring_node.settings import CAPACITY_MAX
 
 PLACEMENT_HEADER: Final = "X-Varley-Placement"
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
@@ -148,8 +149,8 @@ class RingHandler:
     def _join(self, visit: Visit) -> None:
         _refuse_web_pages(visit)
         body = requests.decoded(visit.request, requests.JoinBody, '{"zone": "…" or null, "capacity": 1.0 or null}')
-        if body.capacity is not None and not 0 < body.capacity < 1e9:
-            raise requests.bad("The capacity of a node is above 0")
+        if body.capacity is not None and not 0 < body.capacity <= CAPACITY_MAX:
+            raise requests.bad(f"The capacity of a node is above 0 and at most {CAPACITY_MAX:g}")
         self._spawn(self._change(visit, self._service.join(zone=body.zone, capacity=body.capacity)))
 
     def _leave(self, visit: Visit) -> None:

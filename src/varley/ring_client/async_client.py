@@ -15,9 +15,8 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from varley.ring_client.connection import split
-from varley.ring_client.directing import POLL_SECONDS, ClientDriven, ServerDriven
+from varley.ring_client.directing import POLL_SECONDS, REPEATS, ClientDriven, ServerDriven
 from varley.ring_client.found import Found, Reconcile, last_write_wins
-from varley.ring_client.outcomes import RingClientError
 from varley.ring_client.pool import Pool
 
 Coordination = Literal["server", "client"]
@@ -27,8 +26,12 @@ T = TypeVar("T")
 class AsyncClient:
     """All methods on one event loop. Keys are bytes, or text for its UTF-8.
 
-    `endpoints`: of any nodes of the ring, http://host:port. `coordination`: see `directing`. Every method raises
-    RingRefused (the request is wrong), RingUnavailable (surely nothing was done), and those that write OutcomeUnknown.
+    `endpoints`: of any nodes of the ring, http://host:port. `coordination`: see `directing`. `connect_seconds`: for a
+    connection to one node, `answer_seconds`: for a request, all attempts together. `repeats`: how often a put or delete
+    whose outcome is unknown is sent again, to another node; 0: never (docs/ring_api.md says what it can lead to).
+
+    Every method raises RingRefused (the request is wrong), RingUnavailable (surely nothing was done), and those that
+    write OutcomeUnknown.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class AsyncClient:
         coordination: Coordination = "server",
         connect_seconds: float = 1.0,
         answer_seconds: float = 10.0,
+        repeats: int = REPEATS,
         placement_seconds: float = POLL_SECONDS,
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -45,6 +49,8 @@ class AsyncClient:
             raise ValueError("endpoints is a list of at least one http://host:port")
         if coordination not in ("server", "client"):
             raise ValueError(f'coordination is "server" or "client", not {coordination!r}')
+        if repeats < 0:
+            raise ValueError(f"repeats is 0 or more, not {repeats}")
         for endpoint in endpoints:
             split(endpoint)
         self._endpoints = tuple(endpoint.rstrip("/") for endpoint in endpoints)
@@ -53,6 +59,7 @@ class AsyncClient:
             "connect_seconds": connect_seconds, "answer_seconds": answer_seconds, "tls": tls,
         }  # fmt: skip
         self._placement_seconds = placement_seconds
+        self._repeats = repeats
         self._pool: Pool | None = None      # made by the first request: it belongs to the loop of that
         self._directing: ServerDriven | ClientDriven
 
@@ -121,20 +128,22 @@ class AsyncClient:
             self._pool = Pool(**self._pool_options)
             chance = random.Random()
             if self._coordination == "client":
-                self._directing = ClientDriven(self._pool, self._endpoints, chance, self._placement_seconds)
+                self._directing = ClientDriven(
+                    self._pool, self._endpoints, chance, self._placement_seconds, repeats=self._repeats
+                )
             else:
-                self._directing = ServerDriven(self._pool, self._endpoints, chance)
+                self._directing = ServerDriven(self._pool, self._endpoints, chance, repeats=self._repeats)
         return self._directing
 
 
-async def _result(ask: Callable[[Callable[[T | RingClientError], None]], None]) -> T:
+async def _result(ask: Callable[[Callable[[T | Exception], None]], None]) -> T:
     """What a callback is told, waited for. An error is raised."""
     future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
-    def then(answer: T | RingClientError) -> None:
+    def then(answer: T | Exception) -> None:
         if future.done():
             return      # the caller has given up
-        if isinstance(answer, RingClientError):
+        if isinstance(answer, Exception):
             future.set_exception(answer)
         else:
             future.set_result(answer)

@@ -63,16 +63,24 @@ class Client:
         return self._run(self._client.update(bucket, key, change, reconcile=reconcile, r=r, w=w))
 
     def close(self) -> None:
-        """May be called again; a request after it starts anew."""
+        """Requests of other threads are told that the client was closed. May be called again; a request after it
+        starts anew."""
         with self._lock:
             loop, thread = self._loop, self._thread
             self._loop = self._thread = None
         if loop is None or thread is None:
             return
-        asyncio.run_coroutine_threadsafe(self._client.close(), loop).result()
+        asyncio.run_coroutine_threadsafe(self._end(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+    async def _end(self) -> None:
+        """Who is told needs a few turns of the loop to hear it."""
+        await self._client.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others)
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         with self._lock:
@@ -82,5 +90,6 @@ class Client:
                 self._loop = uvloop.new_event_loop()
                 self._thread = threading.Thread(target=self._loop.run_forever, name="varley ring client", daemon=True)
                 self._thread.start()
-            loop = self._loop
-        return asyncio.run_coroutine_threadsafe(work, loop).result()
+            # With the lock held: what is begun before a `close` is told by it.
+            answer = asyncio.run_coroutine_threadsafe(work, self._loop)
+        return answer.result()

@@ -13,7 +13,9 @@ to get the key as well, and that one repairs. If its own get fails, perhaps beca
 asked.
 
 Retries. Another node is tried after whatever surely did nothing: no connection, or an answer that says so. After
-silence a get is tried elsewhere, and a put is not: its outcome is unknown, and the application is told.
+silence too: a get has no effects, and a put may be repeated, for in a ring that leaves at worst an equal value beside
+the first, which gets show as one (decision 0107). How often, the application says; with 0 it is told of the first
+silence.
 """
 
 from __future__ import annotations
@@ -53,13 +55,21 @@ from varley.ring_client.protocol import (
 
 POLL_SECONDS: Final = 10.0      # section 6.4
 TRIES_MAX: Final = 8            # of one request, at as many nodes
+REPEATS: Final = 2              # of a put whose outcome is unknown
 
-GetThen = Callable[[Found | RingClientError], None]
-PutThen = Callable[[str | RingClientError | None], None]
+GetThen = Callable[[Found | Exception], None]
+PutThen = Callable[[str | Exception | None], None]
 
 
 class Attempts:
-    """One request, at one node after the other, until there is an answer that stands."""
+    """One request, at one node after the other, until there is an answer that stands, or no time is left.
+
+    `repeats`: how often it may be sent again although nobody knows what became of it; None: it is no write, and may be
+    sent anywhere. Where there is but one endpoint, of a load balancer perhaps, it is asked again.
+
+    A node that says nothing gets half of the time that is left, unless nobody is asked after it. With the usual ten
+    seconds that is five, and a node that is well answers within two, one way or the other.
+    """
 
     def __init__(
         self,
@@ -67,67 +77,81 @@ class Attempts:
         endpoints: Sequence[str],
         request: bytes,
         *,
-        is_write: bool,
+        repeats: int | None,
         then: Callable[[Response | RingClientError], None],
     ) -> None:
         self._pool = pool
-        self._left = list(endpoints)[:TRIES_MAX]
+        self._endpoints = list(endpoints)[:TRIES_MAX]
+        self._left = list(self._endpoints)
         self._request = request
-        self._is_write = is_write
+        self._is_write = repeats is not None
+        self._repeats_left = repeats or 0
+        self._until = pool.deadline()
         self._then = then
         self._failure: RingClientError = RingUnavailable("no node of the ring is known")
+        self._unknown: OutcomeUnknown | None = None     # what an earlier attempt left open, no later failure can close
 
     def next(self) -> None:
-        if not self._left:
-            self._then(self._failure)
+        seconds = self._until - self._pool.now()
+        if not self._left or seconds <= 0:
+            self._then(self._unknown or self._failure)
             return
-        self._pool.ask(self._left.pop(0), self._request, self._told)
+        endpoint = self._left.pop(0)
+        is_last = not self._repeats_left if self._is_write else not self._left
+        self._pool.ask(endpoint, self._request, self._told, seconds if is_last else seconds / 2)
 
     def _told(self, reply: Reply) -> None:
         match reply:
             case NotSent(why):
                 self._failure = RingUnavailable(why)
             case NoAnswer(why) if self._is_write:
-                self._then(OutcomeUnknown(f"{why}; the value may have been written"))
-                return
+                self._failure = OutcomeUnknown(f"{why}; the value may have been written")
             case NoAnswer(why):
                 self._failure = RingUnavailable(why)
+            case Response() if reply.status < 500:
+                # A repeat that is refused says nothing of what came before it.
+                self._then(reply if reply.status < 400 or self._unknown is None else self._unknown)
+                return
             case Response():
-                if reply.status < 500:
-                    self._then(reply)
-                    return
                 self._failure = error_of(reply, is_write=self._is_write)
-                if isinstance(self._failure, OutcomeUnknown):
-                    self._then(self._failure)
-                    return
+        if isinstance(self._failure, OutcomeUnknown):
+            self._unknown = self._failure
+            if not self._repeats_left:
+                self._left.clear()
+            elif not self._left:
+                self._left = list(self._endpoints)
+            self._repeats_left -= 1
         self.next()
 
 
 class ServerDriven:
     """Any node, by lot: no node gets more of the work than another."""
 
-    def __init__(self, pool: Pool, endpoints: Sequence[str], chance: random.Random) -> None:
+    def __init__(
+        self, pool: Pool, endpoints: Sequence[str], chance: random.Random, *, repeats: int = REPEATS
+    ) -> None:
         self._pool = pool
         self._endpoints = tuple(endpoints)
         self._chance = chance
+        self._repeats = repeats
 
     def get(self, bucket: str, key: bytes, r: int | None, then: GetThen) -> None:
-        self._attempt(get_request(bucket, key, r), partial(_told_found, then), is_write=False)
+        self._attempt(get_request(bucket, key, r), partial(_told_found, then), repeats=None)
 
     def write(
         self, bucket: str, key: bytes, value: bytes | None, context: str | None, w: int | None, then: PutThen
     ) -> None:
         """`value` None: delete. Raises RingRefused for a context that cannot be one."""
         asked = write_request(bucket, key, value, context, w, None)
-        self._attempt(asked, partial(_told_put, then), is_write=True)
+        self._attempt(asked, partial(_told_put, then), repeats=self._repeats)
 
     def close(self) -> None:
         pass
 
     def _attempt(
-        self, asked: bytes, then: Callable[[Response | RingClientError], None], *, is_write: bool
+        self, asked: bytes, then: Callable[[Response | RingClientError], None], *, repeats: int | None
     ) -> None:
-        Attempts(self._pool, self.in_turn(), asked, is_write=is_write, then=then).next()
+        Attempts(self._pool, self.in_turn(), asked, repeats=repeats, then=then).next()
 
     def in_turn(self) -> list[str]:
         """All of them, those that did not answer lately last."""
@@ -139,9 +163,16 @@ class ClientDriven:
     """See the top of the file."""
 
     def __init__(
-        self, pool: Pool, endpoints: Sequence[str], chance: random.Random, poll_seconds: float = POLL_SECONDS
+        self,
+        pool: Pool,
+        endpoints: Sequence[str],
+        chance: random.Random,
+        poll_seconds: float = POLL_SECONDS,
+        *,
+        repeats: int = REPEATS,
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        self._repeats = repeats
         self._pool = pool
         self._chance = chance
         self._given = ServerDriven(pool, endpoints, chance)
@@ -191,12 +222,14 @@ class ClientDriven:
                 self.refresh()
             _told_put(then, reply)
 
-        Attempts(self._pool, endpoints, asked, is_write=True, then=told).next()
+        Attempts(self._pool, endpoints, asked, repeats=self._repeats, then=told).next()
 
     def close(self) -> None:
         self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
+        self._failure = RingUnavailable("the client was closed")
+        self._go_on()
 
     # ---- What a get needs
 
@@ -244,7 +277,7 @@ class ClientDriven:
         endpoints.sort(key=self._pool.is_avoided)
         version = "" if self._placement is None else f"?version={self._placement.version}"
         asked = request("GET", f"/ring/v1/placement{version}")
-        Attempts(self._pool, endpoints, asked, is_write=False, then=self._told_placement).next()
+        Attempts(self._pool, endpoints, asked, repeats=None, then=self._told_placement).next()
 
     def _told_placement(self, reply: Response | RingClientError) -> None:
         self._is_asking = False
@@ -260,16 +293,22 @@ class ClientDriven:
                 self._failure = RingUnavailable(str(error))
         elif isinstance(reply, RingClientError):
             self._failure = reply
-        waiting, self._waiting = self._waiting, []
-        for go_on in waiting:
-            go_on()
+        self._go_on()
 
-    def _when_known(self, go_on: Callable[[], None], then: Callable[[RingClientError], None]) -> None:
+    def _go_on(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for known in waiting:
+            known()
+
+    def _when_known(self, go_on: Callable[[], None], then: Callable[[Exception], None]) -> None:
         def known() -> None:
             if self._placement is None:
                 then(self._failure)
-            else:
+                return
+            try:
                 go_on()
+            except (RingClientError, ValueError) as error:  # it is told to who asked, not to all that wait with it
+                then(error)
 
         self._waiting.append(known)
         self.refresh()
@@ -311,11 +350,7 @@ class _Get:
 
 
 def _as_found(found: get_quorum.Found) -> Found:
-    siblings = tuple(
-        Sibling(version.value, version.dot.time_us / 1_000_000)
-        for version in found.siblings
-        if version.value is not None
-    )
+    siblings = tuple(Sibling(value, time_us / 1_000_000) for value, time_us in found.siblings.shown)
     return Found(siblings, found.context.encode() if found.siblings.versions else None)
 
 

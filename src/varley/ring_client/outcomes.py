@@ -3,9 +3,9 @@
     RingClientError
     ├── RingRefused         the request is wrong, and stays wrong: bad context, value too large, …
     ├── RingUnavailable     surely nothing was done: no node can be reached, or too few of those that store the key
-    └── OutcomeUnknown      a put or delete that may have been done, and may be read later
+    └── OutcomeUnknown      a put or delete that may have been done, and may be read later; also after all repeats
 
-A put that is repeated after OutcomeUnknown makes at worst a sibling of the same value.
+A put that is repeated leaves at worst an equal value beside the first, and a get shows the two as one.
 """
 
 from __future__ import annotations

@@ -27,15 +27,25 @@ class Pool:
         self._loop = asyncio.get_running_loop()
         self._connect_seconds = connect_seconds
         self._answer_seconds = answer_seconds
-        self._tls = tls
+        self._tls = tls             # made when the first https endpoint is asked, if it was not given
         self._idle: dict[str, list[Connection]] = {}
         self._open: set[Connection] = set()
         self._avoided: dict[str, float] = {}            # endpoint -> until when, by the loop's clock
         self._connecting: set[asyncio.Task[None]] = set()   # held: a task that nobody holds may vanish
         self._is_closed = False
 
-    def ask(self, endpoint: str, request: bytes, then: Callable[[Reply], None]) -> None:
-        """`then` is called once, later."""
+    def now(self) -> float:
+        return self._loop.time()
+
+    def deadline(self) -> float:
+        """Of a request that begins now."""
+        return self._loop.time() + self._answer_seconds
+
+    def ask(
+        self, endpoint: str, request: bytes, then: Callable[[Reply], None], seconds: float | None = None
+    ) -> None:
+        """`then` is called once, later. `seconds`: for the answer, when there is a connection."""
+        seconds = self._answer_seconds if seconds is None else seconds
         told = partial(self._told, endpoint, then)
         if self._is_closed:     # a request that was under way tries its next node
             self._loop.call_soon(then, NotSent("the client was closed"))
@@ -44,9 +54,9 @@ class Pool:
         while idle:
             connection = idle.pop()
             if connection.is_open:
-                self._send(connection, endpoint, request, told)
+                self._send(connection, endpoint, request, told, seconds)
                 return
-        task = self._loop.create_task(self._connect_and_send(endpoint, request, told))
+        task = self._loop.create_task(self._connect_and_send(endpoint, request, told, seconds))
         self._connecting.add(task)
         task.add_done_callback(partial(self._has_connected, told))
 
@@ -62,9 +72,11 @@ class Pool:
             connection.close()
         await asyncio.sleep(0)
 
-    async def _connect_and_send(self, endpoint: str, request: bytes, then: Then) -> None:
+    async def _connect_and_send(self, endpoint: str, request: bytes, then: Then, seconds: float) -> None:
         host, port, is_tls = split(endpoint)
-        tls = self._tls or ssl.create_default_context() if is_tls else None
+        if is_tls and self._tls is None:
+            self._tls = ssl.create_default_context()
+        tls = self._tls if is_tls else None
         try:
             async with asyncio.timeout(self._connect_seconds):
                 _, connection = await self._loop.create_connection(
@@ -80,7 +92,7 @@ class Pool:
         if not connection.is_open:
             then(NotSent(f"{endpoint} closed the connection"))
             return
-        self._send(connection, endpoint, request, then)
+        self._send(connection, endpoint, request, then, seconds)
 
     def _has_connected(self, then: Then, task: asyncio.Task[None]) -> None:
         self._connecting.discard(task)
@@ -89,9 +101,9 @@ class Pool:
         else:
             task.result()       # a bug of ours: the loop says it aloud
 
-    def _send(self, connection: Connection, endpoint: str, request: bytes, then: Then) -> None:
+    def _send(self, connection: Connection, endpoint: str, request: bytes, then: Then, seconds: float) -> None:
         timer = self._loop.call_later(
-            self._answer_seconds, connection.abort, f"{endpoint} did not answer within {self._answer_seconds:g} s"
+            seconds, connection.abort, f"{endpoint} did not answer within {seconds:.2g} s"
         )
 
         def answered(reply: Reply) -> None:

@@ -25,10 +25,10 @@ from varley.storage.data_folder import lock_folder
 from varley.storage.disk import NO_SPACE, RealDisk
 
 FORMAT: Final = 1
-_IDENTITY: Final = "ring.json"
+IDENTITY: Final = "ring.json"
 _NEW_IDENTITY: Final = "ring.json.new"
-_ROWS: Final = "rows"
-_OURS: Final = {_IDENTITY, _NEW_IDENTITY, "lock", _ROWS}
+ROWS: Final = "rows"
+_OURS: Final = {IDENTITY, _NEW_IDENTITY, "lock", ROWS}
 
 
 class RingFolder:
@@ -44,7 +44,7 @@ class RingFolder:
         except OSError as error:
             raise ReadOnly(f"the folder cannot be made: {error.strerror}", path=path, operation="create") from error
         names = set(os.listdir(self.path))
-        if _IDENTITY not in names and not names <= _OURS:
+        if IDENTITY not in names and not names <= _OURS:
             raise BadSettings(
                 f"{path} is not empty, and not the folder of a ring's node",
                 hint="Choose an empty folder, or one that does not exist yet, with --data-dir",
@@ -62,11 +62,11 @@ class RingFolder:
             self._lock = None
 
     def open_engine(self, kind: str) -> Engine:
-        rows = os.path.join(self.path, _ROWS)
+        rows = os.path.join(self.path, ROWS)
         return SqliteEngine(rows) if kind == "sqlite" else LmdbEngine(rows)
 
     def _check_or_make(self, own: RingNodeSettings, ring: RingSettings) -> None:
-        path = os.path.join(self.path, _IDENTITY)
+        path = os.path.join(self.path, IDENTITY)
         wanted = {"format": FORMAT, "node": own.name, "engine": own.engine, "settings": json.loads(ring.text)}
         try:
             with open(path, "rb") as file:

@@ -4,7 +4,19 @@ Every second, and at once when a node answers again, what can be delivered is: a
 pass, WINDOW of them under way (hints.py), each pass a slice of background work. A pass that has not ended after
 PASS_SECONDS is given up; what it has not deleted is found by the next.
 
+Also of hints for a home that is down some may be delivered: their keys have other homes by now. So they are looked
+through, but LOOK at a time, each time from where the last one ended: there may be millions.
+
 Strays are looked for in ranges that this node has rows of and is no home of: its trees name them.
+
+A stray is deleted when all its homes have acknowledged it, unless it has come here once more since it was sent. For who
+is home is what each node has heard. Story, without that (N = 1):
+
+    1. B hands x to A, which has joined. A has it. A is told to leave, and knows at once; B does not.
+    2. A hands x to B, B hands x to A. Each still has x when the other's copy arrives, and acknowledges it.
+    3. Each deletes its own.
+
+With it at most one of the two deletes: of two copies that cross, each arrives after the other was sent.
 """
 
 from __future__ import annotations
@@ -21,6 +33,7 @@ from varley.ring.hints import Hint, HintDelivery
 from varley.ring.preference_list import PreferenceList
 from varley.ring.siblings import Siblings
 from varley.ring_node.deliveries import Deliveries
+from varley.ring_node.keys import place_of
 from varley.ring_node.members import Members
 from varley.ring_node.numbers import Numbers
 from varley.ring_node.peers import Peers
@@ -31,6 +44,7 @@ from varley.ring_node.writer import Loop
 logger = logging.getLogger("varley.ring")
 
 PASS = 512
+LOOK = 1000
 PASS_SECONDS = 10.0
 STRAYS_MAX = 10_000
 _STRAYS = ""    # in place of the home: no node has this name
@@ -60,6 +74,7 @@ class Handoff:
         self._loop = loop
         self.is_waiting = False     # a pass could not begin for want of a slice
         self._passes: dict[str, HintDelivery] = {}      # by home; each has a slice
+        self._looked_at: dict[str, bytes] = {}          # home -> up to which place, if its hints go on beyond that
 
     @property
     def strays(self) -> int:
@@ -76,7 +91,7 @@ class Handoff:
     def _begin(self, home: str) -> None:
         if home in self._passes or self._store.failed is not None:
             return
-        found = list(islice(self._strays() if home == _STRAYS else self._hints(home), PASS))
+        found = list(islice(self._strays(), PASS)) if home == _STRAYS else self._hints(home)
         if not found:
             return
         if not self._admission.take(self._peers.now_us):
@@ -90,18 +105,28 @@ class Handoff:
         if self._passes.get(home) is delivery:
             del self._passes[home]
             self._admission.give_back()
+            if home == _STRAYS:
+                self._store.leaving.clear()
 
-    def _hints(self, home: str) -> Iterator[tuple[Hint, PreferenceList]]:
-        for head in self._store.hint_heads(home):
+    def _hints(self, home: str) -> list[tuple[Hint, PreferenceList]]:
+        """Those of the next LOOK that can be delivered, at most PASS."""
+        found: list[tuple[Hint, PreferenceList]] = []
+        looked_at = self._looked_at.pop(home, b"")
+        for count, head in enumerate(self._store.hint_heads(home, beyond=looked_at)):
+            if count == LOOK or len(found) == PASS:
+                self._looked_at[home] = looked_at
+                break
+            looked_at = place_of(head.ring_key)
             to = hints.receivers(home, self._members.homes_of(head.ring_key))
             if to and self._reaches_all(to):
-                yield Hint(home, head.ring_key, head.digest), to
+                found.append((Hint(home, head.ring_key, head.digest), to))
+        return found
 
     def _strays(self) -> Iterator[tuple[Hint, PreferenceList]]:
         for range_id in self._stray_ranges():
-            for head in rows_of_range(self._store, self._members, range_id):
-                to = self._members.homes(range_id)
-                if to and self._reaches_all(to):
+            to = self._members.homes(range_id)
+            if to and self._reaches_all(to):
+                for head in rows_of_range(self._store, self._members, range_id):
                     yield Hint(_STRAYS, head.ring_key, head.digest), to
 
     def _stray_ranges(self) -> Iterator[int]:
@@ -117,11 +142,15 @@ class Handoff:
             acknowledged = partial(self._acknowledged, home, delivery, node, hint)
             failed = partial(self._failed, home, delivery)
             if home == _STRAYS:
+                self._store.leaving.add(hint.key)
                 self._deliveries.row(node, hint.key, acknowledged, failed)
             else:
                 self._deliveries.hint(node, home, hint.key, acknowledged, failed)
         for hint in effects.delete:
-            self._delete(hint)
+            if home != _STRAYS:
+                self._delete(hint, home, "hints_delivered")
+            elif self._passes.get(home) is delivery and hint.key in self._store.leaving:
+                self._delete(hint, None, "strays_delivered")
         if delivery.is_over and self._passes.get(home) is delivery:
             self._end(home, delivery)
             self._say(home)
@@ -139,13 +168,11 @@ class Handoff:
         delivery.failed()
         self._end(home, delivery)
 
-    def _delete(self, hint: Hint) -> None:
-        is_stray = hint.home == _STRAYS
-        if is_stray and self._own in self._members.homes_of(hint.key):
+    def _delete(self, hint: Hint, home: str | None, counted_as: str) -> None:
+        if home is None and self._own in self._members.homes_of(hint.key):
             return      # it is home again
-        now_us = int(self._clock.time() * 1e6)
-        if self._store.delete(hint.key, None if is_stray else hint.home, hint.digest, now_us):
-            self._numbers.add("strays_delivered" if is_stray else "hints_delivered")
+        if self._store.delete(hint.key, home, hint.digest, int(self._clock.time() * 1e6)):
+            self._numbers.add(counted_as)
 
     def _say(self, home: str) -> None:
         if home == _STRAYS:

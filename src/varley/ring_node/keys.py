@@ -11,6 +11,7 @@ made at will, so BLAKE2b tells keys apart. Rejected: the key itself as the key o
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 from varley.ring.tokens import POSITION_BITS
 
@@ -31,6 +32,7 @@ def key_of(ring_key: bytes) -> bytes:
     return ring_key[1 + ring_key[0] :]
 
 
+@lru_cache(maxsize=1024)    # a request asks three to eight times
 def place_of(ring_key: bytes) -> bytes:
     position = hashlib.md5(ring_key, usedforsecurity=False).digest()
     return position + hashlib.blake2b(ring_key, digest_size=16).digest()

@@ -166,7 +166,9 @@ class Members:
 
     def _do(self, effects: gossip.Effects, then: Callable[[], None] | None = None) -> None:
         if effects.persist is None:
-            self._tell(effects)
+            # It tells of all that it has heard, also of what is on its way to the disk only; who asked then asks again.
+            if self._gossip.history == self.placement.history:
+                self._tell(effects)
         else:
             self._store.remember(_MEMORY, encode_history(effects.persist), partial(self._persisted, effects, then))
 

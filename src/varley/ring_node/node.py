@@ -63,6 +63,8 @@ PROBE_SECONDS = 0.25
 TOMBSTONE_SECONDS = 1.0
 JOIN_SECONDS = 5.0          # how long a node that joins waits for a seed
 
+_LOOK_SECONDS = 0.1         # a node that stops looks so often whether its disk has failed
+
 _NOT_STARTED = "this node is not serving: it is starting or stopping"
 
 
@@ -125,15 +127,15 @@ class RingNode:
         members = self.members = Members(own, ring, chance, clock)
         try:
             members.open(rows.remembered(engine, "history"))
+            store = self.store = Store(
+                engine, self._writer_of(engine, loop), loop, ring, own.name, members.range_of,
+                int(clock.time() * 1e6), own.write_buffer_bytes,
+            )  # fmt: skip
         except rows.BadRow as error:
             raise Damaged(
-                f"what the node remembers of the ring is damaged: {error}", path=str(own.data_dir),
+                f"what the node remembers of itself is damaged: {error}", path=str(own.data_dir),
                 hint="Move the folder away: the other replicas bring the node's rows.",
             ) from error  # fmt: skip
-        store = self.store = Store(
-            engine, self._writer_of(engine, loop), loop, ring, own.name, members.range_of,
-            int(clock.time() * 1e6), own.write_buffer_bytes,
-        )  # fmt: skip
         peers = self.peers = Peers(
             self._links, loop, clock, ring,
             replica_timeout_seconds=own.replica_timeout_seconds,
@@ -167,16 +169,19 @@ class RingNode:
                     store.hint_counts.total(), engine.kind)  # fmt: skip
 
     async def stop(self) -> None:
-        """What was acknowledged is on disk afterwards, also with a write buffer. The links are whoever's made them."""
+        """What was acknowledged is on disk afterwards, also with a write buffer, unless the disk fails.
+
+        The links are whoever's made them.
+        """
         if not self._is_serving:
             return
         self._is_serving = False
         for timer in self._timers.values():
             timer.cancel()
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self.store.failed is None:
-            self.store.flush(partial(written.set_result, None))
-            await written
+        self.store.flush(partial(written.set_result, None))
+        while not written.done() and self.store.failed is None:
+            await asyncio.wait([written], timeout=_LOOK_SECONDS)
         self.close()
         logger.info("node %s has stopped", self.name)
 
@@ -359,6 +364,9 @@ class RingNode:
             self._answer(sender, request, reply)
         except WorldError as error:
             reply(wire.Refused(str(error)))
+        except wire.BadMessage as error:
+            logger.error("node %s sent a request that cannot be: %s", sender, error)
+            reply(wire.Refused("the request does not read as one"))
 
     def _answer(self, sender: str, request: wire.Request, reply: Reply) -> None:
         match request:

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 from varley.clock import Clock
 from varley.net.channels import RING, RING_CALL
+from varley.net.frame import PAYLOAD_BYTES_MAX
 from varley.net.outcome import NotSent, Outcome, Then
 from varley.ring.failure_detection import FailureDetector
 from varley.ring_node import wire
@@ -26,6 +27,10 @@ logger = logging.getLogger("varley.ring")
 
 MISMATCH_SECONDS: Final = 10.0      # how often a node with other settings is told so
 PROBE_TIMEOUT_SECONDS: Final = 1.0
+
+# Four coordinators that could not see each other, each with as much as one of them takes (SET_BYTES_MAX). It stays with
+# them; a client that reads it there and puts it with that context makes it small again.
+_TOO_LARGE: Final = "the versions of a key have %d bytes together, which is more than can be sent"
 
 Reply = Callable[[wire.Answer], None]
 Answered = Callable[[wire.Answer], None]
@@ -79,7 +84,11 @@ class Peers:
     ) -> None:
         def requested(sender: str, payload: bytes, answer: Callable[[bytes], None]) -> None:
             def reply(message: wire.Answer) -> None:
-                answer(wire.encode(message, self._fingerprint))
+                payload = wire.encode(message, self._fingerprint)
+                if len(payload) > PAYLOAD_BYTES_MAX:
+                    logger.error(_TOO_LARGE, len(payload))
+                    payload = wire.encode(wire.Refused("it is too large to be sent"), self._fingerprint)
+                answer(payload)
 
             try:
                 request = wire.decode_request(payload, self._fingerprint)
@@ -169,8 +178,12 @@ class Peers:
             answered(answer)
 
         seconds = self._replica_timeout_seconds if timeout_seconds is None else timeout_seconds
-        timer = self._loop.call_later(seconds, timed_out)
         payload = wire.encode(request, self._fingerprint)
+        if len(payload) > PAYLOAD_BYTES_MAX:
+            logger.error(_TOO_LARGE, len(payload))
+            self._loop.call_soon(failed, True)
+            return
+        timer = self._loop.call_later(seconds, timed_out)
         timeout = max(self._request_timeout_seconds, seconds)
         self._links.request(to, RING_CALL, payload, then, timeout_seconds=timeout)
 

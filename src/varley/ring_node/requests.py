@@ -10,6 +10,7 @@ What the client is told is certain or says that it is not: NotEnough (nothing wa
 from __future__ import annotations
 
 import logging
+import struct
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -188,7 +189,10 @@ class Requests:
             return
         if request.hint_for not in (None, self._own.name):
             self._numbers.add("hints_stored")
-        siblings = codec.decode(request.siblings)
+        try:
+            siblings = codec.decode(request.siblings)
+        except (AssertionError, struct.error, UnicodeDecodeError) as error:
+            raise wire.BadMessage(f"no versions: {error!r}") from None
         done = lambda: reply(wire.Done())  # noqa: E731
         self._store.merge(request.ring_key, siblings, request.hint_for, done, is_durable=request.is_durable)
 
@@ -259,13 +263,18 @@ class _PutDrive:
                 is_durable=self._quorum.is_alone,
             )  # fmt: skip
         except TooMany:
-            self._deadline.cancel()
-            node._loop.call_soon(self._then, service.TooManySiblings(
+            self._refuse(service.TooManySiblings(
                 f"the key has {SIBLINGS_MAX} versions, or versions of 16 MB: get it, and put with that context"
             ))  # fmt: skip
+        except WorldError as error:     # in reading, which comes before anything is written
+            self._refuse(service.Unavailable(f"this node's disk cannot be read: {error}"))
         else:
             if target.hint_for is not None:
                 node._numbers.add("hints_stored")
+
+    def _refuse(self, error: RingError) -> None:
+        self._deadline.cancel()
+        self._node._loop.call_soon(self._then, error)
 
     def _store(self, target: Target) -> None:
         siblings = self._quorum.siblings
@@ -273,11 +282,17 @@ class _PutDrive:
         node, name = self._node, target.node
         is_durable = node._store.is_buffered and not self._is_durable_asked
         self._is_durable_asked = True
+
+        def failed(_: bool) -> None:
+            if is_durable:
+                self._is_durable_asked = False      # whoever stands in for it
+            self._do(self._quorum.failed(name))
+
         node._peers.ask(
             name,
             wire.Store(self._put.ring_key, siblings.encode(), target.hint_for, is_durable),
             lambda _: self._do(self._quorum.stored(name)),
-            lambda _: self._do(self._quorum.failed(name)),
+            failed,
         )
 
     def _answer(self, outcome: put_quorum.Outcome) -> Put | RingError:
@@ -357,11 +372,7 @@ class _GetDrive:
     def _answer(self, outcome: get_quorum.Outcome) -> Got | RingError:
         match outcome:
             case get_quorum.Found():
-                values = tuple(
-                    Value(version.value, version.dot.time_us / 1e6)
-                    for version in outcome.siblings
-                    if version.value is not None
-                )
+                values = tuple(Value(value, time_us / 1e6) for value, time_us in outcome.siblings.shown)
                 context = outcome.context.encode().encode() if len(outcome.siblings) else None
                 answered = tuple(self._answered)
                 return Got(values, context, answered, not set(answered) <= set(self._homes))

@@ -23,6 +23,7 @@ VALUE_BYTES_MAX: Final = 1 << 20    # "usually less than 1 MB", section 2 of the
 SIBLINGS_MAX: Final = 64            # versions of one key beyond which a put has to bring a context
 SET_BYTES_MAX: Final = 16 << 20     # of all versions of one key together: a frame of the links holds 64 MB
 NODE_NAME_BYTES_MAX: Final = 64
+CAPACITY_MAX: Final = 10_000.0      # of a node. Every node computes with it: one that is infinite would stop them all
 ENGINES: Final = ("lmdb", "sqlite", "memory")
 
 
@@ -105,8 +106,8 @@ class RingNodeSettings:
             raise BadSettings(f"the engine is one of {', '.join(ENGINES)}, not {self.engine}")
         if (self.data_dir is None) != (self.engine == "memory"):
             raise BadSettings("an engine on disk needs a data folder, and the memory engine has none")
-        if not self.capacity > 0:
-            raise BadSettings(f"the capacity of a node is above 0, not {self.capacity}")
+        if not 0 < self.capacity <= CAPACITY_MAX:
+            raise BadSettings(f"the capacity of a node is above 0 and at most {CAPACITY_MAX:g}, not {self.capacity}")
 
 
 def is_bucket_name(name: str) -> bool:

@@ -21,7 +21,9 @@ wait. The node then stamps as a new actor from its start on, like one whose engi
 Deletions. `Stamp.remembers_since_us` wants the latest deletion of a key here, for ever: kept in memory by place for
 those of this process, as one time for all older ones, which is stored with each deletion. So a restart after
 deletions costs each key at most one clock entry. That time, and the latest stamped one, are stored with what they
-belong to: the clock of a node does not go back over a restart, whatever the machine's says.
+belong to: the clock of a node does not go back over a restart, whatever the machine's says. A store in which no such
+time is found has deleted everything, as far as anybody knows: a node that lost its disk is started like a new one, gets
+its own old versions from the others, and must not go on numbering where those happen to end.
 
 Damage. A row whose checksum is wrong is *given up*: moved aside under "d", named in the log and in `damaged`, and
 noted as a deletion. The homes of its key bring it back, by read repair or by comparison of trees. Rejected: stopping
@@ -84,6 +86,7 @@ class Store:
         self.row_count = 0
         self.tombstones: dict[bytes, int] = {}  # ring key -> newest time, of rows that are nothing else
         self.hint_counts: Counter[str] = Counter()      # by home, none of them 0
+        self.leaving: set[bytes] = set()        # rows on their way to their homes (handoff.py); who gets one is out
         self._writer = writer
         self._loop = loop
         self._settings = settings
@@ -98,6 +101,7 @@ class Store:
         self._writing_bytes = 0
         self._is_flush_soon = False             # in this turn of the loop, or the next
         self._is_flush_due = False              # within FLUSH_SECONDS: write buffer only
+        self._is_count_due = False              # in the next turn: a head was damaged
         self._is_closed = False
         self._deleted_us: dict[bytes, int] = {} # place -> latest deletion in this process, if after _floor_us
         # No deletion that is not in _deleted_us is later; nor, where a crash may forget, is the start of the process.
@@ -122,25 +126,33 @@ class Store:
         if raw is not None:
             clock_us, self._floor_us = _CLOCK.unpack(raw)
             self._clock_us = max(now_us, clock_us + 1)
-        if self.is_buffered or not self.engine.is_durable:
+        # A store that has never stamped may be a new one of a node whose last is lost, with all that it had counted.
+        if raw is None or self.is_buffered or not self.engine.is_durable:
             self._floor_us = self._clock_us
-        digests: dict[int, list[tuple[bytes, bytes]]] = {}
-        for _, head in self._heads(rows.ROWS, rows.row_key(place_at(1 << 128))):
-            digests.setdefault(self._range_of(head.ring_key), []).append((head.ring_key, head.digest))
-            self.row_count += 1
-            if head.is_tombstone:
-                self.tombstones[head.ring_key] = head.time_us
-        self.trees = {range_id: HashTree.of(some) for range_id, some in digests.items()}
-        for key, _ in self._heads(rows.HINTS, _after(rows.HINTS)):
-            self.hint_counts[rows.home_of(key)] += 1
+        self._count_anew()
 
     def place_anew(self, range_of: RangeOf) -> None:
         """Ranges are others now: strategy 1, after a join or leave. Reads every head, as the paper complains."""
         self._range_of = range_of
+        self._count_anew()
+
+    def _count_anew(self) -> None:
+        """All that follows from the heads of rows and hints."""
+        self._is_count_due = True       # damage that is met here is not counted: no reason to count again
         digests: dict[int, list[tuple[bytes, bytes]]] = {}
+        tombstones: dict[bytes, int] = {}
+        hint_counts: Counter[str] = Counter()
+        row_count = 0
         for _, head in self._heads(rows.ROWS, rows.row_key(place_at(1 << 128))):
-            digests.setdefault(range_of(head.ring_key), []).append((head.ring_key, head.digest))
+            digests.setdefault(self._range_of(head.ring_key), []).append((head.ring_key, head.digest))
+            row_count += 1
+            if head.is_tombstone:
+                tombstones[head.ring_key] = head.time_us
+        for key, _ in self._heads(rows.HINTS, _after(rows.HINTS)):
+            hint_counts[rows.home_of(key)] += 1
         self.trees = {range_id: HashTree.of(some) for range_id, some in digests.items()}
+        self.row_count, self.tombstones, self.hint_counts = row_count, tombstones, hint_counts
+        self._is_count_due = False
 
     # ---- Reading
 
@@ -183,16 +195,18 @@ class Store:
         """Of the rows at positions [low, high)."""
         return (head for _, head in self._heads(rows.row_key(place_at(low)), rows.row_key(place_at(high))))
 
-    def hint_heads(self, home: str) -> Iterator[Head]:
+    def hint_heads(self, home: str, beyond: bytes = b"") -> Iterator[Head]:
+        """Of the hints for it, those at places beyond this one."""
         prefix = rows.hint_key(home, b"")
-        return (head for _, head in self._heads(prefix, _after(prefix)))
+        low = prefix + beyond + b"\0" if beyond else prefix
+        return (head for _, head in self._heads(low, _after(prefix)))
 
     def remembers_since_us(self, ring_key: bytes) -> int:
         return self._deleted_us.get(place_of(ring_key), self._floor_us)
 
     def stamp_time_us(self, now_us: int) -> int:
-        """The node's clock, which does not go back."""
-        self._clock_us = max(self._clock_us, now_us)
+        """The node's clock, which goes on with each question: actors are named after it (vector_clock.actor_of)."""
+        self._clock_us = max(self._clock_us + 1, now_us)
         return self._clock_us
 
     # ---- Writing
@@ -216,6 +230,8 @@ class Store:
     ) -> None:
         """What came from a peer, into the row or the hint."""
         key = self._key(ring_key, hint_for)
+        if key[:1] == rows.ROWS:
+            self.leaving.discard(ring_key)
         before = self._read(key)
         after = self._merge(ring_key, [before, siblings])
         if after == before:
@@ -389,16 +405,25 @@ class Store:
         self._write(key, None)
         self._floor_us = self._clock_us = self._clock_us + 1
         self._note_clock()
-        if key[:1] == rows.HINTS:
-            home = rows.home_of(key)
-            if self.hint_counts[home]:
-                self._count_hint(home, -1)
-            return
         try:
             head = rows.decode_head(key, entry.head)
         except BadRow:
-            return      # found by a scan of heads, and so counted nowhere
-        self._changed(head.ring_key, head.digest, None)
+            # Whose head it was, and so what to take out of which tree, nobody knows any more. Rare enough.
+            if not self._is_count_due:
+                self._is_count_due = True
+                self._loop.call_soon(self._count_after_damage)
+            return
+        if key[:1] == rows.HINTS:
+            self._count_hint(rows.home_of(key), -1)
+        else:
+            self._changed(head.ring_key, head.digest, None)
+
+    def _count_after_damage(self) -> None:
+        if not self._is_closed and self.failed is None:
+            try:
+                self._count_anew()
+            except WorldError as error:
+                self._fail(error)
 
     # ---- Batches
 
@@ -441,9 +466,13 @@ class Store:
     def _written(self, failure: WorldError | None) -> None:
         if isinstance(failure, NoRoom):
             assert isinstance(self.engine, LmdbEngine)
-            self.engine.grow()
-            self._begin()
-            return
+            try:
+                self.engine.grow()
+            except WorldError as error:
+                failure = error
+            else:
+                self._begin()
+                return
         if failure is not None:
             if self.failed is None:
                 logger.error("the ring's disk failed: %s", failure)

@@ -28,7 +28,7 @@ Rejected: the grace time alone (Cassandra's rule: whoever is away for longer und
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from varley.clock import Clock
@@ -69,7 +69,7 @@ class Tombstones:
         self._clock = clock
         self._loop = loop
         self._to_look_at: list[bytes] = []              # of the tombstones there are; then all of them again
-        self._asking: dict[bytes, set[str]] = {}        # key -> members that have not answered
+        self._asking: dict[bytes, set[str]] = {}        # key -> members that have not answered; a new set each time
         self._agreed: dict[bytes, tuple[bytes, float]] = {}     # key -> digest, when all had said so for the first time
 
     def tick(self) -> None:
@@ -88,6 +88,7 @@ class Tombstones:
         """Of the next LOOK keys those that may be asked about."""
         if not self._to_look_at:
             self._to_look_at = list(self._store.tombstones)
+            self._agreed = {key: when for key, when in self._agreed.items() if key in self._store.tombstones}
         now, older_us = self._clock.monotonic(), int((self._clock.time() - self._grace_seconds) * 1e6)
         for _ in range(min(LOOK, len(self._to_look_at))):
             key = self._to_look_at.pop()
@@ -103,32 +104,35 @@ class Tombstones:
 
     def _ask(self, key: bytes, names: set[str]) -> None:
         digest = self._store.row(key).digest
-        self._asking[key] = set(names)
+        lacking = self._asking[key] = set(names)
+        failed = partial(self._failed, key, lacking)
         for name in names:
-            answered = partial(self._answered, key, digest, name)
+            answered = partial(self._answered, key, digest, lacking, name)
             if name == self._own:
-                self._store.when_synced(key, partial(self._answer_myself, key, digest))
+                self._store.when_synced(key, partial(self._answer_myself, key, digest, answered, failed))
             else:
                 self._peers.ask(
-                    name, wire.Forgettable(key, digest), answered, partial(self._failed, key),
-                    timeout_seconds=ASK_SECONDS,
-                )  # fmt: skip
+                    name, wire.Forgettable(key, digest), answered, failed, timeout_seconds=ASK_SECONDS
+                )
 
-    def _answer_myself(self, key: bytes, digest: bytes) -> None:
+    def _answer_myself(
+        self, key: bytes, digest: bytes, answered: Callable[[None], None], failed: Callable[[bool], None]
+    ) -> None:
         if self.is_forgettable(key, digest):
-            self._loop.call_soon(self._answered, key, digest, self._own, None)
+            self._loop.call_soon(answered, None)
         else:
-            self._failed(key, True)
+            self._loop.call_soon(failed, True)
 
-    def _failed(self, key: bytes, _: bool) -> None:
+    def _failed(self, key: bytes, lacking: set[str], _: bool) -> None:
+        if self._asking.get(key) is not lacking:
+            return      # of an earlier question
+        del self._asking[key]
         self._agreed.pop(key, None)
-        if self._asking.pop(key, None) is not None:
-            self._admission.give_back()
+        self._admission.give_back()
 
-    def _answered(self, key: bytes, digest: bytes, name: str, _: object) -> None:
-        lacking = self._asking.get(key)
-        if lacking is None:
-            return
+    def _answered(self, key: bytes, digest: bytes, lacking: set[str], name: str, _: object) -> None:
+        if self._asking.get(key) is not lacking:
+            return      # to an earlier question, perhaps about another tombstone
         lacking.discard(name)
         if lacking:
             return

@@ -10,7 +10,7 @@ An LMDB value is
 
 A head is read from the map alone, so a scan of heads does not touch the overflow pages that large bodies lie on. The
 map is address space: MAP_BYTES at first, twice as much whenever a batch does not fit. It is moved for that between two
-transactions, with the loop's read transaction put down: `write` says MapFull to itself and `renew` makes room.
+transactions, with the loop's read transaction put down: `write` raises NoRoom, and the store calls `grow` on the loop.
 
 What LMDB checks of the bytes it reads: nothing. Heads and bodies carry checksums (rows.py); the structure of the tree
 is proved with `lmdb.verify` when the file is shorter than it says, as in storage/lmdb_engine.py, whose ways of making
