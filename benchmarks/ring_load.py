@@ -33,7 +33,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -183,7 +183,8 @@ class _Worker:
             self.latencies.append(time.perf_counter() - since)
         except RingClientError:
             self.errors += 1
-            self._contexts[key] = (await self._client.get("bench", key)).context
+            with suppress(RingClientError):
+                self._contexts[key] = (await self._client.get("bench", key)).context
         finally:
             self._busy.discard(key)
 

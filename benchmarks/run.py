@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import bulk
 import checkpoints
+import cluster
 import features
 import footprint
 import growth
@@ -29,7 +30,7 @@ import ring_load
 import side_by_side
 from session import OTHERS_MAX, Session
 
-SECTIONS = ("start", "everyday", "bulk", "features", "checkpoints", "ring")
+SECTIONS = ("start", "everyday", "bulk", "features", "checkpoints", "ring", "cluster")
 
 
 def main() -> None:
@@ -73,6 +74,8 @@ def _measure(session: Session, options: argparse.Namespace) -> None:
         checkpoints.measure(session)
     if "ring" in options.only:
         ring_load.measure(session)
+    if "cluster" in options.only:
+        cluster.measure(session)
 
 
 def _install_peers(session: Session) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.autoadmin.real_cluster import RealCluster
 from varley.autoadmin.driver import Rules
 from varley.autoadmin.hosted import NodeHosted, _Disk
+from varley.paxos.membership import Member
 
 
 class Times:
@@ -42,6 +43,22 @@ def test_a_slow_disk_costs_the_lead_and_the_vote_and_then_the_replica() -> None:
         cluster.settle_until(lambda: slow not in [node for node, _, _ in cluster.shape(7)], 120)
         cluster.settle_until(lambda: [votes for _, _, votes in cluster.shape(7)] == [True] * 3, 120)
         cluster.write(7, "row", 2)
+    finally:
+        cluster.stop()
+
+
+def test_a_member_is_not_ended_soon_after_it_began_whoever_began_it() -> None:
+    """Story: a member whose log was lost is back under another name, which its leader has not heard of yet."""
+    cluster = RealCluster({"a1": "a", "b1": "b", "c1": "c", "a2": "a"})
+    try:
+        cluster.found(7, "a1", "b1", "c1")
+        cluster.write(7, "row", 1)
+        node = cluster.machines["a2"].node
+        cluster.loop.run(node.create_learner(7, Member("a2#2", 9, votes=False, joins=True)))
+        cluster.settle(50)
+        assert 7 in node.members.by_group
+        cluster.settle(40)
+        assert 7 not in node.members.by_group, "nobody counts it"
     finally:
         cluster.stop()
 

@@ -347,6 +347,11 @@ def test_status_is_shown_to_people(cluster: LocalCluster) -> None:
     [line] = [line for line in lines if "shown" in line]
     assert line[2] == cluster.leader_of("shown")
     assert line[3:6] == ["n1,", "n2,", "n3"]
+    told = varley("cluster", "status", "--json", "--data-dir", str(cluster.folder))
+    status = json.loads(told.stdout)
+    assert [node["name"] for node in status["nodes"]] == ["n1", "n2", "n3"]
+    assert status["groups"][0]["table"] == "varley:transactions"
+    assert status["repairs"] is None or status["repairs"]["node"] in cluster.nodes
 
 
 def test_a_hand_over_that_cannot_be_is_refused(cluster: LocalCluster) -> None:

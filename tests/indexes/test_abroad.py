@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -87,8 +88,8 @@ def test_an_index_that_is_added_later_is_filled_by_all_and_becomes_active() -> N
     asyncio.run(run())
 
 
-def test_what_was_applied_while_another_led_is_sent_by_the_next_leader() -> None:
-    """The old leader goes before it has sent what it had: the replica that follows has kept it."""
+def test_what_was_applied_while_another_led_is_read_from_the_log_by_the_next_leader() -> None:
+    """As a member sees it that follows, leads, and finds in its log what the leader before had not sent."""
 
     async def run() -> None:
         cluster = Cluster("n1", "n2", "n3")
@@ -99,30 +100,32 @@ def test_what_was_applied_while_another_led_is_sent_by_the_next_leader() -> None
         group = route.partition_of(route.keys.row_key({"pk": {"S": "001"}})).group
         owner = cluster.owner(group)
         source = owner.indexes._sources[group]
-        lease = cluster.leases[group]
+        applied: list[tuple[int, Any]] = []
+        real = source.chosen
 
-        # As seen by a follower: the entry is applied here while this node does not lead.
-        writing = asyncio.ensure_future(put(owner, 1))
-        await asyncio.sleep(0)
-        lease.is_leading = False
-        await asyncio.sleep(0)
-        await until(lambda: source.kept_for() != set())
-        assert source.oldest is not None
-        assert (await told(cluster.machines[0], "Query", RED))["Count"] == 0
+        def chosen(slot: int, rows: Any) -> None:
+            applied.append((slot, rows))
+            real(slot, rows)
 
-        lease.is_leading = True
-        lease.ballot += 1
-        owner.indexes.begins_to_lead(group)
-        await writing
+        replica = owner.node._replicas[group]
+        replica.outgoing = SimpleNamespace(chosen=chosen, oldest=None)  # type: ignore[assignment]
+        source.ends()
+        await put(owner, 1)
         await until(arrived(cluster))
-        assert source.kept_for() == set() and source.oldest is None
+        assert (await told(cluster.machines[0], "Query", RED))["Count"] == 0
+        # What was before has arrived, the leader before has said.
+        [(slot, _)] = applied
+        kept = slot - 1
+        source.begins(kept, lambda after: iter([each for each in applied if each[0] > after]))
+        assert source.kept_after(kept + 1) == kept
+        await until(lambda: source.kept_after(kept + 1) == kept + 1)
         assert (await told(cluster.machines[0], "Query", RED))["Count"] == 1
         await cluster.stop()
 
     asyncio.run(run())
 
 
-def test_what_the_leader_has_sent_is_let_go_by_who_has_kept_it() -> None:
+def test_what_is_for_an_index_that_is_not_known_yet_waits_and_holds_up_what_follows() -> None:
     async def run() -> None:
         cluster = Cluster("n1", "n2", "n3")
         await cluster.start()
@@ -131,24 +134,23 @@ def test_what_the_leader_has_sent_is_let_go_by_who_has_kept_it() -> None:
         route = cluster.machines[0].router.route("things")
         group = route.partition_of(route.keys.row_key({"pk": {"S": "001"}})).group
         owner = cluster.owner(group)
-        sent = asyncio.ensure_future(put(owner, 1))
-        await sent
-        await until(arrived(cluster))
-        # A replica that follows has applied the same slot.
         source = owner.indexes._sources[group]
-        [target] = {
-            partition.group
-            for index in route.global_indexes
-            for partition in index.partitions
-            if cluster.owner(partition.group).node._replicas[partition.group].tree.item_count
-        }
-        slot = owner.node._replicas[group].tree.applied_slot
-        source._kept.append((slot, {target: None}))  # type: ignore[dict-item]
-        source._kept.append((slot + 1, {target: None}))  # type: ignore[dict-item]
-        cluster.leases[group].is_leading = False
-        owner.indexes._look_after_kept()
-        await until(lambda: len(source._kept) == 1)
-        assert source._kept[0][0] == slot + 1
+        applied: list[tuple[int, Any]] = []
+        replica = owner.node._replicas[group]
+        replica.outgoing = SimpleNamespace(  # type: ignore[assignment]
+            chosen=lambda slot, rows: applied.append((slot, rows)), oldest=None
+        )
+        source.ends()
+        await put(owner, 1)
+        [(slot, rows)] = applied
+        known, source.indexes = source.indexes, {}
+        source.begins(slot - 1, lambda after: iter([(slot, rows)] if after < slot else []))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert source.kept_after(slot) == slot - 1
+        source.indexes = known
+        await until(lambda: source.kept_after(slot) == slot)
+        assert (await told(cluster.machines[0], "Query", RED))["Count"] == 1
         await cluster.stop()
 
     asyncio.run(run())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.node.carrying import Carrying
 from tests.node.member_cluster import GROUP, Machine, MemberCluster
 from tests.node.writes import Waiter, Write, number_of, row_key
 from varley.errors import LeaderReplaced, NotLeading, Throttling
@@ -441,7 +442,7 @@ def test_entries_that_carry_what_has_not_arrived_are_kept_by_all_who_may_lead(tm
         cluster.loop.run_for(0.02)
     leader = cluster.wait_for_leader()
     assert leader.partition is not None
-    leader.partition.keep_after(4)
+    leader.partition.carry_outgoing(Carrying(4))
     cluster.loop.run_for(1)
     for machine in cluster.machines.values():
         machine.checkpoint()
@@ -451,13 +452,18 @@ def test_entries_that_carry_what_has_not_arrived_are_kept_by_all_who_may_lead(tm
     cluster.restart(follower)
     follower.checkpoint()
     assert follower.core.log.base <= 4, "also before it has heard of a leader"
+    heirs = {machine.name: Carrying(None) for machine in cluster.machines.values() if machine is not leader}
+    for machine in cluster.machines.values():
+        if machine is not leader:
+            assert machine.partition is not None
+            machine.partition.carry_outgoing(heirs[machine.name])
     leader.kill()
     second = cluster.wait_for_leader()
     assert second.partition is not None
-    kept = list(second.partition.applied_rows(4))
-    assert [slot for slot, _ in kept] == list(range(5, second.partition.tree.applied_slot + 1))
+    [(after, kept)] = heirs[second.name].begun
+    assert after == 4 and [slot for slot, _ in kept] == list(range(5, 5 + len(kept)))
     assert [row[1] for _, rows in kept for row in rows][-1] == row_key("row 9")
-    # Nobody says any more that they are needed.
+    # They have arrived now.
     cluster.loop.run_for(1)
     cluster.write(Write("row 0", 1))
     cluster.loop.run_for(1)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.node.carrying import Carrying
 from tests.node.member_cluster import GROUP, Machine, MemberCluster
 from tests.node.stepped_loop import SteppedLoop
 from tests.node.writes import Write
@@ -163,13 +164,15 @@ def test_no_state_is_given_while_what_its_entries_carry_has_not_arrived(tmp_path
     cluster, learner = cluster_with_a_learner(tmp_path, 24)
     leader = cluster.wait_for_leader()
     assert leader.partition is not None
-    leader.partition.keep_after(20)
+    carrying = Carrying(20)
+    leader.partition.carry_outgoing(carrying)
+    cluster.loop.run_for(1)
     member = Member("n4", 4, votes=False, joins=True)
     learner.join(member)
     assert leader.node.reconfigure(GROUP, AddLearner(member)) is None
     cluster.settle(5)
     assert learner.core.chosen == 0
-    leader.partition.keep_after(None)
+    carrying.arrived = None
     cluster.settle(3)
     assert rows_of(learner) == rows_of(leader)
     assert "n4" in leader.core.configuration.voters

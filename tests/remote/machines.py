@@ -32,6 +32,7 @@ from varley.metadata.catalog import Catalog, Described
 from varley.metadata.memory import MemoryStore
 from varley.net.links import Links
 from varley.net.outcome import NoAnswer, NotSent, Outcome
+from varley.node.member import member_name
 from varley.node.node import Node
 from varley.node.partition import Partition
 from varley.paxos.lease import Timing
@@ -346,6 +347,9 @@ class Cluster:
         self.clock: Clock = clock or StoppedClock()
         self.is_single = len(names) == 1
         self.founded: set[int] = set()
+        self.ports: dict[str, int] = {}         # of links, by name
+        self.numbers = len(names)               # of members, that were given to those of any group
+        self._lives: dict[str, int] = {}
         self.stopped: set[str] = set()
         self.is_mirroring = False
         self.store = MemoryStore()
@@ -381,6 +385,7 @@ class Cluster:
 
     async def _link(self) -> None:
         ports = {each.name: await each.links.listen("127.0.0.1", 0) for each in self.machines if each.links}
+        self.ports.update(ports)
         for each in self.machines:
             assert each.links is not None and each.peers is not None
             each.peers.serve(each.links)
@@ -430,6 +435,48 @@ class Cluster:
         if machine.links is not None:
             await machine.links.close()
         await machine.stop()
+
+    async def rebuild(self, machine: Machine) -> Machine:
+        """After `stop_one`: the node comes back with an empty disk, as another member of each group."""
+        assert self.is_replicated and machine.name in self.stopped
+        life = self._lives[machine.name] = self._lives.get(machine.name, 1) + 1
+        again = Machine(machine.name, self)
+        self.machines[self.machines.index(machine)] = again
+        self.stopped.discard(machine.name)
+        self.is_mirroring = True
+        for described in self.catalog:
+            _step(again.router.open_partitions(described))
+            if described.table.streams:
+                again.streams.is_mirror = True
+                again.streams.open(described, again.streams._partitions(described))
+                again.streams.is_mirror = False
+        self.is_mirroring = False
+        ledger = self.catalog.ledger
+        assert ledger is not None
+        again.transactions.open_ledger(again.partition(ledger.groups[0]))
+        await self._link_one(again)
+        others = [each for each in self.machines if each is not again]
+        for group in self.founded:
+            lost = member_name(machine.name, life - 1)
+            self.numbers += 1
+            known = [one for one in others[0].node.members.by_group[group].configuration[1].names if one != lost]
+            member = Member(member_name(machine.name, life), self.numbers, votes=False, joins=True)
+            partition = await again.node.create_learner(group, member, lost=lost, known=known)
+            assert partition is not None
+            again.places.hosts(partition, partition)
+            again.leaders.learn(group, Known(0, None, tuple(self._names)))
+        return again
+
+    async def _link_one(self, machine: Machine) -> None:
+        assert machine.links is not None and machine.peers is not None
+        port = await machine.links.listen("127.0.0.1", 0)
+        machine.peers.serve(machine.links)
+        for other in self.machines:
+            if other is not machine:
+                assert other.links is not None
+                other.links.set_address(machine.name, "127.0.0.1", port)
+                machine.links.set_address(other.name, "127.0.0.1", self.ports[other.name])
+        self.ports[machine.name] = port
 
     async def stop(self) -> None:
         for each in self.machines:

@@ -51,7 +51,7 @@ class NodeHosted:
         self._begin = begin or node.create_learner
         self._end = end or node.remove_group
         self._disk = _Disk(disk, slow_disk_seconds)
-        self._begun_at: dict[int, float] = {}       # group -> when its member began here
+        self._seen_at: dict[int, tuple[str, float]] = {}    # group -> its member here, and when that was first seen
         self._load: dict[int, float] = {}
         self._counted: dict[int, int] = {}          # group -> slots that were chosen when that was counted
         self._sampled_at = now()
@@ -97,7 +97,13 @@ class NodeHosted:
         return self._members()[group].is_leading
 
     def is_young(self, group: int) -> bool:
-        return self._now() - self._begun_at.get(group, -_YOUNG_SECONDS) < _YOUNG_SECONDS
+        """Counted from when this member was first looked at here: whoever began it, and also after a restart."""
+        name, now = self._members()[group].name, self._now()
+        seen, since = self._seen_at.get(group, ("", now))
+        if seen != name:
+            since = now
+            self._seen_at[group] = name, now
+        return now - since < _YOUNG_SECONDS
 
     def reconfigure(
         self, group: int, change: events.Change, then: Callable[[BaseException | None], None]
@@ -108,7 +114,6 @@ class NodeHosted:
         return self._node.hand_over(group, to)
 
     async def begin(self, group: int, member: Member) -> None:
-        self._begun_at[group] = self._now()
         await self._begin(group, member)
 
     async def end(self, group: int) -> None:
@@ -147,7 +152,7 @@ class NodeHosted:
             self._load[group] = before + (now_load - before) * weight
         self._load = {group: load for group, load in self._load.items() if group in members}
         self._counted = chosen
-        self._begun_at = {group: at for group, at in self._begun_at.items() if group in members}
+        self._seen_at = {group: seen for group, seen in self._seen_at.items() if group in members}
 
 
 class _Disk:

@@ -339,8 +339,9 @@ def _build(seen: _Seen, may_build: MayBuild) -> Step | Stuck | None:
 
 def _make_place(seen: _Seen) -> Step | None:
     """Where the only node that could have a full member has a log member: that one goes, and the node is free."""
-    if seen.bad_voters:
-        return None     # it votes for somebody
+    full = [one for one in seen.members if one.kind == FULL and one.name not in seen.lost]
+    if seen.bad_voters or len(full) >= seen.wanted:
+        return None     # it votes for somebody who may come back: no wish, as to empty a node, is worth that
     for member in seen.members:
         node = seen.nodes.get(node_of(member.name))
         if member.kind == LOG and node is not None and node.takes_replicas:

@@ -58,7 +58,12 @@ def admin_urls(admin: str | None, data_dir: str) -> list[str]:
 
 
 def run_status(admin: str | None, data_dir: str, as_json: bool) -> None:
-    status = ask(admin_urls(admin, data_dir), "/cluster")
+    urls = admin_urls(admin, data_dir)
+    status = ask(urls, "/cluster")
+    try:
+        status["repairs"] = ask(urls, "/repairs")["state"]
+    except WorldError:
+        status["repairs"] = None    # what is said of them is in etcd, which may be away
     click.echo(json.dumps(status) if as_json else shown(status))
 
 
@@ -82,9 +87,16 @@ def shown(status: dict[str, Any]) -> str:
         click.style(f"Cluster {status['cluster']}, as {status['node']} sees it", bold=True), "",
         *_table(["node", "zone", "state", "replicas", "leads", "endpoint"], nodes), "",
         *_table(["group", "table", "leader", "members", "behind"], groups), "",
-        f"{len(groups)} groups, {len(troubled)} with something to be said of",
+        f"{len(groups)} groups, {len(troubled)} with something to be said of; {_repairs(status.get('repairs'))}",
     ]  # fmt: skip
     return "\n".join(lines)
+
+
+def _repairs(state: dict[str, Any] | None) -> str:
+    if state is None:
+        return "nobody says what is repaired"
+    counts = [f"{state[name]} {name}" for name in ("repairing", "stuck", "moving") if state.get(name)]
+    return f"{', '.join(counts) or 'nothing to repair'}, says {state['node']}"
 
 
 def _number(count: int | None) -> str:

@@ -111,6 +111,9 @@ class Hosting:
 
     async def end(self, group: int) -> None:
         """Host the group no more, which has a member here, and remove what that held."""
+        # Story: 1. n3#2 is begun here. 2. Somebody who does not find it in the group's configuration has it ended.
+        # 3. The leader has taken it in meanwhile, and it may even have voted. It must not begin again under its name.
+        self._lost[group] = life_of(self._node.members.by_group[group].name)
         await self._remove(group)
 
     def attach(self, group: int, partition: MemberPartition | None) -> None:

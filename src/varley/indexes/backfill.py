@@ -98,6 +98,8 @@ class Backfill:
     def _begin(self) -> None:
         if self._is_stopped:
             return
+        if self._is_led_elsewhere():
+            return
         if not self._left:
             self._finished()
             return
@@ -109,7 +111,7 @@ class Backfill:
 
     def _read(self) -> None:
         """The next slice of this partition."""
-        if self._is_stopped:
+        if self._is_stopped or self._is_led_elsewhere():
             return
         partition = self._left[0]
         rows: dict[int, list[IndexRow]] = {}
@@ -131,6 +133,14 @@ class Backfill:
         else:
             self._loop.call_soon(self._arrived, last)
 
+    def _is_led_elsewhere(self) -> bool:
+        """The first partition that is left is led by another node meanwhile, which goes on with it: to the next one."""
+        if not self._left or self._left[0].is_leading:
+            return False
+        self.partitions.remove(self._left.pop(0))
+        self._loop.call_soon(self._begin)
+        return True
+
     def _add(self, rows: dict[int, list[IndexRow]], item_key: bytes, value: bytes) -> None:
         """The row that the index has of an item, if it has one, to those for its target."""
         codec = self.index.codec
@@ -142,7 +152,7 @@ class Backfill:
         rows.setdefault(self.index.partition_of(entry.key).group, []).append((entry.key, value))
 
     def _arrived(self, last: bytes) -> None:
-        if self._is_stopped:
+        if self._is_stopped or self._is_led_elsewhere():
             return
         self._after = last
         self._slices += 1

@@ -17,9 +17,10 @@ index is a millisecond behind its table, in the service it may be a second.
 from __future__ import annotations
 
 import asyncio
+import functools
+import itertools
 import logging
 import math
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -47,7 +48,8 @@ logger = logging.getLogger("varley.indexes")
 
 _RETRY_SECONDS: Final = 0.25    # after a delivery whose outcome is unknown
 _LOOK_SECONDS: Final = 0.05     # how often the clock is looked at while changes are held back
-_WATCH_SECONDS: Final = 1.0     # how often a replica that does not lead asks what of it has arrived at indexes
+_UNKNOWN_SECONDS: Final = 10.0  # so long an entry that carries something to an unknown index holds up those behind it
+_READ_ENTRIES: Final = 400      # of the log in one step, by a new leader
 _OUTGOING: Final = OUTGOING_SPACE[0]
 _ITEM: Final = ITEM_SPACE[0]
 _FIRST_SLOT: Final = 1      # of every group
@@ -84,7 +86,6 @@ class Indexes:
         self._abroad = abroad
         if abroad is not None:
             abroad.is_filled = self._is_filled
-        self._watch: asyncio.TimerHandle | None = None    # in a cluster, while it runs
         self._loop = loop
         self._clock = clock
         self._catalog = catalog
@@ -111,8 +112,6 @@ class Indexes:
         """Begin to send; first what recovery found in the log, in the order of each source's slots."""
         assert not self.is_log_known
         self._is_running = True
-        if self._abroad is not None:
-            self._look_after_kept()
         for each in undelivered:
             parts = {
                 target: Part(rows, self._sources[each.source].backlog_of(target))
@@ -121,6 +120,8 @@ class Indexes:
             self.propagation.changed(each.source, each.slot, parts)
             self._make_ready(parts)
         self.is_log_known = True
+        for source in self._sources.values():
+            source.read_soon()
         for route in self._routes.values():
             self._fill(route)
             self._forget_progress_of_filled(route)
@@ -142,7 +143,7 @@ class Indexes:
         self._is_running = False
         for backfill in self._backfills.values():
             backfill.stop()
-        for timer in (self._retry, self._look, self._watch):
+        for timer in (self._retry, self._look):
             if timer is not None:
                 timer.cancel()
 
@@ -232,7 +233,7 @@ class Indexes:
         for partition in route.partitions:
             source = self._sources.get(partition.group)
             if source is None:
-                source = self._sources[partition.group] = _Source(self, partition.group, self._abroad)
+                source = self._sources[partition.group] = _Source(self, partition.group)
                 self.propagation.add_source(partition.group)
                 partition.carry_outgoing(source)
             source.indexes = indexes
@@ -244,12 +245,9 @@ class Indexes:
             self._fill(route)
 
     def begins_to_lead(self, group: int) -> None:
-        """This node leads `group` from now on: what the partition carries goes out from here, and indexes are filled
-        from here with what it has."""
-        source = self._sources.get(group)
-        if source is None or not self._is_running:
+        """This node leads `group` from now on: indexes are filled from here with what its partition has."""
+        if group not in self._sources or not self._is_running:
             return
-        source.send_kept_if_leading()
         for route in self._routes.values():
             if any(partition.group == group for partition in route.partitions):
                 for index in route.global_indexes:
@@ -286,6 +284,17 @@ class Indexes:
             del self._sources[partition.group]
 
     # Sending
+
+    def soon(self, work: Callable[[], None], seconds: float = 0.0) -> None:
+        """Do `work` in a turn of its own, if this runs then."""
+        self._loop.call_later(seconds, self._do, work)
+
+    def _do(self, work: Callable[[], None]) -> None:
+        if self._is_running:
+            work()
+
+    def loop_time(self) -> float:
+        return self._loop.time()
 
     def chosen(self, source: int, slot: int, parts: Mapping[int, Part]) -> None:
         """`slot` of `source` is chosen, and carries `parts`, by target."""
@@ -339,25 +348,6 @@ class Indexes:
             deliver(partition, batch, done)
         else:
             self._abroad.deliver(target, batch, done)
-
-    def _look_after_kept(self) -> None:
-        """What sources keep that this node does not lead: send it, if it does now; else ask what has arrived of it."""
-        assert self._abroad is not None
-        self._watch = self._loop.call_later(_WATCH_SECONDS, self._look_after_kept)
-        asked: dict[int, list[int]] = {}    # target -> sources
-        for group, source in self._sources.items():
-            source.send_kept_if_leading()
-            for target in source.kept_for():
-                asked.setdefault(target, []).append(group)
-        for target, sources in asked.items():
-            self._abroad.ask_what_has_arrived(
-                target, sources, lambda slots, target=target: self._have_arrived(target, slots)  # type: ignore[misc]
-            )
-
-    def _have_arrived(self, target: int, slots: Mapping[int, int]) -> None:
-        for group, slot in slots.items():
-            if group in self._sources:
-                self._sources[group].let_go(target, slot)
 
     def _now(self) -> float:
         if self._drained is not None:
@@ -485,16 +475,27 @@ class Indexes:
 
 
 class _Source:
-    """Takes from the entries of one partition of a table what they carry. See node.replica.Outgoing."""
+    """Takes from the entries of one partition of a table what they carry. See node.replica.Outgoing.
 
-    __slots__ = ("_abroad", "_group", "_indexes", "_kept", "indexes")
+    follows --begins--> reads --at the end of what is applied--> takes what is chosen --ends--> follows
 
-    def __init__(self, indexes: Indexes, group: int, abroad: Abroad | None) -> None:
+    A member that begins to lead reads its log from where all has arrived, as the leader before has told; nothing that
+    is chosen meanwhile is taken, the reading comes to it. What it had put into channels when it led before is there
+    still: it reads on behind that.
+
+    The log may tell of an index that this node does not know: it was deleted, or the node's view of the metadata is
+    behind. What follows waits then, since a target passes over what comes behind its time.
+    """
+
+    __slots__ = ("_group", "_indexes", "_is_live", "_rows", "_taken", "_waits_until", "indexes")
+
+    def __init__(self, indexes: Indexes, group: int) -> None:
         self._indexes = indexes
         self._group = group
-        self._abroad = abroad
-        # What was applied here while another node led, in the order of slots: see indexes/abroad.py.
-        self._kept: deque[tuple[int, dict[int, Part]]] = deque()
+        self._is_live = True    # what is chosen goes into channels. A group of one is not told when to begin.
+        self._taken = 0         # in channels, or arrived, is all up to this slot; since then it led no longer, or reads
+        self._rows: Callable[[int], Iterator[tuple[int, Sequence[Row]]]] | None = None    # of the log, while it reads
+        self._waits_until: float | None = None      # for an index to become known
         self.indexes: dict[bytes, GlobalIndexRoute] = {}    # by the 16 bytes of their ids
 
     @property
@@ -503,37 +504,67 @@ class _Source:
 
         A node makes checkpoints, and shortens its log after each, from before `Indexes.start` on.
         """
-        if not self._indexes.is_log_known:
-            return _FIRST_SLOT
-        sent = self._indexes.propagation.oldest(self._group)
-        kept = self._kept[0][0] if self._kept else None
-        return min((each for each in (sent, kept) if each is not None), default=None)
+        return self._indexes.propagation.oldest(self._group) if self._indexes.is_log_known else _FIRST_SLOT
 
-    def send_kept_if_leading(self) -> None:
-        if self._kept and self._abroad is not None and self._abroad.is_led_here(self._group):
-            kept, self._kept = self._kept, deque()
-            is_target = self._indexes.propagation.is_target    # or it was removed meanwhile
-            for slot, parts in kept:
-                left = {target: part for target, part in parts.items() if is_target(target)}
-                if left:
-                    self._indexes.chosen(self._group, slot, left)
+    def begins(self, kept: int, applied_rows: Callable[[int], Iterator[tuple[int, Sequence[Row]]]]) -> None:
+        self._taken = max(self._taken, kept)
+        self._is_live = False
+        self._waits_until = None
+        self._rows = applied_rows
+        self.read_soon()
 
-    def kept_for(self) -> set[int]:
-        """The targets of what is kept."""
-        return {target for _, parts in self._kept for target in parts}
+    def ends(self) -> None:
+        self._is_live = False
+        self._rows = None
 
-    def let_go(self, target: int, slot: int) -> None:
-        """`target` has all up to `slot`."""
-        for kept, parts in self._kept:
-            if kept <= slot:
-                parts.pop(target, None)
-        while self._kept and not self._kept[0][1]:
-            self._kept.popleft()
+    def kept_after(self, applied: int) -> int:
+        oldest = self._indexes.propagation.oldest(self._group)
+        taken = applied if self._is_live else self._taken
+        return taken if oldest is None else min(taken, oldest - 1)
+
+    def read_soon(self) -> None:
+        if self._rows is not None:
+            self._indexes.soon(functools.partial(self._read, self._rows))
+
+    def _read(self, rows_behind: Callable[[int], Iterator[tuple[int, Sequence[Row]]]]) -> None:
+        """Some entries of the log. One step of the loop, so at its end nothing is applied that was not read."""
+        if rows_behind is not self._rows:    # it leads no longer, or anew, or has read to the end
+            return
+        for slot, rows in itertools.islice(rows_behind(self._taken), _READ_ENTRIES):
+            if self._must_wait_for_index(rows):
+                self._indexes.soon(functools.partial(self._read, rows_behind), _RETRY_SECONDS)
+                return
+            if self._taken and slot != self._taken + 1:
+                logger.warning(
+                    "group %d: slots %d to %d are not in the log any more, and what they carried may not have arrived: "
+                    "an index may lack changes", self._group, self._taken + 1, slot - 1,
+                )  # fmt: skip
+            self._taken = slot
+            self._take(slot, rows)
+        if next(rows_behind(self._taken), None) is None:
+            self._rows = None
+            self._is_live = True
+        else:
+            self._indexes.soon(functools.partial(self._read, rows_behind))
+
+    def _must_wait_for_index(self, rows: Sequence[Row]) -> bool:
+        if all(key[0] != _OUTGOING or key[1:OUTGOING_KEY_AT] in self.indexes for _, key, _, _ in rows):
+            self._waits_until = None
+            return False
+        now = self._indexes.loop_time()
+        if self._waits_until is None:
+            self._waits_until = now + _UNKNOWN_SECONDS
+        return now < self._waits_until
 
     def chosen(self, slot: int, rows: Sequence[Row]) -> None:
         """HOT PATH of writes to tables with global indexes: 1 µs a row."""
-        if len(rows) == 1:
+        if not self._is_live:
             return
+        self._taken = slot
+        if len(rows) > 1:
+            self._take(slot, rows)
+
+    def _take(self, slot: int, rows: Sequence[Row]) -> None:
         item_value: bytes | None = None
         parts: dict[int, Part] = {}
         for _, key, value, _ in rows:
@@ -552,14 +583,8 @@ class _Source:
                     part.rows.append(row)
             elif space == _ITEM:
                 item_value = value
-        if not parts:
-            return
-        if self._abroad is not None:
-            if not self._abroad.is_led_here(self._group):
-                self._kept.append((slot, parts))
-                return
-            self.send_kept_if_leading()
-        self._indexes.chosen(self._group, slot, parts)
+        if parts:
+            self._indexes.chosen(self._group, slot, parts)
 
     def backlog_of(self, target: int) -> Backlog:
         """Of the index that the partition `target` belongs to."""

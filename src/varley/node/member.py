@@ -41,12 +41,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Protocol
 
 from varley.errors import LeaderReplaced, LogFailed, NotLeading, WorldError
+from varley.item.key_bytes import OUTGOING_SPACE
 from varley.node.replica import Outgoing, Proposal, Waiter
 from varley.paxos.ballot import NO_BALLOT
 from varley.paxos.effects import Effects, NotProposed, NotRead, ReadAt
 from varley.paxos.events import Change, Event, HandOver, Propose, Read, Received, Reconfigure, Tick, Trim
 from varley.paxos.membership import FULL, Configuration, Member
-from varley.paxos.messages import KEPT_BY_NOBODY, VALUE, AnyMessage, Entry
+from varley.paxos.messages import VALUE, AnyMessage, Entry
 from varley.paxos.records import Record
 from varley.paxos.replica import Replica as Core
 from varley.storage.log_format import Row, decode_rows, encode_rows, entry_timestamp
@@ -60,6 +61,9 @@ UNDECIDED_BYTES_MAX: Final = 16 * 1024 * 1024
 
 LOG_ENTRIES_MAX: Final = 4096                   # a log member drops what it may when it has more
 RETAINED_BYTES_MAX: Final = 16 * 1024 * 1024    # so much is kept for followers that do not have it yet
+_SEARCHED_ENTRIES: Final = 2000     # in one step, for what they carry elsewhere: some milliseconds
+_STRANGE_US: Final = 60_000_000     # after so long of leading, what is carried to somebody unknown goes to nobody
+_OUTGOING: Final = OUTGOING_SPACE[0]
 
 Confirmed = Callable[[BaseException | None], None]
 
@@ -144,7 +148,8 @@ class HostedMember:
 
     __slots__ = (
         "_before", "_changes", "_host", "_in_flight", "_inbox", "_is_noting", "_is_releasing", "_is_stalled",
-        "_lease_seen", "_led_since", "_member", "_pending", "_read", "_reads", "_successor", "_tree", "_undecided",
+        "_lease_seen", "_led_since", "_member", "_pending", "_read", "_reads", "_searched", "_successor", "_tree",
+        "_undecided",
         "_waiting", "_when_idle", "ballot", "core", "due_us", "epoch", "group", "is_leading", "name", "newest",
         "on_abandon", "orders", "outgoing", "partition", "scheduled_us", "speculative", "undecided_bytes",
     )  # fmt: skip
@@ -191,6 +196,8 @@ class HostedMember:
         self.newest: Proposal | None = None
         self.on_abandon: Callable[[], None] | None = None
         self.outgoing: Outgoing | None = None
+        # While it leads, and nobody takes what entries carry elsewhere: those up to here carry nothing. None: all.
+        self._searched: int | None = None
         self.undecided_bytes = 0        # of values proposed and not applied
         self._pending: list[tuple[Proposal, bytes]] = []    # of this turn, with the values they propose
         self._undecided: deque[tuple[Proposal, int]] = deque()  # in the order of slots, with the bytes of their values
@@ -272,6 +279,45 @@ class HostedMember:
         for slot in range(max(after, log.base) + 1, applied + 1):
             yield slot, _rows(log.entry(slot))
 
+    # What entries carry to other groups
+    #
+    # Who leads sends it. It tells the others up to which slot all has arrived, with each beat; they keep what is behind
+    # that in their logs, and nothing in memory. What it has told is true for ever, so whoever leads next begins there;
+    # one that has been told nothing, since it was started, begins with all that its log has.
+
+    def carry(self, outgoing: Outgoing | None) -> None:
+        """From now on `outgoing` takes what chosen entries carry; None: nobody does, and nobody has to."""
+        if outgoing is self.outgoing:
+            return
+        self.outgoing = outgoing
+        self._searched = None
+        if outgoing is None:
+            return
+        if self.ballot:
+            outgoing.begins(self.core.kept or 0, self.applied_rows)
+        else:
+            outgoing.ends()
+
+    def _say_what_is_kept(self) -> None:
+        applied = self.tree.applied_slot
+        if self.outgoing is not None:
+            self.core.keep_after(self.outgoing.kept_after(applied))
+            return
+        if self._searched is not None:
+            self._searched = self._search(self._searched)
+        self.core.keep_after(applied if self._searched is None else self._searched)
+
+    def _search(self, after: int) -> int | None:
+        """The last slot behind `after` up to which nothing is carried; None: nothing is, nor will be.
+
+        An index may be known to the leader before, and not here yet; or it was deleted since."""
+        if self.has_led_us > _STRANGE_US:
+            return None
+        for count, (slot, rows) in enumerate(self.applied_rows(after)):
+            if count == _SEARCHED_ENTRIES or any(row[1][0] == _OUTGOING for row in rows):
+                return slot - 1
+        return None
+
     # Proposing
 
     def propose(self, timestamp_us: int, rows: Sequence[Row], waiter: Waiter, answer: bytes) -> None:
@@ -315,6 +361,8 @@ class HostedMember:
     # Events
 
     def tick(self) -> None:
+        if self.ballot:
+            self._say_what_is_kept()    # the next beat says it
         self.step(Tick())
         if self._tree is None and self.core.chosen - self.core.log.base > LOG_ENTRIES_MAX:
             self.trim(self.core.chosen)
@@ -399,6 +447,8 @@ class HostedMember:
     def trim_to_checkpoint(self, kept_slot: int | None) -> None:
         """After a checkpoint: drop the entries that nobody needs any more; after `kept_slot` somebody does."""
         log = self.core.log
+        if self.ballot:
+            self._say_what_is_kept()
         # Not known yet, after a start: then nothing goes.
         needed_after = log.base if self.core.kept is None else self.core.kept
         slot = min(each for each in (self.tree.checkpointed_slot, needed_after, kept_slot) if each is not None)
@@ -591,7 +641,10 @@ class HostedMember:
         self.ballot = ballot
         self.is_leading = True
         self._led_since = self._host.now_us()
-        self.core.keep_after(KEPT_BY_NOBODY)    # `leads` may say otherwise
+        self._searched = kept = self.core.kept or 0
+        if self.outgoing is not None:
+            self.outgoing.begins(kept, self.applied_rows)
+        self._say_what_is_kept()
         assert self.partition is not None
         self.partition.leads(ballot)
 
@@ -616,6 +669,8 @@ class HostedMember:
         self.epoch += 1
         if self.on_abandon is not None:
             self.on_abandon()
+        if self.outgoing is not None:
+            self.outgoing.ends()
         self.speculative.clear()
         self.newest = None
         self.undecided_bytes = 0

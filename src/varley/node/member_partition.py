@@ -14,14 +14,13 @@ called and ends when `on_following` is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from varley.errors import NotLeading
 from varley.node.member import HostedMember, node_of
 from varley.node.participant import Participant
 from varley.node.partition import Partition, Pressure, Write
-from varley.node.replica import Proposal, Waiter
-from varley.paxos.messages import KEPT_BY_NOBODY
+from varley.node.replica import Outgoing, Proposal, Waiter
 from varley.storage.log_format import Row
 
 
@@ -135,14 +134,5 @@ class MemberPartition(Partition):
         if not self._member.is_leading:
             raise self.not_leading()
 
-    # For those who carry what entries hold to other groups
-
-    def applied_rows(self, after: int) -> Iterator[tuple[int, Sequence[Row]]]:
-        """(slot, rows) of each applied entry behind slot `after` that the log still has."""
-        return self._member.applied_rows(after)
-
-    def keep_after(self, slot: int | None) -> None:
-        """Who may lead later is to keep the entries after this slot, because what they carry has not arrived; None:
-        they all have. Said anew by each leader, when it is called by `on_leading` or later."""
-        self._check_leading()
-        self._member.core.keep_after(KEPT_BY_NOBODY if slot is None else slot)
+    def carry_outgoing(self, outgoing: Outgoing | None) -> None:
+        self._member.carry(outgoing)

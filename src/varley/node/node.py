@@ -28,7 +28,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from random import SystemRandom
+from random import Random, SystemRandom
 from typing import Any, Protocol
 
 from varley.clock import Clock, boot_time_us
@@ -136,7 +136,8 @@ class Node:
         self._clock = clock
         self.name = name
         self._links = links or NoLinks()
-        self._chance = chance or SystemRandom()
+        # Seeded once: asking the kernel costs as much as the rest of answering a Beat.
+        self._chance = chance or Random(SystemRandom().getrandbits(128))
         self._timing = timing or Timing()
         self._on_leading = on_leading
         self._on_following = on_following

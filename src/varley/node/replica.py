@@ -18,7 +18,7 @@ record.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from varley.storage.log_format import Row
@@ -51,6 +51,21 @@ class Outgoing(Protocol):
 
         After a start that is slot 1 until it is known what recovery found.
         """
+        ...
+
+    # Of a member of a larger group. A group of one leads from the beginning, and is not told.
+
+    def begins(self, kept: int, applied_rows: Callable[[int], Iterator[tuple[int, Sequence[Row]]]]) -> None:
+        """This member leads: what entries behind the slot `kept` carry may not have arrived. `applied_rows(after)`
+        gives those that are applied and in the log, with their slots."""
+        ...
+
+    def ends(self) -> None:
+        """It does not lead, or no longer."""
+        ...
+
+    def kept_after(self, applied: int) -> int:
+        """While it leads and has applied so much: all that the entries up to this slot carry has arrived."""
         ...
 
 

@@ -18,7 +18,9 @@ If a record cannot be written, the member is to be stopped: nothing says what th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+import msgspec
 
 from varley.paxos.messages import AnyMessage, Entry
 from varley.paxos.records import Record
@@ -71,8 +73,7 @@ class Dropped:
     ballot: int
 
 
-@dataclass(frozen=True, slots=True)
-class Effects:
+class Effects(msgspec.Struct, frozen=True):
     persist: tuple[Record, ...]                         # first
     send_at_once: tuple[tuple[str, AnyMessage], ...]    # (to whom, what); need not wait for anything
     send: tuple[tuple[str, AnyMessage], ...]            # persist before send
@@ -86,20 +87,19 @@ class Effects:
     timers: int                                         # step(Tick(), now) is due at this time, if nothing comes before
 
 
-@dataclass(slots=True)
-class Outbox:
+class Outbox(msgspec.Struct):
     """The effects of the step that is under way."""
 
-    persist: list[Record] = field(default_factory=list)
-    send_at_once: list[tuple[str, AnyMessage]] = field(default_factory=list)
-    send: list[tuple[str, AnyMessage]] = field(default_factory=list)
-    apply: list[tuple[int, Entry]] = field(default_factory=list)
+    persist: list[Record] = []
+    send_at_once: list[tuple[str, AnyMessage]] = []
+    send: list[tuple[str, AnyMessage]] = []
+    apply: list[tuple[int, Entry]] = []
     serving: Serving | None = None
-    reads: list[ReadAt | NotRead] = field(default_factory=list)
+    reads: list[ReadAt | NotRead] = []
     proposed: Proposed | NotProposed | None = None
     refusal: str | None = None
     dropped: Dropped | None = None
-    snapshots: list[str] = field(default_factory=list)
+    snapshots: list[str] = []
 
     def sealed(self, timers: int) -> Effects:
         return Effects(

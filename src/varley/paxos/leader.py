@@ -250,6 +250,9 @@ class Leader:
             self._make_level(name, peer, now, out)
             return
         matched = self.matched[name]
+        if matched == log.last:
+            peer.sent = matched     # it has everything: the usual case in a group where nothing happens
+            return
         if peer.sent > matched and now - peer.progress_at >= timing.resend_us:
             peer.sent = matched     # something was lost
         peer.sent = max(peer.sent, matched)

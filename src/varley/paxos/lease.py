@@ -83,18 +83,26 @@ class Grant:
 class Lease:
     """What the leader of one ballot was granted: by whom, for Beats that were sent when."""
 
-    __slots__ = ("_leader", "_sent", "_timing", "is_given_up")
+    __slots__ = ("_leader", "_sent", "_timing", "_until", "_voters", "is_given_up")
 
     def __init__(self, leader: str, timing: Timing) -> None:
         self._leader = leader
         self._timing = timing
         self._sent: dict[str, int] = {}     # member -> when the newest Beat was sent that it has granted
+        self._voters: Set[str] | None = None    # for whom `_until` was computed; None: `_sent` has changed since
+        self._until = 0
         self.is_given_up = False            # handed over: never used again in this ballot
 
     def granted(self, member: str, sent_at: int) -> None:
         self._sent[member] = max(sent_at, self._sent.get(member, sent_at))
+        self._voters = None
 
     def until(self, voters: Set[str]) -> int:
-        """When it ends; 0 if there is none."""
-        sent = min(reached_by_quorum(self._sent, voters), self._sent.get(self._leader, -1))
-        return 0 if sent < 0 or self.is_given_up else sent + self._timing.leader_lease_us
+        """When it ends; 0 if there is none. Asked for in each step."""
+        if self.is_given_up:
+            return 0
+        if voters is not self._voters:
+            sent = min(reached_by_quorum(self._sent, voters), self._sent.get(self._leader, -1))
+            self._until = 0 if sent < 0 else sent + self._timing.leader_lease_us
+            self._voters = voters
+        return self._until

@@ -213,10 +213,10 @@ class Replica:
         if self._leader is not None and self._leader.has_lost_quorum(now):
             self._step_down(now, out)   # first: a leader that was stopped must not propose before it knows
         match event:
-            case Tick():
-                pass
             case Received(sender, message):
                 self._receive(sender, message, now, out)
+            case Tick():
+                pass
             case Propose(ballot, values):
                 self._propose(ballot, values, now, out)
             case Read(read, by_lease):
@@ -242,12 +242,16 @@ class Replica:
             if now >= self._leader.beat_at:
                 self._leader.beat(now, out)
                 self._leader.feed_all(now, out)
-        elif now >= min((role.until for role in (self._candidate, self._asking) if role is not None), default=now + 1):
+        elif self._is_too_late(self._candidate, now) or self._is_too_late(self._asking, now):
             self._retry(now)
         if self._leader is None and now >= self._election_at:
             self._ask(now, out)
         if self._lost is not None and now >= self._reborn_at:
             self._tell_rebirth(self._lost, now, out)
+
+    @staticmethod
+    def _is_too_late(role: Candidate | Asking | None, now: int) -> bool:
+        return role is not None and now >= role.until
 
     def _due(self) -> int:
         due = self._election_at
@@ -280,6 +284,18 @@ class Replica:
 
     def _receive(self, sender: str, message: AnyMessage, now: int, out: Outbox) -> None:
         match message:
+            # The frequent ones first: they are tried one after the other.
+            case Beat():
+                self._grant_lease(sender, message, now, out)
+            case Granted(ballot):
+                if (leader := self._leads(ballot, sender)) is not None:
+                    leader.granted(sender, message, now, out)
+                    self._promote_if_it_joins(sender, now, out)
+            case Accept():
+                self._accept(sender, message, now, out)
+            case Accepted(ballot, last):
+                if (leader := self._leads(ballot, sender)) is not None:
+                    leader.accepted(sender, last, now, out)
             case Ask(number):
                 out.send_at_once.append((sender, self._answer(number, now)))
             case Answer():
@@ -288,19 +304,8 @@ class Replica:
                 self._promise(sender, message, now, out)
             case Promise():
                 self._take_promise(sender, message, now, out)
-            case Accept():
-                self._accept(sender, message, now, out)
-            case Beat():
-                self._grant_lease(sender, message, now, out)
             case Refused(ballot, promised, _):
                 self._take_refusal(sender, ballot, promised, now, out)
-            case Accepted(ballot, last):
-                if (leader := self._leads(ballot, sender)) is not None:
-                    leader.accepted(sender, last, now, out)
-            case Granted(ballot):
-                if (leader := self._leads(ballot, sender)) is not None:
-                    leader.granted(sender, message, now, out)
-                    self._promote_if_it_joins(sender, now, out)
             case Behind(ballot):
                 if (leader := self._leads(ballot, sender)) is not None:
                     leader.behind(sender, message, now, out)

@@ -10,7 +10,4 @@
     sums               items and bytes of partitions elsewhere
 
 What becomes of whole requests is in gateway/. docs/life_of_a_put.md walks through one.
-
-Limits. A replica whose state has come as a snapshot has not seen the entries in between. If it leads next, what those
-carry to global indexes is lost, unless they were kept until they had arrived (`MemberPartition.keep_after`).
 """

@@ -37,7 +37,7 @@ logger = logging.getLogger("varley.transactions")
 
 _TICK_SECONDS: Final = 1.0      # how often old records and unfinished transactions are looked at
 _FINISHED_AT_ONCE: Final = 32   # in one turn of the loop: some milliseconds
-OLD_SECONDS: Final = 10.0       # longer than a transaction takes
+OLD_SECONDS: Final = 3.0        # then the ledger's leader is told of a marker; one that is at it passes over that
 
 Marked = Mapping[Name, Sequence[tuple[str, bytes]]]    # table and row key of all items with a marker, by transaction
 
