@@ -35,7 +35,7 @@ from typing import Any, Final, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.campaigns.traffic import ACCOUNTS, ACCOUNTS_EACH, INDEX, INDEXED, OPENED_WITH, TABLES, Traffic
-from tests.campaigns.trouble import Trouble, put_on_small_disk, take_small_disk_away
+from tests.campaigns.trouble import Trouble, problems_of_groups, put_on_small_disk, take_small_disk_away
 from tests.campaigns.verdicts import Items, Judged, differences, judge_eventual, judge_items, judge_money
 from tests.cluster.local_cluster import LocalCluster
 
@@ -177,13 +177,10 @@ def _wait_whole(cluster: LocalCluster) -> list[str]:
     """What is not whole by then."""
     deadline = time.monotonic() + _WHOLE_SECONDS
     while True:
-        left = []
         try:
-            for group in cluster.admin(next(iter(cluster.alive())), "/cluster")["groups"]:
-                if group["leader"] is None or any(group["lag"].values()):
-                    left.append(f"{group['table']}: leader {group['leader']}, behind {group['lag']}")
+            left = problems_of_groups(cluster)
         except OSError as error:
-            left.append(str(error))
+            left = [str(error)]
         if not left or time.monotonic() > deadline:
             return [f"not whole after {_WHOLE_SECONDS:.0f} s: {each}" for each in left]
         time.sleep(0.2)
