@@ -35,7 +35,7 @@ from typing import Any, Final, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.campaigns.traffic import ACCOUNTS, ACCOUNTS_EACH, INDEX, INDEXED, OPENED_WITH, TABLES, Traffic
-from tests.campaigns.trouble import Trouble, put_on_small_disk, take_small_disk_away
+from tests.campaigns.trouble import Trouble, problems_of_groups, put_on_small_disk, take_small_disk_away
 from tests.campaigns.verdicts import Items, Judged, differences, judge_eventual, judge_items, judge_money
 from tests.cluster.local_cluster import LocalCluster
 
@@ -106,7 +106,7 @@ async def _day(cluster: LocalCluster, asked: argparse.Namespace, has_small_disk:
     faults: list[Fault] = []
     try:
         try:
-            await _make_trouble(trouble, faults, asked, until=begun + 60 * asked.minutes)
+            await _make_trouble(trouble, faults, traffic.record.acknowledged, asked, until=begun + 60 * asked.minutes)
         except Exception as error:
             problems.append(f"a node could not be brought back, or told: {type(error).__name__} {error}")
             await asyncio.to_thread(_healed_somehow, trouble)
@@ -144,7 +144,10 @@ def _open(cluster: LocalCluster) -> None:
             client.put_item(TableName=table, Item={"k": {"S": str(number)}, "n": {"N": str(OPENED_WITH)}})
 
 
-async def _make_trouble(trouble: Trouble, faults: list[Fault], asked: argparse.Namespace, *, until: float) -> None:
+async def _make_trouble(
+    trouble: Trouble, faults: list[Fault], acknowledged: dict[str, list[float]], asked: argparse.Namespace, *,
+    until: float,
+) -> None:  # fmt: skip
     chance = random.Random(f"game day {asked.seed}")
     await asyncio.sleep(chance.uniform(*_CALM_SECONDS))
     while time.monotonic() < until:
@@ -155,8 +158,12 @@ async def _make_trouble(trouble: Trouble, faults: list[Fault], asked: argparse.N
         await asyncio.to_thread(trouble.heal)
         healed = time.monotonic()
         await asyncio.sleep(chance.uniform(*_CALM_SECONDS))
-        faults.append(Fault(kind, what, begun, healed, time.monotonic()))
-        print(f"  {kind}: {what}; {healed - begun:.1f} s", flush=True)
+        fault = Fault(kind, what, begun, healed, time.monotonic())
+        faults.append(fault)
+        pauses = {table: _pause(acknowledged[table], fault.begun, fault.over) for table in TABLES}
+        longest = max(pauses, key=lambda table: pauses[table])
+        paused = f"no write to {longest} for {pauses[longest]:.1f} s"
+        print(f"{begun:10.3f} {kind}: {what}; {healed - begun:.1f} s; {paused}", flush=True)
 
 
 def _healed_somehow(trouble: Trouble) -> None:
@@ -170,13 +177,10 @@ def _wait_whole(cluster: LocalCluster) -> list[str]:
     """What is not whole by then."""
     deadline = time.monotonic() + _WHOLE_SECONDS
     while True:
-        left = []
         try:
-            for group in cluster.admin(next(iter(cluster.alive())), "/cluster")["groups"]:
-                if group["leader"] is None or any(group["lag"].values()):
-                    left.append(f"{group['table']}: leader {group['leader']}, behind {group['lag']}")
+            left = problems_of_groups(cluster)
         except OSError as error:
-            left.append(str(error))
+            left = [str(error)]
         if not left or time.monotonic() > deadline:
             return [f"not whole after {_WHOLE_SECONDS:.0f} s: {each}" for each in left]
         time.sleep(0.2)

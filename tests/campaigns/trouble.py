@@ -25,6 +25,7 @@ from varley.cluster.local_etcd import command, find_etcd, free_ports
 
 SMALL_DISK_BYTES: Final = 96 * 1024 * 1024
 FULL_NODE: Final = "n2"     # whose disk is small
+_NAME_IS_FREE_SECONDS: Final = 60.0
 
 Direction = tuple[str, str]     # what the first sends to the second is lost
 
@@ -63,6 +64,7 @@ class Trouble:
             "links go and come": self._flap,
             "stop a node and start it": self._restart,
             "stop each node and start it": self._restart_all,
+            "a disk is lost": self._lose_disk,
             "etcd frozen": self._freeze_etcd,
             "etcd killed": self._kill_etcd,
             "etcd frozen, leader killed": lambda: f"{self._kill([self._leader()])}, {self._freeze_etcd()}",
@@ -278,6 +280,27 @@ class Trouble:
         self._wait(1, 2)
         return self._kill([self._chance.choice([name for name in self._names if name != FULL_NODE])])
 
+    def _lose_disk(self) -> str:
+        """Only one of those that keep an entry may be lost: nothing, if the last one is not made good yet."""
+        try:
+            if problems_of_groups(self._cluster, may_lag=True):
+                return "none: not all groups are whole"
+        except OSError:
+            return "none: nobody says whether all groups are whole"
+        name = self._chance.choice([name for name in self._names if name != FULL_NODE])
+        self._cluster.kill(name)
+        lost = self._cluster.folder / name
+        lost.rename(lost.with_name(f"{name}.lost-{time.monotonic():.0f}"))
+        deadline = time.monotonic() + _NAME_IS_FREE_SECONDS
+        while name not in set(self._cluster.alive()):
+            try:
+                self._cluster.start(name)
+            except AssertionError as error:     # another data folder has its name until the lease of that one ends
+                if "named" not in str(error) or time.monotonic() > deadline:
+                    raise
+                self._wait(0.5, 1)
+        return name
+
     def _freeze_etcd(self) -> str:
         assert self._etcd_pid is not None
         self._freeze_process(self._etcd_pid)
@@ -303,6 +326,17 @@ class Trouble:
 
     def _wait(self, least: float, most: float) -> None:
         time.sleep(self._chance.uniform(least, most))
+
+
+def problems_of_groups(cluster: LocalCluster, *, may_lag: bool = False) -> list[str]:
+    """Who has no leader, who is behind, who does not vote yet. Raises OSError if nobody answers."""
+    problems = []
+    for group in cluster.admin(next(iter(cluster.alive())), "/cluster")["groups"]:
+        roles = list(group["members"].values())
+        lags = not may_lag and any(group["lag"].values())
+        if group["leader"] is None or lags or roles != ["voter"] * max(3, len(roles)):
+            problems.append(f"{group['table']}: led by {group['leader']}, {group['members']}, behind {group['lag']}")
+    return problems
 
 
 def _both_ways(pairs: Iterable[Direction]) -> set[Direction]:
