@@ -59,7 +59,7 @@ IDLE_GROUPS = (0, 500, 1000, 2000)
 IDLE_SECONDS = 5.0
 _TABLE = "bench_simple"
 _ASK_SECONDS = 1.0          # after which a client gives up on a request and asks again
-_PATIENCE_SECONDS = 120.0
+_PATIENCE_SECONDS = 60.0
 _NAMES = {"put_item": "PutItem", "get_item": "GetItem"}
 
 
@@ -505,7 +505,13 @@ def idle(session: Session) -> None:
             while tables * step < groups:
                 load.create_table(client, f"idle_{tables}")
                 tables += 1
-            _wait_until_all_are_led(ours)
+            try:
+                _wait_until_all_are_led(ours)
+            except RuntimeError as error:
+                # More groups than this machine, as busy as it is, answers the beats of: what is known stays.
+                session.say(f"{groups} groups: {error}")
+                rows.append([f"{groups:,}", "did not come to rest", "-", "-", "-"])
+                break
             processor, memory = _at_rest(ours)
             first = first or (processor, memory)
             session.record(workload="idle", groups=groups, processor=processor, memory=memory)

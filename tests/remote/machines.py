@@ -240,7 +240,10 @@ class Machine:
             random=random.Random(f"ids of {name}"),
             catalog=cluster.catalog,
             router=self.router,
-            sweeper=Sweeper(loop, clock, self.router, delay_seconds=0.0),
+            sweeper=Sweeper(
+                loop, clock, self.router, delay_seconds=0.0,
+                leads=(lambda group: True) if self.peers is None else self.hosted.leads,
+            ),
             bulk=BulkRunner(
                 loop, clock, self.router, BulkOperations(cluster.store), None, run_bulk_put, self._keep
             ),

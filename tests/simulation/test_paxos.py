@@ -170,7 +170,7 @@ def test_bug_a_member_is_swapped_for_another_in_one_step(monkeypatch: pytest.Mon
     monkeypatch.setattr(replica, "_changed", swapped)
     monkeypatch.setattr(leader, "follows", lambda after, before: True)
     troubles = (add_member, add_member, crash, crash_leader, isolate, hub, one_way, heal_links)
-    first_broken(lambda seed: planted(seed, weather=STORMY, troubles=troubles))
+    first_broken(lambda seed: planted(seed, weather=STORMY, troubles=troubles), seeds=300)
 
 
 def replace_vote(member: Member) -> Member:

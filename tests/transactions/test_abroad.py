@@ -135,6 +135,24 @@ async def test_a_participant_that_cannot_be_reached_stops_all_and_nothing_was_do
     assert await bank.values(names, bank.coordinator) == [None] * 3
 
 
+@with_bank
+async def test_items_of_several_nodes_are_not_more_than_4_mb_together(bank: Bank) -> None:
+    names = [bank.one_on(machine) for machine in bank.cluster.machines]
+    names += [f"large {number}" for number in range(9)]
+    for name in names:
+        item = {"pk": {"S": name}, "v": {"S": "x" * 300_000}}
+        assert (await bank.coordinator.ask("PutItem", {"TableName": "accounts", "Item": item}))[0] == 200
+    for size, expected in ((20_000, 200), (80_000, 400)):
+        values = {":v": {"S": "x" * size}}
+        update = {"TableName": "accounts", "UpdateExpression": "SET w = :v", "ExpressionAttributeValues": values}
+        updates = [{"Update": {**update, "Key": {"pk": {"S": name}}}} for name in names]
+        status, body = await bank.coordinator.ask("TransactWriteItems", {"TransactItems": updates})
+        assert status == expected, body
+    assert b"Transaction payload size cannot exceed 4" in body
+    await _tick_until_idle(bank)
+    assert bank.markers() == 0
+
+
 async def _tick_until_idle(bank: Bank) -> None:
     """Old markers are looked for everywhere, as happens every second, until there are none."""
     bank.clock.advance(OLD_SECONDS + 1)

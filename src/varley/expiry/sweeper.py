@@ -148,9 +148,9 @@ class Sweeper:
         self.expired.pop(route.name, None)
 
     def is_settled(self, described: Described, route: Route) -> bool:
-        """Whether all rows are there that the definition asks for, and no others, in the partitions led here."""
-        led = (partition for partition in route.partitions if self.leads(partition.group))
-        return all(are_rows_right(described.table, partition) for partition in led)
+        """Whether all rows are there that the definition asks for, and no others, in the partitions that have a replica
+        here. One that follows may be behind, and then has not yet what the newest definition asks for."""
+        return all(_are_rows_right(described, partition) for partition in route.partitions)
 
     def begins_to_lead(self, group: int) -> None:
         """This node leads `group` from now on: what its partition has is looked at as if it had just been opened."""
@@ -289,6 +289,13 @@ class _Table:
         return earliest
 
 
+def _are_rows_right(described: Described, partition: Partition) -> bool:
+    try:
+        return are_rows_right(described.table, partition)
+    except Elsewhere:
+        return True    # nobody here knows
+
+
 def _expiries_of(route: Route) -> Expiries | None:
     followers = () if route.consequences is None else route.consequences.followers
     return next((each for each in followers if isinstance(each, Expiries)), None)
@@ -340,9 +347,17 @@ class _Sweep:
         self._sweeper.sweeps -= 1
         self._sweeper.later(0, self._sweeper.tick)    # others may have waited for this
 
+    def _leave(self) -> None:
+        """Another node leads the partition, and sweeps it. If this one does again, it looks at everything."""
+        self.hint_at = 0
+        self._end()
+
     def _slice(self) -> None:
         if self._table.is_over:
             self._end()
+            return
+        if not self._sweeper.leads(self.group):
+            self._leave()
             return
         self._has_failed = False
         try:
@@ -388,7 +403,12 @@ class _Sweep:
             self._has_failed = self._has_failed or error is not None
             then()
 
-        once_settled(self._partition.undecided_range(), release)
+        try:
+            newest = self._partition.undecided_range()
+        except Elsewhere:
+            self._leave()
+            return
+        once_settled(newest, release)
 
     def _next(self, last: bytes) -> None:
         if not self._has_failed:    # else this slice again
@@ -399,6 +419,9 @@ class _Sweep:
         """All that was due is gone, and what was proposed when the hint was set aside is applied."""
         if self._table.is_over:
             self._end()
+            return
+        if not self._sweeper.leads(self.group):    # what was proposed may not have been chosen
+            self._leave()
             return
         try:
             first = next(self._rows(self._behind, END_OF_ROWS), None)

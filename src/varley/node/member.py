@@ -27,7 +27,7 @@ node has one log for all of its groups, and a full disk is full for all of them)
 
 Measured in memory with rows of 1 KB on 2 busy cores, CPU for each write: a group of one 5 µs; a leader whose two peers
 are other processes 15 µs when 64 writes come in a turn of the loop, of which the sockets are the largest part; all
-three members in one process 25 µs (64 in a turn) and 40 µs (16). An idle group costs its node 170 µs a second, for
+three members in one process 25 µs (64 in a turn) and 40 µs (16). An idle group costs its node 160 µs a second, for
 beats.
 
 Everything here runs on the event loop.

@@ -55,6 +55,7 @@ class Log:
 
     def bytes_between(self, slot: int, last: int) -> int:
         """Of the values after `slot`, up to and with `last`; both are in the log."""
+        assert self.base <= slot <= self.last and last <= self.last, (self.base, slot, last, self.last)
         return self._ends[last - self.base] - self._ends[slot - self.base]
 
     @property

@@ -34,6 +34,7 @@ import msgspec
 from varley.errors import ApiError
 from varley.item.key_bytes import TOKEN_SPACE
 from varley.item.marker import Name
+from varley.limits import TRANSACTION_BYTES_MAX
 from varley.net.channels import PARTICIPANT
 from varley.node.elsewhere import Elsewhere, Need
 from varley.node.participant import Version
@@ -46,8 +47,8 @@ from varley.remote.messages import Question, encode
 from varley.remote.peers import Answer, Peers
 from varley.remote.remote_error import RemoteError
 from varley.router.routes import Router
-from varley.transactions import record
-from varley.transactions.action import Action, follow_of
+from varley.transactions import reasons, record
+from varley.transactions.action import Action, follow_of, written_bytes
 
 # From an operation and the JSON of some of its actions to what they are here. Raises ApiError.
 Bind = Callable[[str, bytes], Sequence[Action]]
@@ -105,6 +106,7 @@ class Cost(msgspec.Struct, array_like=True, frozen=True):
 class Agreed(msgspec.Struct, array_like=True, frozen=True, tag="agreed"):
     costs: list[Cost]
     timestamp_us: int
+    written_bytes: int = 0    # what its items come to
 
 
 class Refused(msgspec.Struct, array_like=True, frozen=True, tag="refused"):
@@ -261,7 +263,11 @@ class Abroad:
             told.tell_if_leading(evaluation.observed, refused)
             return
         costs = [Cost(each.units, each.index_units, each.collection_bytes) for each in actions]
-        agreed = Agreed(costs, name.timestamp_us)
+        written = written_bytes([evaluation])
+        agreed = Agreed(costs, name.timestamp_us, written)
+        if isinstance(question, _Write) and written > TRANSACTION_BYTES_MAX:
+            told.tell_if_leading(evaluation.observed, Refused([_members(reasons.payload_too_large(written))]))
+            return
         if isinstance(question, _Evaluate):
             told.tell(agreed)
         elif isinstance(question, _Prepare):

@@ -6,11 +6,12 @@ follows from it is asked for apart, since it is worked out again when the transa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from varley.item.stored import item_size
 from varley.item.units import write_units_of
-from varley.node.participant import DerivedRow, Follow, Newest
+from varley.node.participant import DerivedRow, Evaluation, Follow, Newest
 from varley.node.partition import Outcome
 from varley.router.routes import Route
 
@@ -23,6 +24,16 @@ class Evaluated(Protocol):
     key: bytes
 
     def evaluate(self, old: bytes | None, timestamp_us: int) -> Outcome: ...
+
+
+def written_bytes(evaluations: Iterable[Evaluation]) -> int:
+    """What the items come to that these would leave: DynamoDB bytes."""
+    return sum(
+        item_size(new)
+        for evaluation in evaluations
+        for action, new in zip(evaluation.actions, evaluation.news, strict=True)
+        if new is not None and not action.is_check
+    )
 
 
 class Action:

@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 from varley.errors import ApiError
 from varley.item.marker import Name
+from varley.limits import TRANSACTION_BYTES_MAX
 from varley.node.participant import Evaluation
 from varley.node.partition import Partition
 from varley.node.settled import Told
 from varley.remote.peers import unknown
 from varley.router.routes import Route
 from varley.transactions.abroad import Abroad, Agreed, Verdict, Work
-from varley.transactions.action import follow_of
+from varley.transactions.action import follow_of, written_bytes
 from varley.transactions.coordinator import Coordinator, Effects, State
 from varley.transactions.ledger import Ledger
 from varley.transactions.record import Record
@@ -36,8 +37,8 @@ class Drive:
     """Call `begin`, or `resume`, once, and in the call stack in which the parts were evaluated."""
 
     __slots__ = (
-        "_abroad", "_coordinator", "_is_left", "_leave_behind", "_ledger", "_now_us", "_parts", "_record", "_then",
-        "verdicts",
+        "_abroad", "_asked", "_coordinator", "_is_left", "_leave_behind", "_ledger", "_now_us", "_parts", "_record",
+        "_then", "verdicts",
     )  # fmt: skip
 
     def __init__(
@@ -61,6 +62,7 @@ class Drive:
         self._ledger = ledger
         self._record = record
         self._parts = parts
+        self._asked = sum(part.work is not None for part in parts.values())     # so many verdicts come from elsewhere
         self._now_us = now_us
         self._then = then
         self._leave_behind = leave
@@ -105,9 +107,18 @@ class Drive:
     def _verdict(self, partition: Partition, verdict: Verdict | ApiError) -> None:
         """A participant on another node has prepared, or not, or nobody knows: then it too is told to cancel."""
         self.verdicts[partition] = verdict
+        is_agreed = isinstance(verdict, Agreed)
+        if is_agreed and len(self.verdicts) == self._asked:     # the last one: before it, nothing can be decided
+            is_agreed = self.written_bytes <= TRANSACTION_BYTES_MAX
         if not self._is_left:
-            tell = self._coordinator.prepared if isinstance(verdict, Agreed) else self._coordinator.refused
+            tell = self._coordinator.prepared if is_agreed else self._coordinator.refused
             self._perform(tell(partition))
+
+    @property
+    def written_bytes(self) -> int:
+        """What the items come to that it would leave, as far as participants have said."""
+        here = written_bytes(part.evaluation for part in self._parts.values() if part.evaluation is not None)
+        return here + sum(each.written_bytes for each in self.verdicts.values() if isinstance(each, Agreed))
 
     def _is_abroad(self, partition: Partition) -> bool:
         return self._abroad is not None and not self._abroad.is_led_here(partition.group)

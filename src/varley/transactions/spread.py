@@ -182,6 +182,8 @@ class Coordination:
                     assert isinstance(verdict, Agreed)
                     _set_costs([actions[each] for each in numbers[partition]], verdict.costs)
                 reply_when_settled(asked.waiter, asked.answer)(None)
+            elif all(isinstance(each, Agreed) for each in drive.verdicts.values()):
+                asked.waiter.fail(reasons.payload_too_large(drive.written_bytes))
             elif not self._is_begun_again(asked, drive.verdicts, is_second=is_second):
                 asked.waiter.fail(_why_not(asked, drive.verdicts))
 

@@ -40,7 +40,6 @@ from varley.errors import (
 )
 from varley.item.key_bytes import TOKEN_SPACE
 from varley.item.marker import ID_BYTES, Marker, Name
-from varley.item.stored import item_size
 from varley.limits import ITEM_BYTES_MAX, TRANSACTION_BYTES_MAX
 from varley.node.participant import Evaluation, Participant
 from varley.node.partition import Partition
@@ -49,7 +48,7 @@ from varley.node.settled import Told, after_calls, reply_when_settled, when_sett
 from varley.router.routes import GlobalIndexRoute, Route, Router
 from varley.transactions import reasons, record
 from varley.transactions.abroad import Abroad
-from varley.transactions.action import Action
+from varley.transactions.action import Action, written_bytes
 from varley.transactions.coordinator import State
 from varley.transactions.drive import Drive, Part
 from varley.transactions.ledger import Ledger
@@ -355,12 +354,7 @@ def _excess(evaluations: Iterable[Evaluation], count: int) -> ValidationError | 
     """Why the items that `count` actions would leave are too much for one transaction; None: they are not."""
     if count <= _ACTIONS_THAT_FIT:
         return None
-    written = sum(
-        item_size(new)
-        for evaluation in evaluations
-        for action, new in zip(evaluation.actions, evaluation.news, strict=True)
-        if new is not None and not action.is_check
-    )
+    written = written_bytes(evaluations)
     return reasons.payload_too_large(written) if written > TRANSACTION_BYTES_MAX else None
 
 
