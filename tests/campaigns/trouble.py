@@ -328,13 +328,15 @@ class Trouble:
         time.sleep(self._chance.uniform(least, most))
 
 
-def problems_of_groups(cluster: LocalCluster, *, may_lag: bool = False) -> list[str]:
+def problems_of_groups(
+    cluster: LocalCluster, *, may_lag: bool = False, may_wait_for_votes: bool = False
+) -> list[str]:
     """Who has no leader, who is behind, who does not vote yet. Raises OSError if nobody answers."""
     problems = []
     for group in cluster.admin(next(iter(cluster.alive())), "/cluster")["groups"]:
         roles = list(group["members"].values())
         lags = not may_lag and any(group["lag"].values())
-        if group["leader"] is None or lags or roles != ["voter"] * max(3, len(roles)):
+        if group["leader"] is None or lags or (not may_wait_for_votes and roles != ["voter"] * max(3, len(roles))):
             problems.append(f"{group['table']}: led by {group['leader']}, {group['members']}, behind {group['lag']}")
     return problems
 
