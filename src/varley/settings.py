@@ -202,12 +202,7 @@ class MemberSettings:
 
     def __post_init__(self) -> None:
         _check_all(self)
-        given = [self.link_cert, self.link_key, self.link_ca]
-        if any(given) and not all(given):
-            raise BadSettings(
-                "TLS between nodes needs link_cert, link_key and link_ca, and not all of them are set",
-                hint="Set all three, or none",
-            )
+        _check_link_tls(self)
         if self.cluster is not None and not self.name:
             raise BadSettings(
                 "A node of a cluster has a name, and this one was given none", hint="Give it one with --name"
@@ -274,12 +269,7 @@ class RingFlags:
     def __post_init__(self) -> None:
         refuse_without_asserts()
         _check_all(self)
-        given = [self.link_cert, self.link_key, self.link_ca]
-        if any(given) and not all(given):
-            raise BadSettings(
-                "TLS between nodes needs link_cert, link_key and link_ca, and not all of them are set",
-                hint="Set all three, or none",
-            )
+        _check_link_tls(self)
 
 
 def load(
@@ -529,6 +519,15 @@ def _check_all(settings: ClusterSettings | NodeSettings | MemberSettings | RingF
             continue
         if not _is_allowed(setting, value):
             raise BadSettings(f"{setting.name} is {value!r}", hint=_expectation(setting))
+
+
+def _check_link_tls(settings: MemberSettings | RingFlags) -> None:
+    given = [settings.link_cert, settings.link_key, settings.link_ca]
+    if any(given) and not all(given):
+        raise BadSettings(
+            "TLS between nodes needs link_cert, link_key and link_ca, and not all of them are set",
+            hint="Set all three, or none",
+        )
 
 
 def _is_allowed(setting: dataclasses.Field[Any], value: Any) -> bool:
