@@ -28,7 +28,8 @@ from typing import Any, Final
 import click
 
 from varley.cli.cluster_plan import Place, Plan
-from varley.cli.serve import option_of, stop_when_stdin_ends
+from varley.cli.flags import destination, option_of
+from varley.cli.serving import stop_when_stdin_ends
 from varley.cluster.local_etcd import LocalEtcd, free_ports
 from varley.errors import BadSettings, WorldError
 from varley.settings import all_settings
@@ -224,7 +225,7 @@ def run_up(
     **values: Any,
 ) -> None:
     known = all_settings()
-    flags = {name: values[name.replace(".", "__")] for name in PASSED_ON}
+    flags = {name: values[destination(name)] for name in PASSED_ON}
     given = {name: str(value) for name, value in flags.items() if value is not None}
     assert given.keys() <= known.keys()
     plan = plan_of(os.path.abspath(data_dir), nodes, zones, port, given)
