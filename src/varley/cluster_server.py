@@ -69,12 +69,13 @@ from varley.net.links import Links
 from varley.node.member import node_of
 from varley.node.member_partition import MemberPartition
 from varley.node.node import Node
+from varley.remote.by_quorum import ByQuorum, by_lease
 from varley.remote.hosted import Hosted
 from varley.remote.leaders import Leaders
 from varley.remote.peers import Peers
 from varley.remote.places import Places
 from varley.router.routes import Router
-from varley.settings import ClusterSettings, MemberSettings, NodeSettings
+from varley.settings import LEASE, ClusterSettings, MemberSettings, NodeSettings
 from varley.storage.data_folder import DataFolder
 from varley.storage.inventory import Inventory
 from varley.storage.log_writer import LogWriter
@@ -300,8 +301,9 @@ class ClusterServer(Life):
         assert links is not None and store is not None and background is not None
         assert self._registration is not None
         self._hosting = Hosting(
-            self._loop, self._node, self._members, self._hosted, self._leaders, self._work.start
-        )
+            self._loop, self._node, self._members, self._hosted, self._leaders, self._work.start,
+            lead_of=by_lease if self._cluster.strong_reads == LEASE else ByQuorum,
+        )  # fmt: skip
         self._publishing = Publishing(self._loop, self._node, self._members, self._work.start)
         self._keeper = self._made_keeper(links, store, self._hosting)
         self._agreement = Agreement(self._loop, links, self._catalog, lambda: self._neighbours)

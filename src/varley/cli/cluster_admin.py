@@ -109,8 +109,8 @@ def wait_empty(
         if now() >= deadline:
             raise WorldError(
                 f"{name} is not empty after {seconds:g} s: {trouble}", operation="drain",
-                hint=f"It is being emptied still. `varley cluster repairs` says what that waits for, often for nodes "
-                f"that could take its replicas; `varley cluster drain {name} --wait` waits again, --cancel takes it back",
+                hint="It is being emptied still. `varley cluster repairs` says what that waits for, often for nodes "
+                "that could take its replicas; the same command with --wait waits again, --cancel takes it back",
             )  # fmt: skip
         pause(_LOOK_SECONDS)
 

@@ -74,6 +74,7 @@ _METAVARS: Final = {
     "key": "FILE",
     "level": "LEVEL",
     "cors": "ORIGINS",
+    "reads": "MODE",
     "bytes": "BYTES",
     "seconds": "SECONDS",
 }
