@@ -46,7 +46,12 @@ SHARED_WITH_RINGS: Final = (
 
 
 def _setting(
-    default: Any, description: str, *, low: float | None = None, high: float | None = None, choices: tuple[str, ...] = ()
+    default: Any,
+    description: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
 ) -> Any:
     """A field with its description, the range of its values when it is a number (both ends included), and what it may
     be if that is one of a few words."""
