@@ -122,6 +122,7 @@ def nodes_seen(
     for name, info in infos.items():
         replicas, held = counts.get(name, (0, 0))
         views[name] = NodeView(
-            name, info.zone, health.condition(name, now), info.capacity, replicas, held, name in away, name in ill
-        )
+            name, info.zone, health.condition(name, now), info.capacity, replicas, held, is_draining=name in away,
+            is_troubled=name in ill, machine=info.machine,
+        )  # fmt: skip
     return views

@@ -39,6 +39,7 @@ class NodeView:
     replicas: int = 0
     bytes: int = 0
     is_draining: bool = False
+    machine: str = ""               # that it shares with other nodes
     is_troubled: bool = False       # its disk is full or slow: what it has counts as if it were not heard
 
     @property
@@ -47,7 +48,7 @@ class NodeView:
 
     @property
     def place(self) -> Place:
-        return Place(self.name, self.zone, self.capacity, self.replicas, self.bytes)
+        return Place(self.name, self.zone, self.capacity, self.replicas, self.bytes, self.machine)
 
 
 @dataclass(frozen=True, slots=True)
