@@ -7,7 +7,7 @@ The rules, the first before all others:
     3. the least loaded node first: fewest replicas for its capacity, then fewest bytes for it, then by name
 
 Fewer machines than replicas: as many replicas as there are machines; `is_short` says so, and a later pass over the
-group (replacement, another node's arrival) makes up for it. A group does not wait for the node that would make it whole.
+group (replacement, another node's arrival) makes up for it. A group does not wait for who would make it whole.
 
 "Least loaded first" keeps nodes of one zone within one replica of each other where all are of one capacity: whoever
 gets the next one has the fewest. It does not keep zones even: three zones of one, one and ten nodes get a third of the
