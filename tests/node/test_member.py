@@ -392,6 +392,26 @@ def test_a_full_disk_of_a_follower_is_a_slow_follower(tmp_path: Path) -> None:
     cluster.stop()
 
 
+def test_a_disk_that_is_full_in_the_middle_of_a_step_writes_the_rest_of_it_later(tmp_path: Path) -> None:
+    """The records of a step go with several frames: what the first of them has is not written again."""
+    cluster = MemberCluster(tmp_path, 30, segment_bytes=4096)
+    cluster.write(Write("a", 1))
+    cluster.loop.run_for(1)
+    leader = cluster.wait_for_leader()
+    full = next(machine for machine in cluster.machines.values() if machine is not leader)
+    full.disk.fail("write_synced", errno.ENOSPC, skip=2, times=2)
+    waiters = [cluster.write(Write(f"row {number}", number + 38)) for number in range(40)]
+    cluster.loop.run_for(6)
+    assert all(isinstance(waiter.answer, bytes) for waiter in waiters)
+    assert not full.node.member_status(GROUP).is_stalled
+    full.kill()
+    cluster.restart(full)
+    assert full.recovered[GROUP].why_lost is None
+    cluster.settle(1)
+    assert rows_of(full) == rows_of(leader)
+    cluster.stop()
+
+
 def test_a_full_disk_of_the_leader_makes_another_lead(tmp_path: Path) -> None:
     cluster = MemberCluster(tmp_path, 17)
     cluster.write(Write("a", 1))

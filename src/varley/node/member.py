@@ -114,7 +114,7 @@ class Follows(Protocol):
 class Step:
     """The effects of one step that wait for the log."""
 
-    __slots__ = ("effects", "is_durable", "order", "records", "replica", "state_base", "state_order")
+    __slots__ = ("effects", "is_durable", "order", "records", "replica", "state_base", "state_order", "written")
 
     def __init__(self, replica: HostedMember, effects: Effects, order: int, records: list[bytes]) -> None:
         self.replica = replica
@@ -123,24 +123,31 @@ class Step:
         self.state_base = 0             # its base
         self.order = order              # of the first record
         self.records = records          # of the log: what is durable first
+        self.written = 0                # of them, so many are durable, and are never written again
         self.is_durable = not records
 
 
-class _Part:
-    """Waits for a record that is not the last of its step: nobody needs to hear of it."""
+class _Parts:
+    """Waits for the records of a step that are not its last.
+
+    They may go with different frames, and the disk may be full between these. Story: 1. A step has the entries 5 to 9.
+    2. The frame with 5 and 6 is durable, the next is refused. 3. If all five were written again, the log would have 5
+    behind 6: who reads it finds a hole there, and the member must give itself up as one whose log is lost."""
+
+    __slots__ = ("_step",)
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+
+    @property
+    def replica(self) -> _Parts:
+        return self
 
     def chosen(self, waiter: object) -> None:
-        pass
+        self._step.written += 1
 
     def abandon(self, waiter: object, error: WorldError) -> None:
-        pass
-
-
-class _PartWaiter:
-    replica: Final = _Part()
-
-
-_PART: Final = _PartWaiter()
+        pass    # the last one is refused too, and tells
 
 
 class HostedMember:
@@ -520,7 +527,8 @@ class HostedMember:
 
     def _append(self, step: Step) -> None:
         self._in_flight += 1
-        self._host.append_records(self.group, step.order, step.records, _PART, step)
+        left = step.records[step.written :]
+        self._host.append_records(self.group, step.order + step.written, left, _Parts(step), step)
 
     def chosen(self, step: Step) -> None:
         """The log has the records of this step. (What a group of one calls chosen.)"""
