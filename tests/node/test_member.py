@@ -12,6 +12,7 @@ from tests.node.member_cluster import GROUP, Machine, MemberCluster
 from tests.node.writes import Waiter, Write, number_of, row_key
 from varley.errors import LeaderReplaced, NotLeading, Throttling
 from varley.paxos.events import AddLearner, Remove
+from varley.paxos.lease import Timing
 from varley.paxos.membership import Member
 from varley.storage.check import check
 from varley.storage.log_format import DERIVED, PUT
@@ -409,6 +410,30 @@ def test_a_disk_that_is_full_in_the_middle_of_a_step_writes_the_rest_of_it_later
     assert full.recovered[GROUP].why_lost is None
     cluster.settle(1)
     assert rows_of(full) == rows_of(leader)
+    cluster.stop()
+
+
+def test_after_a_power_cut_nobody_sends_what_the_others_have(tmp_path: Path) -> None:
+    """All that is in no checkpoint may be some hundred megabytes, and nobody knows any more that it is chosen. A message
+    with all of it would be more than a frame takes, and longer on its way than a candidate waits."""
+    chunk = 4096
+    timing = Timing(window_bytes=chunk, chunk_bytes=chunk)
+    cluster = MemberCluster(tmp_path, 31, timing=timing)
+    for number in range(400):
+        cluster.write(Write(f"row {number}", number))
+        cluster.loop.run_for(0.01)
+    for machine in cluster.machines.values():
+        machine.kill(power_cut=True)
+    cluster.network.largest = 0
+    for machine in cluster.machines.values():
+        cluster.restart(machine)
+    leader = cluster.wait_for_leader()
+    log = leader.core.log
+    assert log.bytes_between(log.base, log.last) > 10 * chunk
+    assert cluster.network.largest < 2 * chunk
+    cluster.settle(1)
+    for machine in cluster.machines.values():
+        assert rows_of(machine) == rows_of(leader)
     cluster.stop()
 
 
