@@ -58,6 +58,7 @@ logger = logging.getLogger("varley.node")
 
 UNDECIDED_ENTRIES_MAX: Final = 8192
 UNDECIDED_BYTES_MAX: Final = 16 * 1024 * 1024
+ENTRY_BYTES_MAX: Final = 160 * 1024 * 1024      # a frame of the links takes it, beside what a promise has to carry
 
 LOG_ENTRIES_MAX: Final = 4096                   # a log member drops what it may when it has more
 RETAINED_BYTES_MAX: Final = 16 * 1024 * 1024    # so much is kept for followers that do not have it yet
@@ -330,12 +331,13 @@ class HostedMember:
     def propose(self, timestamp_us: int, rows: Sequence[Row], waiter: Waiter, answer: bytes) -> None:
         """As Replica.propose. HOT PATH."""
         assert self.is_leading, "who proposes has asked whether this member leads"
+        value = encode_rows(rows, timestamp_us)
+        assert len(value) <= ENTRY_BYTES_MAX, "an entry that cannot be sent"    # and it would stay in the log
         proposal = Proposal(self, 0, rows, waiter, answer)
         speculative = self.speculative
         for row in rows:
             speculative[row[1]] = proposal
         self.newest = proposal
-        value = encode_rows(rows, timestamp_us)
         self.undecided_bytes += len(value)
         pending = self._pending
         if not pending:
