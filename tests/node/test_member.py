@@ -11,7 +11,7 @@ from tests.node.carrying import Carrying
 from tests.node.member_cluster import GROUP, Machine, MemberCluster
 from tests.node.writes import Waiter, Write, number_of, row_key
 from varley.errors import LeaderReplaced, NotLeading, Throttling
-from varley.paxos.events import AddLearner, Remove
+from varley.paxos.events import AddLearner, Promote, Remove
 from varley.paxos.lease import Timing
 from varley.paxos.membership import Member
 from varley.storage.check import check
@@ -434,6 +434,30 @@ def test_after_a_power_cut_nobody_sends_what_the_others_have(tmp_path: Path) -> 
     cluster.settle(1)
     for machine in cluster.machines.values():
         assert rows_of(machine) == rows_of(leader)
+    cluster.stop()
+
+
+def test_a_lease_is_looked_at_again_when_others_belong_to_the_group(tmp_path: Path) -> None:
+    """With four voters three must have granted it, and one of these two has not for a while."""
+    cluster = MemberCluster(tmp_path, 32)
+    cluster.write(Write("a", 1))
+    cluster.loop.run_for(1)
+    leader = cluster.wait_for_leader()
+    assert leader.partition is not None
+    deaf, _ = [machine for machine in cluster.machines.values() if machine is not leader]
+    fourth = cluster.machine("n4")
+    fourth.start()
+    member = Member("n4", 4, votes=False)
+    fourth.join(member)
+    assert leader.node.reconfigure(GROUP, AddLearner(member)) is None
+    cluster.settle(3)
+    for silent in (deaf, fourth):
+        cluster.network.cut.add((silent.name, leader.name))
+    cluster.loop.run_for(2)
+    ballot = leader.partition.ballot
+    assert leader.partition.may_answer(ballot)
+    assert leader.node.reconfigure(GROUP, Promote("n4")) is None
+    assert not leader.partition.may_answer(ballot)
     cluster.stop()
 
 

@@ -498,6 +498,7 @@ class HostedMember:
         for by in effects.snapshots:
             host.snapshot_is_needed(self, by)
         if effects.persist:
+            self._lease_seen = 0    # who belongs to the group may be others now, and they may have granted nothing
             self._persist(effects.persist, effects)
         elif effects.send or effects.apply or effects.reads or effects.serving is not None:
             self._waiting.append(Step(self, effects, 0, []))
