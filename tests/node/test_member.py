@@ -461,6 +461,31 @@ def test_a_lease_is_looked_at_again_when_others_belong_to_the_group(tmp_path: Pa
     cluster.stop()
 
 
+def test_who_is_elected_while_its_node_stops_does_not_begin_to_lead(tmp_path: Path) -> None:
+    """Its own log is the last to have its first entry. What would begin with it would wait for ever: nobody listens."""
+    cluster = MemberCluster(tmp_path, 33)
+    cluster.write(Write("a", 1))
+    cluster.loop.run_for(1)
+    cluster.wait_for_leader().kill()
+    cluster.sync_seconds = 0.3
+    elected = None
+    while elected is None:
+        cluster.loop.run_for(0.001)
+        for machine in cluster.machines.values():
+            if machine.is_up and list(machine.core.matched) not in ([], [machine.name], [*cluster.names]):
+                elected = machine
+    assert elected.core.serving_ballot == 0, "it is the only vote that is missing"
+    stopped = cluster.stop_node(elected)
+    while not stopped.done():
+        elected.wait_for_checkpoint()
+        cluster.loop.run_for(0.01)
+    stopped.result()
+    assert elected.core.serving_ballot, "its vote came while it stopped"
+    assert elected.events == []
+    elected.is_up = False
+    cluster.stop()
+
+
 def test_a_full_disk_of_the_leader_makes_another_lead(tmp_path: Path) -> None:
     cluster = MemberCluster(tmp_path, 17)
     cluster.write(Write("a", 1))

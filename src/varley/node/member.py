@@ -155,8 +155,8 @@ class HostedMember:
     """See above. `tree` is None in a log member, which votes and keeps no state."""
 
     __slots__ = (
-        "_before", "_changes", "_host", "_in_flight", "_inbox", "_is_noting", "_is_releasing", "_is_stalled",
-        "_lease_seen", "_led_since", "_member", "_pending", "_read", "_reads", "_searched", "_successor", "_tree",
+        "_before", "_changes", "_host", "_in_flight", "_inbox", "_is_noting", "_is_over", "_is_releasing",
+        "_is_stalled", "_lease_seen", "_led_since", "_member", "_pending", "_read", "_reads", "_searched", "_successor", "_tree",
         "_undecided",
         "_waiting", "_when_idle", "ballot", "core", "due_us", "epoch", "group", "is_leading", "name", "newest",
         "on_abandon", "orders", "outgoing", "partition", "scheduled_us", "speculative", "undecided_bytes",
@@ -188,6 +188,7 @@ class HostedMember:
         self._is_stalled = False        # the log has refused: what is in _waiting is given to it again, later
         self._is_releasing = False
         self._is_noting = False         # a State is on its way
+        self._is_over = False           # the node lets go of it: what was under way ends, and it leads no more
         self._when_idle: list[Callable[[], None]] = []
         self._inbox: deque[AnyMessage] = deque()    # to oneself
         self._reads: dict[int, Confirmed] = {}
@@ -444,6 +445,9 @@ class HostedMember:
     def confirm(self, then: Confirmed) -> None:
         """Call `then(None)` when what is applied is no older than anything that was answered, by anybody, before this
         call; `then(error)` if this member does not lead. May call at once."""
+        if self._is_over:
+            then(NotLeading(self.group, None))
+            return
         self._read += 1
         self._reads[self._read] = then
         self.step(Read(self._read, by_lease=False))
@@ -564,7 +568,9 @@ class HostedMember:
                     self._append(step)
 
     def give_up(self, error: BaseException) -> None:
-        """This node ends: tell who waits."""
+        """This node ends, or this member: tell who waits. What the log has still to answer for may yet make it the
+        leader, as far as the core knows, but nobody hears of that: there are no timers any more to keep it in office."""
+        self._is_over = True
         self._drop(error)
         reads, self._reads = self._reads, {}
         for then in reads.values():
@@ -646,7 +652,7 @@ class HostedMember:
             self.outgoing.chosen(slot, rows)
 
     def _serve(self, ballot: int) -> None:
-        if self.core.serving_ballot != ballot:
+        if self._is_over or self.core.serving_ballot != ballot:
             return      # it was dropped while this waited
         assert not self._undecided and not self._pending and not self.speculative
         self.ballot = ballot
