@@ -113,7 +113,7 @@ class ClusterServer:
         self._stopping = Tasks()    # one at most
         self._is_stopping = False
         self._is_started = False
-        self._failure: WorldError | None = None    # what ends it, if that happened before it was started
+        self._failure: Exception | None = None    # what ends it, if that happened before it was started
         self._does_node_run = False    # between node.start and node.stop or node.halt
         self._metadata_trouble: WorldError | None = None    # why the watch is not followed any more
         # Built by start(), in this order.
@@ -485,7 +485,7 @@ class ClusterServer:
         elif self._ports is not None:
             self._ports.door.close_now()    # told a second time: whoever says so does not want to wait for clients
 
-    def _fail(self, error: WorldError) -> None:
+    def _fail(self, error: Exception) -> None:
         """Something that this node cannot go on without has failed."""
         if self._is_stopping:
             return
@@ -495,7 +495,7 @@ class ClusterServer:
         else:
             self._failure = error    # start() raises it
 
-    async def _stop(self, reason: WorldError | None) -> None:
+    async def _stop(self, reason: Exception | None) -> None:
         assert self._ports is not None and self._background is not None
         assert self._hosting is not None and self._publishing is not None
         try:

@@ -29,7 +29,6 @@ from varley.assembly.ports import Ports
 from varley.assembly.tables import drop_tables, expected_of, open_tables
 from varley.assembly.tasks import Tasks, answer
 from varley.clock import Clock
-from varley.errors import WorldError
 from varley.http.call import Call
 from varley.metadata.catalog import Catalog
 from varley.metadata.local import LocalStore
@@ -68,7 +67,7 @@ class Server:
         self._calls = Tasks()       # what takes longer than its step of the loop, on behalf of a call
         self._stopping = Tasks()    # one at most
         self._is_stopping = False
-        self._failure: WorldError | None = None    # what ends it, if that happened before it was started
+        self._failure: Exception | None = None    # what ends it, if that happened before it was started
         self._is_started = False
         self._does_node_run = False    # between node.start and node.stop or node.halt
         # Built by start(), in this order.
@@ -266,7 +265,7 @@ class Server:
         elif self._ports is not None:
             self._ports.door.close_now()    # told a second time: whoever says so does not want to wait for clients
 
-    def _fail(self, error: WorldError) -> None:
+    def _fail(self, error: Exception) -> None:
         """Something that this server cannot go on without has failed."""
         if self._is_stopping:
             return
@@ -276,7 +275,7 @@ class Server:
         else:
             self._failure = error    # start() raises it
 
-    async def _stop(self, reason: WorldError | None) -> None:
+    async def _stop(self, reason: Exception | None) -> None:
         assert self._ports is not None
         assert self._background is not None
         try:
