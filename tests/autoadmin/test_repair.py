@@ -132,6 +132,45 @@ def test_the_only_node_that_is_free_gets_a_full_replica_in_the_end() -> None:
     assert shape(group) == [("a1", FULL, True), ("b1", FULL, True), ("c2", FULL, True)]
 
 
+def test_a_copy_that_comes_to_a_stop_is_given_up_for_one_elsewhere() -> None:
+    cluster = Cluster(ZONES | {"c3": "c", "c4": "c"})
+    cluster.hopeless.add("c3")
+    group = cluster.found(1, "a1", "b1", "c1")
+    cluster.wait(20)
+    cluster.up["c1"] = False
+    cluster.settle()
+    assert told(cluster) == [
+        "add log on c2", "no vote for c1", "remove c1", "add full on c3", "remove c3", "add full on c4", "vote for c4",
+        "remove c2",
+    ]  # fmt: skip
+    assert [kind for _, kind, votes in shape(group) if votes] == [FULL] * 3
+
+
+def test_a_copy_goes_on_where_no_other_node_could_have_it() -> None:
+    cluster = Cluster({"a1": "a", "b1": "b", "c1": "c", "c2": "c"})
+    cluster.hopeless.add("c2")
+    cluster.up["c1"] = False
+    group = cluster.found(1, "a1", "b1")
+    cluster.wait(1000)
+    assert told(cluster) == ["add full on c2"]
+    cluster.hopeless.clear()
+    cluster.settle()
+    assert shape(group) == [("a1", FULL, True), ("b1", FULL, True), ("c2", FULL, True)]
+
+
+def test_a_replica_that_is_back_after_long_is_given_the_time_to_catch_up() -> None:
+    """It lacks the same while it is away: that is not in vain."""
+    cluster = Cluster(ZONES)
+    group = cluster.found(1, "a1", "b1", "c1")
+    cluster.wait(20)
+    cluster.up["c1"] = False
+    cluster.wait(58)
+    group.behind["c1"] = 100
+    cluster.up["c1"] = True
+    cluster.settle()
+    assert told(cluster) == ["add log on c2", "no vote for c1", "vote for c1", "remove c2"]
+
+
 def test_three_nodes_wait_for_the_one_that_is_lost() -> None:
     cluster = Cluster({"a1": "a", "b1": "b", "c1": "c"})
     group = cluster.found(1, "a1", "b1", "c1")
@@ -241,7 +280,7 @@ def test_five_replicas_lose_two_nodes() -> None:
 
 events = st.lists(
     st.tuples(
-        st.sampled_from(["down", "up", "drain", "keep", "move", "active"]),
+        st.sampled_from(["down", "up", "drain", "keep", "move", "active", "second", "hopeless"]),
         st.integers(0, 8),
         st.integers(0, 8),
         st.integers(1, 90),
@@ -274,17 +313,22 @@ def test_whatever_happens_each_step_is_sound_and_in_the_end_all_is_whole(
                 cluster.draining = set()
             case "active":
                 cluster.has_active = not cluster.has_active
+            case "second":
+                cluster.has_second = not cluster.has_second
+            case "hopeless":
+                cluster.hopeless ^= {node}
             case _:
                 on = {node_of(name) for name in cluster.groups[group].configuration.names}
                 if node in on and other not in on:
                     cluster.moves[group] = MoveOrder(group, node, other)
         cluster.wait(seconds)
     cluster.has_active = True
+    cluster.hopeless.clear()
     cluster.moves.clear()
     cluster.draining.clear()
     for name in names:
         cluster.up[name] = True
-    cluster.settle(400)
+    cluster.settle(700)
     assert all(each.condition is Condition.TRUSTED for each in cluster.nodes().values())
     assert cluster.stuck == []
     for each in cluster.groups.values():

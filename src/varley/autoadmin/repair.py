@@ -17,6 +17,8 @@ How a lost replica is replaced, A leading, C lost, D and E on other nodes (f: fu
     Af Bf Dl Ef         E has caught up, and votes
     Af Bf Ef            D goes
 
+A copy to E that comes to a stop is given up for one elsewhere, if there is another node for it.
+
 Taking the vote and keeping the member is one change (Replace by itself): a member that comes back in time has its log
 and its state, and lacks a little. It is the same life of it, so its promises stand [decision 0100]. Rejected: leaving
 the vote until the new replica is there (for as long as copying takes, one more failure stops all writes); removing it
@@ -91,6 +93,7 @@ def next_step(
     return (
         _lead_elsewhere(seen)
         or _end_dead_learner(seen)
+        or _give_up(seen)
         or _stand_in(seen)
         or _take_vote(seen)
         or _give_vote(seen)
@@ -234,6 +237,17 @@ def _end_dead_learner(seen: _Seen) -> Step | None:
             continue
         if member.kind == LOG or member.name in seen.lost or len(seen.staying) >= seen.wanted:
             return seen.step(Reconfigured(Remove(member.name)), f"{member.name} is not heard, and has no vote")
+    return None
+
+
+def _give_up(seen: _Seen) -> Step | None:
+    """A learner that comes no nearer to having everything (progress.py), if another node could have one. Otherwise
+    there is nothing better than to go on with it: what stops it may pass, and whoever takes a state tries again."""
+    for member in seen.members:
+        if member.votes or member.name not in seen.good or member.name not in seen.group.stalled:
+            continue
+        if seen.free_node(member.kind) is not None:
+            return seen.step(Reconfigured(Remove(member.name)), f"{member.name} comes no nearer to having everything")
     return None
 
 

@@ -62,9 +62,11 @@ class GroupView:
     silent: Mapping[str, float] = field(default_factory=dict)   # member -> seconds since the leader heard of it
     lag: Mapping[str, int] = field(default_factory=dict)        # member -> slots it lacks; absent: not known
     bytes: int = 0                  # of one full replica
-    load: float = 0.0               # operations per second
+    load: float = 0.0               # units per second: see hosted.py
+    usual_writes: float = 0.0       # of them what every replica does, over minutes: what a replica is moved for
     doubted: frozenset[str] = frozenset()   # members that the leader hears, and not for long
-    avoid: frozenset[str] = frozenset()     # nodes that had a member which the leader did not hear
+    stalled: frozenset[str] = frozenset()   # members without a vote that come no nearer to having everything
+    avoid: frozenset[str] = frozenset()     # nodes that had a member which the leader did not hear, or which stalled
 
 
 @dataclass(frozen=True, slots=True)
