@@ -23,6 +23,7 @@ import asyncio
 import functools
 import logging
 import random
+import shutil
 import signal
 import uuid
 from collections.abc import Coroutine, Iterable
@@ -365,9 +366,11 @@ class ClusterServer:
         if not isinstance(log, RefusingLog):
             written = log.statistics
             disk = lambda: (written.frames, written.seconds(perf_counter()))    # noqa: E731 (nobody calls it here)
+        folder = self._folder
+        free_bytes = None if folder is None else lambda: shutil.disk_usage(folder.path).free
         keeper = Keeper(
             self._node, links, store, self._nodes, self._members, rules, now=self._loop.time, clock=self._clock,
-            begin=hosting.begin, end=hosting.end, disk=disk,
+            begin=hosting.begin, end=hosting.end, disk=disk, free_bytes=free_bytes,
         )  # fmt: skip
         self._founders.may_found = lambda info: is_serving(info) and info.name not in keeper.orders.draining
         return keeper

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.autoadmin.model import Cluster, Group
+from tests.autoadmin.model import PATIENCE, Cluster, Group
 from varley.autoadmin.budget import Limits
-from varley.autoadmin.view import Add, Condition, LedBy, MoveOrder, Reconfigured
+from varley.autoadmin.repair import next_step
+from varley.autoadmin.view import Add, Condition, LedBy, MoveOrder, Reconfigured, Step
 from varley.node.member import node_of
 from varley.paxos.events import Promote, Remove, Replace
-from varley.paxos.membership import FULL, LOG
+from varley.paxos.membership import FULL, LOG, Configuration
 
+MB = 1024 * 1024
 ZONES = {"a1": "a", "b1": "b", "c1": "c", "a2": "a", "b2": "b", "c2": "c"}
 
 
@@ -144,6 +148,27 @@ def test_a_copy_that_comes_to_a_stop_is_given_up_for_one_elsewhere() -> None:
         "remove c2",
     ]  # fmt: skip
     assert [kind for _, kind, votes in shape(group) if votes] == [FULL] * 3
+
+
+def test_no_copy_goes_to_a_disk_that_it_would_fill_and_a_log_member_may() -> None:
+    cluster = Cluster(ZONES)
+    group = cluster.found(1, "a1", "b1", "c1")
+    cluster.wait(20)
+    view = cluster.view(group)
+    assert view is not None
+    nodes = cluster.nodes()
+    nodes["c1"] = replace(nodes["c1"], condition=Condition.LOST)
+    for full in ("c2", "a2"):
+        nodes[full] = replace(nodes[full], free_bytes=1200 * MB)
+    stood_in = next_step(replace(view, bytes=1000 * MB), nodes, PATIENCE)
+    assert isinstance(stood_in, Step) and stood_in.action == Add("c2", LOG)
+    group.configuration = Configuration(group.configuration.members[:2])
+    view = cluster.view(group)
+    assert view is not None
+    built = next_step(replace(view, bytes=1000 * MB), nodes, PATIENCE)
+    assert isinstance(built, Step) and built.action == Add("b2", FULL)
+    built = next_step(replace(view, bytes=900 * MB), nodes, PATIENCE)
+    assert isinstance(built, Step) and built.action == Add("c2", FULL)
 
 
 def test_a_copy_goes_on_where_no_other_node_could_have_it() -> None:

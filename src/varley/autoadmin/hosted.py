@@ -48,12 +48,14 @@ class NodeHosted:
         begin: Callable[[int, Member], Awaitable[object]] | None = None,
         end: Callable[[int], Awaitable[None]] | None = None,
         disk: DiskTimes | None = None,
+        free_bytes: Callable[[], int] | None = None,
         slow_disk_seconds: float = _SLOW_DISK_SECONDS,
     ) -> None:
         self._node = node
         self._now = now
         self._begin = begin or node.create_learner
         self._end = end or node.remove_group
+        self._free_bytes = free_bytes       # blocks
         self._disk = _Disk(disk, slow_disk_seconds)
         self._seen_at: dict[int, tuple[str, float]] = {}    # group -> its member here, and when that was first seen
         self._writes, self._answers = _Rates(), _Rates()
@@ -70,7 +72,16 @@ class NodeHosted:
             if count % _AT_ONCE == 0:
                 await asyncio.sleep(0)
         refusal = self._node.refusal
-        return NodeReport(self._node.name, self._disk.trouble if refusal is None else str(refusal), tuple(members))
+        trouble = self._disk.trouble if refusal is None else str(refusal)
+        return NodeReport(self._node.name, trouble, tuple(members), await self._free())
+
+    async def _free(self) -> int | None:
+        if self._free_bytes is None:
+            return None
+        try:
+            return await asyncio.get_running_loop().run_in_executor(None, self._free_bytes)
+        except OSError:
+            return None     # what is wrong with the disk is told by those who write to it
 
     def unheard(self, seconds: float) -> NodeReport:
         """The same of the groups that are led here, for longer than that, and have a voter that was not heard for so

@@ -87,6 +87,7 @@ class NodeReport(Message, frozen=True):
     node: str
     trouble: str                    # why nothing should rely on its disk; "" if nothing is known
     members: tuple[MemberReport, ...]
+    free_bytes: int | None = None   # on the disk of its data; None: not known, or in memory
 
 
 class Done(Message, frozen=True):

@@ -187,12 +187,13 @@ class _Seen:
         with_member = {node_of(member.name) for member in self.members}
         beside = self.good_voters if kind == LOG else [one for one in self.kept if one.name not in self.going]
         staying = {node_of(member.name) for member in beside}
-        if kind == FULL and self.move is not None and self._is_free(self.move.target, with_member):
+        state_bytes = self.group.bytes if kind == FULL else 0
+        if kind == FULL and self.move is not None and self._is_free(self.move.target, with_member, state_bytes):
             return self.move.target
         places = [
             view.place
             for node, view in self.nodes.items()
-            if node in staying or self._is_free(node, with_member)
+            if node in staying or self._is_free(node, with_member, state_bytes)
         ]
         return placement.replacement(staying, places)
 
@@ -202,12 +203,12 @@ class _Seen:
         full = [one for one in self.members if one.kind == FULL and one.name not in self.going]
         return [one for one in full if one.name in self.good or not self.is_urgent]
 
-    def _is_free(self, node: str, with_member: Container[str]) -> bool:
-        return node not in with_member and self._takes(node)
+    def _is_free(self, node: str, with_member: Container[str], state_bytes: int) -> bool:
+        return node not in with_member and self._takes(node, state_bytes)
 
-    def _takes(self, node: str) -> bool:
+    def _takes(self, node: str, state_bytes: int) -> bool:
         view = self.nodes.get(node)
-        is_fit = view is not None and view.takes_replicas
+        is_fit = view is not None and view.takes_replicas and view.has_room(state_bytes)
         return is_fit and node not in self.group.avoid and not self._is_leaving(node)
 
 

@@ -151,6 +151,7 @@ def nodes_seen(
     counts: Mapping[str, tuple[int, int]],
     draining: Iterable[str],
     troubled: Iterable[str],
+    free_bytes: Mapping[str, int | None],
     now: float,
 ) -> dict[str, NodeView]:
     """`infos`: what each said of itself last; `counts`: by node, its replicas and their bytes."""
@@ -159,6 +160,7 @@ def nodes_seen(
     for name, info in infos.items():
         replicas, held = counts.get(name, (0, 0))
         views[name] = NodeView(
-            name, info.zone, health.condition(name, now), info.capacity, replicas, held, name in away, name in ill
+            name, info.zone, health.condition(name, now), info.capacity, replicas, held, name in away, name in ill,
+            free_bytes.get(name),
         )
     return views

@@ -22,6 +22,8 @@ from varley.paxos import events
 from varley.paxos.events import Change
 from varley.paxos.membership import Configuration
 
+_SPARE_BYTES: Final = 32 * 1024 * 1024
+
 
 class Condition(StrEnum):
     TRUSTED = "trusted"
@@ -40,10 +42,15 @@ class NodeView:
     bytes: int = 0
     is_draining: bool = False
     is_troubled: bool = False       # its disk is full or slow: what it has counts as if it were not heard
+    free_bytes: int | None = None   # on its disk; None: not known
 
     @property
     def takes_replicas(self) -> bool:
         return self.condition is Condition.TRUSTED and not (self.is_draining or self.is_troubled)
+
+    def has_room(self, state_bytes: int) -> bool:
+        """For one more full replica: with what is written while it comes, and without filling the disk."""
+        return self.free_bytes is None or self.free_bytes >= state_bytes * 5 // 4 + _SPARE_BYTES
 
     @property
     def place(self) -> Place:
