@@ -161,9 +161,9 @@ class HostedMember:
     __slots__ = (
         "_before", "_changes", "_host", "_in_flight", "_inbox", "_is_given_up", "_is_noting", "_is_over",
         "_is_releasing", "_is_stalled", "_lease_seen", "_led_since", "_member", "_pending", "_read", "_reads",
-        "_searched", "_successor", "_tree", "_undecided", "_waiting", "_when_idle", "ballot", "core", "due_us", "epoch",
-        "group", "is_leading", "name", "newest", "on_abandon", "orders", "outgoing", "partition", "scheduled_us",
-        "speculative", "undecided_bytes",
+        "_searched", "_successor", "_tree", "_undecided", "_waiting", "_when_idle", "answers", "ballot", "core",
+        "due_us", "epoch", "group", "is_leading", "name", "newest", "on_abandon", "orders", "outgoing", "partition",
+        "proposed_bytes", "scheduled_us", "speculative", "undecided_bytes",
     )  # fmt: skip
 
     def __init__(
@@ -213,6 +213,9 @@ class HostedMember:
         # While it leads, and nobody takes what entries carry elsewhere: those up to here carry nothing. None: all.
         self._searched: int | None = None
         self.undecided_bytes = 0        # of values proposed and not applied
+        # How busy it is; both only ever grow
+        self.proposed_bytes = 0         # of values
+        self.answers = 0                # computed from the state, and checked before they were told
         self._pending: list[tuple[Proposal, bytes]] = []    # of this turn, with the values they propose
         self._undecided: deque[tuple[Proposal, int]] = deque()  # in the order of slots, with the bytes of their values
         self._successor: str | None = None      # is to lead as soon as nothing is undecided
@@ -350,6 +353,7 @@ class HostedMember:
             speculative[row[1]] = proposal
         self.newest = proposal
         self.undecided_bytes += len(value)
+        self.proposed_bytes += len(value)
         pending = self._pending
         if not pending:
             self._host.flush_soon(self)
@@ -458,6 +462,7 @@ class HostedMember:
         """Whether what was computed from the applied state, under the leadership of `ballot`, may be told now."""
         if ballot != self.ballot or ballot == NO_BALLOT:
             return False
+        self.answers += 1
         now = self._host.now_us()
         if now < self._lease_seen:
             return True
@@ -598,7 +603,7 @@ class HostedMember:
 
     def give_up(self, error: BaseException) -> None:
         """This node ends, or this member: tell who waits. What the log has still to answer for may yet make it the
-        leader, as far as the core knows, but nobody hears of that: there are no timers any more to keep it in office."""
+        leader, as far as the core knows, but nobody hears of that: no timers keep it in office any more."""
         self._is_given_up = True
         self._drop(error)
         reads, self._reads = self._reads, {}

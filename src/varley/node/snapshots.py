@@ -176,6 +176,11 @@ class Snapshots:
         """The log keeps what comes after this slot, because somebody is being given the state up to there."""
         return min((each.slot for each in self._giving.values() if each.member.group == group), default=None)
 
+    def taken_bytes(self, group: int) -> int:
+        """Of the state that this group's member here is being given: so much has come. 0: it is being given none."""
+        taking = self._taking.get(group)
+        return 0 if taking is None else taking.bytes
+
     def leave(self, group: int) -> None:
         """The group is hosted no more."""
         for number, giving in list(self._giving.items()):
@@ -314,6 +319,7 @@ class _Taking:
         self._begun: Begun
         self._incoming: Engine | None = None
         self._after = b""
+        self.bytes = 0              # of rows that came
         self._is_ended = False
         self._is_on_disk_thread = False     # which has _incoming, then
 
@@ -374,8 +380,10 @@ class _Taking:
             self._block(lambda _: self._pause(), self._finish, engine)
             return
         self._after = answer.rows[-1][0]
+        size = sum(len(key) + len(value) for key, value in answer.rows)
+        self.bytes += size
         try:
-            engine.reserve(len(answer.rows), sum(len(key) + len(value) for key, value in answer.rows))
+            engine.reserve(len(answer.rows), size)
         except WorldError as error:
             self._fail(error)
             return
@@ -431,6 +439,7 @@ class _Taking:
             elif isinstance(error, WorldError):
                 self._fail(error)
             elif error is not None:
+                self.end()      # or the group would take no other, ever
                 raise error
             else:
                 then(future.result())
