@@ -182,6 +182,8 @@ class Coordination:
                     assert isinstance(verdict, Agreed)
                     _set_costs([actions[each] for each in numbers[partition]], verdict.costs)
                 reply_when_settled(asked.waiter, asked.answer)(None)
+            elif drive.why_not is not None:
+                asked.waiter.fail(drive.why_not)
             elif all(isinstance(each, Agreed) for each in drive.verdicts.values()):
                 asked.waiter.fail(reasons.payload_too_large(drive.written_bytes))
             elif not self._is_begun_again(asked, drive.verdicts, is_second=is_second):
