@@ -112,8 +112,7 @@ def _refuse_what_is_not_ours(path: str) -> None:
     if PROCESSES_FILE in names:
         raise BadSettings(
             f"{path} is the data folder of a server of several processes",
-            hint=f"{PROCESSES_FILE} in it says how many: start it with --processes and that number. `varley check` "
-            "takes the folders in it, one by one",
+            hint=f"{PROCESSES_FILE} in it says how many: start it with --processes and that number",
         )
     if _IDENTITY not in names and not names <= {_NEW_IDENTITY, _LOCK, *_FOLDERS}:
         raise BadSettings(
