@@ -56,7 +56,7 @@ from varley.cluster.publishing import Publishing
 from varley.cluster.readings import of_groups, of_links, of_metadata
 from varley.cluster.status import Status
 from varley.cluster.tables import Tables
-from varley.errors import NodesMissing, WorldError
+from varley.errors import NodesMissing, Unreachable, WorldError
 from varley.gateway.gateway import Gateway
 from varley.gateway.participants import bind
 from varley.http.call import Call
@@ -160,7 +160,13 @@ class ClusterServer(Life):
 
     async def _open_metadata(self) -> None:
         """The views of what etcd has, and this node's place in them."""
-        store = self._store = await EtcdStore.open(self._url)
+        try:
+            store = self._store = await EtcdStore.open(self._url)
+        except Unreachable as error:
+            raise Unreachable(
+                error.problem, path=error.path, operation=error.operation,
+                hint="A node cannot start without: start etcd, or name its servers in --cluster. Nodes that run go on",
+            ) from None  # fmt: skip
         self._nodes = Nodes(store)
         founders = self._founders = Founders(self._nodes, replicas=self._cluster.replicas)
         self._members = founders.members = GroupMembers(store, founders)

@@ -1,6 +1,7 @@
 """What `varley cluster up` has chosen for the nodes of a local cluster, so that it comes back as it was.
 
     FOLDER/cluster.json    etcd's port, nodes with their ports and zones, and how `start` reaches the running `up`
+    FOLDER/lock            locked while `up` runs
     FOLDER/etcd/           etcd's data and log
     FOLDER/n1/             the data of n1
     FOLDER/n1.log          what n1 has to say
@@ -16,6 +17,7 @@ from typing import Final
 
 from varley.errors import WorldError
 from varley.settings import flag_of
+from varley.storage.disk import failure
 
 FILE: Final = "cluster.json"
 
@@ -58,7 +60,7 @@ class Plan:
             ) from None  # fmt: skip
 
     def save(self) -> None:
-        os.makedirs(self.folder, exist_ok=True)
+        """Raises WorldError if it cannot be written."""
         path = os.path.join(self.folder, FILE)
         saved = {
             "etcd_port": self.etcd_port,
@@ -67,9 +69,14 @@ class Plan:
             "control_port": self.control_port,
             "secret": self.secret,
         }
-        with open(os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            json.dump(saved, file, indent=1)
-        os.replace(path + ".new", path)
+        try:
+            os.makedirs(self.folder, exist_ok=True)
+            file = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with open(file, "w", encoding="utf-8") as text:
+                json.dump(saved, text, indent=1)
+            os.replace(path + ".new", path)
+        except OSError as error:
+            raise failure(error, "The cluster's file cannot be written", path, "write") from error
 
     def place(self, name: str) -> Place | None:
         return next((each for each in self.places if each.name == name), None)

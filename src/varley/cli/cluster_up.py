@@ -21,7 +21,7 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import click
@@ -30,9 +30,11 @@ from varley.cli.cluster_plan import Place, Plan
 from varley.cli.flags import destination, option_of
 from varley.cli.readiness import is_ready
 from varley.cli.serving import stop_when_stdin_ends
-from varley.cluster.local_etcd import LocalEtcd, free_ports
+from varley.cluster.local_etcd import LocalEtcd, find_etcd, free_ports
 from varley.errors import BadSettings, WorldError
 from varley.settings import ClusterSettings, NodeSettings, all_settings, load
+from varley.storage.data_folder import lock_folder, refuse_data_folder
+from varley.storage.disk import failure
 
 FIRST_PORT: Final = 8000
 _LINKS_ABOVE: Final = 10_000        # above the port of clients
@@ -219,8 +221,26 @@ def run_up(
     flags = {name: values[destination(name)] for name in PASSED_ON}
     given = {name: str(value) for name, value in flags.items() if value is not None}
     assert given.keys() <= known.keys()
-    plan = plan_of(os.path.abspath(data_dir), nodes, zones, port, given)
-    asyncio.run(_up(plan, as_json=as_json, stop_with_stdin=stop_with_stdin))
+    folder = os.path.abspath(data_dir)
+    with _locked(folder):
+        plan = plan_of(folder, nodes, zones, port, given)
+        asyncio.run(_up(plan, as_json=as_json, stop_with_stdin=stop_with_stdin))
+
+
+@contextlib.contextmanager
+def _locked(folder: str) -> Iterator[None]:
+    """Held by the one `up` that runs for this folder: another would write over its plan. Raises DataFolderLocked."""
+    find_etcd()     # before there is a folder
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise failure(error, "The folder cannot be made", folder, "create") from error
+    refuse_data_folder(folder)
+    lock = lock_folder(folder)
+    try:
+        yield
+    finally:
+        os.close(lock)
 
 
 async def _up(plan: Plan, *, as_json: bool, stop_with_stdin: bool) -> None:
@@ -252,6 +272,8 @@ def plan_of(folder: str, nodes: int | None, zones: int | None, port: int | None,
     processes = _checked((saved.flags if saved else {}) | flags)[0].processes
     if saved is None:
         count = nodes or 3
+        if zones is not None and zones > count:
+            raise BadSettings(f"{count} nodes cannot stand in {zones} zones", hint="More --nodes, or fewer --zones")
         # Fewer nodes than replicas would wait for more, which do not come.
         chosen = {"cluster.replicas": str(min(3, count))}
         if processes > 1:
