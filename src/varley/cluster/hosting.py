@@ -38,7 +38,8 @@ from varley.node.member import member_name, node_of
 from varley.node.member_partition import MemberPartition
 from varley.node.node import Node
 from varley.paxos.membership import Configuration, Member
-from varley.remote.hosted import Hosted
+from varley.remote.by_quorum import by_lease
+from varley.remote.hosted import Hosted, Lead
 from varley.remote.leaders import Leaders
 from varley.storage.member_log import RecoveredMember
 from varley.storage.tree import Tree
@@ -59,14 +60,17 @@ class Hosting:
         hosted: Hosted,
         leaders: Leaders,
         keep: Callable[[Coroutine[Any, Any, None]], None],
+        lead_of: Callable[[MemberPartition], Lead] = by_lease,
     ) -> None:
-        """`keep` runs a coroutine, and says aloud if it fails."""
+        """`keep` runs a coroutine, and says aloud if it fails. `lead_of`: what says whether a partition is surely led
+        here, when it has answered."""
         self._loop = loop
         self._node = node
         self._members = members
         self._hosted = hosted
         self._leaders = leaders
         self._keep = keep
+        self._lead_of = lead_of
         self._lost: set[int] = set()        # groups whose member here must not go on under its name
         self._lost_names: dict[int, str] = {}   # group -> the life that this process has told the group is lost
         self._named: set[int] = set()       # groups of which a publication has named a member on this node
@@ -123,7 +127,7 @@ class Hosting:
     def attach(self, group: int, partition: MemberPartition | None) -> None:
         """From now on requests find it here. None: a log member, which answers nothing. May be called again."""
         if partition is not None and group not in self._hosted.partitions:
-            self._hosted.attach(group, partition, partition)
+            self._hosted.attach(group, partition, self._lead_of(partition))
 
     def nodes_of(self, group: int) -> Sequence[str]:
         """Where the group's members are, by the newest configuration that is known here."""
