@@ -316,7 +316,7 @@ def test_beats_say_what_must_be_kept_and_a_new_leader_goes_on_with_it() -> None:
 
 
 def test_a_leader_of_the_past_has_nothing_for_who_knows_more_than_it() -> None:
-    """Story, five members: 1. A is elected by B and C. 2. Before A has a lease, D leads in a higher ballot, with E and C.
+    """Story, five members: 1. B and C elect A. 2. Before A has a lease, D leads in a higher ballot, with E and C.
     3. B hears of neither, asks around, and learns from E what is chosen. 4. A's Beat comes to B, which has promised
     nothing higher. (Here C tells it.)"""
     group = led()
