@@ -101,6 +101,7 @@ class Checkpoints:
         self._retries: dict[int, asyncio.TimerHandle] = {}    # group, in _frozen -> when it is tried again
         self._leaving: set[int] = set()    # groups that are being removed
         self._paused: set[int] = set()
+        self._suspended: set[int] = set()   # of these, those whose checkpoint, in _frozen, is tried again at `resume`
         self._when_quiet: dict[int, Callable[[], None]] = {}    # of paused groups, in _frozen
         self._waiters: list[asyncio.Future[None]] = []    # for the next one that ends
         self._timer: asyncio.TimerHandle | None = None
@@ -124,7 +125,8 @@ class Checkpoints:
     async def leave(self, group: int) -> None:
         """The group is about to be removed: return when no checkpoint of it is under way."""
         self._leaving.add(group)
-        if group in self._retries:
+        self._paused.discard(group)
+        if group in self._retries or group in self._suspended:
             self._end(group)
         while group in self._frozen:
             await self._next()
@@ -140,14 +142,24 @@ class Checkpoints:
         """Call `then` when none of this group is under way; none begins before `resume`."""
         self._paused.add(group)
         if group in self._retries:
-            self._end(group)
-        if group in self._frozen:
+            self._retries.pop(group).cancel()
+            self._suspended.add(group)
+        if group in self._frozen and group not in self._suspended:
             self._when_quiet[group] = then
         else:
             then()
 
     def resume(self, group: int) -> None:
+        """The tree may be another by now; or the same, with what a refused checkpoint has still to write."""
         self._paused.discard(group)
+        if group in self._suspended:
+            self._suspended.remove(group)
+            tree = self._replicas[group].tree
+            if tree.is_frozen:
+                assert self._checkpointer is not None
+                self._checkpointer.submit(tree, self._frozen[group])
+            else:
+                self._end(group)
 
     def begin_to_stop(self) -> None:
         """None is considered any more, and those under way make no pauses."""
@@ -161,6 +173,8 @@ class Checkpoints:
         """After `begin_to_stop`: write what every replica has; what the disk refuses stays in the log."""
         for group in list(self._retries):
             self._submit_again(group)
+        for group in list(self._suspended):
+            self.resume(group)
         for _ in range(2):    # one that is under way already does not have what was written since it began
             for replica in self._replicas.values():
                 if not replica.tree.is_frozen:
@@ -171,7 +185,7 @@ class Checkpoints:
     async def close(self) -> None:
         """After `begin_to_stop`: end the thread, when it has written what was begun."""
         assert self._checkpointer is not None
-        for group in list(self._retries):
+        for group in [*self._retries, *self._suspended]:
             self._end(group)
         await self._loop.run_in_executor(None, self._checkpointer.close)
         self._checkpointer = None
@@ -252,6 +266,7 @@ class Checkpoints:
     def _end(self, group: int) -> None:
         """It is finished, or given up."""
         del self._frozen[group]
+        self._suspended.discard(group)
         if group in self._retries:
             self._retries.pop(group).cancel()
         quiet = self._when_quiet.pop(group, None)
