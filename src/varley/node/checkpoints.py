@@ -7,8 +7,9 @@
                                                        |
                                                        +--> given up: the log has its rows
 
-A replica is due when its overlay is large, or when the log is long and its oldest segment could go if the replica had a
-checkpoint. That segment may be held by something else, an index that has not taken all that it was sent: then no
+A replica is due when its overlay is large (or, of a group with other members, the entries in memory that a checkpoint
+would let go: of a row that is written again and again the overlay has one version, and they have all), or when the log
+is long and its oldest segment could go if the replica had a checkpoint. That segment may be held by something else, an index that has not taken all that it was sent: then no
 checkpoint would make the log shorter, and none is begun for its sake, however long it is. Many small
 overlays are as much memory as a large one: when they come to several times the usual size, smaller ones are due too,
 and the checkpoint thread makes no pauses; when they come to several times that, writes are refused until it has
@@ -48,6 +49,11 @@ class Held(Protocol):
 
     @property
     def tree(self) -> Tree: ...
+
+    @property
+    def unsaved_bytes(self) -> int:
+        """About how much memory the next checkpoint, and the one under way, will free."""
+        ...
 
     def is_held_back(self, slot: int) -> bool:
         """Whether the log cannot let go of this slot, whatever the tree has, since what it carries has not arrived."""
@@ -193,12 +199,12 @@ class Checkpoints:
     def _consider(self) -> None:
         self._timer = self._loop.call_later(_CONSIDER_SECONDS, self._consider)
         holders = self._holders() if self._log.bytes_in_log > self._log_bytes_max else ()
-        sizes = {replica: replica.tree.overlay_bytes for replica in self._replicas.values()}
+        sizes = {replica: replica.unsaved_bytes for replica in self._replicas.values()}
         total = sum(sizes.values())
         is_much = total > _HURRY_FACTOR * self._overlay_bytes_max
         overlay_bytes_max = total // (2 * len(sizes)) if is_much else self._overlay_bytes_max
-        for replica, overlay_bytes in sizes.items():
-            if overlay_bytes > overlay_bytes_max or replica in holders:
+        for replica, unsaved_bytes in sizes.items():
+            if unsaved_bytes > overlay_bytes_max or replica in holders:
                 self._begin(replica)
         assert self._checkpointer is not None
         self._checkpointer.hurry(is_much)
