@@ -14,8 +14,8 @@ it gives, and for a while after, its log keeps what comes after that slot, or th
 at once. The receiver asks for each piece, so it decides how fast it goes, and a piece that was lost is asked for
 again.
 
-What entries carry to other groups (changes of global indexes) is in the log only. So nobody gives a state that holds what
-has not arrived: the receiver may lead next, and would not know of it.
+What entries carry to other groups (changes of global indexes) is in the log only. So nobody gives a state that holds
+what has not arrived: the receiver may lead next, and would not know of it.
 
 A crash of the receiver leaves its old state, or the new one (tree_folder.py); the incoming rows are thrown away at the
 next attempt. A crash of the giver ends it; the leader, who sees that the member is still behind, offers again.
