@@ -207,8 +207,10 @@ class Snapshots:
                 answer(b"")
             case Begin(group, life):
                 member = self._by_group.get(group)
-                is_meant = member is not None and member.has_tree and life_of(member.name) == life
-                answer(_ENCODER.encode(self._begin(member, sender) if is_meant and member is not None else Gone()))
+                if member is None or not member.has_tree or life_of(member.name) != life or member.is_over:
+                    answer(_ENCODER.encode(Gone()))
+                else:
+                    answer(_ENCODER.encode(self._begin(member, sender)))
             case More(_, number, after):
                 answer(_ENCODER.encode(self._more(number, after)))
             case _:
