@@ -108,12 +108,12 @@ class NamespacedCluster(LocalCluster):
         for name in names:
             queue = "root", "tbf", *_NARROW
             _run("tc", "qdisc", "replace", "dev", f"line-{name}", *queue)
-            _run("ip", "netns", "exec", self._spaces[name], "tc", "qdisc", "replace", "dev", "up", *queue)
+            _run("ip", "netns", "exec", self._spaces[name], "tc", "qdisc", "replace", "dev", "line", *queue)
 
     def widen(self, names: Iterable[str]) -> None:
         for name in names:
             _run("tc", "qdisc", "del", "dev", f"line-{name}", "root")
-            _run("ip", "netns", "exec", self._spaces[name], "tc", "qdisc", "del", "dev", "up", "root")
+            _run("ip", "netns", "exec", self._spaces[name], "tc", "qdisc", "del", "dev", "line", "root")
 
     def _lay_lines(self) -> None:
         _ip("link", "set", "lo", "up")
@@ -121,13 +121,13 @@ class NamespacedCluster(LocalCluster):
         Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
         for name, space in self._spaces.items():
             _ip("netns", "add", space)
-            _ip("link", "add", f"line-{name}", "type", "veth", "peer", "name", "up", "netns", space)
+            _ip("link", "add", f"line-{name}", "type", "veth", "peer", "name", "line", "netns", space)
             _ip("addr", "add", f"{_gate(name)}/24", "dev", f"line-{name}")
             _ip("link", "set", f"line-{name}", "up")
             inside = ["netns", "exec", space, "ip"]
             _ip(*inside, "link", "set", "lo", "up")
-            _ip(*inside, "addr", "add", f"{_address(name)}/24", "dev", "up")
-            _ip(*inside, "link", "set", "up", "up")
+            _ip(*inside, "addr", "add", f"{_address(name)}/24", "dev", "line")
+            _ip(*inside, "link", "set", "line", "up")
             _ip(*inside, "route", "add", "default", "via", _gate(name))
 
     # Processes
