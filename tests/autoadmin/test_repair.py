@@ -127,6 +127,26 @@ def test_one_copy_and_two_logs_wait_for_nobody() -> None:
     assert any(kind == FULL and not votes and cluster.up[node] for node, kind, votes in shape(group))
 
 
+def test_while_there_is_one_copy_whoever_may_have_another_stays_a_member() -> None:
+    cluster = Cluster(ZONES | {"a3": "a", "b3": "b"})
+    cluster.hopeless.update(cluster.zones)
+    group = cluster.found(1, "a1", "b1", "c1")
+    cluster.wait(20)
+    cluster.up["c1"] = False
+    cluster.wait(10)
+    cluster.up["b1"] = False
+    cluster.wait(100)
+    assert {"b1", "c1"} <= {node for node, _, _ in shape(group)}
+    assert any(kind == FULL and cluster.up[node] for node, kind, votes in shape(group) if not votes), "one is built"
+    cluster.hopeless.remove("b1")
+    cluster.up["b1"] = True
+    cluster.wait(60)
+    assert {"a1", "b1"} <= {node for node, kind, votes in shape(group) if kind == FULL and votes}
+    cluster.hopeless.clear()
+    cluster.settle()
+    assert [kind for _, kind, votes in shape(group) if votes] == [FULL] * 3 and len(shape(group)) == 3
+
+
 def test_the_only_node_that_is_free_gets_a_full_replica_in_the_end() -> None:
     cluster = Cluster({"a1": "a", "b1": "b", "c1": "c", "c2": "c"})
     group = cluster.found(1, "a1", "b1", "c1")

@@ -28,7 +28,7 @@ Always:
     - one change at a time, and only if those who vote after it and are heard are a majority
     - a full voter that is heard goes only if as many others as are wanted are there
     - full copies are counted apart from votes: one copy and two logs may write, and is one disk away from losing
-      everything, so then nobody is waited for
+      everything, so then nobody is waited for, and nobody who may have a copy is given up
     - never two members on one node
 
 A node that is full or slow is not well, as if it were not heard. One that is emptied (drain.py), or that a move takes
@@ -176,6 +176,11 @@ class _Seen:
         """Whether the state is on one disk only."""
         return len(self.full_good) < 2 <= self.wanted
 
+    def is_given_up(self, member: Member) -> bool:
+        """Whether nobody needs a member that is lost. While the state is on one disk only, a full one stays, though
+        nobody waits for it: what it has is ended with its membership, and it may be back before there is another."""
+        return member.name in self.lost and not self.is_urgent
+
     def is_caught_up(self, name: str) -> bool:
         return self.group.lag.get(name, CAUGHT_UP_SLOTS + 1) <= CAUGHT_UP_SLOTS
 
@@ -236,7 +241,7 @@ def _end_dead_learner(seen: _Seen) -> Step | None:
     for member in seen.members:
         if member.votes or member.name in seen.good:
             continue
-        if member.kind == LOG or member.name in seen.lost or len(seen.staying) >= seen.wanted:
+        if member.kind == LOG or seen.is_given_up(member) or len(seen.staying) >= seen.wanted:
             return seen.step(Reconfigured(Remove(member.name)), f"{member.name} is not heard, and has no vote")
     return None
 
@@ -270,7 +275,8 @@ def _take_vote(seen: _Seen) -> Step | None:
     if not has_more_than_wanted and len(stand_ins) <= len(taken):
         return None
     for member in sorted(seen.bad_voters, key=lambda one: one.kind == FULL):    # log members first
-        is_worth_waiting = member.kind == FULL and member.name not in seen.lost and len(seen.staying) < seen.wanted
+        is_full = member.kind == FULL
+        is_worth_waiting = is_full and not seen.is_given_up(member) and len(seen.staying) < seen.wanted
         if not is_worth_waiting:
             return _removal(seen, member, f"{member.name} is lost")
         same = Member(member.name, member.number, member.kind, votes=False)
