@@ -86,6 +86,9 @@ def main(words: Sequence[str] | None = None) -> int:
     os.environ["PYTHONPATH"] = os.pathsep.join([str(_PLANTED), *filter(None, [os.environ.get("PYTHONPATH")])])
     folder = asked.folder or Path(tempfile.mkdtemp(prefix="varley-game-day-")) / "cluster"
     print(f"seed {asked.seed}, {asked.nodes} nodes, reads by {asked.reads}, in {folder}", flush=True)
+    slow = folder.with_name(folder.name + "-slow-disks")
+    slow.mkdir(parents=True)
+    os.environ["GAME_DAY_SLOW"] = str(slow)
     has_small_disk = put_on_small_disk(folder)
     if not has_small_disk:
         print("NOT TRIED: a full disk. A file system must be mounted: run this as root.", flush=True)
@@ -124,7 +127,8 @@ def _address(endpoint: str) -> Address:
 async def _day(cluster: LocalCluster, asked: argparse.Namespace, has_small_disk: bool) -> dict[str, Any]:
     await asyncio.to_thread(_open, cluster)
     addresses = [_address(node["endpoint"]) for node in cluster.nodes.values()]
-    trouble = Trouble(cluster, asked.seed, has_small_disk=has_small_disk)
+    slow = Path(os.environ["GAME_DAY_SLOW"])
+    trouble = Trouble(cluster, asked.seed, has_small_disk=has_small_disk, slow=slow)
     begun = time.monotonic()
     traffic = Traffic(addresses, asked.clients, asked.seed, lies=asked.plant == "lying-client")
     problems: list[str] = []

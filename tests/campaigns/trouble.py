@@ -25,6 +25,8 @@ from tests.crash.small_disk import Filling
 
 SMALL_DISK_BYTES: Final = 96 * 1024 * 1024
 FULL_NODE: Final = "n2"     # whose disk is small
+_SLOW_SECONDS: Final = 0.7      # for each write of the log: half a second is ill (autoadmin/hosted.py)
+_HANGS_SECONDS: Final = 3600.0
 _NAME_IS_FREE_SECONDS: Final = 60.0
 
 Direction = tuple[str, str]     # what the first sends to the second is lost
@@ -33,8 +35,10 @@ Direction = tuple[str, str]     # what the first sends to the second is lost
 class Trouble:
     """Blocks: for a thread of its own."""
 
-    def __init__(self, cluster: LocalCluster, seed: int, *, has_small_disk: bool) -> None:
+    def __init__(self, cluster: LocalCluster, seed: int, *, has_small_disk: bool, slow: Path) -> None:
+        """`slow`: where planted/ looks for disks that are to be slow."""
         self._cluster = cluster
+        self.slow = slow
         self._chance = random.Random(f"trouble {seed}")
         self._names = list(cluster.nodes)
         self._lines = cluster if isinstance(cluster, NamespacedCluster) else None
@@ -66,6 +70,9 @@ class Trouble:
             "stop a node and start it": self._restart,
             "stop each node and start it": self._restart_all,
             "a disk is lost": self._lose_disk,
+            "the leader's disk is slow": lambda: self._slow_down(self._leader(), _SLOW_SECONDS),
+            "a follower's disk is slow": lambda: self._slow_down(self._follower(), _SLOW_SECONDS),
+            "the leader's disk hangs": lambda: self._slow_down(self._leader(), _HANGS_SECONDS),
             "etcd frozen": self._freeze_etcd,
             "etcd killed": self._kill_etcd,
             "etcd frozen, leader killed": lambda: f"{self._kill([self._leader()])}, {self._freeze_etcd()}",
@@ -103,6 +110,8 @@ class Trouble:
             assert self._filling is not None
             self._filling.give_back()
             self._is_full = False
+        for name in self._names:
+            (self.slow / name).unlink(missing_ok=True)
         if self._narrow:
             assert self._lines is not None
             self._lines.widen(self._narrow)
@@ -320,6 +329,10 @@ class Trouble:
                 if "named" not in str(error) or time.monotonic() > deadline:
                     raise
                 self._wait(0.5, 1)
+        return name
+
+    def _slow_down(self, name: str, seconds: float) -> str:
+        (self.slow / name).write_text(str(seconds))
         return name
 
     def _freeze_etcd(self) -> str:

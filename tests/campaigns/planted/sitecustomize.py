@@ -3,11 +3,14 @@
     GAME_DAY_PLANT=no-lease         a leader answers without looking at its lease, and leads until it hears of another
     GAME_DAY_DRIFT=9                of each three nodes the clocks of the first run 9 permille too fast, and of the
                                     second as much too slow: all of its clocks, from when the process starts
+    GAME_DAY_SLOW=FOLDER            while FOLDER has a file named as the node, each write of its log takes the seconds
+                                    that the file says, or until it is gone
 """
 
 import os
 import sys
 import time
+from pathlib import Path
 
 
 def drift(permille: int) -> None:
@@ -27,9 +30,29 @@ def drift(permille: int) -> None:
     time.time, time.monotonic = drifting(time.time, 0), drifting(time.monotonic, 0)
 
 
-if "serve" in sys.orig_argv and os.environ.get("GAME_DAY_DRIFT"):
-    number = int(sys.orig_argv[sys.orig_argv.index("--name") + 1].removeprefix("n"))
-    drift(int(os.environ["GAME_DAY_DRIFT"]) * (0, 1, -1)[number % 3])
+def slow_down(path):
+    from varley.storage.disk import RealDisk
+
+    write = RealDisk.write_synced
+
+    def write_slowly(self, file, offset, parts):
+        begun = time.perf_counter()
+        try:
+            while time.perf_counter() - begun < float(path.read_text()):
+                time.sleep(0.02)
+        except (FileNotFoundError, ValueError):     # it is over, or not written yet
+            pass
+        write(self, file, offset, parts)
+
+    RealDisk.write_synced = write_slowly
+
+
+if "serve" in sys.orig_argv and "--name" in sys.orig_argv:
+    name = sys.orig_argv[sys.orig_argv.index("--name") + 1]
+    if os.environ.get("GAME_DAY_DRIFT"):
+        drift(int(os.environ["GAME_DAY_DRIFT"]) * (0, 1, -1)[int(name.removeprefix("n")) % 3])
+    if os.environ.get("GAME_DAY_SLOW"):
+        slow_down(Path(os.environ["GAME_DAY_SLOW"], name))
 
 if "serve" in sys.orig_argv:
     from varley.node.member import HostedMember
