@@ -31,8 +31,9 @@ Always:
       everything, so then nobody is waited for, and nobody who may have a copy is given up
     - never two members on one node
 
-A node that is full or slow is not well, as if it were not heard. One that is emptied (drain.py), or that a move takes
-a replica from, *goes*: it counts until there is another, then it is removed, after handing over if it leads.
+A node that is full or slow leads nothing any more; after some seconds it is not well, as if it were not heard. One
+that is emptied (drain.py), or that a move takes a replica from, *goes*: it counts until there is another, then it is
+removed, after handing over if it leads.
 
 Sources: [ATC22] 5.1, 6.1: log replicas, and who adds them. [RT] 4.2: learners first, one at a time.
 """
@@ -122,7 +123,7 @@ def _is_quiet(group: GroupView, nodes: Mapping[str, NodeView], patience: Patienc
         if not member.votes or member.kind != FULL or group.silent.get(member.name, 0.0) >= patience.suspect_seconds:
             return False
         node = nodes.get(node_of(member.name))
-        if node is not None and (node.is_draining or node.is_troubled or node.condition is Condition.LOST):
+        if node is not None and (node.is_draining or node.is_ailing or node.condition is Condition.LOST):
             return False
     return True
 
@@ -176,6 +177,10 @@ class _Seen:
         """Whether the state is on one disk only."""
         return len(self.full_good) < 2 <= self.wanted
 
+    def is_ailing(self, name: str) -> bool:
+        node = self.nodes.get(node_of(name))
+        return node is not None and node.is_ailing
+
     def is_given_up(self, member: Member) -> bool:
         """Whether nobody needs a member that is lost. While the state is on one disk only, a full one stays, though
         nobody waits for it: what it has is ended with its membership, and it may be back before there is another."""
@@ -218,21 +223,22 @@ class _Seen:
 
 
 def _lead_elsewhere(seen: _Seen) -> Step | None:
-    """A leader whose node goes, or is not well, leads no longer, whatever becomes of its replica."""
+    """A leader whose node goes, or is not well, leads no longer, whatever becomes of its replica. At once: every write
+    of its groups waits for its disk, while a hand-over costs a moment, and can be taken back."""
     leader = seen.group.leader
-    node = seen.nodes.get(node_of(leader))
-    is_troubled = node is not None and node.is_troubled
-    if leader not in seen.going and not is_troubled:
+    is_ailing = seen.is_ailing(leader)
+    if leader not in seen.going and not is_ailing:
         return None
     to = _successor(seen)
     if to is None:
         return None
-    return seen.step(LedBy(to), "its leader's node is not well" if is_troubled else "its leader's node is to be left")
+    return seen.step(LedBy(to), "its leader's node is not well" if is_ailing else "its leader's node is to be left")
 
 
 def _successor(seen: _Seen) -> str | None:
     """Who may lead: has everything, or nearly, and stays."""
-    able = [one for one in seen.staying if one.name != seen.group.leader and seen.is_caught_up(one.name)]
+    able = [one for one in seen.staying if not seen.is_ailing(one.name) and seen.is_caught_up(one.name)]
+    able = [one for one in able if one.name != seen.group.leader]
     return min(able, key=lambda one: (seen.group.lag[one.name], one.number)).name if able else None
 
 
