@@ -41,7 +41,7 @@ def total(ring: PretendedRing, name: str) -> int:
 
 def newcomer(ring: PretendedRing, name: str, **own: Any) -> Process:
     process = ring.processes[name] = Process(
-        name, ring.world, ring.network, ring.ring, seeds={"n0": ("n0", 1)}, **own
+        name, ring.world, ring.network, ring.ring, **{"seeds": {"n0": ("n0", 1)}, **own}
     )
     process.start()
     return process
