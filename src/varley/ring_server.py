@@ -60,7 +60,7 @@ class RingServer:
         self._clock = clock or SystemClock()
         self._stopped: asyncio.Future[None]
         self._tasks = Tasks()
-        self._is_stopping = False
+        self.is_stopping = False
         self._links: Links | None = None
         self._door: FrontDoor | None = None
         self._admin: AdminPort | None = None
@@ -84,7 +84,7 @@ class RingServer:
         return self._own.name
 
     async def start(self) -> None:
-        """Return when the node is open and a member. Raises WorldError when it cannot be."""
+        """Return when the node is open and a member, or told to stop. Raises WorldError when it cannot be."""
         loop = asyncio.get_running_loop()
         self._stopped = loop.create_future()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -96,9 +96,11 @@ class RingServer:
                 endpoint=self.endpoint, clock=self._clock,
             )  # fmt: skip
             await self._node.start()
-            self._handler = RingHandler(self._node, self._tasks.start)
             await self._open_admin_port(self._node)
-            if self._flags.join and not self._node.members.history.changes:
+            self._handler = RingHandler(self._node, self._tasks.start)
+            if self.is_stopping:
+                self._tasks.start(self._stop())
+            elif self._flags.join and not self._node.members.history.changes:
                 await self._join(self._node)
         except BaseException:
             if self._node is not None:
@@ -112,9 +114,10 @@ class RingServer:
 
     def begin_to_stop(self) -> None:
         """Told a second time: whoever says so does not want to wait for clients."""
-        if not self._is_stopping:
-            self._is_stopping = True
-            self._tasks.start(self._stop())
+        if not self.is_stopping:
+            self.is_stopping = True
+            if self._handler is not None:   # else all is closed when it is open: half a server cannot be
+                self._tasks.start(self._stop())
         elif self._door is not None:
             self._door.close_now()
 
@@ -177,15 +180,16 @@ class RingServer:
 
     async def _join(self, node: RingNode) -> None:
         """Until a seed answers: nodes of a ring are started in any order."""
-        while not self._is_stopping:
+        while not self.is_stopping:
             try:
                 await node.join()
                 return
             except BadSettings:
                 raise
             except WorldError as error:
-                logger.warning("this node is not in the ring yet: %s", error)
-                await asyncio.sleep(_JOIN_AGAIN_SECONDS)
+                if not self.is_stopping:
+                    logger.warning("this node is not in the ring yet: %s", error)
+                    await asyncio.sleep(_JOIN_AGAIN_SECONDS)
 
     def _handle(self, call: Call) -> bytes | None:
         if self._handler is None:

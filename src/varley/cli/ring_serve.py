@@ -114,7 +114,8 @@ async def _serve(node: NodeSettings, ring: RingFlags, *, as_json: bool, stop_wit
     if stop_with_stdin:
         asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _read_stdin, server)
     await server.start()
-    click.echo(announcement_json(server, node, ring) if as_json else announcement(server, node, ring))
+    if not server.is_stopping:
+        click.echo(announcement_json(server, node, ring) if as_json else announcement(server, node, ring))
     await server.wait_stopped()
 
 

@@ -299,6 +299,8 @@ class RingNode:
     async def join(self, *, zone: str | None = None, capacity: float | None = None) -> None:
         if self._own.seeds.keys() - {self.name} and self.name not in self.members.placement.members:
             await self._find_seed()
+        if not self._is_serving:
+            raise WorldError(_NOT_STARTED, operation="join")
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.join_now(zone, capacity, lambda: done.set_result(None))
         await done
@@ -323,7 +325,10 @@ class RingNode:
                 found.set_result(name)
 
         def ask(name: str) -> None:
-            if found.done() or not self._is_serving:
+            if found.done():
+                return
+            if not self._is_serving:
+                found.set_exception(WorldError(_NOT_STARTED, operation="join"))
                 return
             if name in self.peers.refused:
                 found.set_exception(BadSettings(

@@ -10,7 +10,6 @@ What the client is told is certain or says that it is not: NotEnough (nothing wa
 from __future__ import annotations
 
 import logging
-import struct
 from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple
@@ -207,9 +206,9 @@ class Requests:
         if request.hint_for not in (None, self._own.name):
             self._numbers.add("hints_stored")
         try:
-            siblings = codec.decode(request.siblings)
-        except (AssertionError, struct.error, UnicodeDecodeError) as error:
-            raise wire.BadMessage(f"no versions: {error!r}") from None
+            siblings = codec.decode_sent(request.siblings)
+        except codec.BadSiblings as error:
+            raise wire.BadMessage(str(error)) from None
         done = lambda: reply(wire.Done())  # noqa: E731
         self._store.merge(request.ring_key, siblings, request.hint_for, done, is_durable=request.is_durable)
 
@@ -247,8 +246,9 @@ class Requests:
                     then(codec.reconcile(sets, self._ring.bucket(bucket_of(name)).mode))
 
         def answered(node: str, answer: wire.Answer) -> None:
-            assert isinstance(answer, wire.Held)
-            sets.append(codec.decode(answer.siblings))
+            siblings = _held(answer, node)
+            if siblings is not None:
+                sets.append(siblings)
             over(node)
 
         seconds = self._own.replica_timeout_seconds / 2
@@ -393,8 +393,11 @@ class _GetDrive:
             self._do(self._quorum.fetched(node, siblings))
 
         def answered(answer: wire.Answer) -> None:
-            assert isinstance(answer, wire.Held)
-            fetched(codec.decode(answer.siblings))
+            siblings = _held(answer, node)
+            if siblings is None:
+                self._do(self._quorum.failed(node))
+            else:
+                fetched(siblings)
 
         if node == self._node._own.name:
             failed = lambda: self._do(self._quorum.failed(node))  # noqa: E731
@@ -425,6 +428,16 @@ class _GetDrive:
                 self._node._numbers.add("gets_refused")
                 count = len(outcome.answered)
                 return service.NotEnough(f"{count} nodes have answered, and R is {self._r}", count, self._r)
+
+
+def _held(answer: wire.Answer, node: str) -> Siblings | None:
+    """What a node has; None if it does not read as that."""
+    assert isinstance(answer, wire.Held)
+    try:
+        return codec.decode_sent(answer.siblings)
+    except codec.BadSiblings as error:
+        logger.error("node %s gave an answer that cannot be: %s", node, error)
+        return None
 
 
 def _to_answer(answer: Put | RingError) -> wire.PutAnswer:
