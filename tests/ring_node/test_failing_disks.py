@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.ring_node.pretended import ForgetfulDisk, PretendedRing
-from tests.ring_node.test_real_links import Ring
 from tests.ring_node.test_node import data
+from tests.ring_node.test_real_links import Ring
 from tests.ring_node.test_store import Machine, one
 from varley.errors import Damaged, DiskFull, WorldError
 from varley.ring_node import rows, store

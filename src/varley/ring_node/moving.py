@@ -73,7 +73,7 @@ class Moving:
         # One that is heard of late may lie before others that were settled without it.
         first = next((index for index, change in enumerate(changes) if change not in self._settled), len(changes))
         self._former = [placement.before(change) for change in changes[first:][-FORMER_MAX:]]
-        self._lacking = set()
+        self._lacking: set[str] = set()     # those that have not answered in this round
         self._until = self._clock.monotonic() + SETTLE_SECONDS
         self._rounds = 0
 
