@@ -49,7 +49,7 @@ from varley.cluster.neighbours import Neighbours
 from varley.cluster.pages import ClusterPages
 from varley.cluster.placing_pages import PlacingPages
 from varley.cluster.publishing import Publishing
-from varley.cluster.readings import of_groups, of_links, of_metadata
+from varley.cluster.readings import of_groups, of_links, of_memds, of_metadata
 from varley.cluster.status import Status
 from varley.cluster.tables import Tables
 from varley.errors import NodesMissing, WorldError
@@ -69,7 +69,7 @@ from varley.node.member import node_of
 from varley.node.member_partition import MemberPartition
 from varley.node.node import Node
 from varley.remote.hosted import Hosted
-from varley.remote.leaders import Leaders
+from varley.remote.memds_node import MemdsNode
 from varley.remote.peers import Peers
 from varley.remote.places import Places
 from varley.router.routes import Router
@@ -125,7 +125,7 @@ class ClusterServer:
         self._catalog: Catalog
         self._registration: Registration | None = None
         self._hosted: Hosted
-        self._leaders: Leaders
+        self._memds: MemdsNode | None = None
         self._neighbours: Neighbours
         self._peers: Peers
         self._places: Places
@@ -272,13 +272,10 @@ class ClusterServer:
         """Routes, and what works on tables by itself."""
         links, settings, store = self._links, self._settings, self._store
         assert links is not None and store is not None
-        self._hosted, self._leaders = Hosted(self.name), Leaders()
-        peers = self._peers = Peers(self._loop, self._clock, self._hosted, self._leaders, links.request)
-        self._places = Places(
-            self._loop, peers, links.send, lambda: self._neighbours, self._nodes_of, _leave_to_hosting,
-            lambda: self._node.refusal,
-        )  # fmt: skip
-        links.watch(self._places.is_connected)
+        self._hosted = Hosted(self.name)
+        memds = self._memds = MemdsNode(self._loop, self.name, links.send, self._random, self._is_gone)
+        peers = self._peers = Peers(self._loop, self._clock, self._hosted, memds, links.request)
+        self._places = Places(self._loop, peers, self._members_of, _leave_to_hosting, lambda: self._node.refusal)
         self._router = Router(self._places, index_backlog_bytes=settings.index_backlog_bytes)
         background = self._background = Background(
             self._loop,
@@ -324,18 +321,19 @@ class ClusterServer:
         """In one step of the loop: tables, the members that are here, and what other nodes ask."""
         links, store, background = self._links, self._store, self._background
         assert links is not None and store is not None and background is not None
-        assert self._registration is not None
-        self._hosting = Hosting(
-            self._loop, self._node, self._members, self._hosted, self._leaders, self._work.start
-        )
-        self._publishing = Publishing(self._loop, self._node, self._members, self._work.start)
+        memds = self._memds
+        assert self._registration is not None and memds is not None
+        self._hosting = Hosting(self._loop, self._node, self._members, self._hosted, memds, self._work.start)
+        self._publishing = Publishing(self._loop, self._node, self._members, memds, self._work.start)
         self._keeper = self._made_keeper(links, store, self._hosting)
         self._agreement = Agreement(self._loop, links, self._catalog, lambda: self._neighbours)
         self._status = Status(
             self._loop, store.address.prefix, links, self._node, self._nodes, self._neighbours, self._members,
-            self._catalog, self._leaders,
+            self._catalog, memds,
         )  # fmt: skip
         self._tables.open_all()
+        memds.serve(links)
+        memds.start()
         self._peers.serve(links)
         self._hosting.start(
             {} if opened is None else opened.members,
@@ -370,7 +368,7 @@ class ClusterServer:
 
     async def _open_ports(self) -> None:
         background, store, links = self._background, self._store, self._links
-        assert background is not None and store is not None and links is not None
+        assert background is not None and store is not None and links is not None and self._memds is not None
         await background.load()
         pages = ClusterPages(
             self._status, links, self._neighbours, is_development=self._settings.clock_is_movable
@@ -387,6 +385,7 @@ class ClusterServer:
                 functools.partial(readings.of_tables, self._catalog, self._router, background.sweeper),
                 functools.partial(readings.of_indexes, background.indexes),
                 functools.partial(of_links, links),
+                functools.partial(of_memds, self._memds),
                 functools.partial(of_groups, self._node),
                 lambda: of_metadata(self._metadata_trouble or store.trouble),
             ],
@@ -437,9 +436,13 @@ class ClusterServer:
     def _on_following(self, partition: MemberPartition) -> None:
         self._places.follows(partition.group)
 
-    def _nodes_of(self, group: int) -> Iterable[str]:
+    def _members_of(self, group: int) -> tuple[int, Iterable[str]]:
         assert self._hosting is not None
-        return self._hosting.nodes_of(group)
+        return self._hosting.members_of(group)
+
+    def _is_gone(self, group: int) -> bool:
+        """Whether there was a group of this number, as far as the metadata is known here, and is none any more."""
+        return self._members.get(group) is None and group <= self._catalog.groups_given
 
     # Requests
 
@@ -538,6 +541,8 @@ class ClusterServer:
             self._hosting.stop()
         if self._publishing is not None:
             self._publishing.stop()
+        if self._memds is not None:
+            self._memds.stop()
         if self._ports is not None:
             await self._ports.close()
         if self._background is not None:

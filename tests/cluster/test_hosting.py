@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from random import Random
 from typing import Any
 
 from varley.clock import SystemClock
@@ -13,7 +14,7 @@ from varley.metadata.memory import MemoryStore
 from varley.node.node import Node
 from varley.paxos.membership import Configuration, Member
 from varley.remote.hosted import Hosted
-from varley.remote.leaders import Leaders
+from varley.remote.memds_node import MemdsNode
 from varley.storage.memory_log import MemoryLog
 from varley.storage.tree_folder import NoFolder
 
@@ -35,12 +36,12 @@ class World:
         )  # fmt: skip
         self.node.start(MemoryLog(on_durable=self.node.log_is_durable))
         self.hosted = Hosted("a")
-        self.leaders = Leaders()
+        self.memds = MemdsNode(loop, "a", lambda to, channel, payload: None, Random(1))
         self._tasks: set[asyncio.Task[None]] = set()
         self.hosting = self._hosting(loop)
 
     def _hosting(self, loop: asyncio.AbstractEventLoop) -> Hosting:
-        return Hosting(loop, self.node, self.members, self.hosted, self.leaders, self._keep)
+        return Hosting(loop, self.node, self.members, self.hosted, self.memds, self._keep)
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -98,8 +99,7 @@ def test_a_founder_begins_with_the_founding_configuration() -> None:
         await world.found()
         assert await world.settle() == "a"
         assert world.node.members.by_group[GROUP].core.configuration == FOUNDERS
-        known = world.leaders.find(GROUP)
-        assert known is not None and known.members == ("a", "b", "c")
+        assert world.memds.find(GROUP).members == ("a", "b", "c")
 
     run(story)
 

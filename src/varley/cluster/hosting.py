@@ -35,7 +35,8 @@ from varley.node.member_partition import MemberPartition
 from varley.node.node import Node
 from varley.paxos.membership import Configuration, Member
 from varley.remote.hosted import Hosted
-from varley.remote.leaders import Leaders
+from varley.remote.memds_node import MemdsNode
+from varley.router.memds import Group
 from varley.storage.member_log import RecoveredMember
 from varley.storage.tree import Tree
 
@@ -53,7 +54,7 @@ class Hosting:
         node: Node,
         members: GroupMembers,
         hosted: Hosted,
-        leaders: Leaders,
+        memds: MemdsNode,
         keep: Callable[[Coroutine[Any, Any, None]], None],
     ) -> None:
         """`keep` runs a coroutine, and says aloud if it fails."""
@@ -61,7 +62,7 @@ class Hosting:
         self._node = node
         self._members = members
         self._hosted = hosted
-        self._leaders = leaders
+        self._memds = memds
         self._keep = keep
         self._lost: dict[int, int] = {}     # groups whose log is lost -> the latest life that is known here
         self._lost_names: dict[int, str] = {}   # group -> the life that this process has told the group is lost
@@ -121,13 +122,10 @@ class Hosting:
         if partition is not None and group not in self._hosted.partitions:
             self._hosted.attach(group, partition, partition)
 
-    def nodes_of(self, group: int) -> Sequence[str]:
-        """Where the group's members are, by the newest configuration that is known here."""
-        hosted = self._node.members.by_group.get(group)
-        published = self._members.get(group)
-        if hosted is not None:
-            return _nodes(hosted.configuration[1])
-        return () if published is None else _nodes(published.configuration)
+    def members_of(self, group: int) -> tuple[int, Sequence[str]]:
+        """The slot of the newest configuration of a group that has a member here, and where its members are."""
+        epoch, configuration = self._node.members.by_group[group].configuration
+        return epoch, nodes_of(configuration)
 
     # What the metadata says
 
@@ -136,10 +134,12 @@ class Hosting:
         self._look_at(group)
 
     def _know_members(self, group: int, published: Published | None) -> None:
-        if published is not None:
-            if self._mine(published.configuration) is not None:
-                self._named.add(group)
-            self._leaders.belongs_to(group, _nodes(published.configuration))
+        if published is None:
+            self._memds.forget(group)
+            return
+        if self._mine(published.configuration) is not None:
+            self._named.add(group)
+        self._memds.learn(group, Group(published.epoch, nodes_of(published.configuration)))
 
     def _mine(self, configuration: Configuration) -> Member | None:
         own = self._hosted.name
@@ -217,5 +217,5 @@ class Hosting:
         await self._node.remove_group(group)
 
 
-def _nodes(configuration: Configuration) -> tuple[str, ...]:
+def nodes_of(configuration: Configuration) -> tuple[str, ...]:
     return tuple(node_of(member.name) for member in configuration.members)

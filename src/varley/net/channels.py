@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-# Channels
+# Channels. 2 was used once: it told who leads which group.
 PAXOS: Final = 1          # messages of replica groups
-ROUTES: Final = 2         # who leads which group
 RING: Final = 3           # membership, comparisons and probes of the ring
 MEMDS: Final = 4          # what MemDS nodes tell and ask one another (router/memds.py)
 

@@ -2,11 +2,15 @@
 
     the leader, if one is known ---> answered
             |
-            +--- "not I, but n3 in ballot 7" ---> n3            nobody knows ---> the members, one after the other
+            +--- "not I, but n3 in ballot 7" ---> n3            nobody knows ---> two nodes are asked who leads
             |
-            +--- surely not acted on (no connection) ---> the next
+            +--- surely not acted on (no connection) ---> the same
             |
-            +--- nobody knows (no answer) ---> a read is asked again, elsewhere; of a write nobody can say
+            +--- nobody knows (no answer) ---> a read is asked again; of a write nobody can say
+
+It goes to nobody who is not known to lead: to ask who leads is a question of its own (memds_node.py, `look_up`), which
+costs nothing if it is lost, while a write that was sent to a node that falls silent has an outcome that nobody knows.
+What any replica can answer goes from one member to the next.
 
 All have been asked, and none leads: an election is under way. Then it waits, until a leader is heard of, or a moment,
 and begins anew. So a client sees slowness in a failover, not errors, as long as the outcome is certain; and an error
@@ -27,7 +31,8 @@ import msgspec
 
 from varley.net.outcome import NoAnswer, NotSent, Outcome
 from varley.node.elsewhere import Need
-from varley.remote.leaders import Known, Leaders
+from varley.remote.memds_node import MemdsNode
+from varley.router.memds import Group
 
 PATIENCE_SECONDS: Final = 8.0       # longer than an election, and shorter than clients wait for an answer
 ANSWER_SECONDS: Final = 5.0         # for one node to answer a read
@@ -39,7 +44,7 @@ ANSWER: Final = b"\x00"
 NOT_HERE: Final = b"\x01"
 
 _encode = msgspec.msgpack.encode
-_decode_known = msgspec.msgpack.Decoder(Known | None).decode
+_decode_group = msgspec.msgpack.Decoder(Group).decode
 
 
 class End(Enum):
@@ -63,7 +68,7 @@ class Ask(Protocol):
         ...
 
 
-def not_here(known: Known | None) -> bytes:
+def not_here(known: Group) -> bytes:
     """The answer of a node that cannot do what is asked of it."""
     return NOT_HERE + _encode(known)
 
@@ -72,15 +77,14 @@ class Journey:
     """Call `begin` once; `then` is called once, perhaps inside `begin`, with HERE."""
 
     __slots__ = (
-        "_ask", "_asked", "_deadline", "_group", "_is_here", "_leaders", "_loop", "_need", "_own_name", "_pause",
+        "_ask", "_asked", "_deadline", "_group", "_is_here", "_loop", "_memds", "_need", "_own_name", "_pause",
         "_payload", "_service", "_then", "_timer",
     )  # fmt: skip
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        leaders: Leaders,
-        own_name: str,
+        memds: MemdsNode,
         ask: Ask,
         group: int,
         need: Need,
@@ -91,8 +95,8 @@ class Journey:
     ) -> None:
         """`is_here`: whether this node can answer by itself now."""
         self._loop = loop
-        self._leaders = leaders
-        self._own_name = own_name
+        self._memds = memds
+        self._own_name = memds.name
         self._ask = ask
         self._group = group
         self._need = need
@@ -118,33 +122,27 @@ class Journey:
         if to is None:
             self._wait()
             return
-        known = self._leaders.find(self._group)
-        assert known is not None
-        self._asked[to] = known.ballot
+        self._asked[to] = self._memds.find(self._group).ballot
         seconds = WRITE_SECONDS if self._need is Need.WRITE else ANSWER_SECONDS
-        self._ask(to, self._service, self._payload, lambda answer: self._heard(to, answer), timeout_seconds=seconds)
+        self._ask(to, self._service, self._payload, self._heard, timeout_seconds=seconds)
 
     def _next(self) -> str | None:
         """Whom to ask now; None: all were asked in this round."""
-        known = self._leaders.find(self._group)
-        if known is None:
-            return None
+        known = self._memds.find(self._group)
         leader = known.leader
         if leader is not None and leader != self._own_name and self._asked.get(leader, -1) < known.ballot:
             return leader
+        if self._need is not Need.COPY:
+            return None
         return next((each for each in known.members if each not in self._asked and each != self._own_name), None)
 
-    def _heard(self, sender: str, answer: Outcome) -> None:
+    def _heard(self, answer: Outcome) -> None:
         if isinstance(answer, NoAnswer) and self._need is Need.WRITE:
             self._then(End.UNKNOWN)
         elif isinstance(answer, NotSent | NoAnswer):
             self._step()
         elif answer[:1] == NOT_HERE:
-            known = _decode_known(answer[1:])
-            if self._need is not Need.COPY:
-                self._leaders.has_left(self._group, sender)
-            if known is not None:
-                self._leaders.learn(self._group, known)
+            self._memds.learn(self._group, _decode_group(answer[1:]))
             self._step()
         else:
             self._then(answer[1:])
@@ -153,7 +151,8 @@ class Journey:
         if self._loop.time() >= self._deadline:
             self._then(End.UNREACHED)
             return
-        self._leaders.when_learnt(self._group, self._again)
+        self._memds.when_learnt(self._group, self._again)
+        self._memds.look_up(self._group)
         self._timer = self._loop.call_later(self._pause, self._again)
         self._pause = min(self._pause * 2, _PAUSE_SECONDS_MAX)
 
@@ -163,7 +162,7 @@ class Journey:
             return
         self._timer.cancel()
         self._timer = None
-        self._leaders.forget_waiting(self._group, self._again)
+        self._memds.forget_waiting(self._group, self._again)
         self._asked.clear()
         # Not in this call stack: whoever tells of a leader may be in the middle of becoming it.
         self._loop.call_soon(self._step)
