@@ -85,9 +85,10 @@ class Keeper:
         """Answer what other nodes ask. `start` runs what takes longer than a turn of the loop."""
         self.service = Service(self.hosted, self._links, start)
 
-    def start(self, start: Start) -> None:
-        """`start` runs each of these beside everything else, until this node stops."""
-        start(self.guard.run())
+    def start(self, start: Start, keep_running: Callable[[Callable[[], Coroutine[Any, Any, None]]], None]) -> None:
+        """`start` runs something beside everything else, until this node stops; `keep_running` begins it again too if
+        it fails. A driver that fails leaves its place to another node's: that is not begun again here."""
+        keep_running(self.guard.run)
         start(self.election.run())
         start(self.driver.run(self.election))
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Final
 
 from varley.admin.metrics import Reading
-from varley.errors import WorldError
 from varley.net.links import Links
 from varley.node.node import Node
 from varley.remote.memds_node import MemdsNode
@@ -44,7 +43,7 @@ def of_memds(memds: MemdsNode) -> Iterator[Reading]:
     yield Reading("varley_memds_look_ups_total", counts.look_ups)
 
 
-def of_metadata(trouble: WorldError | None) -> Iterator[Reading]:
+def of_metadata(trouble: Exception | None) -> Iterator[Reading]:
     """`trouble`: why this node does not hear of changes of the metadata."""
     yield Reading("varley_metadata_followed", int(trouble is None))
 

@@ -58,6 +58,7 @@ logger = logging.getLogger("varley.node")
 
 UNDECIDED_ENTRIES_MAX: Final = 8192
 UNDECIDED_BYTES_MAX: Final = 16 * 1024 * 1024
+ENTRY_BYTES_MAX: Final = 160 * 1024 * 1024      # a frame of the links takes it, beside what a promise has to carry
 
 LOG_ENTRIES_MAX: Final = 4096                   # a log member drops what it may when it has more
 RETAINED_BYTES_MAX: Final = 16 * 1024 * 1024    # so much is kept for followers that do not have it yet
@@ -114,7 +115,7 @@ class Follows(Protocol):
 class Step:
     """The effects of one step that wait for the log."""
 
-    __slots__ = ("effects", "is_durable", "order", "records", "replica", "state_base", "state_order")
+    __slots__ = ("effects", "is_durable", "order", "records", "replica", "state_base", "state_order", "written")
 
     def __init__(self, replica: HostedMember, effects: Effects, order: int, records: list[bytes]) -> None:
         self.replica = replica
@@ -123,32 +124,39 @@ class Step:
         self.state_base = 0             # its base
         self.order = order              # of the first record
         self.records = records          # of the log: what is durable first
+        self.written = 0                # of them, so many are durable, and are never written again
         self.is_durable = not records
 
 
-class _Part:
-    """Waits for a record that is not the last of its step: nobody needs to hear of it."""
+class _Parts:
+    """Waits for the records of a step that are not its last.
+
+    They may go with different frames, and the disk may be full between these. Story: 1. A step has the entries 5 to 9.
+    2. The frame with 5 and 6 is durable, the next is refused. 3. If all five were written again, the log would have 5
+    behind 6: who reads it finds a hole there, and the member must give itself up as one whose log is lost."""
+
+    __slots__ = ("_step",)
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+
+    @property
+    def replica(self) -> _Parts:
+        return self
 
     def chosen(self, waiter: object) -> None:
-        pass
+        self._step.written += 1
 
     def abandon(self, waiter: object, error: WorldError) -> None:
-        pass
-
-
-class _PartWaiter:
-    replica: Final = _Part()
-
-
-_PART: Final = _PartWaiter()
+        pass    # the last one is refused too, and tells
 
 
 class HostedMember:
     """See above. `tree` is None in a log member, which votes and keeps no state."""
 
     __slots__ = (
-        "_before", "_changes", "_host", "_in_flight", "_inbox", "_is_noting", "_is_releasing", "_is_stalled",
-        "_lease_seen", "_led_since", "_member", "_pending", "_read", "_reads", "_searched", "_successor", "_tree",
+        "_before", "_changes", "_host", "_in_flight", "_inbox", "_is_noting", "_is_over", "_is_releasing",
+        "_is_stalled", "_lease_seen", "_led_since", "_member", "_pending", "_read", "_reads", "_searched", "_successor", "_tree",
         "_undecided",
         "_waiting", "_when_idle", "ballot", "core", "due_us", "epoch", "group", "is_leading", "name", "newest",
         "on_abandon", "orders", "outgoing", "partition", "scheduled_us", "speculative", "undecided_bytes",
@@ -180,6 +188,7 @@ class HostedMember:
         self._is_stalled = False        # the log has refused: what is in _waiting is given to it again, later
         self._is_releasing = False
         self._is_noting = False         # a State is on its way
+        self._is_over = False           # the node lets go of it: what was under way ends, and it leads no more
         self._when_idle: list[Callable[[], None]] = []
         self._inbox: deque[AnyMessage] = deque()    # to oneself
         self._reads: dict[int, Confirmed] = {}
@@ -323,12 +332,13 @@ class HostedMember:
     def propose(self, timestamp_us: int, rows: Sequence[Row], waiter: Waiter, answer: bytes) -> None:
         """As Replica.propose. HOT PATH."""
         assert self.is_leading, "who proposes has asked whether this member leads"
+        value = encode_rows(rows, timestamp_us)
+        assert len(value) <= ENTRY_BYTES_MAX, "an entry that cannot be sent"    # and it would stay in the log
         proposal = Proposal(self, 0, rows, waiter, answer)
         speculative = self.speculative
         for row in rows:
             speculative[row[1]] = proposal
         self.newest = proposal
-        value = encode_rows(rows, timestamp_us)
         self.undecided_bytes += len(value)
         pending = self._pending
         if not pending:
@@ -435,6 +445,9 @@ class HostedMember:
     def confirm(self, then: Confirmed) -> None:
         """Call `then(None)` when what is applied is no older than anything that was answered, by anybody, before this
         call; `then(error)` if this member does not lead. May call at once."""
+        if self._is_over:
+            then(NotLeading(self.group, None))
+            return
         self._read += 1
         self._reads[self._read] = then
         self.step(Read(self._read, by_lease=False))
@@ -489,6 +502,7 @@ class HostedMember:
         for by in effects.snapshots:
             host.snapshot_is_needed(self, by)
         if effects.persist:
+            self._lease_seen = 0    # who belongs to the group may be others now, and they may have granted nothing
             self._persist(effects.persist, effects)
         elif effects.send or effects.apply or effects.reads or effects.serving is not None:
             self._waiting.append(Step(self, effects, 0, []))
@@ -520,7 +534,8 @@ class HostedMember:
 
     def _append(self, step: Step) -> None:
         self._in_flight += 1
-        self._host.append_records(self.group, step.order, step.records, _PART, step)
+        left = step.records[step.written :]
+        self._host.append_records(self.group, step.order + step.written, left, _Parts(step), step)
 
     def chosen(self, step: Step) -> None:
         """The log has the records of this step. (What a group of one calls chosen.)"""
@@ -553,7 +568,9 @@ class HostedMember:
                     self._append(step)
 
     def give_up(self, error: BaseException) -> None:
-        """This node ends: tell who waits."""
+        """This node ends, or this member: tell who waits. What the log has still to answer for may yet make it the
+        leader, as far as the core knows, but nobody hears of that: there are no timers any more to keep it in office."""
+        self._is_over = True
         self._drop(error)
         reads, self._reads = self._reads, {}
         for then in reads.values():
@@ -635,7 +652,7 @@ class HostedMember:
             self.outgoing.chosen(slot, rows)
 
     def _serve(self, ballot: int) -> None:
-        if self.core.serving_ballot != ballot:
+        if self._is_over or self.core.serving_ballot != ballot:
             return      # it was dropped while this waited
         assert not self._undecided and not self._pending and not self.speculative
         self.ballot = ballot
