@@ -176,6 +176,44 @@ def test_without_etcd_traffic_and_elections_go_on(cluster: LocalCluster) -> None
     cluster.wait_for(lambda: _has_caught_up(cluster, "alone", leader))
 
 
+def test_without_etcd_nodes_start_by_what_they_remember(cluster: LocalCluster) -> None:
+    """The leader is killed and comes back, then all at once; clients notice what they always do."""
+    cluster.make_table("remembered", node="n2")
+    etcd = cluster.etcd_pid()
+    os.kill(etcd, signal.SIGSTOP)
+    try:
+        leader = cluster.leader_of("remembered")
+        writers = Writers(cluster, "remembered", [name for name in cluster.nodes if name != leader])
+        try:
+            writers.wait_for_some()
+            cluster.kill(leader)
+            writers.wait_for_some()
+            cluster.start(leader)
+            cluster.wait_for(lambda: _has_caught_up(cluster, "remembered", leader))
+        finally:
+            writers.end()
+        assert {code for _, code in writers.failures} <= {"InternalServerError"}
+        assert cluster.ready(leader).startswith("ready, but tables and members stay as they are")
+        cluster.client(leader).put_item(TableName="remembered", Item={"k": {"S": "through it"}})
+        there = all_keys(cluster.client(leader), "remembered")
+        assert {key for _, key in writers.acknowledged} < there
+        for name in cluster.nodes:
+            cluster.kill(name)
+        for name in cluster.nodes:
+            cluster.start(name)
+        cluster.leader_of("remembered")
+        assert all_keys(cluster.client("n3"), "remembered") >= there
+        with pytest.raises(ClientError):
+            cluster.make_table("too-early")
+    finally:
+        os.kill(etcd, signal.SIGCONT)
+    for name in cluster.nodes:
+        cluster.wait_for(lambda name=name: cluster.ready(name) == "ready")
+    cluster.wait_for(lambda: {node["state"] for node in cluster.admin("n1", "/cluster")["nodes"]} == {"up"})
+    cluster.make_table("in-time")
+    assert all_keys(cluster.client("n2"), "in-time") == set()
+
+
 def test_a_node_that_is_cut_off_is_led_around_and_comes_back(cluster: LocalCluster) -> None:
     cluster.make_table("cut")
     leader = cluster.leader_of("cut")
