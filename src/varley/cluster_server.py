@@ -24,8 +24,10 @@ import asyncio
 import functools
 import logging
 import random
+import shutil
 import uuid
 from collections.abc import Coroutine, Iterable
+from time import perf_counter
 from typing import Any, Final
 
 import msgspec
@@ -361,10 +363,15 @@ class ClusterServer(Life):
             balances=cluster.balance,
         )
         log = self._log
-        disk = None if isinstance(log, RefusingLog) else lambda: (log.statistics.frames, log.statistics.sync_seconds)
+        disk = None
+        if not isinstance(log, RefusingLog):
+            written = log.statistics
+            disk = lambda: (written.frames, written.seconds(perf_counter()))    # noqa: E731 (nobody calls it here)
+        folder = self._folder
+        free_bytes = None if folder is None else lambda: shutil.disk_usage(folder.path).free
         keeper = Keeper(
             self._node, links, store, self._nodes, self._members, rules, now=self._loop.time, clock=self._clock,
-            begin=hosting.begin, end=hosting.end, disk=disk,
+            begin=hosting.begin, end=hosting.end, disk=disk, free_bytes=free_bytes,
         )  # fmt: skip
         self._founders.may_found = lambda info: is_serving(info) and info.name not in keeper.orders.draining
         return keeper

@@ -414,8 +414,8 @@ def test_a_disk_that_is_full_in_the_middle_of_a_step_writes_the_rest_of_it_later
 
 
 def test_after_a_power_cut_nobody_sends_what_the_others_have(tmp_path: Path) -> None:
-    """All that is in no checkpoint may be some hundred megabytes, and nobody knows any more that it is chosen. A message
-    with all of it would be more than a frame takes, and longer on its way than a candidate waits."""
+    """All that is in no checkpoint may be some hundred megabytes, and nobody knows any more that it is chosen. A
+    message with all of it would be more than a frame takes, and longer on its way than a candidate waits."""
     chunk = 4096
     timing = Timing(window_bytes=chunk, chunk_bytes=chunk)
     cluster = MemberCluster(tmp_path, 31, timing=timing)

@@ -61,6 +61,7 @@ class Keeper:
         begin: Callable[[int, Member], Awaitable[object]] | None = None,
         end: Callable[[int], Awaitable[None]] | None = None,
         disk: DiskTimes | None = None,
+        free_bytes: Callable[[], int] | None = None,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._links = links
@@ -70,7 +71,7 @@ class Keeper:
         self._clock = clock
         self.orders = Orders(store)     # told of what a watch of the store tells, like other views
         self.election = Election(store, node.name, pause=pause)
-        self.hosted = NodeHosted(node, now=now, begin=begin, end=end, disk=disk)
+        self.hosted = NodeHosted(node, now=now, begin=begin, end=end, disk=disk, free_bytes=free_bytes)
         hands = Hands(links, members)
         self.guard = Guard(
             node.name, self.hosted, nodes, members, self.orders, hands, replicas=rules.replicas,

@@ -45,8 +45,8 @@ class Appended(msgspec.Struct, frozen=True, tag=True, array_like=True):
 
 
 class Learnt(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """These are chosen, and all before `first`. From the first one on that differs from what is there, all that is there
-    is dropped."""
+    """These are chosen, and all before `first`. From the first one on that differs from what is there, all that is
+    there is dropped."""
 
     first: int
     entries: tuple[Entry, ...]
