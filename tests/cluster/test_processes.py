@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.cluster.local_cluster import LocalCluster, Writers, all_keys, varley
 from tests.models.linearizability import Operation, item, judge
+from varley.remote import journey
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("etcd_program")]
 
@@ -230,6 +231,27 @@ def test_a_node_that_is_cut_off_is_led_around_and_comes_back(cluster: LocalClust
         cluster.admin(leader, "/links", {"mend": other})
     cluster.wait_for(lambda: _has_caught_up(cluster, "cut", leader))
     assert all_keys(cluster.client(leader, retries={"total_max_attempts": 5}), "cut") == {str(n) for n in range(5)}
+
+
+def test_two_nodes_that_lose_only_each_other_talk_through_the_third(cluster: LocalCluster) -> None:
+    cluster.make_table("between")
+    leader = cluster.leader_of("between")
+    one, other = (name for name in cluster.nodes if name != leader)
+    cluster.admin(one, "/links", {"cut": leader})
+    try:
+        # Until the silence is noticed a write may be told as unknown; from then on it goes through the third, at once.
+        cluster.wait_for(lambda: not cluster.admin(one, "/links")[leader]["up"])
+        client = cluster.client(one)
+        begun = time.monotonic()
+        for number in range(20):
+            client.put_item(TableName="between", Item={"k": {"S": str(number)}})
+        assert all_keys(client, "between") == {str(number) for number in range(20)}
+        assert time.monotonic() - begun < journey.PATIENCE_SECONDS
+        assert cluster.leader_of("between") == leader, "the other hears it, so nobody is elected"
+        assert all_keys(cluster.client(other), "between") == {str(number) for number in range(20)}
+    finally:
+        cluster.admin(one, "/links", {"mend": leader})
+    cluster.wait_for(lambda: cluster.admin(one, "/links")[leader]["up"])
 
 
 def test_histories_under_kills_are_linearizable(cluster: LocalCluster) -> None:

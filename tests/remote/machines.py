@@ -39,10 +39,10 @@ from varley.node.partition import Partition
 from varley.paxos.lease import Timing
 from varley.paxos.membership import Configuration, Member
 from varley.remote.hosted import Hosted, Then
-from varley.remote.journey import Ask
 from varley.remote.memds_node import MemdsNode
 from varley.remote.peers import Peers
 from varley.remote.places import Places
+from varley.remote.relay import Ask
 from varley.router.memds import Group
 from varley.router.routes import GlobalIndexRoute, Route, Router
 from varley.settings import ClusterSettings, NodeSettings

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
+from varley.net.channels import RELAY
 from varley.net.outcome import NoAnswer, NotSent, Outcome
 from varley.node.elsewhere import Need
-from varley.remote.journey import ANSWER, End, Journey, not_here
+from varley.remote.journey import ANSWER, WRITE_SECONDS, End, Journey, not_here
 from varley.remote.memds_node import MemdsNode
+from varley.remote.relay import Relay
 from varley.router.memds import UNKNOWN, Group, Memds
 
 MEMBERS = ("n1", "n2", "n3", "n4")
@@ -20,6 +23,7 @@ class Trip:
 
     def __init__(self, known: Group | None, answers: dict[str, list[Outcome]], need: Need = Need.LEADER) -> None:
         self.loop = asyncio.new_event_loop()
+        self.need = need
         self.others = {name: Memds(Random(name)) for name in MEMBERS[1:]}
         self.looked_up: list[str] = []
         self.on_look_up: Callable[[int], None] = lambda count: None
@@ -30,6 +34,8 @@ class Trip:
         if known is not None:
             self.memds.learn(7, known)
         self.answers = answers
+        self.beyond: dict[tuple[str, str], Outcome] = {}    # (through, to): what comes back; else it is not sent
+        self.relayed: list[tuple[str, str]] = []
         self.asked: list[str] = []
         self.is_here = False
         self.ends: list[bytes | End] = []
@@ -40,10 +46,24 @@ class Trip:
     def _ask(
         self, to: str, service: int, payload: bytes, then: Callable[[Outcome], None], *, timeout_seconds: float
     ) -> None:
+        if service == RELAY:
+            via, relay = to, Relay(partial(self._relay, to))
+            relay.asked("n1", payload, partial(self.loop.call_soon, then))
+            assert timeout_seconds > WRITE_SECONDS or self.need is not Need.WRITE, "the second half has its time too"
+            assert relay.count == 1, via
+            return
         self.asked.append(to)
         given = self.answers[to]
         answer = given.pop(0) if len(given) > 1 else given[0]
         self.loop.call_soon(then, answer)
+
+    def _relay(
+        self, via: str, to: str, service: int, payload: bytes, then: Callable[[Outcome], None], *,
+        timeout_seconds: float,
+    ) -> None:  # fmt: skip
+        assert (service, payload) == (1, b"?")
+        self.relayed.append((via, to))
+        self.loop.call_soon(then, self.beyond.get((via, to), NotSent("")))
 
     def _send(self, to: str, channel: int, payload: bytes) -> None:
         self.looked_up.append(to)
@@ -108,6 +128,56 @@ def test_nobody_is_sent_a_write_who_is_not_known_to_lead() -> None:
     assert trip.run() == b"yes"
     assert trip.asked == ["n4"]
     assert len(set(trip.looked_up[:2])) == 2
+
+
+def test_what_was_not_sent_goes_through_another_node_once_a_round() -> None:
+    for need in (Need.WRITE, Need.LEADER):
+        trip = Trip(Group(1, ("n1", "n3", "n4"), 2, "n3"), {"n3": [NotSent("")]}, need)
+        trip.beyond["n4", "n3"] = ANSWER + b"yes"
+        assert trip.run() == b"yes"
+        assert trip.asked == ["n3"]
+        assert trip.relayed == [("n4", "n3")], "a member first"
+
+
+def test_who_is_not_connected_is_asked_through_another_at_once() -> None:
+    trip = Trip(Group(1, MEMBERS, 2, "n3"), {}, Need.WRITE)
+    trip.memds.is_connected("n3", False)
+    trip.beyond["n2", "n3"] = ANSWER + b"yes"
+    assert trip.run() == b"yes"
+    assert trip.asked == []
+
+
+def test_a_copy_is_asked_of_a_member_that_is_connected_first() -> None:
+    trip = Trip(Group(1, MEMBERS), {"n4": [ANSWER + b"old"]}, Need.COPY)
+    trip.memds.is_connected("n2", False)
+    trip.memds.is_connected("n3", False)
+    assert trip.run() == b"old"
+    assert trip.asked == ["n4"]
+
+
+def test_each_round_tries_another_way() -> None:
+    trip = Trip(Group(1, ("n1", "n3", "n4"), 2, "n3"), {"n3": [NotSent("")]}, Need.WRITE)
+    trip.beyond["n2", "n3"] = ANSWER + b"yes"
+    assert trip.run() == b"yes"
+    assert trip.relayed == [("n4", "n3"), ("n2", "n3")]
+
+
+def test_nobody_knows_of_a_write_that_was_lost_behind_the_node_that_relays() -> None:
+    trip = Trip(Group(1, MEMBERS, 2, "n3"), {"n3": [NotSent("")]}, Need.WRITE)
+    trip.beyond["n2", "n3"] = NoAnswer("")
+    assert trip.run() is End.UNKNOWN
+    assert trip.relayed == [("n2", "n3")]
+
+
+def test_a_leader_whom_nobody_reaches_is_told_as_not_done() -> None:
+    trip = Trip(Group(1, MEMBERS, 2, "n3"), {"n3": [NotSent("")]}, Need.WRITE)
+    assert trip.run() is End.UNREACHED
+    assert len(trip.relayed) == len(trip.asked), "one way in each round"
+
+
+def test_what_a_newer_version_knows_is_passed_over() -> None:
+    trip = Trip(Group(1, MEMBERS, 2, "n3"), {"n3": [b"\x01\xff", ANSWER + b"yes"]})
+    assert trip.run() == b"yes"
 
 
 def test_a_read_without_an_answer_is_asked_again_and_a_write_is_not() -> None:

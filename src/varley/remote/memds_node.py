@@ -42,6 +42,7 @@ class Messages(Protocol):
 
     def serve_messages(self, channel: int, handler: Callable[[str, bytes], None]) -> None: ...
     def watch(self, has_changed: Callable[[str, bool], None]) -> None: ...
+    def up(self) -> Iterable[str]: ...
 
 
 class MemdsNode:
@@ -68,6 +69,8 @@ class MemdsNode:
     def serve(self, links: Messages) -> None:
         links.serve_messages(MEMDS, self.heard)
         links.watch(self.is_connected)
+        for node in links.up():    # some were quicker
+            self.is_connected(node, True)
 
     def start(self) -> None:
         """Compare with others from now on."""
@@ -87,6 +90,15 @@ class MemdsNode:
 
     def led_by(self, node: str) -> list[int]:
         return [group for group, known in self._memds if known.leader == node]
+
+    def is_up(self, node: str) -> bool:
+        """Whether there is a connection with another node."""
+        return node in self._up
+
+    def reachable(self, group: int) -> list[str]:
+        """The other nodes with which there is a connection: those that have members of `group` first."""
+        members = self.find(group).members
+        return sorted(self._up, key=lambda node: (node not in members, node))
 
     def __len__(self) -> int:
         """How many groups are known."""

@@ -12,15 +12,16 @@ from typing import Final, Protocol
 
 from varley.clock import Clock
 from varley.errors import ApiError, InternalServerError, ServiceUnavailable
-from varley.net.channels import FORWARD, ROWS
+from varley.net.channels import FORWARD, RELAY, ROWS
 from varley.node.elsewhere import Need
 from varley.node.partition import Partition
 from varley.remote import messages
 from varley.remote.answers import RowsAnswers
 from varley.remote.hosted import Hosted
-from varley.remote.journey import ANSWER, Ask, End, Journey, Then
+from varley.remote.journey import ANSWER, End, Journey, Then
 from varley.remote.memds_node import MemdsNode
 from varley.remote.messages import CallWanted, Question, RangeWanted, SumsWanted, ValuesWanted
+from varley.remote.relay import Ask, Relay
 from varley.remote.remote_error import remote_error
 from varley.remote.remote_rows import RemoteRows, Row
 from varley.remote.routed_partition import routed
@@ -83,7 +84,11 @@ class Peers:
         self.hosted = hosted
         self.memds = memds
         self.sums = Sums(clock, self._fetch_sum)
-        self.handlers: dict[int, Handler] = {ROWS: RowsAnswers(hosted, memds).asked}    # by service
+        self.relay = Relay(ask)
+        self.handlers: dict[int, Handler] = {    # by service
+            ROWS: RowsAnswers(hosted, memds).asked,
+            RELAY: self.relay.asked,
+        }
 
     def serve(self, links: Requests) -> None:
         """Answer what others ask. To be called when all handlers are there."""
