@@ -32,6 +32,7 @@ class Ports:
         rotate_shards: Callable[[str], int],
         more_pages: Mapping[str, Mapping[str, PageMaker]] | None = None,
         shares_port: bool = False,
+        warning: Callable[[], str | None] = lambda: None,
     ) -> None:
         """`handler` answers calls of operations; the others are for the admin port's pages (see admin.pages.Pages).
 
@@ -54,6 +55,7 @@ class Ports:
                 clock,
                 movable_clock=clock if settings.clock_is_movable and isinstance(clock, MovableClock) else None,
                 why_not_ready=why_not_ready,
+                warning=warning,
                 rotate_shards=rotate_shards,
                 more=more_pages,
             )

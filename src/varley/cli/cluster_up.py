@@ -1,40 +1,31 @@
 """`varley cluster up`: a cluster of several nodes on this machine, with an etcd of its own; `varley cluster start`: one
 of its nodes again after it has died.
 
-Each node is a process of its own, `varley serve --cluster …`, as it would be on a machine of its own. What was chosen
-for them is in FOLDER/cluster.json (cluster_plan.py), so that the same command starts the same cluster again.
-
-No child outlives its parent, as in ring_up.py: the standard input of each node is a pipe whose other end only the
-parent has, and a node stops when that is closed; etcd gets a signal when its parent ends (cluster/local_etcd.py). Nodes
-are sessions of their own, or Ctrl-C would reach them twice; etcd is stopped last, since nodes say goodbye to it.
-
-`start` asks the running `up` for the node, over loopback and with a secret out of cluster.json, so that the node is a
-child like the others. If no `up` is running there is no etcd either, and nothing to come back to.
+Each node is a process of its own, `varley serve --cluster …`, as it would be on a machine of its own: local_nodes.py.
+What was chosen for them is in FOLDER/cluster.json (cluster_plan.py), so that the same command starts the same cluster
+again. etcd gets a signal when its parent ends (cluster/local_etcd.py). If no `up` is running there is no etcd either,
+and nothing that `start` could bring a node back to.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
-import secrets
-import signal
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import click
 
 from varley.cli.cluster_plan import Place, Plan
 from varley.cli.flags import destination, option_of
+from varley.cli.local_nodes import LocalNodes, asked_to_start, serve
 from varley.cli.readiness import is_ready
-from varley.cli.serving import stop_when_stdin_ends
 from varley.cluster.local_etcd import LocalEtcd, find_etcd, free_ports
 from varley.errors import BadSettings, WorldError
 from varley.settings import ClusterSettings, NodeSettings, all_settings, load
-from varley.storage.data_folder import lock_folder, refuse_data_folder
-from varley.storage.disk import failure
+from varley.storage.data_folder import held, refuse_data_folder
 
 FIRST_PORT: Final = 8000
 _LINKS_ABOVE: Final = 10_000        # above the port of clients
@@ -42,7 +33,7 @@ _ADMIN_ABOVE: Final = 20_000
 _NODES_MAX: Final = 50
 _START_SECONDS: Final = 60.0
 _ROWS_TRIED: Final = 100
-_STOP_SECONDS: Final = 20.0
+_SHOWN: Final = ("name", "zone", "endpoint", "pid")
 
 # What is said once for all nodes; the rest of `varley serve` is for one.
 PASSED_ON: Final = (
@@ -57,152 +48,42 @@ class LocalCluster:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        self._nodes = LocalNodes(plan, "the others go on")
         self._etcd: LocalEtcd | None = None
-        self._children: dict[str, asyncio.subprocess.Process] = {}
-        self._ready: dict[str, dict[str, Any]] = {}     # what each said of itself
-        self._watches: set[asyncio.Future[None]] = set()
-        self._control: asyncio.Server | None = None
-        self._is_stopping = False
 
     async def start(self) -> None:
         """Return when all nodes serve. Raises WorldError, and leaves nothing running."""
         try:
             self._etcd = await LocalEtcd.start(os.path.join(self.plan.folder, "etcd"), port=self.plan.etcd_port)
             for place in self.plan.places:
-                await self._spawn(place)
+                await self._nodes.spawn(place.name, self.plan.command(place))
             for place in self.plan.places:
-                await self._wait_ready(place)
+                await self._nodes.wait_ready(place.name)
             for place in self.plan.places:
                 await self._wait_serving(place)
-            await self._open_control()
+            await self._nodes.open_control()
         except BaseException:
             await self.stop()
             raise
 
     def nodes(self) -> list[dict[str, Any]]:
-        shown = ("name", "zone", "endpoint", "pid", "admin_port")
-        return [{name: self._ready[place.name][name] for name in shown} for place in self.plan.places]
+        said = self._nodes.said
+        return [{name: said[place.name][name] for name in (*_SHOWN, "admin_port")} for place in self.plan.places]
 
     async def stop(self) -> None:
-        self._is_stopping = True
-        if self._control is not None:
-            self._control.close()
-            self.plan.control_port = 0
-            self.plan.save()
-        running = [child for child in self._children.values() if child.returncode is None]
-        for child in running:
-            with contextlib.suppress(ProcessLookupError):
-                child.terminate()
-        try:
-            async with asyncio.timeout(_STOP_SECONDS):
-                for child in running:
-                    await child.wait()
-        except TimeoutError:
-            for child in running:
-                with contextlib.suppress(ProcessLookupError):
-                    child.kill()
+        """etcd last, since nodes say goodbye to it."""
+        await self._nodes.stop()
         if self._etcd is not None:
             await self._etcd.stop()
-
-    # Nodes
-
-    async def _spawn(self, place: Place) -> None:
-        log = os.open(self.plan.log(place.name), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            self._children[place.name] = await asyncio.create_subprocess_exec(
-                *self.plan.command(place), "--json", "--stop-with-stdin",
-                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=log, start_new_session=True,
-            )  # fmt: skip
-        finally:
-            os.close(log)
-
-    async def _wait_ready(self, place: Place) -> None:
-        """Raises WorldError if it ends, or says nothing."""
-        child = self._children[place.name]
-        assert child.stdout is not None
-        try:
-            async with asyncio.timeout(_START_SECONDS):
-                line = await child.stdout.readline()
-        except TimeoutError:
-            line = b""
-        if not line:
-            with contextlib.suppress(ProcessLookupError):
-                child.kill()
-            await child.wait()
-            raise WorldError(
-                f"Node {place.name} did not start: {self._last_words(place.name)}",
-                path=self.plan.log(place.name), operation="start", hint="The file says why",
-            )  # fmt: skip
-        self._ready[place.name] = json.loads(line)
-        watch = asyncio.get_running_loop().create_task(self._watch(place.name, child))
-        self._watches.add(watch)
-        watch.add_done_callback(self._watches.discard)
 
     async def _wait_serving(self, place: Place) -> None:
         """Until the node says so on its admin port; raises WorldError if that takes too long."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _START_SECONDS
         while not await loop.run_in_executor(None, is_ready, "127.0.0.1", place.admin_port):
-            if loop.time() > deadline or self._children[place.name].returncode is not None:
-                raise WorldError(
-                    f"Node {place.name} does not serve: {self._last_words(place.name)}",
-                    path=self.plan.log(place.name), operation="start",
-                )  # fmt: skip
+            if loop.time() > deadline or not self._nodes.is_running(place.name):
+                raise self._nodes.failed(place.name, "does not serve")
             await asyncio.sleep(0.05)
-
-    async def _watch(self, name: str, child: asyncio.subprocess.Process) -> None:
-        code = await child.wait()
-        if self._is_stopping or self._children[name] is not child:
-            return
-        how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        click.echo(
-            f"Node {name} has ended ({how}); the others go on. Bring it back with\n"
-            f"  varley cluster start {name} --data-dir {self.plan.folder}",
-            err=True,
-        )
-
-    def _last_words(self, name: str) -> str:
-        try:
-            with open(self.plan.log(name), encoding="utf-8", errors="replace") as file:
-                lines = [line.strip() for line in file.read()[-2000:].splitlines() if line.strip()]
-        except OSError:
-            lines = []
-        return " ".join(lines[-2:]) or "it has said nothing"
-
-    # For `varley cluster start`
-
-    async def _open_control(self) -> None:
-        self._control = await asyncio.start_server(self._take_call, "127.0.0.1", 0)
-        self.plan.control_port = self._control.sockets[0].getsockname()[1]
-        self.plan.secret = secrets.token_hex(16)
-        self.plan.save()
-
-    async def _take_call(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.closing(writer):
-            try:
-                wanted = json.loads(await asyncio.wait_for(reader.readline(), 5))
-                if not secrets.compare_digest(str(wanted["secret"]), self.plan.secret):
-                    return
-                name = str(wanted["start"])
-            except (OSError, ValueError, KeyError, TypeError, TimeoutError):
-                return
-            answer = await self._start_again(name)
-            with contextlib.suppress(OSError):
-                writer.write(json.dumps(answer).encode() + b"\n")
-                await writer.drain()
-
-    async def _start_again(self, name: str) -> dict[str, Any]:
-        place = self.plan.place(name)
-        if place is None:
-            return {"error": f"There is no node {name}"}
-        if self._children[name].returncode is None:
-            return {"error": f"Node {name} is running"}
-        try:
-            await self._spawn(place)
-            await self._wait_ready(place)
-        except WorldError as error:
-            return {"error": str(error)}
-        return self._ready[name]
 
 
 # ---- The commands
@@ -222,48 +103,20 @@ def run_up(
     given = {name: str(value) for name, value in flags.items() if value is not None}
     assert given.keys() <= known.keys()
     folder = os.path.abspath(data_dir)
-    with _locked(folder):
+    find_etcd()     # before there is a folder
+    with held(folder, refuse_data_folder):    # by one `up`: another would write over its plan
         plan = plan_of(folder, nodes, zones, port, given)
         asyncio.run(_up(plan, as_json=as_json, stop_with_stdin=stop_with_stdin))
-
-
-@contextlib.contextmanager
-def _locked(folder: str) -> Iterator[None]:
-    """Held by the one `up` that runs for this folder: another would write over its plan. Raises DataFolderLocked."""
-    find_etcd()     # before there is a folder
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except OSError as error:
-        raise failure(error, "The folder cannot be made", folder, "create") from error
-    refuse_data_folder(folder)
-    lock = lock_folder(folder)
-    try:
-        yield
-    finally:
-        os.close(lock)
 
 
 async def _up(plan: Plan, *, as_json: bool, stop_with_stdin: bool) -> None:
     plan.save()
     cluster = LocalCluster(plan)
-    stopping = asyncio.Event()
-    starting = asyncio.ensure_future(cluster.start())
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, stopping.set)
-    if stop_with_stdin:
-        stop_when_stdin_ends(stopping.set)
-    stopped = asyncio.ensure_future(stopping.wait())
-    await asyncio.wait([starting, stopped], return_when=asyncio.FIRST_COMPLETED)
-    if not starting.done():
-        starting.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await starting
-        raise click.Abort
-    await starting    # raises what has failed
-    click.echo(json.dumps({"nodes": cluster.nodes()}) if as_json else announcement(cluster))
-    await stopped
-    await cluster.stop()
+
+    def said() -> str:
+        return json.dumps({"nodes": cluster.nodes()}) if as_json else announcement(cluster)
+
+    await serve(cluster, said, stop_with_stdin=stop_with_stdin)
 
 
 def plan_of(folder: str, nodes: int | None, zones: int | None, port: int | None, flags: dict[str, str]) -> Plan:
@@ -378,28 +231,14 @@ def run_start(name: str, data_dir: str, as_json: bool) -> None:
         raise BadSettings(
             "There is no cluster here", path=os.path.abspath(data_dir), hint="`varley cluster up` makes one"
         )
-    answer = _asked_to_start(plan, name)
-    if "error" in answer:
-        raise WorldError(answer["error"], operation="start", path=plan.folder)
-    shown = {each: answer[each] for each in ("name", "zone", "endpoint", "pid")}
-    click.echo(json.dumps(shown) if as_json else f"Node {name} is back on {shown['endpoint']}, process {shown['pid']}.")
-
-
-def _asked_to_start(plan: Plan, name: str) -> dict[str, Any]:
-    """What the running `up` answers. Raises WorldError if none is running."""
-    try:
-        if not plan.control_port:
-            raise ConnectionRefusedError("nothing listens")
-        with socket.create_connection(("127.0.0.1", plan.control_port), timeout=_START_SECONDS) as connection:
-            connection.sendall(json.dumps({"secret": plan.secret, "start": name}).encode() + b"\n")
-            line = connection.makefile("rb").readline()
-    except OSError as error:
+    answer = asked_to_start(plan, name)
+    if answer is None:
         raise WorldError(
-            f"`varley cluster up` does not run for this folder: {error}", path=plan.folder, operation="ask",
+            "`varley cluster up` does not run for this folder", path=plan.folder, operation="ask",
             hint="Start it: it starts all nodes, and etcd",
-        ) from None  # fmt: skip
-    answer: dict[str, Any] = json.loads(line) if line else {"error": "the running `varley cluster up` said nothing"}
-    return answer
+        )  # fmt: skip
+    shown = {each: answer[each] for each in _SHOWN}
+    click.echo(json.dumps(shown) if as_json else f"Node {name} is back on {shown['endpoint']}, process {shown['pid']}.")
 
 
 _data_dir_option = click.Option(

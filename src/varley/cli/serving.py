@@ -34,7 +34,8 @@ async def serve(server: Life, announcement: Callable[[], str], *, stop_with_stdi
     # What was made until now stays: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
-    click.echo(announcement())
+    if not server.is_stopping:
+        click.echo(announcement())
     await server.wait_stopped()
 
 

@@ -135,7 +135,8 @@ class Nodes:
 class Registration:
     """This node's entry, as long as it is up. Made by Nodes.register."""
 
-    def __init__(self, nodes: Nodes, info: NodeInfo, seconds: float) -> None:
+    def __init__(self, nodes: Nodes, info: NodeInfo, seconds: float = LEASE_SECONDS) -> None:
+        """Nobody sees it before `take`, or `hold`, which takes as soon as that can be."""
         self.info = info
         self._nodes = nodes
         self._seconds = seconds

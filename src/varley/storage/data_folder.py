@@ -28,6 +28,7 @@ import fcntl
 import json
 import os
 import uuid
+from collections.abc import Callable, Iterator
 from typing import Final, Self
 
 from varley.errors import BadSettings, Damaged, DataFolderLocked, ReadOnly, WorldError
@@ -151,6 +152,19 @@ def refuse_data_folder(path: str) -> None:
         raise BadSettings(
             f"{path} is the data folder of a server", hint="Choose another place with --data-dir"
         )
+
+
+@contextlib.contextmanager
+def held(path: str, refuse: Callable[[str], None]) -> Iterator[None]:
+    """A folder that has those of several nodes: made if it is not there, then locked. `refuse` raises if it is another
+    kind of folder. Raises DataFolderLocked, and WorldError if it cannot be made."""
+    _make_folder(os.path.abspath(path))
+    refuse(path)
+    lock = lock_folder(path)
+    try:
+        yield
+    finally:
+        os.close(lock)
 
 
 def lock_folder(path: str) -> int:
