@@ -187,7 +187,10 @@ class Supervisor:
     async def stop(self) -> None:
         """Let all end, etcd last: they say goodbye to it."""
         self._end()
-        self._signal(signal.SIGTERM)
+        # Not by a signal: systemd has sent one to each of them too, and who is told twice does not wait for clients.
+        for child in self._children:
+            if child.process is not None and child.process.stdin is not None:
+                child.process.stdin.close()
         running = [each.process for each in self._children if each.process is not None]
         try:
             async with asyncio.timeout(self._settings.node.drain_seconds + _STOP_SECONDS):
@@ -253,8 +256,9 @@ class Supervisor:
             logger.error("process %s: %s", child.name, error)
             return None
         assert process.stdout is not None
-        if self._over.is_set():    # meanwhile: nobody has told this one
-            process.terminate()
+        if self._over.is_set():    # meanwhile: stop() has not seen this one
+            assert process.stdin is not None
+            process.stdin.close()
         line = await process.stdout.readline()
         if line:
             if child.said:
