@@ -300,6 +300,21 @@ def test_a_log_member_votes_and_has_no_state(tmp_path: Path) -> None:
     cluster.stop()
 
 
+@pytest.mark.parametrize(("name", "most"), [("LOG_ENTRIES_MAX", 20), ("LOG_BYTES_MAX", 4000)])
+def test_a_log_member_drops_what_the_others_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, most: int
+) -> None:
+    monkeypatch.setattr(f"varley.node.member.{name}", most)
+    cluster = MemberCluster(tmp_path, 35, full=2, logs=1)
+    for number in range(60):
+        cluster.write(Write(f"row {number}", number))
+        cluster.loop.run_for(0.1)
+    log = cluster.machines["n3"].core.log
+    assert log.base > 20
+    assert cluster.wait_for_leader().core.log.base == 1, "nobody else has to have dropped it"
+    cluster.stop()
+
+
 def test_a_group_that_is_removed_leaves_nothing_and_can_come_back(tmp_path: Path) -> None:
     cluster = MemberCluster(tmp_path, 13)
     for number in range(10):
