@@ -84,8 +84,8 @@ class Machine:
         engines = self.engines = TreeFolder(str(self.folder / "trees"), inventory)
         self.node = Node(
             cluster.loop, StoppedClock(), overlay_bytes_max=cluster.overlay_bytes_max,
-            log_bytes_max=cluster.log_bytes_max, engines=engines, on_fatal=self.fatal.append, name=self.name,
-            links=cluster.network.join(self.name),
+            log_bytes_max=cluster.log_bytes_max, engines=engines,
+            on_fatal=self.fatal.append, name=self.name, links=cluster.network.join(self.name),
             lease_clock_us=cluster.now_us, chance=Random(cluster.random.random()), timing=cluster.timing,
             on_leading=lambda partition, ballot: self.events.append(("leads", ballot)),
             on_following=lambda partition: self.events.append(("follows", 0)),

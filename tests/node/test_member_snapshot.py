@@ -294,3 +294,43 @@ def test_a_node_stops_while_a_refused_checkpoint_is_paused(tmp_path: Path, monke
     assert machine.partition.tree.checkpointed_slot == machine.partition.tree.applied_slot
     machine.is_up = False
     cluster.stop()
+
+
+def test_a_leader_that_does_not_serve_yet_gives_no_state_that_holds_what_has_not_arrived(tmp_path: Path) -> None:
+    """1. One is away; the two others go on, drop what it lacks from their logs, and make checkpoints that hold what has
+    not arrived. 2. One of the two goes, the one that was away comes back. 3. The one that is left cannot serve before
+    that one has its state, and does not give it before it has sent what it carries."""
+    cluster = MemberCluster(tmp_path, 25)
+    cluster.write(Write("row 0", 0))
+    cluster.loop.run_for(1)
+    away = next(each for each in cluster.machines.values() if each is not cluster.wait_for_leader())
+    away.kill()
+    behind = 0
+    for arrived in (None, 0):
+        leader = cluster.wait_for_leader()
+        assert leader.partition is not None
+        for number in range(10):
+            cluster.write(Write(f"row {number}", number))
+            cluster.loop.run_for(0.05)
+        behind = behind or leader.partition.tree.applied_slot
+        leader.partition.carry_outgoing(Carrying(behind if arrived == 0 else None))
+        cluster.settle(1)
+        for machine in cluster.machines.values():
+            if machine.is_up:
+                machine.checkpoint()
+    heir = next(each for each in cluster.machines.values() if each.is_up and each is not leader)
+    assert heir.partition is not None
+    assert heir.core.kept == heir.core.log.base == behind < heir.partition.tree.checkpointed_slot
+    carrying = Carrying(behind)
+    heir.partition.carry_outgoing(carrying)
+    leader.kill()
+    cluster.restart(away)
+    before = away.core.chosen
+    cluster.settle(8)
+    assert away.core.chosen == before < behind and not heir.partition.is_leading
+    assert carrying.begun[-1][0] == behind and len(carrying.begun[-1][1]) == 10, "it sends what it carries"
+    carrying.arrived = None
+    cluster.settle(8)
+    assert cluster.leader() is not None
+    assert rows_of(away) == rows_of(heir)
+    cluster.stop()
