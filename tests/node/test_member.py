@@ -526,8 +526,13 @@ def test_a_full_disk_of_the_leader_makes_another_lead(tmp_path: Path) -> None:
     full = cluster.wait_for_leader()
     full.disk.fail("write_synced", errno.ENOSPC, times=1000)
     waiter = cluster.write(Write("a", 2))
+    cluster.loop.run_for(0.1)
+    confirmed: list[object] = []
+    assert full.partition is not None
+    full.partition.confirm(confirmed.append)
     cluster.loop.run_for(6)
     assert isinstance(waiter.answer, LeaderReplaced), "its own disk never had it, and the others may"
+    assert isinstance(confirmed[0], NotLeading), "who reads does not wait for the disk"
     leader = cluster.wait_for_leader()
     assert leader is not full
     assert leader.partition is not None

@@ -780,6 +780,10 @@ class HostedMember:
         changes, self._changes = self._changes, []
         for _, then in changes:
             _tell(then, unknown)
+        # What the core has to say of reads waits for the log, and the log may take nothing for hours.
+        reads, self._reads = self._reads, {}
+        for then in reads.values():
+            _tell(then, not_done)
         assert self.partition is not None
         self.partition.follows()
         self._host.has_followed()
