@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import msgspec
+import pytest
 
 from tests.remote.machines import Body, Cluster, Machine
 from varley.net.channels import DELIVER
@@ -125,7 +126,10 @@ def test_what_was_applied_while_another_led_is_read_from_the_log_by_the_next_lea
     asyncio.run(run())
 
 
-def test_what_is_for_an_index_that_is_not_known_yet_waits_and_holds_up_what_follows() -> None:
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_what_is_for_an_index_that_is_not_known_waits_unless_it_was_deleted(is_deleted: bool) -> None:
+    """It was if this node knows all that leaders have known. What follows waits too."""
+
     async def run() -> None:
         cluster = Cluster("n1", "n2", "n3")
         await cluster.start()
@@ -144,13 +148,17 @@ def test_what_is_for_an_index_that_is_not_known_yet_waits_and_holds_up_what_foll
         await put(owner, 1)
         [(slot, rows)] = applied
         known, source.indexes = source.indexes, {}
+        abroad = owner.indexes._abroad
+        assert abroad is not None
+        abroad.is_current = lambda group: is_deleted
         source.begins(slot - 1, lambda after: iter([(slot, rows)] if after < slot else []))
         for _ in range(20):
             await asyncio.sleep(0)
-        assert source.kept_after(slot) == slot - 1
-        source.indexes = known
+        if not is_deleted:
+            assert source.kept_after(slot) == slot - 1
+            source.indexes = known
         await until(lambda: source.kept_after(slot) == slot)
-        assert (await told(cluster.machines[0], "Query", RED))["Count"] == 1
+        assert (await told(cluster.machines[0], "Query", RED))["Count"] == (0 if is_deleted else 1)
         await cluster.stop()
 
     asyncio.run(run())

@@ -48,7 +48,6 @@ logger = logging.getLogger("varley.indexes")
 
 _RETRY_SECONDS: Final = 0.25    # after a delivery whose outcome is unknown
 _LOOK_SECONDS: Final = 0.05     # how often the clock is looked at while changes are held back
-_UNKNOWN_SECONDS: Final = 10.0  # so long an entry that carries something to an unknown index holds up those behind it
 _READ_ENTRIES: Final = 400      # of the log in one step, by a new leader
 _OUTGOING: Final = OUTGOING_SPACE[0]
 _ITEM: Final = ITEM_SPACE[0]
@@ -222,8 +221,8 @@ class Indexes:
     # The router tells
 
     def opened(self, route: Route) -> None:
-        if not route.global_indexes and route.name not in self._routes:
-            return
+        if not route.global_indexes and route.name not in self._routes and self._abroad is None:
+            return    # with others, it may have had some: what entries carry to those is read, and let go
         self._routes[route.name] = route
         indexes = {id_bytes(index.id): index for index in route.global_indexes}
         for index in route.global_indexes:
@@ -233,7 +232,7 @@ class Indexes:
         for partition in route.partitions:
             source = self._sources.get(partition.group)
             if source is None:
-                source = self._sources[partition.group] = _Source(self, partition.group)
+                source = self._sources[partition.group] = _Source(self, route, partition.group)
                 self.propagation.add_source(partition.group)
                 partition.carry_outgoing(source)
             source.indexes = indexes
@@ -246,15 +245,14 @@ class Indexes:
 
     def begins_to_lead(self, group: int) -> None:
         """This node leads `group` from now on: indexes are filled from here with what its partition has."""
-        if group not in self._sources or not self._is_running:
+        source = self._sources.get(group)
+        if source is None or not self._is_running:
             return
-        for route in self._routes.values():
-            if any(partition.group == group for partition in route.partitions):
-                for index in route.global_indexes:
-                    if index.is_backfilling and index.id in self._backfills:
-                        self._backfills.pop(index.id).stop()
-                self._fill(route)
-                self._forget_progress_of_filled(route)
+        for index in source.route.global_indexes:
+            if index.is_backfilling and index.id in self._backfills:
+                self._backfills.pop(index.id).stop()
+        self._fill(source.route)
+        self._forget_progress_of_filled(source.route)
 
     def _led(self, partitions: Iterable[Partition]) -> list[Partition]:
         return [each for each in partitions if self._abroad is None or self._abroad.is_led_here(each.group)]
@@ -293,8 +291,9 @@ class Indexes:
         if self._is_running:
             work()
 
-    def loop_time(self) -> float:
-        return self._loop.time()
+    def is_current(self, group: int) -> bool:
+        """Whether an index that this node does not know was deleted, if entries of this group carry something to it."""
+        return self._abroad is None or self._abroad.is_current(group)
 
     def chosen(self, source: int, slot: int, parts: Mapping[int, Part]) -> None:
         """`slot` of `source` is chosen, and carries `parts`, by target."""
@@ -483,19 +482,19 @@ class _Source:
     is chosen meanwhile is taken, the reading comes to it. What it had put into channels when it led before is there
     still: it reads on behind that.
 
-    The log may tell of an index that this node does not know: it was deleted, or the node's view of the metadata is
-    behind. What follows waits then, since a target passes over what comes behind its time.
+    The log may tell of an index that this node does not know. Mostly it was deleted. If the node's view of the metadata
+    is behind, what follows waits until it is not, since a target passes over what comes behind its time.
     """
 
-    __slots__ = ("_group", "_indexes", "_is_live", "_rows", "_taken", "_waits_until", "indexes")
+    __slots__ = ("_group", "_indexes", "_is_live", "_rows", "_taken", "indexes", "route")
 
-    def __init__(self, indexes: Indexes, group: int) -> None:
+    def __init__(self, indexes: Indexes, route: Route, group: int) -> None:
+        self.route = route
         self._indexes = indexes
         self._group = group
         self._is_live = True    # what is chosen goes into channels. A group of one is not told when to begin.
         self._taken = 0         # in channels, or arrived, is all up to this slot; since then it led no longer, or reads
         self._rows: Callable[[int], Iterator[tuple[int, Sequence[Row]]]] | None = None    # of the log, while it reads
-        self._waits_until: float | None = None      # for an index to become known
         self.indexes: dict[bytes, GlobalIndexRoute] = {}    # by the 16 bytes of their ids
 
     @property
@@ -509,7 +508,6 @@ class _Source:
     def begins(self, kept: int, applied_rows: Callable[[int], Iterator[tuple[int, Sequence[Row]]]]) -> None:
         self._taken = max(self._taken, kept)
         self._is_live = False
-        self._waits_until = None
         self._rows = applied_rows
         self.read_soon()
 
@@ -549,19 +547,15 @@ class _Source:
 
     def _must_wait_for_index(self, rows: Sequence[Row]) -> bool:
         if all(key[0] != _OUTGOING or key[1:OUTGOING_KEY_AT] in self.indexes for _, key, _, _ in rows):
-            self._waits_until = None
             return False
-        now = self._indexes.loop_time()
-        if self._waits_until is None:
-            self._waits_until = now + _UNKNOWN_SECONDS
-        return now < self._waits_until
+        return not self._indexes.is_current(self._group)
 
     def chosen(self, slot: int, rows: Sequence[Row]) -> None:
         """HOT PATH of writes to tables with global indexes: 1 µs a row."""
         if not self._is_live:
             return
         self._taken = slot
-        if len(rows) > 1:
+        if len(rows) > 1 and self.indexes:
             self._take(slot, rows)
 
     def _take(self, slot: int, rows: Sequence[Row]) -> None:

@@ -160,10 +160,10 @@ class HostedMember:
 
     __slots__ = (
         "_before", "_changes", "_host", "_in_flight", "_inbox", "_is_carrying", "_is_given_up", "_is_noting",
-        "_is_over", "_is_releasing", "_is_stalled", "_lease_seen", "_led_since", "_member", "_pending", "_read", "_reads",
-        "_searched", "_successor", "_tree", "_undecided", "_waiting", "_when_idle", "answers", "ballot", "core",
-        "due_us", "epoch", "group", "is_leading", "name", "newest", "on_abandon", "orders", "outgoing", "partition",
-        "proposed_bytes", "scheduled_us", "speculative", "undecided_bytes",
+        "_is_over", "_is_releasing", "_is_stalled", "_lease_seen", "_led_since", "_member", "_pending", "_read",
+        "_reads", "_searched", "_successor", "_tree", "_undecided", "_waiting", "_when_idle", "answers", "ballot",
+        "core", "due_us", "epoch", "group", "is_leading", "name", "newest", "on_abandon", "orders", "outgoing",
+        "partition", "proposed_bytes", "scheduled_us", "speculative", "undecided_bytes",
     )  # fmt: skip
 
     def __init__(
