@@ -72,8 +72,8 @@ def test_a_leader_that_goes_takes_nothing_with_it() -> None:
         assert await count(cluster.machines[1], "Query", RED, 60) == 60
 
         # The node that leads most goes, in the middle of writes through the others.
-        gone = max(cluster.machines, key=lambda each: len(each.leaders.led_by(each.name)))
-        assert gone.leaders.led_by(gone.name)
+        gone = max(cluster.machines, key=lambda each: len(each.memds.led_by(each.name)))
+        assert gone.memds.led_by(gone.name)
         left = [each for each in cluster.machines if each is not gone]
         writing = [asyncio.ensure_future(put(left[number % 2], number)) for number in range(60, 160)]
         await cluster.stop_one(gone)

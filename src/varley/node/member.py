@@ -269,6 +269,13 @@ class HostedMember:
         return not self._waiting and not self._pending
 
     @property
+    def unsaved_bytes(self) -> int:
+        """See checkpoints.Held."""
+        log, tree = self.core.log, self.tree
+        slot = max(log.base, min(tree.checkpointed_slot, log.last))
+        return max(tree.overlay_bytes, log.bytes_between(slot, log.last))
+
+    @property
     def releasable_slot(self) -> int:
         """For the log, which counts the records of members by their order: see storage/member_log.py."""
         return self.orders.releasable
