@@ -47,6 +47,7 @@ class MemberPartition(Partition):
         self._pressure = pressure
         self.group = member.group
         self.get = member.tree.get
+        self.scan = member.tree.scan
         self.is_barred = False  # its member leads, but nothing is to be asked of it yet: see cluster/definitions.py
         # `participant` and `_markers` are there while it leads: see leads, follows, __getattr__.
         self._on_leading = on_leading
