@@ -157,3 +157,21 @@ async def test_who_does_not_hear_of_it_lets_another_lead(world: World) -> None:
         await told(world.late[1], "DeleteItem", {**TABLE, "Key": KEY})
     finally:
         definitions.WAIT_SECONDS = definitions_wait  # type: ignore[misc]
+
+
+@in_world
+async def test_the_stream_of_a_deleted_table_is_read_whoever_leads_its_partitions(world: World) -> None:
+    """No definition of the table is known any more; nothing is evaluated by one either."""
+    await told(world.leader, "UpdateTable", ADD_STREAM)
+    for each in world.late:
+        each.catch_up()
+    arn = (await told(world.leader, "DescribeTable", TABLE))["Table"]["LatestStreamArn"]
+    await told(world.leader, "DeleteItem", {**TABLE, "Key": KEY})
+    await world.until_noted()
+    await told(world.leader, "DeleteTable", TABLE)
+    await world.cluster.stop_one(world.leader)
+    shards = (await told(world.late[0], "DescribeStream", {"StreamArn": arn}))["StreamDescription"]["Shards"]
+    shard = next(each["ShardId"] for each in shards if each["ShardId"].endswith(f"{world.group:08x}"))
+    asked = {"StreamArn": arn, "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON"}
+    iterator = await told(world.late[0], "GetShardIterator", asked)
+    assert len((await told(world.late[1], "GetRecords", iterator))["Records"]) == 1

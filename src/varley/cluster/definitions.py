@@ -107,16 +107,18 @@ class Definitions:
     def _look(self, partition: MemberPartition, ballot: int) -> None:
         """Bar it, or have it follow what is known."""
         group = partition.group
-        known = self._known.get(group, 0)   # 0: it is none of a table, or of one that is not known here yet
+        # None: it is none of a table, or its table is not known here yet, or is none any more and only its streams are
+        # read. In each of these nobody writes to it what would have to be evaluated.
+        known = self._known.get(group)
         was_barred, partition.is_barred = partition.is_barred, False
-        if definition_version(partition.get(DEFINITION_KEY)) > known:
+        if known is not None and definition_version(partition.get(DEFINITION_KEY)) > known:
             partition.is_barred = True
         elif not partition.is_leading:
             # It is handing over, so this cannot be written down; if the successor does not come, it has to be.
             partition.is_barred = True
             self._loop.call_later(_AGAIN_SECONDS, self._look_again, group, ballot)
         else:
-            if known:
+            if known is not None:
                 _note(partition, known)
             if was_barred:
                 self._begins(group, ballot)
