@@ -48,6 +48,7 @@ from varley.autoadmin.keeper import Keeper
 from varley.autoadmin.repair import Patience
 from varley.clock import Clock
 from varley.cluster.agreement import Agreement
+from varley.cluster.definitions import Definitions
 from varley.cluster.founders import Founders, is_serving, machines
 from varley.cluster.hosting import Hosting
 from varley.cluster.neighbours import Neighbours
@@ -135,6 +136,7 @@ class ClusterServer(Life):
         self._neighbours: Neighbours
         self._peers: Peers
         self._places: Places
+        self._definitions: Definitions
         self._node: Node
         self._hosting: Hosting | None = None
         self._publishing: Publishing | None = None
@@ -284,6 +286,10 @@ class ClusterServer(Life):
         peers = self._peers = Peers(self._loop, self._clock, self._hosted, memds, links.request)
         self._places = Places(self._loop, peers, self._members_of, _leave_to_hosting, lambda: self._node.refusal)
         self._router = Router(self._places, index_backlog_bytes=settings.index_backlog_bytes)
+        self._definitions = Definitions(
+            self._loop, self._catalog, replica=self._hosted.copy, begins=self._places.begins_to_lead,
+            hand_over=lambda group: self._node.members.by_group[group].hand_over_to_anybody(),
+        )  # fmt: skip
         background = self._background = Background(
             self._loop,
             self._clock,
@@ -296,7 +302,7 @@ class ClusterServer(Life):
             router=self._router,
             abroad=Abroad(
                 leads=self._hosted.leads,
-                indexes=lambda: IndexesAbroad(peers),
+                indexes=lambda: IndexesAbroad(peers, self._definitions.is_current),
                 transactions=lambda router: TransactionsAbroad(
                     peers, router, lambda operation, actions: bind(self._services, operation, actions)
                 ),
@@ -304,6 +310,7 @@ class ClusterServer(Life):
         )
         background.transactions.why_no_ledger = NodesMissing("The cluster has no ledger of transactions yet")
         self._places.on_leading += (background.indexes.begins_to_lead, background.sweeper.begins_to_lead)
+        self._router.watchers.append(self._definitions)
         self._tables = Tables(
             self._catalog, self._places, self._router, background.streams, background.sweeper, background.transactions
         )
@@ -448,9 +455,10 @@ class ClusterServer(Life):
     def _on_leading(self, partition: MemberPartition, ballot: int) -> None:
         assert self._hosting is not None
         self._hosting.attach(partition.group, partition)
-        self._places.begins_to_lead(partition.group, ballot)
+        self._definitions.begins_to_lead(partition, ballot)
 
     def _on_following(self, partition: MemberPartition) -> None:
+        self._definitions.follows(partition.group)
         self._places.follows(partition.group)
 
     def _members_of(self, group: int) -> tuple[int, Iterable[str]]:
