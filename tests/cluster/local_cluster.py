@@ -90,6 +90,11 @@ class LocalCluster:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
 
+    def ready(self, node: str) -> str:
+        """What the node says at /ready; it is."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.nodes[node]['admin_port']}/ready", timeout=10) as answer:
+            return str(answer.read().decode().strip())
+
     def groups_of(self, table: str, *, asked: str | None = None) -> list[dict[str, Any]]:
         status = self.admin(asked or next(iter(self.alive())), "/cluster")
         return [each for each in status["groups"] if each["table"] == table]

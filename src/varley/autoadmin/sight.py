@@ -163,5 +163,6 @@ def nodes_seen(
         views[name] = NodeView(
             name, info.zone, health.condition(name, now), info.capacity, replicas, held, is_draining=name in away,
             is_ailing=name in ailing_now, is_troubled=name in ill, free_bytes=free_bytes.get(name),
+            machine=info.machine,
         )  # fmt: skip
     return views

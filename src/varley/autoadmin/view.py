@@ -44,6 +44,7 @@ class NodeView:
     is_ailing: bool = False         # its disk is full or slow at this moment: nothing should be led from it
     is_troubled: bool = False       # and has been for a while: what it has counts as if it were not heard
     free_bytes: int | None = None   # on its disk; None: not known
+    machine: str = ""               # that it shares with other nodes
 
     @property
     def takes_replicas(self) -> bool:
@@ -58,7 +59,7 @@ class NodeView:
 
     @property
     def place(self) -> Place:
-        return Place(self.name, self.zone, self.capacity, self.replicas, self.bytes)
+        return Place(self.name, self.zone, self.capacity, self.replicas, self.bytes, machine=self.machine)
 
 
 @dataclass(frozen=True, slots=True)
