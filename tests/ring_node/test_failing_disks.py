@@ -14,8 +14,8 @@ from tests.ring_node.test_real_links import Ring
 from tests.ring_node.test_store import Machine, one
 from varley.errors import Damaged, DiskFull, WorldError
 from varley.ring_node import rows, store
-from varley.ring_node.engines.engine import Batch, Entry
-from varley.ring_node.engines.lmdb import LmdbEngine, NoRoom
+from varley.ring_node.engines.engine import Batch, Entry, NoRoom
+from varley.ring_node.engines.lmdb import LmdbEngine
 from varley.ring_node.keys import ring_key
 from varley.ring_node.service import Put, Unavailable
 
@@ -48,8 +48,7 @@ def test_a_forwarded_put_that_meets_a_disk_that_cannot_be_read_is_answered_once(
 def test_a_tree_that_cannot_grow_is_a_disk_that_has_failed(tmp_path: Path) -> None:
     engine = LmdbEngine(str(tmp_path / "rows"))
     machine = Machine(engine)
-    machine.writer.failure = NoRoom("the map is full", path="p", operation="write", hint="")
-    engine.grow = broken  # type: ignore[method-assign]
+    machine.writer.failure = NoRoom("the map is full", path="p", grow=broken)
     machine.stamp()
     machine.run()
     assert machine.store.failed is not None and machine.stamped == []

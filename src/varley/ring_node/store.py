@@ -43,8 +43,7 @@ from varley.errors import DiskFull, Exhausted, WorldError
 from varley.ring.hash_tree import HashTree
 from varley.ring.siblings import NONE, Mode, Siblings, Stamp, reconcile
 from varley.ring_node import rows
-from varley.ring_node.engines.engine import Engine, Entry
-from varley.ring_node.engines.lmdb import LmdbEngine, NoRoom
+from varley.ring_node.engines.engine import Engine, Entry, NoRoom
 from varley.ring_node.keys import bucket_of, place_at, place_of
 from varley.ring_node.rows import BadRow, Head
 from varley.ring_node.settings import SET_BYTES_MAX, SIBLINGS_MAX, RingSettings
@@ -475,9 +474,8 @@ class Store:
 
     def _written(self, failure: WorldError | None) -> None:
         if isinstance(failure, NoRoom):
-            assert isinstance(self.engine, LmdbEngine)
             try:
-                self.engine.grow()
+                failure.grow()
             except WorldError as error:
                 failure = error
             else:
