@@ -152,3 +152,16 @@ def test_a_node_whose_disk_hangs_refuses_puts_and_others_stand_in_for_it(monkeyp
     assert isinstance(ring.put(first, b"k", b"v"), Unavailable), "surely nothing was done"
     for other in ring.processes.keys() - {first}:
         assert isinstance(ring.put(other, b"k", b"v", w=3), Put), "whoever is no home forwards to one that takes it"
+
+
+@pytest.mark.slow
+def test_background_work_gives_its_slices_back_while_the_disk_is_full() -> None:
+    ring = PretendedRing(3)
+    for name in ring.processes:
+        ring[name].store._writer.failure = DiskFull("full", path="p", operation="write", hint="")  # type: ignore
+        assert ring[name].admission.take(ring[name].peers.now_us)
+        ring[name]._comparisons._begin(min(ring[name]._comparisons._pairs))
+        ring[name].peers.is_alive = lambda _: False  # type: ignore[method-assign]
+        ring[name].store.remember("something", b"", lambda: None)
+    ring.run(20)
+    assert all(process.node.admission.taken == 0 for process in ring.processes.values())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from varley.clock import Clock
 from varley.ring.admission import BackgroundAdmission
@@ -14,7 +15,7 @@ from varley.ring_node.numbers import Numbers
 from varley.ring_node.peers import Peers
 from varley.ring_node.rows import Head
 from varley.ring_node.store import Store
-from varley.ring_node.writer import Loop
+from varley.ring_node.writer import Handle, Loop
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,21 @@ class Parts:
     numbers: Numbers
     clock: Clock
     chance: Chance
-    loop: Loop
+    loop: WhileServing
+
+
+class WhileServing:
+    """The loop of background work: what it was to do ends with the node. `do` calls it, if it is still to be done."""
+
+    def __init__(self, loop: Loop, do: Callable[[Callable[[], object]], object]) -> None:
+        self._loop = loop
+        self._do = do
+
+    def call_soon(self, callback: Callable[..., object], /, *args: object) -> None:
+        self._loop.call_soon(self._do, partial(callback, *args))
+
+    def call_later(self, delay: float, callback: Callable[..., object], /, *args: object) -> Handle:
+        return self._loop.call_later(delay, self._do, partial(callback, *args))
 
 
 class Background:

@@ -29,7 +29,7 @@ from varley.ring.membership import Member
 from varley.ring.placement import Placement
 from varley.ring.token_placement import TokenPlacement
 from varley.ring_node import rows, service, wire
-from varley.ring_node.background import Parts
+from varley.ring_node.background import Parts, WhileServing
 from varley.ring_node.comparisons import Comparisons
 from varley.ring_node.deliveries import Deliveries
 from varley.ring_node.engines.engine import Engine
@@ -147,7 +147,8 @@ class RingNode:
             heard=lambda _: self._soon(self._handoff.tick),
         )  # fmt: skip
         deliveries = Deliveries(own.name, store, peers)
-        parts = Parts(own.name, store, members, peers, deliveries, admission, numbers, clock, chance, loop)
+        while_serving = WhileServing(loop, self._go_on)
+        parts = Parts(own.name, store, members, peers, deliveries, admission, numbers, clock, chance, while_serving)
         self._handoff = Handoff(parts)
         self._transfers = Transfers(parts)
         self._comparisons = Comparisons(parts, go_on=partial(self._try, self._compare))
@@ -205,11 +206,17 @@ class RingNode:
         self._timers[name] = self._loop.call_later(first, again)
 
     def _soon(self, action: Callable[[], None]) -> None:
-        self._loop.call_soon(lambda: self._try(action) if self._is_serving else None)
+        self._loop.call_soon(self._try, action)
 
-    def _try(self, action: Callable[[], None]) -> None:
-        """Background work ends where the disk does. The store has said so, and `status` does."""
+    def _try(self, action: Callable[[], object]) -> None:
+        """Nothing new is begun in the background while the disk fails."""
         if self.store.failed is None:
+            self._go_on(action)
+
+    def _go_on(self, action: Callable[[], object]) -> None:
+        """What was begun ends with the node, or where its disk does: the store has said so, and `status` does. While
+        the disk fails it still may: slices are given back by it."""
+        if self._is_serving:
             try:
                 action()
             except WorldError:
