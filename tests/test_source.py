@@ -24,7 +24,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 LAYERS = (
     "limits", "errors", "settings", "clock", "listening", "counters",
     "item", "expression", "table", "paxos", "ring",
-    "storage", "metadata", "net", "ring_node", "node", "remote", "router", "indexes", "streams", "transactions",
+    "storage", "metadata", "net", "ring_node", "node", "router", "remote", "indexes", "streams", "transactions",
     "expiry", "bulk", "vectors", "autoadmin",
     "http", "api", "gateway", "admin", "cluster",
     "ring_api", "ring_client",

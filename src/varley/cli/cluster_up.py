@@ -13,7 +13,6 @@ import asyncio
 import json
 import os
 import socket
-import urllib.request
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -22,22 +21,24 @@ import click
 from varley.cli.cluster_plan import Place, Plan
 from varley.cli.flags import destination, option_of
 from varley.cli.local_nodes import LocalNodes, asked_to_start, serve
+from varley.cli.readiness import is_ready
 from varley.cluster.local_etcd import LocalEtcd, free_ports
 from varley.errors import BadSettings, WorldError
-from varley.settings import all_settings
+from varley.settings import ClusterSettings, NodeSettings, all_settings, load
 
 FIRST_PORT: Final = 8000
 _LINKS_ABOVE: Final = 10_000        # above the port of clients
 _ADMIN_ABOVE: Final = 20_000
 _NODES_MAX: Final = 50
 _START_SECONDS: Final = 60.0
+_ROWS_TRIED: Final = 100
 _SHOWN: Final = ("name", "zone", "endpoint", "pid")
 
 # What is said once for all nodes; the rest of `varley serve` is for one.
 PASSED_ON: Final = (
-    "region", "ttl_delay", "index_delay_seconds", "checkpoint_log_bytes", "segment_bytes", "drain_seconds", "log_level",
-    "cluster.initial_partitions", "cluster.replicas", "cluster.stream_shard_seconds", "cluster.suspect_seconds",
-    "cluster.replace_seconds", "cluster.balance", "cluster.strong_reads",
+    "processes", "region", "ttl_delay", "index_delay_seconds", "checkpoint_log_bytes", "segment_bytes", "drain_seconds",
+    "log_level", "cluster.initial_partitions", "cluster.replicas", "cluster.stream_shard_seconds",
+    "cluster.suspect_seconds", "cluster.replace_seconds", "cluster.balance", "cluster.strong_reads",
 )  # fmt: skip
 
 
@@ -76,22 +77,12 @@ class LocalCluster:
 
     async def _wait_serving(self, place: Place) -> None:
         """Until the node says so on its admin port; raises WorldError if that takes too long."""
-        url = f"http://127.0.0.1:{place.admin_port}/ready"
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _START_SECONDS
-        while not await loop.run_in_executor(None, _is_ok, url):
+        while not await loop.run_in_executor(None, is_ready, "127.0.0.1", place.admin_port):
             if loop.time() > deadline or not self._nodes.is_running(place.name):
                 raise self._nodes.failed(place.name, "does not serve")
             await asyncio.sleep(0.05)
-
-
-def _is_ok(url: str) -> bool:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(url, timeout=2) as answer:
-            return bool(answer.status == 200)
-    except OSError:    # that includes all that is not 200
-        return False
 
 
 # ---- The commands
@@ -127,18 +118,34 @@ async def _up(plan: Plan, *, as_json: bool, stop_with_stdin: bool) -> None:
 def plan_of(folder: str, nodes: int | None, zones: int | None, port: int | None, flags: dict[str, str]) -> Plan:
     """That of the cluster that is in `folder`, or a new one. Raises BadSettings."""
     saved = Plan.read(folder)
+    processes = _checked((saved.flags if saved else {}) | flags)[0].processes
     if saved is None:
         count = nodes or 3
         # Fewer nodes than replicas would wait for more, which do not come.
-        flags = {"cluster.replicas": str(min(3, count))} | flags
-        return Plan(folder, free_ports(1)[0], _places(count, zones or count, choose_ports(count, port)), flags)
+        chosen = {"cluster.replicas": str(min(3, count))}
+        if processes > 1:
+            chosen["cluster.initial_partitions"] = str(count * processes)    # one for each process to lead
+        flags = chosen | flags
+        places = _places(count, zones or count, choose_ports(count, port, processes))
+        return Plan(folder, free_ports(1)[0], places, flags)
+    before = _checked(saved.flags)[0].processes
+    if processes != before:
+        raise BadSettings(
+            f"Each node of the cluster in {folder} has processes: {before}, not {processes}",
+            hint="That stays as it is: leave out --processes, or choose another folder with --data-dir",
+        )
     if nodes is not None and nodes < len(saved.places):
         raise BadSettings(
             f"The cluster in {folder} has {len(saved.places)} nodes", hint="Its nodes do not become fewer this way"
         )
     wanted = nodes or len(saved.places)
-    more = _places(wanted, zones or len({each.zone for each in saved.places}), choose_ports(wanted, 0))
+    more = _places(wanted, zones or len({each.zone for each in saved.places}), choose_ports(wanted, 0, processes))
     return Plan(folder, saved.etcd_port, [*saved.places, *more[len(saved.places):]], saved.flags | flags)
+
+
+def _checked(flags: dict[str, str]) -> tuple[NodeSettings, ClusterSettings]:
+    """What all nodes are given. Raises BadSettings here rather than in each of them."""
+    return load(flags, environment={})
 
 
 def _places(count: int, zones: int, ports: Sequence[tuple[int, int, int]]) -> list[Place]:
@@ -147,19 +154,39 @@ def _places(count: int, zones: int, ports: Sequence[tuple[int, int, int]]) -> li
     ]
 
 
-def choose_ports(count: int, first: int | None) -> list[tuple[int, int, int]]:
-    """(of clients, of links, of the admin port) of each node. `first`: the first one's; 0: any; None: FIRST_PORT if all
-    are free, else any. Raises BadSettings if one that was asked for is taken."""
+def choose_ports(count: int, first: int | None, processes: int = 1) -> list[tuple[int, int, int]]:
+    """(of clients, of links, of the admin port) of each node; of the last two each of its processes has one, from there
+    on. `first`: the first one's; 0: any; None: FIRST_PORT if all are free, else any. Raises BadSettings if one that was
+    asked for is taken."""
     if first != 0:
         begin = first or FIRST_PORT
-        wanted = [(port, port + _LINKS_ABOVE, port + _ADMIN_ABOVE) for port in range(begin, begin + count)]
-        taken = next((port for ports in wanted for port in ports if not _is_free(port)), None)
+        wanted = [
+            (begin + index, begin + _LINKS_ABOVE + index * processes, begin + _ADMIN_ABOVE + index * processes)
+            for index in range(count)
+        ]
+        taken = next((port for ports in wanted for port in _all_of(ports, processes) if not _is_free(port)), None)
         if taken is None:
             return wanted
         if first is not None:
             raise BadSettings(f"Port {taken} is in use", hint="Choose another with --port; --port 0 takes free ones")
-    free = free_ports(3 * count)
-    return [(free[3 * index], free[3 * index + 1], free[3 * index + 2]) for index in range(count)]
+    found: set[int] = set()
+    return [(_free_row(1, found), _free_row(processes, found), _free_row(processes, found)) for _ in range(count)]
+
+
+def _all_of(ports: tuple[int, int, int], processes: int) -> list[int]:
+    client, link, admin = ports
+    return [client, *range(link, link + processes), *range(admin, admin + processes)]
+
+
+def _free_row(count: int, found: set[int]) -> int:
+    """The first of so many free ports side by side, none of which is in `found`; they are put there."""
+    for _ in range(_ROWS_TRIED):
+        first = free_ports(1)[0]
+        row = range(first, first + count)
+        if row.stop <= 65536 and found.isdisjoint(row) and all(_is_free(port) for port in row):
+            found.update(row)
+            return first
+    raise WorldError(f"There are no {count} free ports side by side", hint="Choose the first one with --port")
 
 
 def _is_free(port: int) -> bool:
@@ -237,6 +264,7 @@ serve until Ctrl-C.
 Examples:
   varley cluster up                                three nodes in three zones, data in ./varley-cluster
   varley cluster up --nodes 6 --zones 3 --data-dir /tmp/cluster --json
+  varley cluster up --nodes 3 --processes 2        six processes: two for each of three machines, as it were
 
 Data stays: the same command starts the same cluster again. etcd must be installed: `apt install etcd-server`.
 """,
