@@ -46,6 +46,7 @@ from varley.autoadmin.driver import Rules
 from varley.autoadmin.health import Trust
 from varley.autoadmin.keeper import Keeper
 from varley.autoadmin.repair import Patience
+from varley.bulk.owning import Owning
 from varley.clock import Clock
 from varley.cluster.agreement import Agreement
 from varley.cluster.founders import Founders, is_serving
@@ -142,6 +143,7 @@ class ClusterServer(Life):
         self._router: Router
         self._background: Background | None = None
         self._tables: Tables
+        self._owning: Owning
         self._agreement: Agreement
         self._services: Services
         self._gateway: Gateway
@@ -303,6 +305,9 @@ class ClusterServer(Life):
         )
         background.transactions.why_no_ledger = NodesMissing("The cluster has no ledger of transactions yet")
         self._places.on_leading += (background.indexes.begins_to_lead, background.sweeper.begins_to_lead)
+        background.bulk.operations.see(self._first)
+        background.bulk.peers, background.bulk.name = peers, self.name
+        self._owning = Owning(self._loop, background.bulk, self._nodes, self._clock, background.tasks.start)
         self._tables = Tables(
             self._catalog, self._places, self._router, background.streams, background.sweeper, background.transactions
         )
@@ -347,8 +352,9 @@ class ClusterServer(Life):
         )
         self._publishing.start()
         background.start_in_cluster()
+        self._owning.start()
         self._tables.is_serving = True
-        self._followers.start(self._follow(store))
+        self._followers.start(self._follow(store, background))
         self._followers.start(self._hold(self._registration))
         self._followers.keep_running(lambda: self._found_ledger(background))
         self._keeper.serve(self._work.start)
@@ -379,8 +385,6 @@ class ClusterServer(Life):
     async def _open_ports(self) -> None:
         background, store, links = self._background, self._store, self._links
         assert background is not None and store is not None and links is not None and self._memds is not None
-        if self._remembered is None:
-            await background.load()
         pages = ClusterPages(
             self._status, links, self._neighbours, is_development=self._settings.clock_is_movable
         )
@@ -413,11 +417,11 @@ class ClusterServer(Life):
 
     # What runs until it stops
 
-    async def _follow(self, store: EtcdStore) -> None:
+    async def _follow(self, store: EtcdStore, background: Background) -> None:
         assert self._hosting is not None and self._remembering is not None
         try:
-            views: list[View] = [self._remembering, self._nodes, self._members, self._keeper.orders, self._catalog]
-            await follow(store, [*views, self._hosting])
+            views: list[View] = [self._remembering, self._nodes, self._members, self._keeper.orders]
+            await follow(store, [*views, background.bulk.operations, self._catalog, self._hosting])
         except Exception as error:    # ours too: all nodes read the same, and would all stop
             logger.error("the metadata is not followed any more, until this node is started again", exc_info=error)
             self._metadata_trouble = error
@@ -469,12 +473,16 @@ class ClusterServer(Life):
         self._calls.start(answer(self._agreed(work), call))
 
     async def _agreed(self, work: Coroutine[Any, Any, bytes]) -> bytes:
-        """If tables were changed: answered when all nodes know."""
-        before = self._catalog.made
+        """If tables or bulk operations were changed: answered when all nodes know."""
+        before = self._made()
         body = await work
-        if self._catalog.made != before:
-            await self._agreement.wait_seen(self._catalog.made)
+        if self._made() != before:
+            await self._agreement.wait_seen(self._made())
         return body
+
+    def _made(self) -> int:
+        assert self._background is not None
+        return max(self._catalog.made, self._background.bulk.operations.made)
 
     def _why_not_ready(self) -> str | None:
         """For `/ready`: in a few words why other nodes should be asked, or None."""
@@ -505,6 +513,7 @@ class ClusterServer(Life):
         await self._calls.end_within(_CALLS_SECONDS)
         self._publishing.stop()
         if failure is None:
+            self._owning.stop()
             await self._background.stop_in_cluster()
             assert self._remembering is not None
             self._remembering.stop()
