@@ -41,6 +41,7 @@ from varley.assembly.life import Life
 from varley.assembly.link_tls import link_tls
 from varley.assembly.ports import Ports
 from varley.assembly.services import services
+from varley.assembly.tables import drop_tables
 from varley.assembly.tasks import Tasks, answer, of_tasks
 from varley.autoadmin.driver import Rules
 from varley.autoadmin.health import Trust
@@ -49,6 +50,7 @@ from varley.autoadmin.repair import Patience
 from varley.bulk.owning import Owning
 from varley.clock import Clock
 from varley.cluster.agreement import Agreement
+from varley.cluster.everywhere import Everywhere
 from varley.cluster.founders import Founders, is_serving
 from varley.cluster.hosting import Hosting
 from varley.cluster.neighbours import Neighbours
@@ -388,6 +390,12 @@ class ClusterServer(Life):
         pages = ClusterPages(
             self._status, links, self._neighbours, is_development=self._settings.clock_is_movable
         )
+        everywhere = Everywhere(
+            self._loop, links, self._nodes, self._clock, is_development=self._settings.clock_is_movable,
+            rotate=background.streams.rotate, drop_tables=self._drop_tables, forget=background.transactions.forget,
+            keep=self._work.start,
+        )  # fmt: skip
+        everywhere.serve()
         self._ports = Ports(
             self._settings,
             self._clock,
@@ -407,7 +415,7 @@ class ClusterServer(Life):
                 functools.partial(of_tasks, self._calls, self._followers, self._work, background.tasks),
             ],
             rotate_shards=background.streams.rotate,
-            more_pages={**pages.pages(), **PlacingPages(self._keeper).pages()},
+            more_pages={**pages.pages(), **PlacingPages(self._keeper).pages(), **everywhere.pages()},
         )
         await self._ports.open()
         self.port, self.admin_port = self._ports.port, self._ports.admin_port
@@ -479,6 +487,11 @@ class ClusterServer(Life):
         if self._made() != before:
             await self._agreement.wait_seen(self._made())
         return body
+
+    async def _drop_tables(self) -> None:
+        assert self._background is not None
+        await drop_tables(self._catalog, self._places, self._router, self._background)
+        await self._agreement.wait_seen(self._made())
 
     def _made(self) -> int:
         assert self._background is not None

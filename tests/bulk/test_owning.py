@@ -1,4 +1,4 @@
-"""Nodes that share a store of metadata: which of them runs a bulk operation, and what the others may not write any more."""
+"""Nodes that share a store of metadata: who runs a bulk operation, and what the others may not write any more."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@
     tables        the tables that other nodes make, change and delete: followed here
     agreement     a change of tables is answered when all nodes know of it
     neighbours    where the other nodes are
+    everywhere    what an operator tells one node and all nodes do
     status        how nodes and groups are, asked of all nodes
     local_etcd    an etcd of our own, for a cluster on one machine
 """
