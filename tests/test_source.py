@@ -44,7 +44,7 @@ BLOCKING = {"storage"}
 # The places that start tasks: the server's, and whoever dials (links between nodes, clients of a ring). They keep a
 # reference to each, without which a task may be collected half way, and say aloud when one fails, without which nobody
 # would know.
-KEEPS_TASKS = {"assembly/tasks.py", "net/links.py", "ring_client/pool.py", "cli/cluster_up.py"}
+KEEPS_TASKS = {"assembly/tasks.py", "net/links.py", "ring_client/pool.py", "cli/local_nodes.py"}
 
 
 @cache

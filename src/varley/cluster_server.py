@@ -51,7 +51,7 @@ from varley.bulk.owning import Owning
 from varley.clock import Clock
 from varley.cluster.agreement import Agreement
 from varley.cluster.everywhere import Everywhere
-from varley.cluster.founders import Founders, is_serving
+from varley.cluster.founders import Founders, is_serving, machines
 from varley.cluster.hosting import Hosting
 from varley.cluster.neighbours import Neighbours
 from varley.cluster.pages import ClusterPages
@@ -225,6 +225,7 @@ class ClusterServer(Life):
             data_id=str(uuid.uuid4()) if self._folder is None else self._folder.id,
             version=__version__,
             capacity=self._member.capacity,
+            machine=self._member.machine,
         )
 
     @property
@@ -416,6 +417,7 @@ class ClusterServer(Life):
             ],
             rotate_shards=background.streams.rotate,
             more_pages={**pages.pages(), **PlacingPages(self._keeper).pages(), **everywhere.pages()},
+            shares_port=self._member.share_port,
         )
         await self._ports.open()
         self.port, self.admin_port = self._ports.port, self._ports.admin_port
@@ -445,7 +447,7 @@ class ClusterServer(Life):
         of them come."""
         deadline = self._loop.time() + _LEDGER_SECONDS
         while self._catalog.ledger is None:
-            serving = sum(is_serving(info) for info in self._nodes)
+            serving = machines(self._nodes)
             if serving >= self._cluster.replicas or (serving and self._loop.time() > deadline):
                 try:
                     self._tables.open_ledger(await background.create_ledger_in_cluster())

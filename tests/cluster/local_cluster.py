@@ -85,7 +85,8 @@ class LocalCluster:
 
     def admin(self, node: str, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self.nodes[node]['admin_port']}{path}", data=data)
+        address = f"{self.nodes[node].get('host', '127.0.0.1')}:{self.nodes[node]['admin_port']}"
+        request = urllib.request.Request(f"http://{address}{path}", data=data)
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
 

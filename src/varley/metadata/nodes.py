@@ -47,6 +47,7 @@ class NodeInfo(Stored, frozen=True, kw_only=True):
     data_id: str    # of its data folder, in which its promises are
     version: str    # of Varley
     capacity: float = 1.0    # its share of replicas, beside that of others
+    machine: str = ""    # on which there are other nodes too: no group has two replicas there
 
 
 class NameTaken(WorldError):

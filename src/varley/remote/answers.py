@@ -42,8 +42,8 @@ class RowsAnswers:
         if not isinstance(question, SumsWanted) and question.strong:
             self._strong(question, answer)
             return
-        found = self._hosted.partitions.get(question.group)
-        answer(self._not_here(question.group) if found is None else ANSWER + _found(found[0], question))
+        partition = self._hosted.copy(question.group)
+        answer(self._not_here(question.group) if partition is None else ANSWER + _found(partition, question))
 
     def _not_here(self, group: int) -> bytes:
         return not_here(self._memds.find(group))

@@ -108,7 +108,7 @@ class Peers:
 
     def is_here(self, group: int, need: Need) -> bool:
         """Whether this node can answer by itself."""
-        return group in self.hosted.partitions if need is Need.COPY else self.hosted.leads(group)
+        return self.hosted.copy(group) is not None if need is Need.COPY else self.hosted.leads(group)
 
     async def know_sums(self, groups: Iterable[int]) -> None:
         """Return when items and bytes of all these groups are known."""

@@ -83,14 +83,14 @@ class RoutedPartition:
 
     @property
     def tree(self) -> Tree:
-        found = self._hosted.partitions.get(self.group)
-        return cast(Tree, self._absent) if found is None else found[0].tree
+        partition = self._hosted.copy(self.group)
+        return cast(Tree, self._absent) if partition is None else partition.tree
 
     def get(self, key: bytes) -> bytes | None:
-        found = self._hosted.partitions.get(self.group)
-        if found is None:
+        partition = self._hosted.copy(self.group)
+        if partition is None:
             raise Elsewhere(self.group, Need.COPY)
-        return found[0].get(key)
+        return partition.get(key)
 
     # The leader
 
