@@ -47,7 +47,7 @@ class Trip:
         self, to: str, service: int, payload: bytes, then: Callable[[Outcome], None], *, timeout_seconds: float
     ) -> None:
         if service == RELAY:
-            via, relay = to, Relay(partial(self._relay, to))
+            via, relay = to, Relay(partial(self._relay, to), lambda node: True)
             relay.asked("n1", payload, partial(self.loop.call_soon, then))
             assert timeout_seconds > WRITE_SECONDS or self.need is not Need.WRITE, "the second half has its time too"
             assert relay.count == 1, via

@@ -22,6 +22,7 @@ import itertools
 import logging
 import math
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -403,7 +404,7 @@ class Indexes:
             if index.is_backfilling and index.id not in self._backfills:
                 self._backfills[index.id] = backfill = Backfill(
                     self._loop, index, self._led(route.partitions), self._send_filling,
-                    lambda route=route, index=index: self._filled_here(route, index.id),  # type: ignore[misc]
+                    partial(self._filled_here, route, index.id),
                 )  # fmt: skip
                 backfill.start()
 
