@@ -1,5 +1,6 @@
 """What makes one process a node of a cluster. cluster_server.py puts it together.
 
+    knowledge     the metadata as this node has it, and what is kept of it here
     founders      which nodes get the replicas of a new table
     hosting       the replicas that metadata says are here: begun, gone on with, removed
     remembering   what a node that starts without etcd goes by
