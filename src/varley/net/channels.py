@@ -25,4 +25,5 @@ HAND_OVER: Final = 12     # let another member of a group lead
 PARTICIPANT: Final = 5    # prepare, commit and cancel of a transaction
 RING_CALL: Final = 6      # fetch and store of the ring, and requests that another node coordinates
 ADMIN: Final = 7          # what keeps the cluster whole: autoadmin/messages.py
+EVERYWHERE: Final = 14    # what an operator tells all nodes (cluster/everywhere.py)
 RELAY: Final = 13         # a request to a node that the sender cannot reach (remote/relay.py)
