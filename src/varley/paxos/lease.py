@@ -32,6 +32,8 @@ class Timing:
     lease_us: int = 1_500_000
     drift_permille: int = 10        # no clock's rate is wrong by more
     beat_us: int = 300_000          # a leader beats this often
+    rest_us: int = 500_000          # and so often if its group is at rest: rest.py
+    together_us: int = 50_000       # then at multiples of this, < rest_us, so that beats of many groups go together
     election_us: int = 1_600_000    # a member that hears nothing for so long, and a part of the spread, asks the others
     spread_us: int = 600_000        # chance decides which part, so that one member is first
     tell_us: int = 2_000            # and sooner when the last entry for now was chosen, so long after the beat before
@@ -43,6 +45,10 @@ class Timing:
     window_bytes: int = 8 * 2**20   # the same of their values; one entry goes, however large
     chunk_entries: int = 512        # in one Learn; who is further behind than this catches up before it stands
     chunk_bytes: int = 4 * 2**20    # the same of their values
+
+    def __post_init__(self) -> None:
+        assert 0 < self.together_us < self.rest_us
+        assert 2 * self.rest_us < self.lease_us, "one Beat of two may be lost"
 
     @property
     def leader_lease_us(self) -> int:
@@ -64,7 +70,8 @@ class Grant:
 
     def renew(self, holder: str, ballot: int, now: int, lease_us: int, lease_left: int) -> None:
         """A lease never gets shorter; that of another holder is over, or its ballot could not have been won."""
-        self.until = max(self.until, now + lease_us)
+        if now + lease_us > self.until:
+            self.until = now + lease_us
         self.holder, self.ballot = holder, ballot
         # Counted from arrival, the holder's lease may be over by then; that only makes an election come later.
         self.shown_until = now + lease_left
@@ -94,8 +101,13 @@ class Lease:
         self.is_given_up = False            # handed over: never used again in this ballot
 
     def granted(self, member: str, sent_at: int) -> None:
-        self._sent[member] = max(sent_at, self._sent.get(member, sent_at))
-        self._voters = None
+        if sent_at > self._sent.get(member, -1):
+            self._sent[member] = sent_at
+            self._voters = None
+
+    def sent_at(self, member: str) -> int | None:
+        """When the newest Beat was sent that it has granted."""
+        return self._sent.get(member)
 
     def until(self, voters: Set[str]) -> int:
         """When it ends; 0 if there is none. Asked for in each step."""
