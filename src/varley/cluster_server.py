@@ -14,7 +14,8 @@ Stop: say that it is down, so that nothing new comes; let others lead what is le
 everything durable. A client of another node notices nothing, one of this node only that its connection ends.
 
 While etcd is away everything goes on as it is: groups elect leaders among themselves, requests find them, tables stay
-as they are. What cannot be done is to change tables, to replace members, and to start a node.
+as they are, and a node starts by what it remembers (cluster/remembering.py). What cannot be done is to change tables,
+to replace members, and to start a node that was never in the cluster.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ import asyncio
 import functools
 import logging
 import random
-import signal
+import shutil
 import uuid
 from collections.abc import Coroutine, Iterable
+from time import perf_counter
 from typing import Any, Final
 
 import msgspec
@@ -35,21 +37,25 @@ from varley.admin import readings
 from varley.api import operations
 from varley.api.services import Services
 from varley.assembly.background import Abroad, Background
+from varley.assembly.life import Life
+from varley.assembly.link_tls import link_tls
 from varley.assembly.ports import Ports
-from varley.assembly.tasks import Tasks, answer
+from varley.assembly.services import services
+from varley.assembly.tasks import Tasks, answer, of_tasks
 from varley.autoadmin.driver import Rules
 from varley.autoadmin.health import Trust
 from varley.autoadmin.keeper import Keeper
 from varley.autoadmin.repair import Patience
 from varley.clock import Clock
 from varley.cluster.agreement import Agreement
-from varley.cluster.founders import Founders, is_serving
+from varley.cluster.founders import Founders, is_serving, machines
 from varley.cluster.hosting import Hosting
 from varley.cluster.neighbours import Neighbours
 from varley.cluster.pages import ClusterPages
 from varley.cluster.placing_pages import PlacingPages
 from varley.cluster.publishing import Publishing
-from varley.cluster.readings import of_groups, of_links, of_metadata
+from varley.cluster.readings import of_groups, of_links, of_memds, of_metadata
+from varley.cluster.remembering import Remembering, first_listed
 from varley.cluster.status import Status
 from varley.cluster.tables import Tables
 from varley.errors import NodesMissing, WorldError
@@ -60,20 +66,21 @@ from varley.indexes.abroad import Abroad as IndexesAbroad
 from varley.listening import cannot_listen, in_url, reachable
 from varley.metadata.catalog import Catalog
 from varley.metadata.etcd import EtcdStore
-from varley.metadata.following import follow
+from varley.metadata.following import View, follow
 from varley.metadata.group_members import GroupMembers
 from varley.metadata.nodes import FORMAT_VERSION, NodeInfo, Nodes, Registration
+from varley.metadata.store import Listed
 from varley.net.links import Links
-from varley.net.tls import LinkTls
 from varley.node.member import node_of
 from varley.node.member_partition import MemberPartition
 from varley.node.node import Node
+from varley.remote.by_quorum import ByQuorum, by_lease
 from varley.remote.hosted import Hosted
-from varley.remote.leaders import Leaders
+from varley.remote.memds_node import MemdsNode
 from varley.remote.peers import Peers
 from varley.remote.places import Places
 from varley.router.routes import Router
-from varley.settings import ClusterSettings, MemberSettings, NodeSettings
+from varley.settings import LEASE, ClusterSettings, MemberSettings, NodeSettings
 from varley.storage.data_folder import DataFolder
 from varley.storage.inventory import Inventory
 from varley.storage.log_writer import LogWriter
@@ -81,24 +88,25 @@ from varley.storage.memory_log import MemoryLog
 from varley.storage.node_folder import claim
 from varley.storage.opening import Expected, OpenData, open_data
 from varley.storage.refusing_log import RefusingLog
+from varley.storage.remembered import Remembered
 from varley.storage.tree_folder import NoFolder, TreeFolder
 from varley.transactions.abroad import Abroad as TransactionsAbroad
-from varley.vectors.search import VectorSearch
 
 logger = logging.getLogger("varley.cluster")
 
-_FAILED_DRAIN_SECONDS: Final = 0.5      # how long requests may go on in a server that cannot
+_CALLS_SECONDS: Final = 5.0             # for calls to end whose connections are closed already
+_WORK_SECONDS: Final = 10.0             # for what is done for groups to end
 _LEAVE_SECONDS: Final = 2.0             # for etcd to hear that this node is down; else its lease ends
 _LEDGER_SECONDS: Final = 10.0           # how long the first nodes wait for others, before they found it without them
 _LOOK_SECONDS: Final = 0.1
 
 
-class ClusterServer:
-    """From `start` to `wait_stopped`, on one event loop."""
+class ClusterServer(Life):
+    """See Life."""
 
     def __init__(self, node: NodeSettings, cluster: ClusterSettings, member: MemberSettings, clock: Clock) -> None:
         assert member.cluster is not None and member.name is not None
-        self._settings = node
+        super().__init__(node)
         self._cluster = cluster
         self._member = member
         self._url = member.cluster
@@ -106,26 +114,24 @@ class ClusterServer:
         self._clock = clock
         self._random = random.Random(random.SystemRandom().getrandbits(128))    # ids of tables and transactions
         self._loop: asyncio.AbstractEventLoop
-        self._stopped: asyncio.Future[None]
-        self._calls = Tasks()       # what takes longer than its step of the loop, on behalf of a call
-        self._followers = Tasks()   # what runs until this node stops
-        self._work = Tasks()        # what is done for groups
-        self._stopping = Tasks()    # one at most
-        self._is_stopping = False
-        self._is_started = False
-        self._failure: Exception | None = None    # what ends it, if that happened before it was started
+        self._calls = Tasks("calls")            # what takes longer than its step of the loop, on behalf of a call
+        self._followers = Tasks("followers")    # what runs until this node stops
+        self._work = Tasks("groups")            # what is done for groups
         self._does_node_run = False    # between node.start and node.stop or node.halt
-        self._metadata_trouble: WorldError | None = None    # why the watch is not followed any more
-        # Built by start(), in this order.
+        self._metadata_trouble: Exception | None = None    # why the watch is not followed any more
+        # Built by _open(), in this order.
         self._folder: DataFolder | None = None    # None: in memory
         self._store: EtcdStore | None = None
+        self._remembered: Remembered | None = None    # not None: etcd was away when this node started
+        self._remembering: Remembering | None = None
+        self._first: Listed     # the metadata that it began with
         self._links: Links | None = None
         self._nodes: Nodes
         self._members: GroupMembers
         self._catalog: Catalog
         self._registration: Registration | None = None
         self._hosted: Hosted
-        self._leaders: Leaders
+        self._memds: MemdsNode | None = None
         self._neighbours: Neighbours
         self._peers: Peers
         self._places: Places
@@ -145,65 +151,63 @@ class ClusterServer:
         self.link_port = 0
         self.admin_port: int | None = None
 
-    async def start(self) -> None:
-        """Return when requests are served.
-
-        Raises WorldError: the folder, a port, a setting or etcd is not usable, or the disk failed; then all is closed.
-        """
+    async def _open(self) -> None:
+        """Raises WorldError: the folder, a port, a setting or etcd is not usable, or the disk failed."""
         self._loop = asyncio.get_running_loop()
-        self._stopped = self._loop.create_future()
         if not self._settings.in_memory:
             self._folder = await self._loop.run_in_executor(None, DataFolder.open, self._settings.data_dir)
-        try:
-            await self._open_metadata()
-            await self._open_links()
-            opened = await self._open_storage()
-            self._open_background()
-            self._serve_groups(opened)
-            await self._open_ports()
-            if self._failure is not None:
-                raise self._failure
-        except BaseException:
-            await self._close()
-            raise
-        self._is_started = True
-        for number in (signal.SIGTERM, signal.SIGINT):
-            try:
-                self._loop.add_signal_handler(number, self.begin_to_stop)
-            except (ValueError, RuntimeError):
-                pass    # not the main thread: whoever embeds it has the signals
+        await self._open_metadata()
+        await self._open_links()
+        opened = await self._open_storage()
+        self._open_background()
+        self._serve_groups(opened)
+        await self._open_ports()
 
     # Start, in this order
 
     async def _open_metadata(self) -> None:
         """The views of what etcd has, and this node's place in them."""
-        store = self._store = await EtcdStore.open(self._url)
+        store = self._store = EtcdStore.at(self._url)
+        listed, remembered = await first_listed(self._loop, store, self._folder)
+        self._remembered = remembered
+        self._remembering = Remembering(self._loop, self._folder, self._work.start, lambda: store.etcd)
+        self._remembering.see(listed)
         self._nodes = Nodes(store)
         founders = self._founders = Founders(self._nodes, replicas=self._cluster.replicas)
         self._members = founders.members = GroupMembers(store, founders)
         self._catalog = Catalog(store, self._members)
-        await self._catalog.load()
+        self._members.see(listed)
+        self._catalog.begin(listed)
         self._groups_before = self._catalog.groups_given
         if self._folder is not None:
             claiming = functools.partial(
                 claim, self._folder, store.address.prefix, self.name, self._catalog.groups_given
             )
             self._groups_before = await self._loop.run_in_executor(None, claiming)
+        if remembered is not None:
+            logger.warning(
+                "etcd cannot be reached: this node starts by what it knew of the cluster when it ran last. Tables "
+                "cannot be changed until etcd is back"
+            )
+        await self._remembering.hosts(*self._groups_of_this_node())
+        self._first = listed
 
     async def _open_links(self) -> None:
         member, store = self._member, self._store
         assert store is not None
-        tls = None
-        if member.link_cert is not None and member.link_key is not None and member.link_ca is not None:
-            tls = LinkTls(member.link_cert, member.link_key, member.link_ca)
-        links = self._links = Links(self._loop, self.name, cluster=f"cluster {store.address.prefix}", tls=tls)
+        links = self._links = Links(
+            self._loop, self.name, cluster=f"cluster {store.address.prefix}", tls=link_tls(member)
+        )
         try:
             self.link_port = await links.listen(self._settings.host, member.link_port)
         except OSError as error:
             raise cannot_listen(error, self._settings.host, member.link_port, "link_port") from error
         self._neighbours = Neighbours(links, self._nodes)
-        self._nodes.see(await store.snapshot("nodes/"))
-        self._registration = await self._nodes.register(self._info(api=""))
+        self._nodes.see(self._first)
+        if self._remembered is None:
+            self._registration = await self._nodes.register(self._info(api=""))
+        else:
+            self._registration = Registration(self._nodes, self._info(api=""))    # `hold` says it when etcd is back
 
     def _info(self, *, api: str) -> NodeInfo:
         """What this node says of itself; without an API while it starts."""
@@ -217,6 +221,7 @@ class ClusterServer:
             data_id=str(uuid.uuid4()) if self._folder is None else self._folder.id,
             version=__version__,
             capacity=self._member.capacity,
+            machine=self._member.machine,
         )
 
     @property
@@ -235,7 +240,7 @@ class ClusterServer:
             engines=engines,
             overlay_bytes_max=settings.checkpoint_overlay_bytes,
             log_bytes_max=settings.checkpoint_log_bytes + settings.segment_bytes,
-            on_fatal=self._fail,
+            on_fatal=self.fail,
             name=self.name,
             links=self._links,
             on_leading=self._on_leading,
@@ -261,24 +266,23 @@ class ClusterServer:
         self._does_node_run = True
         return opened
 
-    def _groups_of_this_node(self) -> list[int]:
-        return [
+    def _groups_of_this_node(self) -> set[int]:
+        """That have a member here, as far as is known."""
+        named = {
             group
             for group, published in self._members.items().items()
             if any(node_of(name) == self.name for name in published.configuration.names)
-        ]
+        }
+        return named if self._remembered is None else named.union(self._remembered.hosted)
 
     def _open_background(self) -> None:
         """Routes, and what works on tables by itself."""
         links, settings, store = self._links, self._settings, self._store
         assert links is not None and store is not None
-        self._hosted, self._leaders = Hosted(self.name), Leaders()
-        peers = self._peers = Peers(self._loop, self._clock, self._hosted, self._leaders, links.request)
-        self._places = Places(
-            self._loop, peers, links.send, lambda: self._neighbours, self._nodes_of, _leave_to_hosting,
-            lambda: self._node.refusal,
-        )  # fmt: skip
-        links.watch(self._places.is_connected)
+        self._hosted = Hosted(self.name)
+        memds = self._memds = MemdsNode(self._loop, self.name, links.send, self._random, self._is_gone)
+        peers = self._peers = Peers(self._loop, self._clock, self._hosted, memds, links.request)
+        self._places = Places(self._loop, peers, self._members_of, _leave_to_hosting, lambda: self._node.refusal)
         self._router = Router(self._places, index_backlog_bytes=settings.index_backlog_bytes)
         background = self._background = Background(
             self._loop,
@@ -303,19 +307,14 @@ class ClusterServer:
         self._tables = Tables(
             self._catalog, self._places, self._router, background.streams, background.sweeper, background.transactions
         )
-        self._services = Services(
-            settings=settings,
-            cluster=self._cluster,
-            clock=self._clock,
-            random=self._random,
+        self._services = services(
+            settings,
+            self._cluster,
+            self._clock,
+            self._random,
             catalog=self._catalog,
             router=self._router,
-            sweeper=background.sweeper,
-            bulk=background.bulk,
-            vectors=VectorSearch(bytes_max=settings.vector_cache_bytes),
-            streams=background.streams,
-            transactions=background.transactions,
-            indexes=background.indexes,
+            background=background,
             spawn=self._spawn,
         )
         self._gateway = Gateway(peers, self._run_here)
@@ -324,32 +323,37 @@ class ClusterServer:
         """In one step of the loop: tables, the members that are here, and what other nodes ask."""
         links, store, background = self._links, self._store, self._background
         assert links is not None and store is not None and background is not None
-        assert self._registration is not None
+        memds, remembering = self._memds, self._remembering
+        assert self._registration is not None and memds is not None and remembering is not None
         self._hosting = Hosting(
-            self._loop, self._node, self._members, self._hosted, self._leaders, self._work.start
-        )
-        self._publishing = Publishing(self._loop, self._node, self._members, self._work.start)
+            self._loop, self._node, self._members, self._hosted, memds, remembering, self._work.start,
+            lead_of=by_lease if self._cluster.strong_reads == LEASE else ByQuorum,
+        )  # fmt: skip
+        self._publishing = Publishing(self._loop, self._node, self._members, memds, self._work.start)
         self._keeper = self._made_keeper(links, store, self._hosting)
         self._agreement = Agreement(self._loop, links, self._catalog, lambda: self._neighbours)
         self._status = Status(
             self._loop, store.address.prefix, links, self._node, self._nodes, self._neighbours, self._members,
-            self._catalog, self._leaders,
+            self._catalog, memds,
         )  # fmt: skip
         self._tables.open_all()
+        memds.serve(links)
+        memds.start()
         self._peers.serve(links)
         self._hosting.start(
             {} if opened is None else opened.members,
             {} if opened is None else opened.trees,
             groups_before=self._groups_before,
+            is_old=self._remembered is not None,
         )
         self._publishing.start()
         background.start_in_cluster()
         self._tables.is_serving = True
         self._followers.start(self._follow(store))
         self._followers.start(self._hold(self._registration))
-        self._followers.start(self._found_ledger(background))
+        self._followers.keep_running(lambda: self._found_ledger(background))
         self._keeper.serve(self._work.start)
-        self._keeper.start(self._followers.start)
+        self._keeper.start(self._followers.start, self._followers.keep_running)
 
     def _made_keeper(self, links: Links, store: EtcdStore, hosting: Hosting) -> Keeper:
         cluster = self._cluster
@@ -360,18 +364,24 @@ class ClusterServer:
             balances=cluster.balance,
         )
         log = self._log
-        disk = None if isinstance(log, RefusingLog) else lambda: (log.statistics.frames, log.statistics.sync_seconds)
+        disk = None
+        if not isinstance(log, RefusingLog):
+            written = log.statistics
+            disk = lambda: (written.frames, written.seconds(perf_counter()))    # noqa: E731 (nobody calls it here)
+        folder = self._folder
+        free_bytes = None if folder is None else lambda: shutil.disk_usage(folder.path).free
         keeper = Keeper(
             self._node, links, store, self._nodes, self._members, rules, now=self._loop.time, clock=self._clock,
-            begin=hosting.begin, end=hosting.end, disk=disk,
+            begin=hosting.begin, end=hosting.end, disk=disk, free_bytes=free_bytes,
         )  # fmt: skip
         self._founders.may_found = lambda info: is_serving(info) and info.name not in keeper.orders.draining
         return keeper
 
     async def _open_ports(self) -> None:
         background, store, links = self._background, self._store, self._links
-        assert background is not None and store is not None and links is not None
-        await background.load()
+        assert background is not None and store is not None and links is not None and self._memds is not None
+        if self._remembered is None:
+            await background.load()
         pages = ClusterPages(
             self._status, links, self._neighbours, is_development=self._settings.clock_is_movable
         )
@@ -380,6 +390,7 @@ class ClusterServer:
             self._clock,
             self._gateway.handle,
             why_not_ready=self._why_not_ready,
+            warning=self._warning,
             counters=self._router.counters,
             readings=[
                 functools.partial(readings.of_log, self._log),
@@ -387,11 +398,14 @@ class ClusterServer:
                 functools.partial(readings.of_tables, self._catalog, self._router, background.sweeper),
                 functools.partial(readings.of_indexes, background.indexes),
                 functools.partial(of_links, links),
+                functools.partial(of_memds, self._memds),
                 functools.partial(of_groups, self._node),
                 lambda: of_metadata(self._metadata_trouble or store.trouble),
+                functools.partial(of_tasks, self._calls, self._followers, self._work, background.tasks),
             ],
             rotate_shards=background.streams.rotate,
             more_pages={**pages.pages(), **PlacingPages(self._keeper).pages()},
+            shares_port=self._member.share_port,
         )
         await self._ports.open()
         self.port, self.admin_port = self._ports.port, self._ports.admin_port
@@ -402,24 +416,26 @@ class ClusterServer:
     # What runs until it stops
 
     async def _follow(self, store: EtcdStore) -> None:
+        assert self._hosting is not None and self._remembering is not None
         try:
-            await follow(store, [self._nodes, self._members, self._keeper.orders, self._catalog])
-        except WorldError as error:
-            logger.error("the metadata is not followed any more, until this node is started again: %s", error)
+            views: list[View] = [self._remembering, self._nodes, self._members, self._keeper.orders, self._catalog]
+            await follow(store, [*views, self._hosting])
+        except Exception as error:    # ours too: all nodes read the same, and would all stop
+            logger.error("the metadata is not followed any more, until this node is started again", exc_info=error)
             self._metadata_trouble = error
 
     async def _hold(self, registration: Registration) -> None:
         try:
             await registration.hold()
-        except WorldError as error:
-            self._fail(error)
+        except Exception as error:    # its lease has ended, or will: others take this node for lost
+            self.fail(error)
 
     async def _found_ledger(self, background: Background) -> None:
         """Once in the life of a cluster: by whoever is first, when there are nodes for all of its replicas, or no more
         of them come."""
         deadline = self._loop.time() + _LEDGER_SECONDS
         while self._catalog.ledger is None:
-            serving = sum(is_serving(info) for info in self._nodes)
+            serving = machines(self._nodes)
             if serving >= self._cluster.replicas or (serving and self._loop.time() > deadline):
                 try:
                     self._tables.open_ledger(await background.create_ledger_in_cluster())
@@ -437,9 +453,13 @@ class ClusterServer:
     def _on_following(self, partition: MemberPartition) -> None:
         self._places.follows(partition.group)
 
-    def _nodes_of(self, group: int) -> Iterable[str]:
+    def _members_of(self, group: int) -> tuple[int, Iterable[str]]:
         assert self._hosting is not None
-        return self._hosting.nodes_of(group)
+        return self._hosting.members_of(group)
+
+    def _is_gone(self, group: int) -> bool:
+        """Whether there was a group of this number, as far as the metadata is known here, and is none any more."""
+        return self._members.get(group) is None and group <= self._catalog.groups_given
 
     # Requests
 
@@ -467,58 +487,37 @@ class ClusterServer:
         refusal = self._node.refusal
         return None if refusal is None else f"writes are refused: {refusal.problem}"
 
+    def _warning(self) -> str | None:
+        """For `/ready`: what is amiss while requests are served all the same, or None."""
+        assert self._store is not None
+        if self._metadata_trouble is not None:
+            return f"changes of tables and members are not heard of: {self._metadata_trouble}"
+        return None if self._store.trouble is None else f"tables and members stay as they are: {self._store.trouble}"
+
     # Stopping
 
-    async def wait_stopped(self) -> None:
-        """Return when the node has stopped. Raises the WorldError that stopped it, if one did."""
-        await asyncio.shield(self._stopped)
-
-    async def stop(self) -> None:
-        """Hand over, let running requests end, make everything durable, close. May be called again."""
-        self.begin_to_stop()
-        await self.wait_stopped()
-
-    def begin_to_stop(self) -> None:
-        if not self._is_stopping:
-            self._is_stopping = True
-            self._stopping.start(self._stop(None))
-        elif self._ports is not None:
-            self._ports.door.close_now()    # told a second time: whoever says so does not want to wait for clients
-
-    def _fail(self, error: Exception) -> None:
-        """Something that this node cannot go on without has failed."""
-        if self._is_stopping:
-            return
-        self._is_stopping = True
-        if self._is_started:
-            self._stopping.start(self._stop(error))
-        else:
-            self._failure = error    # start() raises it
-
-    async def _stop(self, reason: Exception | None) -> None:
+    async def _wind_down(self, failure: Exception | None) -> None:
         assert self._ports is not None and self._background is not None
         assert self._hosting is not None and self._publishing is not None
-        try:
-            if reason is None:
-                await self._leave()
-                self._hosting.stop()
-                await self._node.stop_leading()
-            await self._ports.door.drain(self._settings.drain_seconds if reason is None else _FAILED_DRAIN_SECONDS)
-            await self._calls.wait_ended()
-            self._publishing.stop()
-            if reason is None:
-                await self._background.stop_in_cluster()
-                await self._work.wait_ended()
-                self._does_node_run = False
-                await self._node.stop()
-            await self._close()
-        except Exception as error:
-            self._stopped.set_exception(error)
-            return
-        if reason is None:
-            self._stopped.set_result(None)
-        else:
-            self._stopped.set_exception(reason)
+        if failure is None:
+            await self._leave()
+            self._hosting.stop()
+            await self._node.stop_leading()
+        await self._ports.door.drain(self.drain_seconds)
+        await self._calls.end_within(_CALLS_SECONDS)
+        self._publishing.stop()
+        if failure is None:
+            await self._background.stop_in_cluster()
+            assert self._remembering is not None
+            self._remembering.stop()
+            await self._work.end_within(_WORK_SECONDS)
+            await self._remembering.save()
+            self._does_node_run = False
+            await self._node.stop()
+
+    def _hurry(self) -> None:
+        if self._ports is not None:
+            self._ports.door.close_now()
 
     async def _leave(self) -> None:
         """Others place nothing here any more."""
@@ -532,16 +531,19 @@ class ClusterServer:
                 pass    # etcd is away: the lease ends by itself
 
     async def _close(self) -> None:
-        """Close what is open, whatever that is."""
         await self._leave()
         if self._hosting is not None:
             self._hosting.stop()
         if self._publishing is not None:
             self._publishing.stop()
+        if self._memds is not None:
+            self._memds.stop()
+        if self._remembering is not None:
+            self._remembering.stop()
         if self._ports is not None:
             await self._ports.close()
         if self._background is not None:
-            self._background.halt()
+            await self._background.halt()
         if self._does_node_run:
             self._does_node_run = False
             await self._node.halt()

@@ -29,6 +29,9 @@ from typing import Any, Final
 
 from varley.errors import BadSettings
 
+PROCESSES_MAX: Final = 64
+LEASE: Final = "lease"
+STRONG_READS: Final = (LEASE, "read-index")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 ENVIRONMENT_PREFIX: Final = "VARLEY_"
 CLUSTER_PREFIX: Final = "cluster."
@@ -43,9 +46,17 @@ SHARED_WITH_RINGS: Final = (
 )  # fmt: skip
 
 
-def _setting(default: Any, description: str, *, low: float | None = None, high: float | None = None) -> Any:
-    """A field with its description, and the range of its values when it is a number (both ends included)."""
-    return field(default=default, metadata={"help": description, "low": low, "high": high})
+def _setting(
+    default: Any,
+    description: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """A field with its description, the range of its values when it is a number (both ends included), and what it may
+    be if that is one of a few words."""
+    return field(default=default, metadata={"help": description, "low": low, "high": high, "choices": choices})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +72,10 @@ class ClusterSettings:
         60.0, "Silence after which a replica is built on another node.", low=1, high=86_400
     )
     balance: bool = _setting(True, "Even out replicas and leaders over the nodes of a cluster.")
+    strong_reads: str = _setting(
+        LEASE, "How a leader makes sure that it is one before it answers: lease, or read-index (a majority is asked).",
+        choices=STRONG_READS,
+    )
     stream_shard_seconds: float = _setting(
         4 * 3600.0, "Age at which a shard of a stream ends and another begins.", low=1, high=86_400
     )
@@ -87,6 +102,12 @@ class NodeSettings:
     admin_host: str = _setting("127.0.0.1", "Address of the admin port.")
     admin_port: int | None = _setting(
         None, "Port of metrics, health and clock: 0 is any free one; without it, none.", low=0, high=65535
+    )
+
+    # How many processes
+    processes: int = _setting(
+        1, "Node processes of this server, which share the port; with more than one, etcd must be installed.",
+        low=1, high=PROCESSES_MAX,
     )
 
     # Where data is
@@ -143,13 +164,16 @@ class NodeSettings:
     drain_seconds: float = _setting(10.0, "Time for running requests to end when the server stops.", low=0)
 
     # What the operator sees
-    log_level: str = _setting("info", f"How much is logged: {', '.join(LOG_LEVELS)}.")
+    log_level: str = _setting("info", f"How much is logged: {', '.join(LOG_LEVELS)}.", choices=LOG_LEVELS)
 
     def __post_init__(self) -> None:
         refuse_without_asserts()
         _check_all(self)
-        if self.log_level not in LOG_LEVELS:
-            raise BadSettings(f"log_level is {self.log_level!r}", hint=f"It is {' or '.join(LOG_LEVELS)}")
+        if self.processes > 1 and self.in_memory:
+            raise BadSettings(
+                "processes and in_memory are both set, and a process that ends would take its part of tables with it",
+                hint="Leave out one of the two",
+            )
         if (self.tls_cert is None) != (self.tls_key is None):
             raise BadSettings(
                 "TLS needs a certificate and its key, and only one of the two is set",
@@ -191,9 +215,13 @@ class MemberSettings:
     )
     name: str | None = _setting(None, "Name of this node in the cluster; it keeps it for good, with its data folder.")
     zone: str = _setting("", "Zone (data centre, rack) of this node: replicas stand in as many as there are.")
+    machine: str = _setting("", "Machine of this node, if others are on it too: no partition has two replicas there.")
     capacity: float = _setting(1.0, "Its share of replicas, beside that of other nodes.", low=0.001, high=1e6)
     link_port: int = _setting(0, "Port that other nodes connect to; 0 takes a free one.", low=0, high=65535)
     advertise: str | None = _setting(None, "Address that others reach this node by; without it: `host`.")
+    share_port: bool = _setting(
+        False, "Other nodes on this machine listen on the same port; --processes sees to that."
+    )
     link_cert: str | None = _setting(
         None, "File with this node's certificate for links (PEM); with link_key and link_ca."
     )
@@ -202,12 +230,7 @@ class MemberSettings:
 
     def __post_init__(self) -> None:
         _check_all(self)
-        given = [self.link_cert, self.link_key, self.link_ca]
-        if any(given) and not all(given):
-            raise BadSettings(
-                "TLS between nodes needs link_cert, link_key and link_ca, and not all of them are set",
-                hint="Set all three, or none",
-            )
+        _check_link_tls(self)
         if self.cluster is not None and not self.name:
             raise BadSettings(
                 "A node of a cluster has a name, and this one was given none", hint="Give it one with --name"
@@ -274,12 +297,7 @@ class RingFlags:
     def __post_init__(self) -> None:
         refuse_without_asserts()
         _check_all(self)
-        given = [self.link_cert, self.link_key, self.link_ca]
-        if any(given) and not all(given):
-            raise BadSettings(
-                "TLS between nodes needs link_cert, link_key and link_ca, and not all of them are set",
-                hint="Set all three, or none",
-            )
+        _check_link_tls(self)
 
 
 def load(
@@ -318,6 +336,26 @@ def load_ring(
     node = {name: value for name, value in values.items() if name in SHARED_WITH_RINGS}
     node.setdefault("data_dir", os.path.join("varley-ring", ring.name or ""))
     return NodeSettings(**node), ring
+
+
+def given(
+    flags: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+    config_path: str | None = None,
+) -> frozenset[str]:
+    """Names of the settings that were said somewhere: the others have their defaults. Raises as `load` does."""
+    return frozenset(_values(flags, environment, config_path))
+
+
+def as_environment(*all_given: ClusterSettings | NodeSettings | MemberSettings) -> dict[str, str]:
+    """The variables that give another process these settings, whatever the defaults are."""
+    prefixes = {ClusterSettings: CLUSTER_PREFIX, NodeSettings: "", MemberSettings: MEMBER_PREFIX}
+    return {
+        environment_name(prefixes[type(settings)] + each.name): str(value)
+        for settings in all_given
+        for each in dataclasses.fields(settings)
+        if (value := getattr(settings, each.name)) is not None
+    }
 
 
 def _values(
@@ -531,10 +569,19 @@ def _check_all(settings: ClusterSettings | NodeSettings | MemberSettings | RingF
             raise BadSettings(f"{setting.name} is {value!r}", hint=_expectation(setting))
 
 
+def _check_link_tls(settings: MemberSettings | RingFlags) -> None:
+    given = [settings.link_cert, settings.link_key, settings.link_ca]
+    if any(given) and not all(given):
+        raise BadSettings(
+            "TLS between nodes needs link_cert, link_key and link_ca, and not all of them are set",
+            hint="Set all three, or none",
+        )
+
+
 def _is_allowed(setting: dataclasses.Field[Any], value: Any) -> bool:
     kind = kind_of(setting)
     if kind == "str":
-        return isinstance(value, str)
+        return isinstance(value, str) and (not setting.metadata["choices"] or value in setting.metadata["choices"])
     if kind == "bool" or isinstance(value, bool):
         return kind == "bool" and isinstance(value, bool)
     if not isinstance(value, int if kind == "int" else (int, float)):
@@ -549,7 +596,7 @@ def _expectation(setting: dataclasses.Field[Any]) -> str:
     if kind == "bool":
         return "It is true or false"
     if kind == "str":
-        return "It is text"
+        return f"It is {' or '.join(setting.metadata['choices']) or 'text'}"
     noun = "a whole number" if kind == "int" else "a number"
     low, high = setting.metadata["low"], setting.metadata["high"]
     if low is not None and high is not None:

@@ -6,6 +6,7 @@ from tests.autoadmin.real_cluster import RealCluster
 from varley.autoadmin.driver import Rules
 from varley.autoadmin.hosted import NodeHosted, _Disk
 from varley.paxos.membership import Member
+from varley.storage.log_writer import LogStatistics
 
 
 class Times:
@@ -28,6 +29,39 @@ def test_a_disk_that_takes_long_for_each_write_is_trouble_until_it_does_not() ->
     times.frames, times.seconds = 100, 5.1
     disk.sample()
     assert disk.trouble == ""
+
+
+def test_a_disk_that_hangs_is_trouble_though_nothing_is_finished() -> None:
+    written = LogStatistics(frames=10, sync_seconds=1.0)
+    now = 100.0
+    disk = _Disk(lambda: (written.frames, written.seconds(now)), 0.5)
+    written.sync_began, now = 100.0, 100.4
+    disk.sample()
+    assert disk.trouble == ""
+    now = 101.4
+    disk.sample()
+    assert disk.trouble == "its disk takes 1.0 s for a write"
+    written.frames, written.sync_seconds, written.sync_began = 11, 3.0, 0.0
+    disk.sample()
+    assert disk.trouble != "", "its last second was no better"
+    now = 102.4
+    disk.sample()
+    assert disk.trouble == ""
+
+
+def test_what_is_free_on_a_disk_is_told_and_nobody_waits_for_a_disk_that_hangs() -> None:
+    cluster = RealCluster({"a1": "a"})
+    try:
+        hosted = NodeHosted(cluster.machines["a1"].node, now=cluster.loop.time, free_bytes=lambda: 1000)
+        cluster.loop.holds_disk_threads = True
+        assert [cluster.loop.run(hosted.report()).free_bytes for _ in range(3)] == [None] * 3
+        assert len(cluster.loop.held) == 1, "asked once, while it is not answered"
+        cluster.loop.let_disk_threads_go()
+        assert cluster.loop.run(hosted.report()).free_bytes == 1000
+    finally:
+        cluster.loop.holds_disk_threads = False
+        cluster.loop.let_disk_threads_go()
+        cluster.stop()
 
 
 def test_a_slow_disk_costs_the_lead_and_the_vote_and_then_the_replica() -> None:

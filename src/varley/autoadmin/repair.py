@@ -17,6 +17,8 @@ How a lost replica is replaced, A leading, C lost, D and E on other nodes (f: fu
     Af Bf Dl Ef         E has caught up, and votes
     Af Bf Ef            D goes
 
+A copy to E that comes to a stop is given up for one elsewhere, if there is another node for it.
+
 Taking the vote and keeping the member is one change (Replace by itself): a member that comes back in time has its log
 and its state, and lacks a little. It is the same life of it, so its promises stand [decision 0100]. Rejected: leaving
 the vote until the new replica is there (for as long as copying takes, one more failure stops all writes); removing it
@@ -26,11 +28,12 @@ Always:
     - one change at a time, and only if those who vote after it and are heard are a majority
     - a full voter that is heard goes only if as many others as are wanted are there
     - full copies are counted apart from votes: one copy and two logs may write, and is one disk away from losing
-      everything, so then nobody is waited for
+      everything, so then nobody is waited for, and nobody who may have a copy is given up
     - never two members on one node
 
-A node that is full or slow is not well, as if it were not heard. One that is emptied (drain.py), or that a move takes
-a replica from, *goes*: it counts until there is another, then it is removed, after handing over if it leads.
+A node that is full or slow leads nothing any more; after some seconds it is not well, as if it were not heard. One
+that is emptied (drain.py), or that a move takes a replica from, *goes*: it counts until there is another, then it is
+removed, after handing over if it leads.
 
 Sources: [ATC22] 5.1, 6.1: log replicas, and who adds them. [RT] 4.2: learners first, one at a time.
 """
@@ -91,6 +94,7 @@ def next_step(
     return (
         _lead_elsewhere(seen)
         or _end_dead_learner(seen)
+        or _give_up(seen)
         or _stand_in(seen)
         or _take_vote(seen)
         or _give_vote(seen)
@@ -119,7 +123,7 @@ def _is_quiet(group: GroupView, nodes: Mapping[str, NodeView], patience: Patienc
         if not member.votes or member.kind != FULL or group.silent.get(member.name, 0.0) >= patience.suspect_seconds:
             return False
         node = nodes.get(node_of(member.name))
-        if node is not None and (node.is_draining or node.is_troubled or node.condition is Condition.LOST):
+        if node is not None and (node.is_draining or node.is_ailing or node.condition is Condition.LOST):
             return False
     return True
 
@@ -173,6 +177,15 @@ class _Seen:
         """Whether the state is on one disk only."""
         return len(self.full_good) < 2 <= self.wanted
 
+    def is_ailing(self, name: str) -> bool:
+        node = self.nodes.get(node_of(name))
+        return node is not None and node.is_ailing
+
+    def is_given_up(self, member: Member) -> bool:
+        """Whether nobody needs a member that is lost. While the state is on one disk only, a full one stays, though
+        nobody waits for it: what it has is ended with its membership, and it may be back before there is another."""
+        return member.name in self.lost and not self.is_urgent
+
     def is_caught_up(self, name: str) -> bool:
         return self.group.lag.get(name, CAUGHT_UP_SLOTS + 1) <= CAUGHT_UP_SLOTS
 
@@ -184,12 +197,13 @@ class _Seen:
         with_member = {node_of(member.name) for member in self.members}
         beside = self.good_voters if kind == LOG else [one for one in self.kept if one.name not in self.going]
         staying = {node_of(member.name) for member in beside}
-        if kind == FULL and self.move is not None and self._is_free(self.move.target, with_member):
+        state_bytes = self.group.bytes if kind == FULL else 0
+        if kind == FULL and self.move is not None and self._is_free(self.move.target, with_member, state_bytes):
             return self.move.target
         places = [
             view.place
             for node, view in self.nodes.items()
-            if node in staying or self._is_free(node, with_member)
+            if node in staying or self._is_free(node, with_member, state_bytes)
         ]
         return placement.replacement(staying, places)
 
@@ -199,31 +213,32 @@ class _Seen:
         full = [one for one in self.members if one.kind == FULL and one.name not in self.going]
         return [one for one in full if one.name in self.good or not self.is_urgent]
 
-    def _is_free(self, node: str, with_member: Container[str]) -> bool:
-        return node not in with_member and self._takes(node)
+    def _is_free(self, node: str, with_member: Container[str], state_bytes: int) -> bool:
+        return node not in with_member and self._takes(node, state_bytes)
 
-    def _takes(self, node: str) -> bool:
+    def _takes(self, node: str, state_bytes: int) -> bool:
         view = self.nodes.get(node)
-        is_fit = view is not None and view.takes_replicas
+        is_fit = view is not None and view.takes_replicas and view.has_room(state_bytes)
         return is_fit and node not in self.group.avoid and not self._is_leaving(node)
 
 
 def _lead_elsewhere(seen: _Seen) -> Step | None:
-    """A leader whose node goes, or is not well, leads no longer, whatever becomes of its replica."""
+    """A leader whose node goes, or is not well, leads no longer, whatever becomes of its replica. At once: every write
+    of its groups waits for its disk, while a hand-over costs a moment, and can be taken back."""
     leader = seen.group.leader
-    node = seen.nodes.get(node_of(leader))
-    is_troubled = node is not None and node.is_troubled
-    if leader not in seen.going and not is_troubled:
+    is_ailing = seen.is_ailing(leader)
+    if leader not in seen.going and not is_ailing:
         return None
     to = _successor(seen)
     if to is None:
         return None
-    return seen.step(LedBy(to), "its leader's node is not well" if is_troubled else "its leader's node is to be left")
+    return seen.step(LedBy(to), "its leader's node is not well" if is_ailing else "its leader's node is to be left")
 
 
 def _successor(seen: _Seen) -> str | None:
     """Who may lead: has everything, or nearly, and stays."""
-    able = [one for one in seen.staying if one.name != seen.group.leader and seen.is_caught_up(one.name)]
+    able = [one for one in seen.staying if not seen.is_ailing(one.name) and seen.is_caught_up(one.name)]
+    able = [one for one in able if one.name != seen.group.leader]
     return min(able, key=lambda one: (seen.group.lag[one.name], one.number)).name if able else None
 
 
@@ -232,8 +247,19 @@ def _end_dead_learner(seen: _Seen) -> Step | None:
     for member in seen.members:
         if member.votes or member.name in seen.good:
             continue
-        if member.kind == LOG or member.name in seen.lost or len(seen.staying) >= seen.wanted:
+        if member.kind == LOG or seen.is_given_up(member) or len(seen.staying) >= seen.wanted:
             return seen.step(Reconfigured(Remove(member.name)), f"{member.name} is not heard, and has no vote")
+    return None
+
+
+def _give_up(seen: _Seen) -> Step | None:
+    """A learner that comes no nearer to having everything (progress.py), if another node could have one. Otherwise
+    there is nothing better than to go on with it: what stops it may pass, and whoever takes a state tries again."""
+    for member in seen.members:
+        if member.votes or member.name not in seen.good or member.name not in seen.group.stalled:
+            continue
+        if seen.free_node(member.kind) is not None:
+            return seen.step(Reconfigured(Remove(member.name)), f"{member.name} comes no nearer to having everything")
     return None
 
 
@@ -255,7 +281,8 @@ def _take_vote(seen: _Seen) -> Step | None:
     if not has_more_than_wanted and len(stand_ins) <= len(taken):
         return None
     for member in sorted(seen.bad_voters, key=lambda one: one.kind == FULL):    # log members first
-        is_worth_waiting = member.kind == FULL and member.name not in seen.lost and len(seen.staying) < seen.wanted
+        is_full = member.kind == FULL
+        is_worth_waiting = is_full and not seen.is_given_up(member) and len(seen.staying) < seen.wanted
         if not is_worth_waiting:
             return _removal(seen, member, f"{member.name} is lost")
         same = Member(member.name, member.number, member.kind, votes=False)

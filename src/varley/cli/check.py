@@ -31,9 +31,11 @@ from varley.item.value import Item
 from varley.metadata.catalog import Catalog, Described
 from varley.metadata.local import LocalStore
 from varley.settings import load
-from varley.storage.check import Finding, GlobalIndexCheck, Schema, State, check
+from varley.storage.check import Finding, GlobalIndexCheck, Schema, State
+from varley.storage.check import check as findings_of
 from varley.storage.data_folder import DataFolder
 from varley.storage.lmdb_engine import DATA_FILE
+from varley.storage.node_folder import owner_of
 from varley.storage.undelivered import IndexGroups
 from varley.table.consequences import Consequences
 from varley.table.followers import consequences_of
@@ -47,7 +49,8 @@ from varley.table.schema import GlobalIndex
 HELP: Final = """Walk a data folder and list everything that is broken in it. Changes nothing.
 
 Stop the server first. The exit code is 0 if everything is sound, 1 if something is broken.
-The folder of a ring's node, or of `varley ring up`, is known for what it is.
+The folder of a node of a cluster or of a ring, or one that has several (`varley cluster up`, `varley ring up`,
+`varley serve --processes`), is known for what it is.
 
 \b
 Examples:
@@ -71,13 +74,14 @@ def examine(data_dir: str, progress: Callable[[str], None]) -> list[Finding]:
     with _locked(data_dir):
         findings: list[Finding] = []
         if not os.path.exists(os.path.join(data_dir, "metadata", DATA_FILE)):
-            findings.append(Finding("metadata", "There is no metadata: which tables there are is not known"))
-            return findings + check(data_dir, progress)
+            if owner_of(data_dir) is None:    # the tables of a cluster's node are known elsewhere: cluster_check.py
+                findings.append(Finding("metadata", "There is no metadata: which tables there are is not known"))
+            return findings + findings_of(data_dir, progress)
         try:
             tables = asyncio.run(_tables(os.path.join(data_dir, "metadata")))
         except Damaged as damage:
             findings.append(Finding("metadata", damage.problem, offset=damage.offset))
-            return findings + check(data_dir, progress)
+            return findings + findings_of(data_dir, progress)
         schemas = {
             partition.group: _schema(described, partition)
             for described in tables
@@ -98,7 +102,7 @@ def examine(data_dir: str, progress: Callable[[str], None]) -> list[Finding]:
         global_indexes = [
             _global_index(described, index) for described in tables for index in described.table.global_indexes
         ]
-        return findings + check(
+        return findings + findings_of(
             data_dir, progress, groups=schemas.keys(), schemas=schemas, followers=followers,
             global_indexes=global_indexes,
         )  # fmt: skip
@@ -214,6 +218,11 @@ def run(folder: str | None, data_dir: str | None, config: str | None, as_json: b
     nodes = ring_check.node_folders(node.data_dir)
     if nodes:
         return ring_check.run(node.data_dir, nodes, as_json=as_json)
+    from varley.cli import cluster_check
+
+    nodes = cluster_check.node_folders(node.data_dir)
+    if nodes:
+        return cluster_check.run(node.data_dir, nodes, lambda path: None, as_json=as_json)
     if as_json:
         findings = examine(node.data_dir, lambda path: None)
         click.echo(as_json_line(node.data_dir, findings))
@@ -307,7 +316,7 @@ def _print_table(findings: list[Finding]) -> None:
     Console().print(table)
 
 
-command = click.Command(
+check = click.Command(
     "check",
     callback=run,
     params=[

@@ -10,11 +10,18 @@ One look at a group at a time; whatever changes meanwhile leads to another look.
 should be, so it does not matter what was missed while this node, or etcd, was away.
 
 A lost log. A member whose log is gone or damaged has forgotten what it promised, and must not vote again under its
-name. It begins another life, "n1#2" after "n1", as a learner, with a number that nobody had; it tells the others, and
-whoever leads lets it take the old one's place (paxos/membership.py). The metadata names the old life until that is
-chosen and published: so a member here that is of a later life than the published one is as it should be. If the
-published one is of another life than the one that was said to be lost, the group has moved on meanwhile, and a further
-life begins.
+name. It begins another life as a learner, with a number that nobody had, and a name that has this number: "n1#4" after
+"n1". It tells the others, and whoever leads lets it take the old one's place (paxos/membership.py). The metadata names
+the old life until that is chosen and published: so a member here that is of a later life than the published one is as
+it should be. If the published one is of another life than the one that was said to be lost, the group has moved on
+meanwhile, and a further life begins.
+Rejected: counting lives from the published one, "n1#2" after "n1". Story: 1. n1 is lost; n1#2 takes its place, gets a
+vote, promises; that is chosen, and not yet published. 2. n1#2 is lost too, and with it the knowledge that there was a
+second life. 3. What begins is "n1#2" again, which the group counts as the voter that it has, and which has promised
+nothing.
+
+Without etcd. A node that was started by what it remembers (remembering.py) goes on with all members that its log has,
+and looks at nothing until it is told what the metadata is now.
 
 Removal. A member that is not in its group's newest configuration any more hears of that by the publication, which comes
 after it was chosen, and never goes back to an older one. A learner that was begun here by request (`begin`), before the
@@ -28,14 +35,18 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
+from varley.cluster.remembering import Remembering
 from varley.errors import WorldError
 from varley.metadata.group_members import FOUNDING_EPOCH, GroupMembers, Published
-from varley.node.member import life_of, member_name, node_of
+from varley.metadata.store import Told
+from varley.node.member import member_name, node_of
 from varley.node.member_partition import MemberPartition
 from varley.node.node import Node
 from varley.paxos.membership import Configuration, Member
-from varley.remote.hosted import Hosted
-from varley.remote.leaders import Leaders
+from varley.remote.by_quorum import by_lease
+from varley.remote.hosted import Hosted, Lead
+from varley.remote.memds_node import MemdsNode
+from varley.router.memds import Group
 from varley.storage.member_log import RecoveredMember
 from varley.storage.tree import Tree
 
@@ -53,53 +64,85 @@ class Hosting:
         node: Node,
         members: GroupMembers,
         hosted: Hosted,
-        leaders: Leaders,
+        memds: MemdsNode,
+        remembering: Remembering,
         keep: Callable[[Coroutine[Any, Any, None]], None],
+        lead_of: Callable[[MemberPartition], Lead] = by_lease,
     ) -> None:
-        """`keep` runs a coroutine, and says aloud if it fails."""
+        """`keep` runs a coroutine, and says aloud if it fails. `lead_of`: what says whether a partition is surely led
+        here, when it has answered."""
+        self._remembering = remembering
         self._loop = loop
         self._node = node
         self._members = members
         self._hosted = hosted
-        self._leaders = leaders
+        self._memds = memds
         self._keep = keep
-        self._lost: dict[int, int] = {}     # groups whose log is lost -> the latest life that is known here
+        self._lead_of = lead_of
+        self._lost: set[int] = set()        # groups whose member here must not go on under its name
         self._lost_names: dict[int, str] = {}   # group -> the life that this process has told the group is lost
         self._named: set[int] = set()       # groups of which a publication has named a member on this node
         self._busy: set[int] = set()        # groups that are being looked at
         self._again: set[int] = set()       # of these, those that have changed meanwhile
         self._is_stopping = False
+        self._is_old = False                # what is known of the metadata may be: nothing begins, nothing is removed
         members.listeners.append(self._published)
         for group, published in members.items().items():
             self._know_members(group, published)
 
     def start(
-        self, recovered: Mapping[int, RecoveredMember], trees: Mapping[int, Tree], *, groups_before: int
+        self,
+        recovered: Mapping[int, RecoveredMember],
+        trees: Mapping[int, Tree],
+        *,
+        groups_before: int,
+        is_old: bool = False,
     ) -> None:
         """Go on with the lives that are in the log. `groups_before`: groups up to this one may have had members here in
-        another data folder (storage/node_folder.py)."""
+        another data folder (storage/node_folder.py). `is_old`: the metadata is what was remembered, until `see`."""
+        self._is_old = is_old
+        if is_old:
+            self._go_on_unnamed(recovered, trees)
         for group, published in self._members.items().items():
             mine = self._mine(published.configuration)
             each = recovered.get(group)
             if mine is None:
                 continue
             if each is not None and each.why_lost is None:
-                assert each.member is not None
-                if each.before is not None:
-                    self._lost_names[group] = each.before.lost
-                self.attach(group, self._node.open_member(each, trees.get(group)))
+                self._go_on(each, trees.get(group))
                 continue
             is_absent = each is None or each.is_absent
             if is_absent and group > groups_before and published.epoch == FOUNDING_EPOCH:
                 continue    # it never began: the first look at it lets it
             why = "it was in another folder" if each is None else each.why_lost
             logger.warning("group %d: the log of member %s is lost: %s", group, mine.name, why)
-            self._lost[group] = life_of(mine.name if each is None or each.member is None else each.member.name)
+            self._lost.add(group)
         for group, tree in trees.items():
             if group not in self._node.members.by_group:
                 tree.close()    # the group has gone while this node was starting
         for group in list(self._members):
             self._look_at(group)
+
+    def _go_on(self, each: RecoveredMember, tree: Tree | None) -> None:
+        if each.group in self._node.members.by_group:
+            return
+        assert each.member is not None
+        if each.before is not None:
+            self._lost_names[each.group] = each.before.lost
+        self.attach(each.group, self._node.open_member(each, tree))
+
+    def _go_on_unnamed(self, recovered: Mapping[int, RecoveredMember], trees: Mapping[int, Tree]) -> None:
+        """Members that began after the metadata was remembered: the log knows of them, what is remembered does not."""
+        for group, each in recovered.items():
+            if each.why_lost is None and each.member is not None:
+                self._go_on(each, trees.get(group))
+
+    def see(self, told: Told) -> None:
+        """As the last view of the metadata (metadata/following.py): if what was known of it was old, now it is not."""
+        if self._is_old:
+            self._is_old = False
+            for group in {*self._members, *self._node.members.by_group}:
+                self._look_at(group)
 
     def stop(self) -> None:
         """Begin nothing more."""
@@ -107,27 +150,25 @@ class Hosting:
 
     async def begin(self, group: int, member: Member) -> None:
         """Begin this learner, which the group takes in next. Raises WorldError, and then it was not begun."""
+        await self._remembering.hosts(group)
         self.attach(group, await self._node.create_learner(group, member))
 
     async def end(self, group: int) -> None:
         """Host the group no more, which has a member here, and remove what that held."""
         # Story: 1. n3#2 is begun here. 2. Somebody who does not find it in the group's configuration has it ended.
         # 3. The leader has taken it in meanwhile, and it may even have voted. It must not begin again under its name.
-        self._lost[group] = life_of(self._node.members.by_group[group].name)
+        self._lost.add(group)
         await self._remove(group)
 
     def attach(self, group: int, partition: MemberPartition | None) -> None:
         """From now on requests find it here. None: a log member, which answers nothing. May be called again."""
         if partition is not None and group not in self._hosted.partitions:
-            self._hosted.attach(group, partition, partition)
+            self._hosted.attach(group, partition, self._lead_of(partition))
 
-    def nodes_of(self, group: int) -> Sequence[str]:
-        """Where the group's members are, by the newest configuration that is known here."""
-        hosted = self._node.members.by_group.get(group)
-        published = self._members.get(group)
-        if hosted is not None:
-            return _nodes(hosted.configuration[1])
-        return () if published is None else _nodes(published.configuration)
+    def members_of(self, group: int) -> tuple[int, Sequence[str]]:
+        """The slot of the newest configuration of a group that has a member here, and where its members are."""
+        epoch, configuration = self._node.members.by_group[group].configuration
+        return epoch, nodes_of(configuration)
 
     # What the metadata says
 
@@ -136,17 +177,19 @@ class Hosting:
         self._look_at(group)
 
     def _know_members(self, group: int, published: Published | None) -> None:
-        if published is not None:
-            if self._mine(published.configuration) is not None:
-                self._named.add(group)
-            self._leaders.belongs_to(group, _nodes(published.configuration))
+        if published is None:
+            self._memds.forget(group)
+            return
+        if self._mine(published.configuration) is not None:
+            self._named.add(group)
+        self._memds.learn(group, Group(published.epoch, nodes_of(published.configuration)))
 
     def _mine(self, configuration: Configuration) -> Member | None:
         own = self._hosted.name
         return next((each for each in configuration.members if node_of(each.name) == own), None)
 
     def _look_at(self, group: int) -> None:
-        if self._is_stopping:
+        if self._is_stopping or self._is_old:
             return
         if group in self._busy:
             self._again.add(group)
@@ -182,31 +225,34 @@ class Hosting:
         hosted = self._node.members.by_group.get(group)
         if hosted is not None:
             if mine is not None:    # of another life than the one that is here has taken the place of
-                self._lost[group] = max(life_of(mine.name), life_of(hosted.name))
+                self._lost.add(group)
             await self._remove(group)
             return
         assert published is not None and mine is not None
-        life = self._lost.get(group)
-        if life is None and published.epoch == FOUNDING_EPOCH:
+        is_lost = group in self._lost
+        if not is_lost and published.epoch == FOUNDING_EPOCH:
             logger.info("group %d begins, with %s", group, ", ".join(sorted(published.configuration.names)))
+            await self._remembering.hosts(group)
             self.attach(group, await self._node.create_member(group, mine, published.configuration))
-        elif life is None and not mine.votes:
+        elif not is_lost and not mine.votes:
             logger.info("group %d: %s joins", group, mine.name)
+            await self._remembering.hosts(group)
             self.attach(group, await self._node.create_learner(group, mine))
         else:
-            await self._begin_another_life(group, mine, published.configuration, life or life_of(mine.name))
+            await self._begin_another_life(group, mine, published.configuration)
 
-    async def _begin_another_life(self, group: int, mine: Member, configuration: Configuration, life: int) -> None:
+    async def _begin_another_life(self, group: int, mine: Member, configuration: Configuration) -> None:
         number = await self._members.give_number(group)
         if number is None:
             return      # the group is gone
-        name = member_name(self._hosted.name, max(life, life_of(mine.name)) + 1)
+        name = member_name(self._hosted.name, number)
         known = [each.name for each in configuration.members if each.name != mine.name]
         logger.warning("group %d: %s comes back as %s", group, mine.name, name)
         member = Member(name, number, mine.kind, votes=False, joins=True)
         self._lost_names[group] = mine.name
+        await self._remembering.hosts(group)
         self.attach(group, await self._node.create_learner(group, member, lost=mine.name, known=known))
-        self._lost.pop(group, None)
+        self._lost.discard(group)
 
     async def _remove(self, group: int) -> None:
         logger.info("group %d is not here any more", group)
@@ -215,7 +261,8 @@ class Hosting:
         if group in self._hosted.partitions:
             self._hosted.detach(group)
         await self._node.remove_group(group)
+        self._remembering.hosts_no_more(group)
 
 
-def _nodes(configuration: Configuration) -> tuple[str, ...]:
+def nodes_of(configuration: Configuration) -> tuple[str, ...]:
     return tuple(node_of(member.name) for member in configuration.members)

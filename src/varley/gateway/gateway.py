@@ -70,7 +70,7 @@ class Gateway:
     def send_back(self, call: Call, away: Elsewhere) -> None:
         """`call` was passed on by another node, and this one cannot answer it either."""
         assert isinstance(call, _PassedOn)
-        call.send_back(not_here(self.peers.leaders.find(away.group)))
+        call.send_back(not_here(self.peers.memds.find(away.group)))
 
     # From others
 

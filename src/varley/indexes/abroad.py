@@ -78,13 +78,13 @@ class Abroad:
         group = question.group
         found = self._hosted.partitions.get(group)
         if found is None or not found[1].is_leading:
-            answer(not_here(self._peers.leaders.find(group)))
+            answer(not_here(self._peers.memds.find(group)))
             return
         partition, _ = found
 
         def settled(error: BaseException | None) -> None:
             if error is not None:    # nobody knows: it is sent again, to whoever leads then
-                answer(not_here(self._peers.leaders.find(group)))
+                answer(not_here(self._peers.memds.find(group)))
             else:
                 answer(ANSWER + encode(None))
 

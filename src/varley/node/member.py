@@ -57,6 +57,7 @@ logger = logging.getLogger("varley.node")
 
 UNDECIDED_ENTRIES_MAX: Final = 8192
 UNDECIDED_BYTES_MAX: Final = 16 * 1024 * 1024
+ENTRY_BYTES_MAX: Final = 160 * 1024 * 1024      # a frame of the links takes it, beside what a promise has to carry
 
 LOG_ENTRIES_MAX: Final = 4096                   # a log member drops what it may when it has more
 RETAINED_BYTES_MAX: Final = 16 * 1024 * 1024    # so much is kept for followers that do not have it yet
@@ -121,7 +122,7 @@ class Follows(Protocol):
 class Step:
     """The effects of one step that wait for the log."""
 
-    __slots__ = ("effects", "is_durable", "order", "records", "replica", "state_base", "state_order")
+    __slots__ = ("effects", "is_durable", "order", "records", "replica", "state_base", "state_order", "written")
 
     def __init__(self, replica: HostedMember, effects: Effects, order: int, records: list[bytes]) -> None:
         self.replica = replica
@@ -130,24 +131,31 @@ class Step:
         self.state_base = 0             # its base
         self.order = order              # of the first record
         self.records = records          # of the log: what is durable first
+        self.written = 0                # of them, so many are durable, and are never written again
         self.is_durable = not records
 
 
-class _Part:
-    """Waits for a record that is not the last of its step: nobody needs to hear of it."""
+class _Parts:
+    """Waits for the records of a step that are not its last.
+
+    They may go with different frames, and the disk may be full between these. Story: 1. A step has the entries 5 to 9.
+    2. The frame with 5 and 6 is durable, the next is refused. 3. If all five were written again, the log would have 5
+    behind 6: who reads it finds a hole there, and the member must give itself up as one whose log is lost."""
+
+    __slots__ = ("_step",)
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+
+    @property
+    def replica(self) -> _Parts:
+        return self
 
     def chosen(self, waiter: object) -> None:
-        pass
+        self._step.written += 1
 
     def abandon(self, waiter: object, error: WorldError) -> None:
-        pass
-
-
-class _PartWaiter:
-    replica: Final = _Part()
-
-
-_PART: Final = _PartWaiter()
+        pass    # the last one is refused too, and tells
 
 
 class HostedMember:
@@ -156,11 +164,11 @@ class HostedMember:
     tree: Tree      # not there in a log member, which has no state
 
     __slots__ = (
-        "_before", "_changes", "_host", "_in_flight", "_inbox", "_is_noting", "_is_over", "_is_releasing",
-        "_is_stalled", "_lease_seen", "_led_since", "_member", "_pending", "_read", "_reads", "_searched",
-        "_successor", "_undecided", "_waiting", "_when_idle", "ballot", "core", "due_us", "epoch", "group",
-        "has_tree", "is_leading", "life", "name", "newest", "on_abandon", "orders", "outgoing", "partition",
-        "scheduled_us", "speculative", "tree", "undecided_bytes",
+        "_before", "_changes", "_host", "_in_flight", "_inbox", "_is_carrying", "_is_given_up", "_is_noting",
+        "_is_over", "_is_releasing", "_is_stalled", "_lease_seen", "_led_since", "_member", "_pending", "_read",
+        "_reads", "_searched", "_successor", "_undecided", "_waiting", "_when_idle", "answers", "ballot", "core",
+        "due_us", "epoch", "group", "has_tree", "is_leading", "life", "name", "newest", "on_abandon", "orders",
+        "outgoing", "partition", "proposed_bytes", "scheduled_us", "speculative", "tree", "undecided_bytes",
     )  # fmt: skip
 
     def __init__(
@@ -193,6 +201,7 @@ class HostedMember:
         self._is_releasing = False
         self._is_over = False           # a step has raised, here or in another member: nothing is done any more
         self._is_noting = False         # a State is on its way
+        self._is_given_up = False       # the node lets go of it: what was under way ends, and it leads no more
         self._when_idle: list[Callable[[], None]] = []
         self._inbox: deque[AnyMessage] = deque()    # to oneself
         self._reads: dict[int, Confirmed] = {}
@@ -209,9 +218,13 @@ class HostedMember:
         self.newest: Proposal | None = None
         self.on_abandon: Callable[[], None] | None = None
         self.outgoing: Outgoing | None = None
-        # While it leads, and nobody takes what entries carry elsewhere: those up to here carry nothing. None: all.
+        self._is_carrying = False       # what entries carry elsewhere is sent from here
+        # While that is so, and nobody takes it: the entries up to here carry nothing. None: all.
         self._searched: int | None = None
         self.undecided_bytes = 0        # of values proposed and not applied
+        # How busy it is; both only ever grow
+        self.proposed_bytes = 0         # of values
+        self.answers = 0                # computed from the state, and checked before they were told
         self._pending: list[tuple[Proposal, bytes]] = []    # of this turn, with the values they propose
         self._undecided: deque[tuple[Proposal, int]] = deque()  # in the order of slots, with the bytes of their values
         self._successor: str | None = None      # is to lead as soon as nothing is undecided
@@ -255,6 +268,13 @@ class HostedMember:
         return not self._waiting and not self._pending
 
     @property
+    def unsaved_bytes(self) -> int:
+        """See checkpoints.Held."""
+        log, tree = self.core.log, self.tree
+        slot = max(log.base, min(tree.checkpointed_slot, log.last))
+        return max(tree.overlay_bytes, log.bytes_between(slot, log.last))
+
+    @property
     def releasable_slot(self) -> int:
         """For the log, which counts the records of members by their order: see storage/member_log.py."""
         return self.orders.releasable
@@ -293,6 +313,11 @@ class HostedMember:
     # Who leads sends it. It tells the others up to which slot all has arrived, with each beat; they keep what is behind
     # that in their logs, and nothing in memory. What it has told is true for ever, so whoever leads next begins there;
     # one that has been told nothing, since it was started, begins with all that its log has.
+    #
+    # A leader begins with that when it serves; or before, if another member needs its state first. Story: 1. A and B
+    # elect A, C is away. 2. B is behind A's log, and A serves only when B has accepted A's first entry. 3. B gets no
+    # state that holds what has not arrived (snapshots.py). What A has applied is chosen: so A sends what that carries,
+    # serving or not.
 
     def carry(self, outgoing: Outgoing | None) -> None:
         """From now on `outgoing` takes what chosen entries carry; None: nobody does, and nobody has to."""
@@ -302,10 +327,22 @@ class HostedMember:
         self._searched = None
         if outgoing is None:
             return
-        if self.ballot:
+        if self._is_carrying:
             outgoing.begins(self.core.kept or 0, self.applied_rows)
         else:
             outgoing.ends()
+
+    def _begin_to_carry(self) -> None:
+        self._is_carrying = True
+        self._searched = kept = self.core.kept or 0
+        if self.outgoing is not None:
+            self.outgoing.begins(kept, self.applied_rows)
+        self._say_what_is_kept()
+
+    def _carry_no_more(self) -> None:
+        self._is_carrying = False
+        if self.outgoing is not None:
+            self.outgoing.ends()
 
     def _say_what_is_kept(self) -> None:
         applied = self.tree.applied_slot
@@ -332,13 +369,15 @@ class HostedMember:
     def propose(self, timestamp_us: int, rows: Sequence[Row], waiter: Waiter, answer: bytes) -> None:
         """As Replica.propose. HOT PATH."""
         assert self.is_leading, "who proposes has asked whether this member leads"
+        value = encode_rows(rows, timestamp_us)
+        assert len(value) <= ENTRY_BYTES_MAX, "an entry that cannot be sent"    # and it would stay in the log
         proposal = Proposal(self, 0, rows, waiter, answer)
         speculative = self.speculative
         for row in rows:
             speculative[row[1]] = proposal
         self.newest = proposal
-        value = encode_rows(rows, timestamp_us)
         self.undecided_bytes += len(value)
+        self.proposed_bytes += len(value)
         pending = self._pending
         if not pending:
             self._host.flush_soon(self)
@@ -375,14 +414,16 @@ class HostedMember:
     # Events
 
     def tick(self, now_us: int) -> None:
-        if self.ballot:
-            try:
-                if self._beat_at_rest(now_us):
-                    return
+        try:
+            if self.ballot and self._beat_at_rest(now_us):
+                return
+            if self._is_carrying and not self.core.is_elected:
+                self._carry_no_more()   # it never came to serve
+            if self._is_carrying:
                 self._say_what_is_kept()    # the next beat says it
-            except Exception as error:
-                self._host.has_failed(self, error)
-                raise
+        except Exception as error:
+            self._host.has_failed(self, error)
+            raise
         self.step(Tick())
         if not self.has_tree and self.core.chosen - self.core.log.base > LOG_ENTRIES_MAX:
             self.trim(self.core.chosen)
@@ -481,6 +522,7 @@ class HostedMember:
         """Whether what was computed from the applied state, under the leadership of `ballot`, may be told now."""
         if ballot != self.ballot or ballot == NO_BALLOT:
             return False
+        self.answers += 1
         now = self._host.now_us()
         if now < self._lease_seen:
             return True
@@ -492,6 +534,9 @@ class HostedMember:
     def confirm(self, then: Confirmed) -> None:
         """Call `then(None)` when what is applied is no older than anything that was answered, by anybody, before this
         call; `then(error)` if this member does not lead. May call at once."""
+        if self._is_given_up:
+            then(NotLeading(self.group, None))
+            return
         self._read += 1
         self._reads[self._read] = then
         self.step(Read(self._read, by_lease=False))
@@ -504,7 +549,7 @@ class HostedMember:
     def trim_to_checkpoint(self, kept_slot: int | None) -> None:
         """After a checkpoint: drop the entries that nobody needs any more; after `kept_slot` somebody does."""
         log = self.core.log
-        if self.ballot:
+        if self._is_carrying and self.core.is_elected:
             self._say_what_is_kept()
         # Not known yet, after a start: then nothing goes.
         needed_after = log.base if self.core.kept is None else self.core.kept
@@ -544,8 +589,11 @@ class HostedMember:
         for to, message in effects.send_at_once:
             host.send(group, member, to, message)
         for by in effects.snapshots:
+            if self.core.is_elected and not self._is_carrying:
+                self._begin_to_carry()
             host.snapshot_is_needed(self, by)
         if effects.persist:
+            self._lease_seen = 0    # who belongs to the group may be others now, and they may have granted nothing
             self._persist(effects.persist, effects)
         elif effects.send or effects.apply or effects.reads or effects.serving is not None:
             self._waiting.append(Step(self, effects, 0, []))
@@ -577,7 +625,8 @@ class HostedMember:
 
     def _append(self, step: Step) -> None:
         self._in_flight += 1
-        self._host.append_records(self.group, step.order, step.records, _PART, step)
+        left = step.records[step.written :]
+        self._host.append_records(self.group, step.order + step.written, left, _Parts(step), step)
 
     def chosen(self, step: Step) -> None:
         """The log has the records of this step. (What a group of one calls chosen.)"""
@@ -615,7 +664,9 @@ class HostedMember:
                     self._append(step)
 
     def give_up(self, error: BaseException) -> None:
-        """This node ends: tell who waits."""
+        """This node ends, or this member: tell who waits. What the log has still to answer for may yet make it the
+        leader, as far as the core knows, but nobody hears of that: no timers keep it in office any more."""
+        self._is_given_up = True
         self._drop(error)
         reads, self._reads = self._reads, {}
         for then in reads.values():
@@ -706,16 +757,13 @@ class HostedMember:
             self.outgoing.chosen(slot, rows)
 
     def _serve(self, ballot: int) -> None:
-        if self.core.serving_ballot != ballot:
+        if self._is_given_up or self.core.serving_ballot != ballot:
             return      # it was dropped while this waited
         assert not self._undecided and not self._pending and not self.speculative
         self.ballot = ballot
         self.is_leading = True
         self._led_since = self._host.now_us()
-        self._searched = kept = self.core.kept or 0
-        if self.outgoing is not None:
-            self.outgoing.begins(kept, self.applied_rows)
-        self._say_what_is_kept()
+        self._begin_to_carry()
         assert self.partition is not None
         self.partition.leads(ballot)
 
@@ -740,8 +788,7 @@ class HostedMember:
         self.epoch += 1
         if self.on_abandon is not None:
             self.on_abandon()
-        if self.outgoing is not None:
-            self.outgoing.ends()
+        self._carry_no_more()
         self.speculative.clear()
         self.newest = None
         self.undecided_bytes = 0

@@ -291,6 +291,10 @@ class Node:
         members = self.members
         return status_of(members.by_group[group], members.heard_us[group], members.now_us())
 
+    def taken_bytes(self, group: int) -> int:
+        """See Snapshots.taken_bytes."""
+        return self._snapshots.taken_bytes(group)
+
     def silent_members(self, seconds: float) -> dict[int, list[str]]:
         """Of the groups that are led here, the members of which nothing was heard for so long: for who replaces them.
 

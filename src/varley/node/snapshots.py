@@ -14,7 +14,7 @@ it gives, and for a while after, its log keeps what comes after that slot, or th
 at once. The receiver asks for each piece, so it decides how fast it goes, and a piece that was lost is asked for
 again.
 
-What entries carry to other groups (changes of global indexes) is in the log only. So a leader gives no state that holds
+What entries carry to other groups (changes of global indexes) is in the log only. So nobody gives a state that holds
 what has not arrived: the receiver may lead next, and would not know of it.
 
 A crash of the receiver leaves its old state, or the new one (tree_folder.py); the incoming rows are thrown away at the
@@ -176,6 +176,11 @@ class Snapshots:
         """The log keeps what comes after this slot, because somebody is being given the state up to there."""
         return min((each.slot for each in self._giving.values() if each.member.group == group), default=None)
 
+    def taken_bytes(self, group: int) -> int:
+        """Of the state that this group's member here is being given: so much has come. 0: it is being given none."""
+        taking = self._taking.get(group)
+        return 0 if taking is None else taking.bytes
+
     def leave(self, group: int) -> None:
         """The group is hosted no more."""
         for number, giving in list(self._giving.items()):
@@ -245,12 +250,9 @@ class Snapshots:
 
     def _has_arrived(self, member: HostedMember, slot: int) -> bool:
         """Whether what the entries up to `slot` carry elsewhere has arrived there, as far as is known. The receiver
-        will not have them, and could not carry on with it if it were the next to lead.
-
-        Only whoever serves knows. Story: 1. A and B elect A, C is away. 2. B is behind A's log, and A serves only when
-        B has accepted A's first entry. 3. If A gave B nothing before A serves, neither would ever happen."""
+        will not have them, and could not carry on with it if it were the next to lead."""
         kept = member.core.kept
-        return not member.is_leading or (kept is not None and slot <= kept)
+        return kept is not None and slot <= kept
 
     def _more(self, number: int, after: bytes) -> Rows | Gone:
         giving = self._giving.get(number)
@@ -314,6 +316,7 @@ class _Taking:
         self._begun: Begun
         self._incoming: Engine | None = None
         self._after = b""
+        self.bytes = 0              # of rows that came
         self._is_ended = False
         self._is_on_disk_thread = False     # which has _incoming, then
 
@@ -374,8 +377,10 @@ class _Taking:
             self._block(lambda _: self._pause(), self._finish, engine)
             return
         self._after = answer.rows[-1][0]
+        size = sum(len(key) + len(value) for key, value in answer.rows)
+        self.bytes += size
         try:
-            engine.reserve(len(answer.rows), sum(len(key) + len(value) for key, value in answer.rows))
+            engine.reserve(len(answer.rows), size)
         except WorldError as error:
             self._fail(error)
             return
@@ -431,6 +436,7 @@ class _Taking:
             elif isinstance(error, WorldError):
                 self._fail(error)
             elif error is not None:
+                self.end()      # or the group would take no other, ever
                 raise error
             else:
                 then(future.result())

@@ -169,6 +169,11 @@ class Replica:
         return leader.ballot if leader is not None and leader.is_serving else NO_BALLOT
 
     @property
+    def is_elected(self) -> bool:
+        """Whether it leads, also if it does not serve yet."""
+        return self._leader is not None
+
+    @property
     def is_handing_over(self) -> bool:
         """Whether it leads, and proposes nothing any more, because another member is to lead."""
         return self._leader is not None and self._leader.successor is not None
@@ -200,7 +205,7 @@ class Replica:
         return self._grant.is_leader_healthy(now)
 
     def keep_after(self, slot: int) -> None:
-        """This member serves: let all who may lead later keep the entries after `slot` (or KEPT_BY_NOBODY)."""
+        """This member leads: let all who may lead later keep the entries after `slot` (or KEPT_BY_NOBODY)."""
         assert self._leader is not None
         self._leader.kept = self.kept = slot
         self._is_at_rest = False
@@ -292,7 +297,9 @@ class Replica:
                 assert_never(event)
         self._on_time(now, out)
         self._lead_on(now, out)
-        self._learner.hand_out(out)
+        if self._learner.applied < self._learner.chosen:
+            self._note_what_is_chosen(out)
+            self._learner.hand_out(out)
         return out.sealed(self._due())
 
     def _on_time(self, now: int, out: Outbox) -> None:
@@ -460,6 +467,12 @@ class Replica:
         whoever says so may begin behind what this member, started again, knows to be chosen."""
         if slot > self._learner.chosen and self.log.origin(slot) == origin:
             self._learner.learn(slot)
+
+    def _note_what_is_chosen(self, out: Outbox) -> None:
+        """After each chunk: see records.py."""
+        noted, chosen = max(self._acceptor.learnt, self.log.base), self._learner.chosen
+        if noted < chosen and self.log.bytes_between(noted, chosen) > self.timing.chunk_bytes:
+            self._acceptor.note_chosen(chosen, out)
 
     def _behind(self, ballot: Ballot) -> Behind:
         return Behind(ballot, self._acceptor.level, self._learner.chosen, self.log.last)
