@@ -325,6 +325,7 @@ class Cluster:
         self.now = 0
         self.written = 0
         self.steps = 0      # of all members
+        self.faults = 0     # troubles that were tried: some find nobody to befall
         self.at_rest = 0    # Beats that members at rest have granted without a step
         self._events: list[tuple[int, int, Node | None, int, Callable[[], None]]] = []
         self._count = 0
@@ -447,6 +448,7 @@ class Cluster:
 
     def troubles(self) -> None:
         if not self.is_calm:
+            self.faults += 1
             self.random.choice(self.kinds_of_trouble)(self)
             self.at(self.random.randint(1, 2 * self.weather.fault_every_us), None, self.troubles)
 

@@ -21,9 +21,9 @@ process may be stopped for a minute between two lines. Otherwise ([RT] 6.4): not
 answer a Beat that was sent afterwards; whatever was acknowledged before the read began is chosen at or below that slot.
 Reads that come during a round wait for the next one and share it.
 
-Stepping down. A leader whose lease has ended does so by itself (check-quorum): it may still be heard by some who would
-call it healthy. This and asking first (election.py) need each other: either alone leaves a group without a leader in
-some partition.
+Stepping down. A leader whose lease has ended does so by itself (check-quorum), and says it to whoever hears: it may
+still be heard by some who would call it healthy. This and asking first (election.py) need each other: either alone
+leaves a group without a leader in some partition.
 """
 
 from __future__ import annotations

@@ -5,6 +5,11 @@ member. The leader counts from the moment it *sent* the Beat, and less: as no cl
 one by more than `drift_permille`, the leader's count ends first. Whoever leads next has promises of a majority, which
 meets the majority that granted, so the lease was over before that promise. Only rates matter, never what clocks show.
 
+A leader whose lease has ended says so (`Resigned`), and what it was granted binds nobody any more: it never uses that
+ballot again. Story: 1. A leader's messages go out, and none come in. 2. It beats on, and the members grant: each grant
+lasts a lease from then. 3. Its lease ends. If it only fell silent, the last grants would bind for another whole lease,
+which nobody holds.
+
 Grants are not written down. A member that has just started does not know what it granted before, so it is silent, as
 if it had granted a whole lease to somebody it does not know.
 
@@ -81,6 +86,11 @@ class Grant:
         if now >= self.until or candidate == self.holder:
             return False
         return self.holder is None or yielded != self.ballot
+
+    def release(self, ballot: int) -> None:
+        """The holder, if it leads in `ballot`, has given its lease up."""
+        if ballot == self.ballot:
+            self.until = self.shown_until = 0
 
     def is_leader_healthy(self, now: int) -> bool:
         """Whether the leader has shown, not just a sign of life, but a lease that a quorum renewed."""

@@ -6,6 +6,7 @@
     lease, read-index    Beat -> Granted | Refused
     catching up          Fetch -> Learn, Learn -> Behind, Begin -> Behind                          (learner.py)
     hand-over            Yield
+    losing the lease     Resigned
     a second life        Reborn
 
 Each may be lost, late, repeated and out of order. Who sent it is known from the connection, and comes with the event.
@@ -173,6 +174,13 @@ class Yield(Message, frozen=True):
     ballot: Count
 
 
+class Resigned(Message, frozen=True):
+    """I have stopped leading in `ballot`, since nobody renews my lease, and shall not use it again. Whoever hears this
+    need not wait for the end of what it granted."""
+
+    ballot: Count
+
+
 class Reborn(Message, frozen=True):
     """The member `lost` has lost its log, and is now `member`."""
 
@@ -182,7 +190,7 @@ class Reborn(Message, frozen=True):
 
 AnyMessage = (
     Ask | Answer | Prepare | Promise | Accept | Accepted | Behind | Refused | Beat | Granted | Fetch | Learn | Begin
-    | Yield | Reborn
+    | Yield | Resigned | Reborn
 )  # fmt: skip
 
 _ENCODER: Final = msgspec.msgpack.Encoder()

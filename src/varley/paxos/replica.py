@@ -61,6 +61,7 @@ from varley.paxos.messages import (
     Promise,
     Reborn,
     Refused,
+    Resigned,
     Yield,
 )
 from varley.paxos.records import Based, Promised, Record
@@ -116,6 +117,7 @@ class Replica:
         self._leader: Leader | None = None      # at most one of these three
         self._seen = self._acceptor.promised    # the highest ballot heard of; never below the promise
         self._asked = 0                         # number of the last question
+        self._resigned = NO_BALLOT              # whose leader has said that it leads no more
         self._is_serving = False                # Serving was told, and Dropped was not
         self._held = 0                          # of log members: what the leader says others hold
         self.kept: int | None = None            # as the leader says, or `keep_after` here; None: it was not heard yet
@@ -275,7 +277,7 @@ class Replica:
         self._is_at_rest = False
         out = Outbox()
         if self._leader is not None and self._leader.has_lost_quorum(now):
-            self._step_down(now, out)   # first: a leader that was stopped must not propose before it knows
+            self._resign(now, out)      # first: a leader that was stopped must not propose before it knows
         match event:
             case Received(sender, message):
                 self._receive(sender, message, now, out)
@@ -384,6 +386,8 @@ class Replica:
             case Yield(ballot):
                 if ballot == self._acceptor.promised and self._may_stand():
                     self._stand(ballot, now, out)
+            case Resigned(ballot):
+                self._is_free(ballot, now)
             case Reborn(lost, member):
                 self._replace_lost(lost, member, now, out)
             case _:
@@ -543,6 +547,13 @@ class Replica:
         self._asking = self._candidate = None
         self._election_at = self._drawn(now, self.timing.answer_us)
 
+    def _is_free(self, ballot: Ballot, now: int) -> None:
+        """The leader of `ballot` has resigned. Somebody is to follow it soon; chance decides who asks first."""
+        self._grant.release(ballot)
+        if ballot == self._acceptor.promised and self._leader is None:
+            self._resigned = ballot
+            self._election_at = min(self._election_at, self._drawn(now, 0))
+
     def _may_stand(self) -> bool:
         own = self.configuration.member(self.name)
         return own is not None and own.may_lead and self._leader is None
@@ -585,7 +596,8 @@ class Replica:
         elif self._grant.binds_against(self.name, NO_BALLOT, now):
             self._retry(now)    # its own grant is one that counts
         else:
-            self._stand(NO_BALLOT, now, out)
+            is_next = self._resigned == self._acceptor.promised
+            self._stand(self._resigned if is_next else NO_BALLOT, now, out)
 
     def _stand(self, yielded: Ballot, now: int, out: Outbox) -> None:
         self._asking = None
@@ -648,6 +660,14 @@ class Replica:
                 self._stand(NO_BALLOT, now, out)
 
     # Leading
+
+    def _resign(self, now: int, out: Outbox) -> None:
+        leader = self._leader
+        assert leader is not None
+        self._grant.release(leader.ballot)
+        for other in self.configuration.others(self.name):
+            out.send_at_once.append((other, Resigned(leader.ballot)))
+        self._step_down(now, out)
 
     def _step_down(self, now: int, out: Outbox) -> None:
         leader = self._leader
