@@ -270,9 +270,8 @@ class HostedMember:
     @property
     def unsaved_bytes(self) -> int:
         """See checkpoints.Held."""
-        log, tree = self.core.log, self.tree
-        slot = max(log.base, min(tree.checkpointed_slot, log.last))
-        return max(tree.overlay_bytes, log.bytes_between(slot, log.last))
+        tree = self.tree
+        return max(tree.overlay_bytes, self.core.log.bytes_after(tree.checkpointed_slot))
 
     @property
     def releasable_slot(self) -> int:

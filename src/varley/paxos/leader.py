@@ -78,6 +78,7 @@ class Leader:
         "_learner",
         "_name",
         "_peers",
+        "_quorum_until",
         "_reads",
         "_timing",
         "adopted_last",
@@ -106,6 +107,7 @@ class Leader:
         self._reads: list[tuple[int, int, int]] = []    # (Beat that must be answered, read, slot), ascending
         self.ballot = ballot
         self.began_at = now
+        self._quorum_until = now + timing.lease_us      # as it was when the step began: `due` may be early, not late
         self.adopted_last = acceptor.log.last
         self.first_own = self.adopted_last + 1      # slot of the first entry of this ballot
         self.matched: dict[str, int] = {}           # member -> last slot that it has accepted in this ballot
@@ -318,8 +320,9 @@ class Leader:
             # The own one too, behind what the own disk has still to write: see lease.py.
             (out.send if member.name == self._name else out.send_at_once).append((member.name, beat))
 
-    def beat_at_rest(self, now: int) -> None:
+    def beat_at_rest(self, now: int, lease_until: int) -> None:
         """It was sent; see rest.py."""
+        self._quorum_until = lease_until
         together_us = self._timing.together_us
         self._beaten_at = now
         self.beat_at = (now + self._timing.rest_us) // together_us * together_us
@@ -352,11 +355,12 @@ class Leader:
 
     @property
     def due(self) -> int:
-        return min(self.beat_at, self.has_quorum_until)
+        return min(self.beat_at, self._quorum_until)
 
     def has_lost_quorum(self, now: int) -> bool:
         """Whether it has had the time to get a lease, and has none."""
-        return now >= self.has_quorum_until
+        until = self._quorum_until = self.has_quorum_until
+        return now >= until
 
     def read(self, read: int, by_lease: bool, now: int, out: Outbox) -> None:
         assert self.is_serving

@@ -193,6 +193,7 @@ AnyMessage = (
     | Yield | Resigned | Reborn
 )  # fmt: skip
 
+_WITH_ENTRIES: Final = (Accept, Learn, Promise)
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final[msgspec.msgpack.Decoder[AnyMessage]] = msgspec.msgpack.Decoder(AnyMessage)
 
@@ -203,10 +204,12 @@ def encode(message: AnyMessage) -> bytes:
 
 def decode(message: bytes) -> AnyMessage:
     """Raises msgspec.DecodeError for what is no message."""
-    decoded_message = _DECODER.decode(message)
-    if isinstance(decoded_message, Accept | Promise | Learn):
-        configurations_in(decoded_message.entries)      # they are read while a step is under way: too late to refuse
-    return decoded_message
+    found = _DECODER.decode(message)
+    if isinstance(found, _WITH_ENTRIES):
+        for entry in found.entries:
+            if entry.kind == CONFIGURATION:
+                decoded(entry.value)    # it is read while a step is under way, too late to refuse it
+    return found
 
 
 def configurations_in(entries: Iterable[Entry]) -> list[Configuration]:

@@ -222,14 +222,15 @@ class Replica:
             return None
         if not (self._is_at_rest or (self._is_serving and self._lost is None and leader.is_at_rest(now))):
             return None
-        lease_left = leader.lease_until - now
+        lease_until = leader.lease_until
+        lease_left = lease_until - now
         if lease_left <= 0:
             return None
         self._is_at_rest = True
         self._now = now
         self._grant.renew(self.name, leader.ballot, now, self.timing.lease_us, lease_left)
         leader.lease.granted(self.name, now)
-        leader.beat_at_rest(now)
+        leader.beat_at_rest(now, lease_until)
         return lease_left
 
     def grant_at_rest(self, sender: str, ballot: Ballot, slot: int, lease_left: int, now: int) -> bool:
