@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import socket
 from collections.abc import Sequence
 from typing import Any, Final
@@ -27,12 +28,17 @@ from varley.errors import BadSettings, WorldError
 from varley.settings import ClusterSettings, NodeSettings, all_settings, load
 from varley.storage.data_folder import held, refuse_data_folder
 
+_chance: Final = random.SystemRandom()
+
 FIRST_PORT: Final = 8000
 _LINKS_ABOVE: Final = 10_000        # above the port of clients
 _ADMIN_ABOVE: Final = 20_000
 _NODES_MAX: Final = 50
 _START_SECONDS: Final = 60.0
-_ROWS_TRIED: Final = 100
+_ROWS_TRIED: Final = 1000
+# Below those that systems give to outgoing connections (Linux 32768 and up, macOS 49152): one of these could take the
+# port of a node that is down.
+_ROWS: Final = range(10_000, 32_000)
 _SHOWN: Final = ("name", "zone", "endpoint", "pid")
 
 # What is said once for all nodes; the rest of `varley serve` is for one.
@@ -187,9 +193,9 @@ def _all_of(ports: tuple[int, int, int], processes: int) -> list[int]:
 def _free_row(count: int, found: set[int]) -> int:
     """The first of so many free ports side by side, none of which is in `found`; they are put there."""
     for _ in range(_ROWS_TRIED):
-        first = free_ports(1)[0]
+        first = _chance.choice(_ROWS)
         row = range(first, first + count)
-        if row.stop <= 65536 and found.isdisjoint(row) and all(_is_free(port) for port in row):
+        if found.isdisjoint(row) and all(_is_free(port) for port in row):
             found.update(row)
             return first
     raise WorldError(f"There are no {count} free ports side by side", hint="Choose the first one with --port")
