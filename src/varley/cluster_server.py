@@ -39,6 +39,7 @@ from varley.api.services import Services
 from varley.assembly.background import Abroad, Background
 from varley.assembly.life import Life
 from varley.assembly.link_tls import link_tls
+from varley.assembly.opened_log import Log, engines_of, open_log
 from varley.assembly.ports import Ports
 from varley.assembly.services import services
 from varley.assembly.tables import drop_tables
@@ -50,6 +51,7 @@ from varley.autoadmin.repair import Patience
 from varley.bulk.owning import Owning
 from varley.clock import Clock
 from varley.cluster.agreement import Agreement
+from varley.cluster.definitions import Definitions
 from varley.cluster.everywhere import Everywhere
 from varley.cluster.founders import is_serving, machines
 from varley.cluster.hosting import Hosting
@@ -81,12 +83,8 @@ from varley.remote.places import Places
 from varley.router.routes import Router
 from varley.settings import LEASE, ClusterSettings, MemberSettings, NodeSettings
 from varley.storage.data_folder import DataFolder
-from varley.storage.inventory import Inventory
-from varley.storage.log_writer import LogWriter
-from varley.storage.memory_log import MemoryLog
-from varley.storage.opening import Expected, OpenData, open_data
+from varley.storage.opening import Expected, OpenData
 from varley.storage.refusing_log import RefusingLog
-from varley.storage.tree_folder import NoFolder, TreeFolder
 from varley.transactions.abroad import Abroad as TransactionsAbroad
 
 logger = logging.getLogger("varley.cluster")
@@ -128,6 +126,7 @@ class ClusterServer(Life):
         self._neighbours: Neighbours
         self._peers: Peers
         self._places: Places
+        self._definitions: Definitions
         self._node: Node
         self._hosting: Hosting | None = None
         self._publishing: Publishing | None = None
@@ -139,7 +138,7 @@ class ClusterServer(Life):
         self._agreement: Agreement
         self._services: Services
         self._gateway: Gateway
-        self._log: LogWriter | MemoryLog | RefusingLog
+        self._log: Log
         self._ports: Ports | None = None
         self.port = 0
         self.link_port = 0
@@ -202,9 +201,7 @@ class ClusterServer(Life):
         """The node, with its log open, and nothing on it yet; gives what recovery found. None: in memory."""
         settings, known = self._settings, self._known
         assert known is not None
-        engines: TreeFolder | NoFolder = NoFolder()
-        if self._folder is not None:
-            engines = TreeFolder(self._folder.trees, Inventory.read(self._folder.path))
+        engines = engines_of(self._folder)
         self._node = Node(
             self._loop,
             self._clock,
@@ -217,22 +214,10 @@ class ClusterServer(Life):
             on_leading=self._on_leading,
             on_following=self._on_following,
         )
-        opened = None
-        if self._folder is None:
-            self._log = MemoryLog(on_durable=self._node.log_is_durable)
-        else:
-            assert isinstance(engines, TreeFolder)
-            opening = functools.partial(
-                open_data,
-                self._folder,
-                engines,
-                Expected((), self._catalog.groups_given, {}, members=known.groups_here()),
-                segment_bytes=settings.segment_bytes,
-                on_durable=self._node.log_is_durable,
-                on_failure=self._node.log_has_failed,
-            )
-            opened = await self._loop.run_in_executor(None, opening)
-            self._log = opened.log
+        expected = Expected((), self._catalog.groups_given, {}, members=known.groups_here())
+        self._log, opened = await open_log(
+            self._loop, self._node, self._folder, engines, expected, segment_bytes=settings.segment_bytes
+        )
         self._node.start(self._log)
         self._does_node_run = True
         return opened
@@ -246,6 +231,10 @@ class ClusterServer(Life):
         peers = self._peers = Peers(self._loop, self._clock, self._hosted, memds, links.request)
         self._places = Places(self._loop, peers, self._members_of, _leave_to_hosting, lambda: self._node.refusal)
         self._router = Router(self._places, index_backlog_bytes=settings.index_backlog_bytes)
+        self._definitions = Definitions(
+            self._loop, self._catalog, replica=self._hosted.copy, begins=self._places.begins_to_lead,
+            hand_over=lambda group: self._node.members.by_group[group].hand_over_to_anybody(),
+        )  # fmt: skip
         background = self._background = Background(
             self._loop,
             self._clock,
@@ -258,7 +247,7 @@ class ClusterServer(Life):
             router=self._router,
             abroad=Abroad(
                 leads=self._hosted.leads,
-                indexes=lambda: IndexesAbroad(peers),
+                indexes=lambda: IndexesAbroad(peers, self._definitions.is_current),
                 transactions=lambda router: TransactionsAbroad(
                     peers, router, lambda operation, actions: bind(self._services, operation, actions)
                 ),
@@ -266,6 +255,7 @@ class ClusterServer(Life):
         )
         background.transactions.why_no_ledger = NodesMissing("The cluster has no ledger of transactions yet")
         self._places.on_leading += (background.indexes.begins_to_lead, background.sweeper.begins_to_lead)
+        self._router.watchers.append(self._definitions)
         background.bulk.operations.see(known.first)
         background.bulk.peers, background.bulk.name = peers, self.name
         self._owning = Owning(self._loop, background.bulk, self._nodes, self._clock, background.tasks.start)
@@ -408,9 +398,10 @@ class ClusterServer(Life):
     def _on_leading(self, partition: MemberPartition, ballot: int) -> None:
         assert self._hosting is not None
         self._hosting.attach(partition.group, partition)
-        self._places.begins_to_lead(partition.group, ballot)
+        self._definitions.begins_to_lead(partition, ballot)
 
     def _on_following(self, partition: MemberPartition) -> None:
+        self._definitions.follows(partition.group)
         self._places.follows(partition.group)
 
     def _members_of(self, group: int) -> tuple[int, Iterable[str]]:

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from varley.cluster.founders import Founders
 from varley.cluster.remembering import Remembering, first_listed
+from varley.errors import Unreachable
 from varley.metadata.catalog import Catalog
 from varley.metadata.etcd import EtcdStore
 from varley.metadata.following import View, follow
@@ -75,7 +76,13 @@ class Knowledge:
         return known
 
     async def _begin(self) -> None:
-        self.first, self._remembered = await first_listed(self._loop, self.store, self._folder)
+        try:
+            self.first, self._remembered = await first_listed(self._loop, self.store, self._folder)
+        except Unreachable as error:
+            raise Unreachable(
+                error.problem, path=error.path, operation=error.operation,
+                hint="A node cannot start for the first time without: start etcd, or name its servers in --cluster",
+            ) from None  # fmt: skip
         self.remembering.see(self.first)
         self.members.see(self.first)
         self.catalog.begin(self.first)

@@ -13,6 +13,8 @@ from typing import Final
 PAXOS: Final = 1          # messages of replica groups
 RING: Final = 3           # membership, comparisons and probes of the ring
 MEMDS: Final = 4          # what MemDS nodes tell and ask one another (router/memds.py)
+BEATS: Final = 5          # of leaders of replica groups at rest: of many groups in one message
+GRANTS: Final = 6         # the answers to those
 
 # Services
 FORWARD: Final = 1        # a whole API request, sent on to the node that leads the partition
