@@ -39,6 +39,7 @@ from varley.api.services import Services
 from varley.assembly.background import Abroad, Background
 from varley.assembly.life import Life
 from varley.assembly.link_tls import link_tls
+from varley.assembly.opened_log import Log, engines_of, open_log
 from varley.assembly.ports import Ports
 from varley.assembly.services import services
 from varley.assembly.tasks import Tasks, answer, of_tasks
@@ -59,7 +60,7 @@ from varley.cluster.readings import of_groups, of_links, of_memds, of_metadata
 from varley.cluster.remembering import Remembering, first_listed
 from varley.cluster.status import Status
 from varley.cluster.tables import Tables
-from varley.errors import NodesMissing, WorldError
+from varley.errors import NodesMissing, Unreachable, WorldError
 from varley.gateway.gateway import Gateway
 from varley.gateway.participants import bind
 from varley.http.call import Call
@@ -83,14 +84,10 @@ from varley.remote.places import Places
 from varley.router.routes import Router
 from varley.settings import LEASE, ClusterSettings, MemberSettings, NodeSettings
 from varley.storage.data_folder import DataFolder
-from varley.storage.inventory import Inventory
-from varley.storage.log_writer import LogWriter
-from varley.storage.memory_log import MemoryLog
 from varley.storage.node_folder import claim
-from varley.storage.opening import Expected, OpenData, open_data
+from varley.storage.opening import Expected, OpenData
 from varley.storage.refusing_log import RefusingLog
 from varley.storage.remembered import Remembered
-from varley.storage.tree_folder import NoFolder, TreeFolder
 from varley.transactions.abroad import Abroad as TransactionsAbroad
 
 logger = logging.getLogger("varley.cluster")
@@ -147,7 +144,7 @@ class ClusterServer(Life):
         self._agreement: Agreement
         self._services: Services
         self._gateway: Gateway
-        self._log: LogWriter | MemoryLog | RefusingLog
+        self._log: Log
         self._ports: Ports | None = None
         self.port = 0
         self.link_port = 0
@@ -170,7 +167,13 @@ class ClusterServer(Life):
     async def _open_metadata(self) -> None:
         """The views of what etcd has, and this node's place in them."""
         store = self._store = EtcdStore.at(self._url)
-        listed, remembered = await first_listed(self._loop, store, self._folder)
+        try:
+            listed, remembered = await first_listed(self._loop, store, self._folder)
+        except Unreachable as error:
+            raise Unreachable(
+                error.problem, path=error.path, operation=error.operation,
+                hint="A node cannot start for the first time without: start etcd, or name its servers in --cluster",
+            ) from None  # fmt: skip
         self._remembered = remembered
         self._remembering = Remembering(self._loop, self._folder, self._work.start, lambda: store.etcd)
         self._remembering.see(listed)
@@ -233,9 +236,7 @@ class ClusterServer(Life):
     async def _open_storage(self) -> OpenData | None:
         """The node, with its log open, and nothing on it yet; gives what recovery found. None: in memory."""
         settings = self._settings
-        engines: TreeFolder | NoFolder = NoFolder()
-        if self._folder is not None:
-            engines = TreeFolder(self._folder.trees, Inventory.read(self._folder.path))
+        engines = engines_of(self._folder)
         self._node = Node(
             self._loop,
             self._clock,
@@ -248,22 +249,10 @@ class ClusterServer(Life):
             on_leading=self._on_leading,
             on_following=self._on_following,
         )
-        opened = None
-        if self._folder is None:
-            self._log = MemoryLog(on_durable=self._node.log_is_durable)
-        else:
-            assert isinstance(engines, TreeFolder)
-            opening = functools.partial(
-                open_data,
-                self._folder,
-                engines,
-                Expected((), self._catalog.groups_given, {}, members=self._groups_of_this_node()),
-                segment_bytes=settings.segment_bytes,
-                on_durable=self._node.log_is_durable,
-                on_failure=self._node.log_has_failed,
-            )
-            opened = await self._loop.run_in_executor(None, opening)
-            self._log = opened.log
+        expected = Expected((), self._catalog.groups_given, {}, members=self._groups_of_this_node())
+        self._log, opened = await open_log(
+            self._loop, self._node, self._folder, engines, expected, segment_bytes=settings.segment_bytes
+        )
         self._node.start(self._log)
         self._does_node_run = True
         return opened

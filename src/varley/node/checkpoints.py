@@ -7,8 +7,8 @@
                                                        |
                                                        +--> given up: the log has its rows
 
-A replica is due when its overlay is large (or, of a group with other members, the entries in memory that a checkpoint
-would let go: of a row that is written again and again the overlay has one version, and they have all), or when the log
+A replica is due when its overlay is large, or, of a group with other members, the entries in memory that a checkpoint
+would let go (of a row that is written again and again the overlay has one version, and they have all); or when the log
 is long and its oldest segment could go if the replica had a checkpoint. That segment may be held by something else, an
 index that has not taken all that it was sent: then no checkpoint would make the log shorter, and none is begun for its
 sake, however long it is. Many small overlays are as much memory as a large one: when they come to several times the

@@ -60,7 +60,8 @@ UNDECIDED_ENTRIES_MAX: Final = 8192
 UNDECIDED_BYTES_MAX: Final = 16 * 1024 * 1024
 ENTRY_BYTES_MAX: Final = 160 * 1024 * 1024      # a frame of the links takes it, beside what a promise has to carry
 
-LOG_ENTRIES_MAX: Final = 4096                   # a log member drops what it may when it has more
+LOG_ENTRIES_MAX: Final = 4096                   # a log member drops what it may when it has more,
+LOG_BYTES_MAX: Final = 16 * 1024 * 1024         # or more than that
 RETAINED_BYTES_MAX: Final = 16 * 1024 * 1024    # so much is kept for followers that do not have it yet
 _SEARCHED_ENTRIES: Final = 2000     # in one step, for what they carry elsewhere: some milliseconds
 _STRANGE_US: Final = 60_000_000     # after so long of leading, what is carried to somebody unknown goes to nobody
@@ -161,9 +162,9 @@ class HostedMember:
     __slots__ = (
         "_before", "_changes", "_host", "_in_flight", "_inbox", "_is_carrying", "_is_given_up", "_is_noting",
         "_is_over", "_is_releasing", "_is_stalled", "_lease_seen", "_led_since", "_member", "_pending", "_read",
-        "_reads", "_searched", "_successor", "_tree", "_undecided", "_waiting", "_when_idle", "answers", "ballot",
-        "core", "due_us", "epoch", "group", "is_leading", "name", "newest", "on_abandon", "orders", "outgoing",
-        "partition", "proposed_bytes", "scheduled_us", "speculative", "undecided_bytes",
+        "_reads", "_searched", "_successor", "_tree", "_tried", "_undecided", "_waiting", "_when_idle", "answers",
+        "ballot", "core", "due_us", "epoch", "group", "is_leading", "name", "newest", "on_abandon", "orders",
+        "outgoing", "partition", "proposed_bytes", "scheduled_us", "speculative", "undecided_bytes",
     )  # fmt: skip
 
     def __init__(
@@ -213,6 +214,7 @@ class HostedMember:
         self._is_carrying = False       # what entries carry elsewhere is sent from here
         # While that is so, and nobody takes it: the entries up to here carry nothing. None: all.
         self._searched: int | None = None
+        self._tried = 0                 # of a log member: up to here it has tried to drop what others hold
         self.undecided_bytes = 0        # of values proposed and not applied
         # How busy it is; both only ever grow
         self.proposed_bytes = 0         # of values
@@ -424,12 +426,20 @@ class HostedMember:
             self._host.has_failed(self, error)
             raise
         self.step(Tick())
-        if self._tree is None and self.core.chosen - self.core.log.base > LOG_ENTRIES_MAX:
-            self.trim(self.core.chosen)
 
     def receive(self, sender: str, message: AnyMessage) -> None:
         if not self._is_stalled:
             self.step(Received(sender, message))
+            if self._tree is None:
+                self._drop_what_may_go()
+
+    def _drop_what_may_go(self) -> None:
+        """Of a log member. Others may not hold it yet: so it is tried again when there is as much again."""
+        log, chosen = self.core.log, self.core.chosen
+        since = max(log.base, self._tried)
+        if chosen - since > LOG_ENTRIES_MAX or log.bytes_between(since, chosen) > LOG_BYTES_MAX:
+            self._tried = chosen
+            self.trim(chosen)
 
     def step(self, event: Event) -> Effects:
         assert not self._is_over, "stepped after a step that failed"
@@ -770,6 +780,10 @@ class HostedMember:
         changes, self._changes = self._changes, []
         for _, then in changes:
             _tell(then, unknown)
+        # What the core has to say of reads waits for the log, and the log may take nothing for hours.
+        reads, self._reads = self._reads, {}
+        for then in reads.values():
+            _tell(then, not_done)
         assert self.partition is not None
         self.partition.follows()
         self._host.has_followed()

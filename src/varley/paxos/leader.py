@@ -29,6 +29,7 @@ some partition.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from varley.paxos.acceptor import Acceptor
 from varley.paxos.ballot import Ballot
@@ -54,12 +55,14 @@ from varley.paxos.quorum import is_quorum, reached_by, reached_by_quorum
 from varley.paxos.records import Appended
 
 _UNKNOWN = -1
+_TRY_ENTRIES: Final = 64            # so much of a window is sent again, until something of it arrives,
+_TRY_BYTES: Final = 64 * 1024       # and of its values
 
 
 class Peer:
     """Another member, as far as the leader knows."""
 
-    __slots__ = ("asked_at", "chosen", "is_level", "last", "offered", "progress_at", "sent")
+    __slots__ = ("asked_at", "chosen", "is_level", "is_tried", "last", "offered", "progress_at", "sent")
 
     def __init__(self) -> None:
         self.chosen = _UNKNOWN      # what it knows to be chosen; of no use once it is level
@@ -68,6 +71,7 @@ class Peer:
         self.is_level = False
         self.sent = 0               # it was sent all up to here, as soon as it is level
         self.progress_at = 0        # when it last got on, or was sent something after it had everything
+        self.is_tried = False       # it has not got on since something was sent again: little is under way
         self.asked_at: int | None = None    # when it was last sent something that should make it level
 
 
@@ -189,7 +193,8 @@ class Leader:
         if last > self.matched.get(sender, _UNKNOWN):
             self.matched[sender] = last
             if sender != self._name:
-                self._peer(sender).progress_at = now
+                peer = self._peer(sender)
+                peer.progress_at, peer.is_tried = now, False
             before = self._learner.chosen
             self._count()
             if before < self._learner.chosen == self._acceptor.log.last:
@@ -253,12 +258,16 @@ class Leader:
         if matched == log.last:
             peer.sent = matched     # it has everything: the usual case in a group where nothing happens
             return
+        window_entries, window_bytes = timing.window_entries, timing.window_bytes
         if peer.sent > matched and now - peer.progress_at >= timing.resend_us:
-            peer.sent = matched     # something was lost
+            peer.sent = matched     # something was lost; or it is slow, or dead: then a window would be for nothing
+            peer.is_tried = True
+        if peer.is_tried:
+            window_entries, window_bytes = min(_TRY_ENTRIES, window_entries), min(_TRY_BYTES, window_bytes)
         peer.sent = max(peer.sent, matched)
         in_flight = log.bytes_between(matched, peer.sent)
-        bytes_max = timing.window_bytes - in_flight if in_flight else max(timing.window_bytes, 1)
-        entries = log.after(peer.sent, timing.window_entries - (peer.sent - matched), bytes_max)
+        bytes_max = window_bytes - in_flight if in_flight else max(window_bytes, 1)
+        entries = log.after(peer.sent, max(0, window_entries - (peer.sent - matched)), bytes_max)
         if entries:
             if peer.sent == matched:
                 peer.progress_at = now
