@@ -24,7 +24,8 @@ from varley.storage.member_log import Orders
 
 MS = 1000
 TIMING = Timing(
-    lease_us=400 * MS, beat_us=80 * MS, election_us=430 * MS, spread_us=150 * MS, answer_us=80 * MS, resend_us=60 * MS,
+    lease_us=400 * MS, beat_us=80 * MS, rest_us=120 * MS, together_us=20 * MS, election_us=430 * MS, spread_us=150 * MS,
+    answer_us=80 * MS, resend_us=60 * MS,
     hand_over_us=300 * MS, window_entries=64, chunk_entries=16, window_bytes=8192, chunk_bytes=4096,
 )  # fmt: skip
 ROWS = 6
@@ -273,7 +274,7 @@ def sends_before_the_disk_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def leads_on_without_a_lease(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Leader, "has_lost_quorum", lambda leader, now: False)
+    monkeypatch.setattr(Leader, "has_quorum_until", property(lambda leader: 2**62))
     monkeypatch.setattr(HostedMember, "may_answer", lambda member, ballot: True)
 
 

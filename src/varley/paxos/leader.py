@@ -21,9 +21,9 @@ process may be stopped for a minute between two lines. Otherwise ([RT] 6.4): not
 answer a Beat that was sent afterwards; whatever was acknowledged before the read began is chosen at or below that slot.
 Reads that come during a round wait for the next one and share it.
 
-Stepping down. A leader whose lease has ended does so by itself (check-quorum): it may still be heard by some who would
-call it healthy. This and asking first (election.py) need each other: either alone leaves a group without a leader in
-some partition.
+Stepping down. A leader whose lease has ended does so by itself (check-quorum), and says it to whoever hears: it may
+still be heard by some who would call it healthy. This and asking first (election.py) need each other: either alone
+leaves a group without a leader in some partition.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from varley.paxos.ballot import Ballot
 from varley.paxos.effects import NotRead, Outbox, ReadAt
 from varley.paxos.learner import Learner
 from varley.paxos.lease import Lease, Timing
-from varley.paxos.membership import LOG, Configuration, follows
+from varley.paxos.membership import LOG, Configuration, Member, follows
 from varley.paxos.messages import (
     CONFIGURATION,
     NOTHING,
@@ -82,6 +82,7 @@ class Leader:
         "_learner",
         "_name",
         "_peers",
+        "_quorum_until",
         "_reads",
         "_timing",
         "adopted_last",
@@ -110,6 +111,7 @@ class Leader:
         self._reads: list[tuple[int, int, int]] = []    # (Beat that must be answered, read, slot), ascending
         self.ballot = ballot
         self.began_at = now
+        self._quorum_until = now + timing.lease_us      # as it was when the step began: `due` may be early, not late
         self.adopted_last = acceptor.log.last
         self.first_own = self.adopted_last + 1      # slot of the first entry of this ballot
         self.matched: dict[str, int] = {}           # member -> last slot that it has accepted in this ballot
@@ -327,9 +329,47 @@ class Leader:
             # The own one too, behind what the own disk has still to write: see lease.py.
             (out.send if member.name == self._name else out.send_at_once).append((member.name, beat))
 
+    def beat_at_rest(self, now: int, lease_until: int) -> None:
+        """It was sent; see rest.py."""
+        self._quorum_until = lease_until
+        together_us = self._timing.together_us
+        self._beaten_at = now
+        self.beat_at = (now + self._timing.rest_us) // together_us * together_us
+
+    def is_at_rest(self, now: int) -> bool:
+        """Whether a Beat says nothing but that it leads: see rest.py."""
+        last = self._acceptor.log.last
+        return (
+            self.is_serving
+            and self._learner.chosen == last == self.kept == self.held
+            and self.successor is None
+            and not self._reads
+            and all(self._rests(member, last, now) for member in self.configuration.members)
+        )
+
+    def _rests(self, member: Member, last: int, now: int) -> bool:
+        """Whether this member has everything and is what it is to be. Nor does one matter that is silent: when it
+        speaks, it says where it is, in a step."""
+        if member.name == self._name:
+            return True
+        sent_at = self.lease.sent_at(member.name)
+        if now - max(self.began_at, sent_at or 0) > self._timing.lease_us:
+            return True
+        return self._peer(member.name).is_level and self.matched[member.name] == last and not member.joins
+
+    @property
+    def has_quorum_until(self) -> int:
+        """Then it is to step down, if nothing comes before."""
+        return max(self.lease_until, self.began_at + self._timing.lease_us)
+
+    @property
+    def due(self) -> int:
+        return min(self.beat_at, self._quorum_until)
+
     def has_lost_quorum(self, now: int) -> bool:
         """Whether it has had the time to get a lease, and has none."""
-        return now >= max(self.lease_until, self.began_at + self._timing.lease_us)
+        until = self._quorum_until = self.has_quorum_until
+        return now >= until
 
     def read(self, read: int, by_lease: bool, now: int, out: Outbox) -> None:
         assert self.is_serving
