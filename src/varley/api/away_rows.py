@@ -5,8 +5,8 @@ What such a request costs and answers is worked out where it arrived, from store
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol
 
 from varley.node.elsewhere import Need
@@ -63,4 +63,4 @@ class AwayRows:
         for need, groups in self._wanted.items():
             assert self._peers is not None
             keys = {group: keys for group, (keys, _) in groups.items()}
-            self._peers.values(keys, need, functools.partial(heard, need))
+            self._peers.values(keys, need, partial(heard, need))
