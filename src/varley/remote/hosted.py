@@ -12,9 +12,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from varley.node.partition import Partition
-from varley.node.replica import Proposal
-
-Then = Callable[[BaseException | None], None]
+from varley.node.replica import Done, Proposal
 
 
 class Lead(Protocol):
@@ -37,7 +35,7 @@ class Lead(Protocol):
         """Whether this node surely led in `ballot` until now: asked after an answer was computed."""
         ...
 
-    def confirm(self, then: Then) -> None:
+    def confirm(self, then: Done) -> None:
         """Ask a quorum whether this node leads: `then(None)`, or `then(error)` if not, or if nobody can know."""
         ...
 
