@@ -14,6 +14,8 @@ from varley.http.content_coding import accepts_gzip, decode
 from varley.http.wire import MalformedHttpRequest, RequestEntityTooLarge
 
 TEXT = b'{"TableName":"t"}' * 50
+
+
 def gzipped(data: bytes) -> bytes:
     """Without the time, which would be in the names of these tests."""
     return gzip.compress(data, mtime=0)
