@@ -14,11 +14,12 @@ Stop: let requests end, make everything durable in the trees, unlock.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import random
 import signal
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 from varley.admin import readings
@@ -26,6 +27,7 @@ from varley.api import operations
 from varley.api.services import Services
 from varley.assembly.background import Background
 from varley.assembly.ports import Ports
+from varley.assembly.split_pages import SplitPages
 from varley.assembly.tables import drop_tables, expected_of, open_tables
 from varley.assembly.tasks import Tasks, answer
 from varley.clock import Clock
@@ -65,6 +67,7 @@ class Server:
         self._random = random.Random(random.SystemRandom().getrandbits(128))    # ids of tables and transactions
         self._loop: asyncio.AbstractEventLoop
         self._stopped: asyncio.Future[None]
+        self._held: list[Call] | None = None    # those that came while they wait; None: none do
         self._calls = Tasks()       # what takes longer than its step of the loop, on behalf of a call
         self._stopping = Tasks()    # one at most
         self._is_stopping = False
@@ -148,6 +151,7 @@ class Server:
             catalog=self._catalog,
             node=self._node,
             router=self._router,
+            holding=self._holding,
         )
         trees, undelivered = await self._open_log(engines)
         open_tables(self._catalog, trees, self._node, self._router, background)
@@ -208,6 +212,7 @@ class Server:
                 functools.partial(readings.of_indexes, background.indexes),
             ],
             rotate_shards=background.streams.rotate,
+            more_pages=SplitPages(background.splits).pages(),
         )
         await self._ports.open()
         self.port, self.admin_port = self._ports.port, self._ports.admin_port
@@ -215,7 +220,31 @@ class Server:
     # Requests
 
     def _handle(self, call: Call) -> bytes | None:
+        if self._held is not None:
+            self._held.append(call)
+            return None
         return operations.run(self._services, call)
+
+    @contextlib.asynccontextmanager
+    async def _holding(self) -> AsyncIterator[None]:
+        """While a partition is about to be another's: some milliseconds."""
+        assert self._held is None, "one holds them at a time"
+        held = self._held = []
+        try:
+            yield
+        finally:
+            self._held = None
+            for call in held:
+                self._loop.call_soon(self._handle_late, call)
+
+    def _handle_late(self, call: Call) -> None:
+        try:
+            body = self._handle(call)
+        except Exception as error:    # it has no caller: the client is its caller
+            call.fail(error)
+        else:
+            if body is not None:
+                call.reply(body)
 
     def _spawn(self, work: Coroutine[Any, Any, bytes], call: Call) -> None:
         """Run `work` and answer `call` with what it returns or raises."""

@@ -40,8 +40,9 @@ from varley.router.routes import GlobalIndexRoute, Route, Router
 from varley.storage.log_format import Row
 from varley.storage.undelivered import Undelivered
 from varley.table import schema
-from varley.table.global_index_follower import Backlog
+from varley.table.global_index_follower import Backlog, Backlogs
 from varley.table.outgoing import OUTGOING_KEY_AT, THE_ITEM, id_bytes
+from varley.table.parting import carried_to, goes
 from varley.table.schema import AttributeDefinition, GlobalIndex, Table
 
 logger = logging.getLogger("varley.indexes")
@@ -53,6 +54,7 @@ _READ_ENTRIES: Final = 400      # of the log in one step, by a new leader
 _OUTGOING: Final = OUTGOING_SPACE[0]
 _ITEM: Final = ITEM_SPACE[0]
 _FIRST_SLOT: Final = 1      # of every group
+_NO_BOUND: Final = 1 << 62
 
 
 class IndexReading(NamedTuple):
@@ -93,6 +95,7 @@ class Indexes:
         self._delay_seconds = delay_seconds
         self._keep = keep
         self.propagation = Propagation()
+        self._child_backlogs = Backlogs(_NO_BOUND)  # they refuse no writes: splits/splitting.py sees to them
         self._sources: dict[int, _Source] = {}
         self._targets: dict[int, Partition] = {}
         self._routes: dict[str, Route] = {}     # of tables with global indexes
@@ -231,18 +234,67 @@ class Indexes:
                 self._targets[partition.group] = partition
                 self.propagation.add_target(partition.group)
         for partition in route.partitions:
-            source = self._sources.get(partition.group)
-            if source is None:
-                source = self._sources[partition.group] = _Source(self, partition.group)
-                self.propagation.add_source(partition.group)
-                partition.carry_outgoing(source)
-            source.indexes = indexes
+            self._source(partition).indexes = indexes
         if self._is_running:
             for index in route.global_indexes:
                 if not index.is_backfilling and index.id in self._backfills:    # another node has made it ACTIVE
                     self._backfills.pop(index.id).stop()
                     begin_to_forget(index.id, self._led(route.partitions))
             self._fill(route)
+
+    # Partitions that are split
+    #
+    # What a partition that is being split has for its child goes there as changes go to an index: both what was there
+    # before, and what is decided meanwhile.
+
+    def begin_to_carry(self, source: Partition, child: Partition, at: bytes) -> None:
+        """From now on, what entries of `source` say that they have for `child` goes there. Harmless if it does."""
+        self._targets[child.group] = child
+        self.propagation.add_target(child.group)
+        self._source(source).children.setdefault(child.group, (at, Backlog(self._child_backlogs)))
+
+    def end_carrying(self, source: Partition, child: int, *, is_target: bool) -> None:
+        """Nothing is carried any more. `is_target`: the child is a partition of an index. Harmless if nothing was."""
+        there = self._sources.get(source.group)
+        if there is None or there.children.pop(child, None) is None:
+            return
+        if not is_target:
+            self.propagation.remove_target(child)
+            del self._targets[child]
+        if not there.children and not there.indexes:
+            source.carry_outgoing(None)
+            self.propagation.remove_source(source.group)
+            del self._sources[source.group]
+
+    def redirect(self, target: int, child: int, at: bytes) -> None:
+        """`target`, a partition of an index, ends at `at` now, and `child` has the rest: so has what is on its way."""
+        self.propagation.split_target(target, child, at)
+        self._make_ready((child,))
+
+    def send_to_child(
+        self, source: int, slot: int, child: int, rows: list[IndexRow], then: Callable[[], None]
+    ) -> None:
+        """Rows that `source` has as of `slot`. `then` is called when they have arrived."""
+        _, backlog = self._sources[source].children[child]
+        self._send_filling(source, slot, {child: Part(rows, backlog)}, then)
+
+    def bytes_for_child(self, source: int, child: int) -> int:
+        """About the memory of what is on its way to `child`."""
+        return self._sources[source].children[child][1].bytes
+
+    def has_sent_all(self, source: Partition) -> bool:
+        """Whether all has arrived, at indexes and children, that the entries of `source` carry that are applied now."""
+        there = self._sources.get(source.group)
+        applied = source.tree.applied_slot
+        return there is None or there.kept_after(applied) >= applied
+
+    def _source(self, partition: Partition) -> _Source:
+        source = self._sources.get(partition.group)
+        if source is None:
+            source = self._sources[partition.group] = _Source(self, partition)
+            self.propagation.add_source(partition.group)
+            partition.carry_outgoing(source)
+        return source
 
     def begins_to_lead(self, group: int) -> None:
         """This node leads `group` from now on: indexes are filled from here with what its partition has."""
@@ -279,6 +331,10 @@ class Indexes:
         if self._routes.pop(route.name, None) is None:
             return
         for partition in route.partitions:
+            for child in list(self._sources[partition.group].children):
+                if self.propagation.is_target(child):    # it was never a partition of anything
+                    self.propagation.remove_target(child)
+                    del self._targets[child]
             partition.carry_outgoing(None)
             self.propagation.remove_source(partition.group)
             del self._sources[partition.group]
@@ -487,16 +543,21 @@ class _Source:
     behind. What follows waits then, since a target passes over what comes behind its time.
     """
 
-    __slots__ = ("_group", "_indexes", "_is_live", "_rows", "_taken", "_waits_until", "indexes")
+    __slots__ = (
+        "_group", "_indexes", "_is_live", "_partition", "_rows", "_taken", "_waits_until", "children", "indexes",
+    )  # fmt: skip
 
-    def __init__(self, indexes: Indexes, group: int) -> None:
+    def __init__(self, indexes: Indexes, partition: Partition) -> None:
         self._indexes = indexes
-        self._group = group
+        self._partition = partition
+        self._group = partition.group
         self._is_live = True    # what is chosen goes into channels. A group of one is not told when to begin.
         self._taken = 0         # in channels, or arrived, is all up to this slot; since then it led no longer, or reads
         self._rows: Callable[[int], Iterator[tuple[int, Sequence[Row]]]] | None = None    # of the log, while it reads
         self._waits_until: float | None = None      # for an index to become known
         self.indexes: dict[bytes, GlobalIndexRoute] = {}    # by the 16 bytes of their ids
+        # Partitions that this one is being split into: where they begin, and what is on its way to them.
+        self.children: dict[int, tuple[bytes, Backlog]] = {}
 
     @property
     def oldest(self) -> int | None:
@@ -548,7 +609,17 @@ class _Source:
             self._indexes.soon(functools.partial(self._read, rows_behind))
 
     def _must_wait_for_index(self, rows: Sequence[Row]) -> bool:
-        if all(key[0] != _OUTGOING or key[1:OUTGOING_KEY_AT] in self.indexes for _, key, _, _ in rows):
+        parting = self._partition.tree.parting
+        is_known = True
+        for _, key, _, _ in rows:
+            if key[0] != _OUTGOING:
+                continue
+            child = carried_to(key)
+            if child is None:
+                is_known &= key[1:OUTGOING_KEY_AT] in self.indexes
+            elif child not in self.children and parting is not None and parting.child == child:
+                return True    # a split is not over before this has arrived
+        if is_known:
             self._waits_until = None
             return False
         now = self._indexes.loop_time()
@@ -570,6 +641,10 @@ class _Source:
         for _, key, value, _ in rows:
             space = key[0]
             if space == _OUTGOING:
+                child = carried_to(key)
+                if child is not None:
+                    self._take_for_child(child, rows, parts)
+                    continue
                 index = self.indexes.get(key[1:OUTGOING_KEY_AT])
                 if index is None:    # deleted since this was proposed
                     continue
@@ -586,8 +661,16 @@ class _Source:
         if parts:
             self._indexes.chosen(self._group, slot, parts)
 
+    def _take_for_child(self, child: int, rows: Sequence[Row], parts: dict[int, Part]) -> None:
+        if child not in self.children:    # an entry of long ago, read again: the split is over
+            return
+        at, backlog = self.children[child]
+        parts[child] = Part([(key, value) for _, key, value, _ in rows if goes(key, at)], backlog)
+
     def backlog_of(self, target: int) -> Backlog:
-        """Of the index that the partition `target` belongs to."""
+        """Of the index that the partition `target` belongs to, or of the child that it is."""
+        if target in self.children:
+            return self.children[target][1]
         return next(
             index.backlog for index in self.indexes.values()
             if any(partition.group == target for partition in index.partitions)

@@ -23,6 +23,7 @@ from typing import Final
 
 import msgspec
 
+from varley.errors import ResourceInUse
 from varley.metadata.mirror import Mirror
 from varley.metadata.store import ABSENT, Change, Entry, Store, Told
 from varley.metadata.stored_value import damaged, decoded
@@ -126,6 +127,16 @@ class GroupMembers:
             Change(f"{_PREFIX}{group}", ABSENT, _founded(founders[group]))
             for group in groups
         ]
+
+    def founding_as(self, group: int, other: int) -> Sequence[Change]:
+        """The same for a new group that is founded where `other` has its voters. Raises ResourceInUse if that is not
+        whole: a log member votes in place of one that is away."""
+        there = self._published.get(other)
+        voters = [] if there is None else [each for each in there.configuration.members if each.votes]
+        if there is None or len(voters) < len(there.configuration.members) or any(each.kind != FULL for each in voters):
+            raise ResourceInUse(f"The members of group {other} are being changed: split it afterwards")
+        members = tuple(Member(each.name.partition("#")[0], number) for number, each in enumerate(voters, 1))
+        return [Change(f"{_PREFIX}{group}", ABSENT, _founded(Configuration(members)))]
 
     def removal(self, groups: Sequence[int]) -> Sequence[Change]:
         """What to write together with the end of their table. A group that is not known has nothing to remove."""

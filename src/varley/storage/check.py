@@ -52,6 +52,7 @@ from varley.item.key_bytes import (
     PARTITION_HASH_BYTES,
     PURGE_SPACE,
     SOURCE_SPACE,
+    SPLIT_SPACE,
     STREAM_SPACE,
     TALLY_SPACE,
     TOKEN_SPACE,
@@ -89,7 +90,7 @@ from varley.storage.recovery import order_problem
 from varley.storage.tree import Applied, merge
 from varley.storage.tree_folder import INCOMING, NEW_SNAPSHOT_FILE, SNAPSHOT_FILE, TreeFolder
 from varley.storage.undelivered import IndexGroups, UndeliveredRows
-from varley.table import stream_record
+from varley.table import parting, stream_record
 from varley.table.outgoing import OUTGOING_KEY_AT, PROGRESS_KEY_BYTES, SOURCE_KEY_BYTES, THE_ITEM
 
 LOG: Final = "log"
@@ -111,7 +112,8 @@ _ITEM_KEY_BYTES_MAX: Final = (
 _KEY_BYTES: Final = {
     ITEM_SPACE: (_KEY_BYTES_MIN, _ITEM_KEY_BYTES_MAX),
     SOURCE_SPACE: (SOURCE_KEY_BYTES, PROGRESS_KEY_BYTES),
-    OUTGOING_SPACE: (OUTGOING_KEY_AT + _KEY_BYTES_MIN, OUTGOING_KEY_AT + _ITEM_KEY_BYTES_MAX),
+    OUTGOING_SPACE: (OUTGOING_KEY_AT, OUTGOING_KEY_AT + _ITEM_KEY_BYTES_MAX),
+    SPLIT_SPACE: (parting.KEY_BYTES, parting.KEY_BYTES),
     **dict.fromkeys(LOCAL_INDEX_SPACES, (_KEY_BYTES_MIN + 3, _KEY_BYTES_MIN + 3 * SORT_KEY_BYTES_MAX + 2)),
     TALLY_SPACE: (len(TALLY_SPACE), _KEY_BYTES_MIN),
     EXPIRY_SPACE: (len(EXPIRY_SPACE), _KEY_BYTES_MIN + 8 + SORT_KEY_BYTES_MAX),
