@@ -36,6 +36,7 @@ from varley.api import operations
 from varley.api.services import Services
 from varley.assembly.background import Abroad, Background
 from varley.assembly.ports import Ports
+from varley.assembly.split_pages import SplitPages
 from varley.assembly.tasks import Tasks, answer
 from varley.autoadmin.driver import Rules
 from varley.autoadmin.health import Trust
@@ -50,6 +51,7 @@ from varley.cluster.pages import ClusterPages
 from varley.cluster.placing_pages import PlacingPages
 from varley.cluster.publishing import Publishing
 from varley.cluster.readings import of_groups, of_links, of_metadata
+from varley.cluster.split_home import ClusterHome
 from varley.cluster.status import Status
 from varley.cluster.tables import Tables
 from varley.errors import NodesMissing, WorldError
@@ -291,6 +293,7 @@ class ClusterServer:
             node=self._places,
             router=self._router,
             abroad=Abroad(
+                home=self._split_home,
                 leads=self._hosted.leads,
                 indexes=lambda: IndexesAbroad(peers),
                 transactions=lambda router: TransactionsAbroad(
@@ -299,10 +302,13 @@ class ClusterServer:
             ),
         )
         background.transactions.why_no_ledger = NodesMissing("The cluster has no ledger of transactions yet")
-        self._places.on_leading += (background.indexes.begins_to_lead, background.sweeper.begins_to_lead)
+        self._places.on_leading += (
+            background.indexes.begins_to_lead, background.sweeper.begins_to_lead, background.splits.begins_to_lead,
+        )  # fmt: skip
         self._tables = Tables(
-            self._catalog, self._places, self._router, background.streams, background.sweeper, background.transactions
-        )
+            self._catalog, self._places, self._router, background.streams, background.sweeper, background.transactions,
+            background.indexes, self._leaders,
+        )  # fmt: skip
         self._services = Services(
             settings=settings,
             cluster=self._cluster,
@@ -328,6 +334,8 @@ class ClusterServer:
         self._hosting = Hosting(
             self._loop, self._node, self._members, self._hosted, self._leaders, self._work.start
         )
+        self._hosting.parent_in_map = self._catalog.parent_of
+        self._hosting.on_opened = self._on_leading
         self._publishing = Publishing(self._loop, self._node, self._members, self._work.start)
         self._keeper = self._made_keeper(links, store, self._hosting)
         self._agreement = Agreement(self._loop, links, self._catalog, lambda: self._neighbours)
@@ -391,7 +399,11 @@ class ClusterServer:
                 lambda: of_metadata(self._metadata_trouble or store.trouble),
             ],
             rotate_shards=background.streams.rotate,
-            more_pages={**pages.pages(), **PlacingPages(self._keeper).pages()},
+            more_pages={
+                **pages.pages(),
+                **PlacingPages(self._keeper).pages(),
+                **SplitPages(background.splits, self._peers.know_sums).pages(),
+            },
         )
         await self._ports.open()
         self.port, self.admin_port = self._ports.port, self._ports.admin_port
@@ -432,10 +444,20 @@ class ClusterServer:
     def _on_leading(self, partition: MemberPartition, ballot: int) -> None:
         assert self._hosting is not None
         self._hosting.attach(partition.group, partition)
-        self._places.begins_to_lead(partition.group, ballot)
+        if partition.group not in self._hosted.closed:    # else when it has all: see cluster/hosting.py
+            self._places.begins_to_lead(partition.group, ballot)
 
     def _on_following(self, partition: MemberPartition) -> None:
         self._places.follows(partition.group)
+
+    def _split_home(self, background: Background) -> ClusterHome:
+        def abroad() -> IndexesAbroad:
+            assert background.indexes.abroad is not None
+            return background.indexes.abroad
+
+        return ClusterHome(
+            self._hosted, self._places, abroad, lambda described, split: self._tables.split(described, split)
+        )
 
     def _nodes_of(self, group: int) -> Iterable[str]:
         assert self._hosting is not None

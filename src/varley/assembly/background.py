@@ -147,7 +147,9 @@ class Background:
         which is not written down.
         """
         self.sweeper.start(self._catalog)
+        self.splits.know_all()
         self.indexes.start()
+        self.splits.start()
         self.transactions.start()
         self._upkeep.start()
 

@@ -12,7 +12,8 @@ from varley.expiry.sweeper import Sweeper
 from varley.indexes.delivery import open_child
 from varley.indexes.indexes import Indexes
 from varley.indexes.propagation import IndexRow
-from varley.metadata.catalog import Catalog, Described, Split
+from varley.metadata.catalog import Catalog, Described
+from varley.metadata.split import Split
 from varley.node.partition import Partition
 from varley.node.settled import Done
 from varley.router.routes import Groups, Router
@@ -60,6 +61,9 @@ class LocalHome:
                         return partition
         return None
 
+    def is_served(self, split: Split) -> bool:
+        return self.partition(split.child).tree.origin is not None
+
     def open_child(self, split: Split, origin: Origin, rows: Sequence[IndexRow], done: Done) -> None:
         open_child(self.partition(split.child), origin, rows, done)
 
@@ -80,7 +84,7 @@ class LocalHome:
         """After a start: what was not delivered is for those who had the rows before."""
         for described in self._catalog:
             for each in described.splits.values():
-                if each.split.owner != described.table.id and self.partition(each.split.child).tree.origin is not None:
+                if each.split.owner != described.table.id and self.is_served(each.split):
                     self._redirect(each.split)
 
     def _redirect(self, split: Split) -> None:

@@ -1,9 +1,10 @@
 """What the admin port answers about splits of partitions.
 
     GET  /splits     those that are under way: [{"table": "Music", "parent": 7, "child": 12, "doing": "copying"}]
-    POST /split      {"table": "Music"}: have the largest partition split in the middle of its bytes; with "index" one of
-                     that global index, with "group" that partition, with "at" (the hash of a partition key, 32
-                     hexadecimal digits) at that place. Answers {"refused": null, "parent": 7, "child": 12} when it is ordered
+    POST /split      {"table": "Music"}: have the largest partition split in the middle of its bytes; with "index" one
+                     of that global index, with "group" that partition, with "at" (the hash of a partition key, 32
+                     hexadecimal digits) at that place. Answers, when it is ordered,
+                     {"refused": null, "parent": 7, "child": 12}
 
 In a cluster any node can be asked: an order is written into the metadata, and whoever leads the partition finds it.
 """

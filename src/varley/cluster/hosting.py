@@ -16,6 +16,9 @@ chosen and published: so a member here that is of a later life than the publishe
 published one is of another life than the one that was said to be lost, the group has moved on meanwhile, and a further
 life begins.
 
+A group that came of a split has nothing at first that anybody may see: its replicas are begun as any, but are not where
+requests find them (`Hosted.closed`) before their own rows say that they have all (splits/).
+
 Removal. A member that is not in its group's newest configuration any more hears of that by the publication, which comes
 after it was chosen, and never goes back to an older one. A learner that was begun here by request (`begin`), before the
 group has taken it in, was never in a publication, and is left alone: whoever has begun it takes it away again.
@@ -69,6 +72,9 @@ class Hosting:
         self._busy: set[int] = set()        # groups that are being looked at
         self._again: set[int] = set()       # of these, those that have changed meanwhile
         self._is_stopping = False
+        # Told when a replica that leads its group knows that it has all; and asked what maps say of parents.
+        self.on_opened: Callable[[MemberPartition, int], None] = _nobody_told
+        self.parent_in_map: Callable[[int], int | None] = _no_parent
         members.listeners.append(self._published)
         for group, published in members.items().items():
             self._know_members(group, published)
@@ -118,8 +124,29 @@ class Hosting:
 
     def attach(self, group: int, partition: MemberPartition | None) -> None:
         """From now on requests find it here. None: a log member, which answers nothing. May be called again."""
-        if partition is not None and group not in self._hosted.partitions:
+        if partition is None or group in self._hosted.partitions or group in self._hosted.closed:
+            return
+        parent = self._parent_of(group)
+        if parent is None or partition.tree.origin is not None:
             self._hosted.attach(group, partition, partition)
+            return
+        self._hosted.closed[group] = partition, parent
+        partition.tree.on_split = lambda: self._may_open(group, partition)
+
+    def _may_open(self, group: int, partition: MemberPartition) -> None:
+        """The rows of a replica that came of a split have changed: perhaps it knows now that it has all."""
+        if group not in self._hosted.closed or partition.tree.origin is None:
+            return
+        del self._hosted.closed[group]
+        partition.tree.on_split = None
+        self._hosted.attach(group, partition, partition)
+        if partition.is_leading:
+            partition.begins_with_all()
+            self.on_opened(partition, partition.ballot)
+
+    def _parent_of(self, group: int) -> int | None:
+        """Of a group that came of a split."""
+        return self._members.parents.get(group) or self.parent_in_map(group)
 
     def nodes_of(self, group: int) -> Sequence[str]:
         """Where the group's members are, by the newest configuration that is known here."""
@@ -214,7 +241,16 @@ class Hosting:
         self._named.discard(group)
         if group in self._hosted.partitions:
             self._hosted.detach(group)
+        self._hosted.closed.pop(group, None)
         await self._node.remove_group(group)
+
+
+def _nobody_told(partition: MemberPartition, ballot: int) -> None:
+    pass
+
+
+def _no_parent(group: int) -> int | None:
+    return None
 
 
 def _nodes(configuration: Configuration) -> tuple[str, ...]:

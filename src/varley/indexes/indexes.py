@@ -85,7 +85,7 @@ class Indexes:
 
         `abroad`: how partitions that are led by other nodes are reached; None: there are none.
         """
-        self._abroad = abroad
+        self.abroad = abroad
         if abroad is not None:
             abroad.is_filled = self._is_filled
         self._loop = loop
@@ -116,10 +116,11 @@ class Indexes:
         assert not self.is_log_known
         self._is_running = True
         for each in undelivered:
-            parts = {
-                target: Part(rows, self._sources[each.source].backlog_of(target))
-                for target, rows in each.rows.items()
-            }
+            source = self._sources[each.source]
+            parts = {}
+            for group, rows in each.rows.items():
+                target = _to_child(group) if group in source.children else group
+                parts[target] = Part(rows, source.backlog_of(target))
             self.propagation.changed(each.source, each.slot, parts)
             self._make_ready(parts)
         self.is_log_known = True
@@ -249,18 +250,18 @@ class Indexes:
 
     def begin_to_carry(self, source: Partition, child: Partition, at: bytes) -> None:
         """From now on, what entries of `source` say that they have for `child` goes there. Harmless if it does."""
-        self._targets[child.group] = child
-        self.propagation.add_target(child.group)
+        channel = _to_child(child.group)
+        self._targets[channel] = child
+        self.propagation.add_target(channel)
         self._source(source).children.setdefault(child.group, (at, Backlog(self._child_backlogs)))
 
-    def end_carrying(self, source: Partition, child: int, *, is_target: bool) -> None:
-        """Nothing is carried any more. `is_target`: the child is a partition of an index. Harmless if nothing was."""
+    def end_carrying(self, source: Partition, child: int) -> None:
+        """Nothing is carried any more. Harmless if nothing was."""
         there = self._sources.get(source.group)
         if there is None or there.children.pop(child, None) is None:
             return
-        if not is_target:
-            self.propagation.remove_target(child)
-            del self._targets[child]
+        self.propagation.remove_target(_to_child(child))
+        del self._targets[_to_child(child)]
         if not there.children and not there.indexes:
             source.carry_outgoing(None)
             self.propagation.remove_source(source.group)
@@ -276,17 +277,17 @@ class Indexes:
     ) -> None:
         """Rows that `source` has as of `slot`. `then` is called when they have arrived."""
         _, backlog = self._sources[source].children[child]
-        self._send_filling(source, slot, {child: Part(rows, backlog)}, then)
+        self._send_filling(source, slot, {_to_child(child): Part(rows, backlog)}, then)
 
     def bytes_for_child(self, source: int, child: int) -> int:
         """About the memory of what is on its way to `child`."""
         return self._sources[source].children[child][1].bytes
 
-    def has_sent_all(self, source: Partition) -> bool:
-        """Whether all has arrived, at indexes and children, that the entries of `source` carry that are applied now."""
+    def has_sent_all(self, source: Partition, slot: int) -> bool:
+        """Whether all has arrived, at indexes and children, that the entries of `source` carry up to `slot`, which is
+        applied."""
         there = self._sources.get(source.group)
-        applied = source.tree.applied_slot
-        return there is None or there.kept_after(applied) >= applied
+        return there is None or there.kept_after(source.tree.applied_slot) >= slot
 
     def _source(self, partition: Partition) -> _Source:
         source = self._sources.get(partition.group)
@@ -309,7 +310,7 @@ class Indexes:
                 self._forget_progress_of_filled(route)
 
     def _led(self, partitions: Iterable[Partition]) -> list[Partition]:
-        return [each for each in partitions if self._abroad is None or self._abroad.is_led_here(each.group)]
+        return [each for each in partitions if self.abroad is None or self.abroad.is_led_here(each.group)]
 
     def _forget_progress_of_filled(self, route: Route) -> None:
         """Of indexes that were filled when the server was killed before it forgot how far it was."""
@@ -332,9 +333,8 @@ class Indexes:
             return
         for partition in route.partitions:
             for child in list(self._sources[partition.group].children):
-                if self.propagation.is_target(child):    # it was never a partition of anything
-                    self.propagation.remove_target(child)
-                    del self._targets[child]
+                self.propagation.remove_target(_to_child(child))
+                del self._targets[_to_child(child)]
             partition.carry_outgoing(None)
             self.propagation.remove_source(partition.group)
             del self._sources[partition.group]
@@ -387,23 +387,21 @@ class Indexes:
             batch = self.propagation.next_batch(target, now)
             if batch:
                 rows += sum(len(delivery.rows) for delivery in batch)
-                self._deliver(partition, batch)
+                self._deliver(target, partition, batch)
             elif self.propagation.due(target) is not None:
                 self._hold_back(target)
         if self._ready:
             self._make_ready(())
         self._end_if_drained()
 
-    def _deliver(self, partition: Partition, batch: Sequence[Delivery]) -> None:
-        target = partition.group
-
+    def _deliver(self, target: int, partition: Partition, batch: Sequence[Delivery]) -> None:
         def done(error: BaseException | None) -> None:
             self._delivered(target, error)
 
-        if self._abroad is None or self._abroad.is_led_here(target):
+        if self.abroad is None or self.abroad.is_led_here(partition.group):
             deliver(partition, batch, done)
         else:
-            self._abroad.deliver(target, batch, done)
+            self.abroad.deliver(partition.group, batch, done)
 
     def _now(self) -> float:
         if self._drained is not None:
@@ -470,10 +468,10 @@ class Indexes:
     def _filled_here(self, route: Route, index_id: str) -> None:
         """All that this node leads of a table is read. Whoever leads its first partition makes the index ACTIVE."""
         groups = [partition.group for partition in route.partitions]
-        if self._abroad is None:
+        if self.abroad is None:
             self._keep(self._activate(route.name, index_id))
-        elif self._abroad.is_led_here(groups[0]):
-            self._ask_whether_filled(self._abroad, route, index_id)
+        elif self.abroad.is_led_here(groups[0]):
+            self._ask_whether_filled(self.abroad, route, index_id)
 
     def _ask_whether_filled(self, abroad: Abroad, route: Route, index_id: str) -> None:
         if not self._is_running or index_id not in self._backfills:
@@ -665,16 +663,22 @@ class _Source:
         if child not in self.children:    # an entry of long ago, read again: the split is over
             return
         at, backlog = self.children[child]
-        parts[child] = Part([(key, value) for _, key, value, _ in rows if goes(key, at)], backlog)
+        parts[_to_child(child)] = Part([(key, value) for _, key, value, _ in rows if goes(key, at)], backlog)
 
     def backlog_of(self, target: int) -> Backlog:
         """Of the index that the partition `target` belongs to, or of the child that it is."""
-        if target in self.children:
-            return self.children[target][1]
+        if target < 0:
+            return self.children[-target][1]
         return next(
             index.backlog for index in self.indexes.values()
             if any(partition.group == target for partition in index.partitions)
         )  # fmt: skip
+
+
+def _to_child(group: int) -> int:
+    """The channel to the child of a split: another than the one to the same group as a partition of an index, which is
+    for what comes when it serves, and waits until it does."""
+    return -group
 
 
 def _with(index: GlobalIndex, **changes: Any) -> GlobalIndex:

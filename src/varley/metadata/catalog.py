@@ -63,6 +63,7 @@ import msgspec
 from varley.errors import ResourceInUse, ResourceNotFound, ValidationError, WorldError
 from varley.metadata.group_members import GroupMembers
 from varley.metadata.mirror import Mirror
+from varley.metadata.split import FORMAT_VERSION, SPLITS, Split, decode_split
 from varley.metadata.store import ABSENT, Change, Entry, Listed, Store, Told
 from varley.metadata.stored_value import damaged, decoded
 from varley.table import partition_map, schema
@@ -74,25 +75,8 @@ from varley.table.table_name import LEDGER_NAME
 _TABLES: Final = "table/"
 _PARTITIONS: Final = "partitions/"
 _DELETED: Final = "deleted/"
-_SPLITS: Final = "splits/"
 _GROUPS: Final = "groups"
 _GROUPS_FORMAT_VERSION: Final = 1
-_SPLIT_FORMAT_VERSION: Final = 1
-
-
-class Split(Stored, frozen=True, kw_only=True, omit_defaults=True):
-    """That a partition shall be split, until nothing is left to do of it. See splits/."""
-
-    format_version: int
-    table: str              # by name
-    owner: str              # the id of the table, or of the global index, that the partition belongs to
-    parent: int             # the partition's group, which keeps what is below `at`
-    child: int              # a new group: it gets the rest
-    at: str | None = None   # a location, in hexadecimal; None: in the middle, which the parent's leader finds
-
-    @property
-    def location(self) -> bytes | None:
-        return None if self.at is None else bytes.fromhex(self.at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,11 +175,11 @@ class Catalog:
         self.ledger: Described | None = None    # of transactions: not one of the tables, see create_ledger
         self.listener: Listener | None = None
         self.changes = _Changes(self._see_waiting)    # held by whoever changes tables; readers of the view need not
-        self._mirror = Mirror(_TABLES, _PARTITIONS, _DELETED, _SPLITS, _GROUPS)
+        self._mirror = Mirror(_TABLES, _PARTITIONS, _DELETED, SPLITS, _GROUPS)
         self._decoded: dict[str, tuple[int, Table | PartitionMap | Split]] = {}    # by key, with its version
         self._name_of: dict[str, str] = {}    # table's and index's id -> the table's name, of what is in the view
         self._waiting: deque[Told] = deque()    # told while somebody held `changes`
-        self._children: set[int] = set()    # groups that came of a split, or are to
+        self._parents: dict[int, int] = {}    # of groups that came of a split, or are to
         self._failure: WorldError | None = None    # why the view does not follow the store any more
         self.version = 0    # of the newest change that the view has
         self.made = 0    # of the newest change that this process has made
@@ -369,7 +353,7 @@ class Catalog:
             self._check_split(before, owner, parent, at)
             given, allocate = await self._allocation()
             split = Split(
-                format_version=_SPLIT_FORMAT_VERSION, table=name, owner=owner, parent=parent, child=allocate(),
+                format_version=FORMAT_VERSION, table=name, owner=owner, parent=parent, child=allocate(),
                 at=None if at is None else at.hex(),
             )  # fmt: skip
             members = () if self._members is None else self._members.founding_as(split.child, parent)
@@ -377,7 +361,7 @@ class Catalog:
                 _groups_given(given, allocate),
                 # As it is: so that nobody changes the indexes in this moment, from a view without this.
                 Change(_TABLES + name, before.table_version, schema.to_json(before.table)),
-                Change(_SPLITS + owner, ABSENT, msgspec.json.encode(split)),
+                Change(SPLITS + owner, ABSENT, msgspec.json.encode(split)),
                 *members,
             ]
             if await self._make(changes):
@@ -397,7 +381,7 @@ class Catalog:
     async def settle_split(self, ordered: Ordered, at: bytes) -> bool:
         """Say where it is split, if that was left open. False: somebody was quicker, or it is gone."""
         split = msgspec.structs.replace(ordered.split, at=at.hex())
-        return await self._make([Change(_SPLITS + split.owner, ordered.version, msgspec.json.encode(split))])
+        return await self._make([Change(SPLITS + split.owner, ordered.version, msgspec.json.encode(split))])
 
     async def map_split(self, split: Split) -> Described | None:
         """Give its child its part of the map, which decides it. Gives the table as it is then; None: the split is gone.
@@ -418,7 +402,7 @@ class Catalog:
             after = partition_map.split(before.map_of(split.owner), split.parent, split.location, split.child)
             changes = [
                 Change(_PARTITIONS + split.owner, version, partition_map.to_json(after)),
-                Change(_SPLITS + split.owner, there.version, msgspec.json.encode(split)),
+                Change(SPLITS + split.owner, there.version, msgspec.json.encode(split)),
             ]
             if await self._make(changes):
                 return self._tables[split.table]
@@ -430,12 +414,12 @@ class Catalog:
             ordered = None if there is None else there.splits.get(split.owner)
             if ordered is None or ordered.split.child != split.child:
                 return
-            if await self._make([Change(_SPLITS + split.owner, ordered.version, None)]):
+            if await self._make([Change(SPLITS + split.owner, ordered.version, None)]):
                 return
 
-    def is_child(self, group: int) -> bool:
-        """Whether the group came of a split, or is to: it serves when it says itself that it has all."""
-        return group in self._children
+    def parent_of(self, group: int) -> int | None:
+        """The group that this one came of by a split, or is to. It serves when it says itself that it has all."""
+        return self._parents.get(group)
 
     async def delete(self, name: str, *, keep: Table | None = None) -> Described:
         """Forget a table; returns what it was. The caller holds `changes`, and closes its partitions afterwards.
@@ -457,7 +441,7 @@ class Catalog:
                     if keep is None
                     else Change(_DELETED + id, ABSENT, schema.to_json(keep)),
                     *(Change(_PARTITIONS + index, each, None) for index, each in before.index_versions.items()),
-                    *(Change(_SPLITS + owner, each.version, None) for owner, each in before.splits.items()),
+                    *(Change(SPLITS + owner, each.version, None) for owner, each in before.splits.items()),
                     *self._removal(maps, before.unmapped),
                 ]
             ):
@@ -568,7 +552,7 @@ class Catalog:
                 changed += [(old, None), (None, new)]
             elif old != new:
                 changed.append((old, new))
-        self._know_children()
+        self._know_parents()
         if not self._mirror.is_ahead:
             self._refuse_strays(before)
         if listener is not None:
@@ -579,16 +563,18 @@ class Catalog:
             for described in gone:
                 listener.forgotten(described)
 
-    def _know_children(self) -> None:
+    def _know_parents(self) -> None:
         described = self.described()
-        self._children = {
-            each.group
+        self._parents = {
+            each.group: each.parent
             for one in described
             for partitions in (one.partitions, *one.index_partitions.values())
             for each in partitions
             if each.parent is not None
         }
-        self._children.update(each.split.child for one in described for each in one.splits.values())
+        self._parents.update(
+            (each.split.child, each.split.parent) for one in described for each in one.splits.values()
+        )
 
     def _put(self, name: str, old: Described | None, new: Described | None) -> None:
         for id in () if old is None else (old.table.id, *old.index_partitions):
@@ -615,13 +601,13 @@ class Catalog:
         )  # fmt: skip
 
     def _ordered(self, owner: str) -> Ordered | None:
-        key = _SPLITS + owner
+        key = SPLITS + owner
         entry = self._mirror.entries.get(key)
         if entry is None:
             return None
         version, split = self._decoded.get(key, (ABSENT, None))
         if version != entry.version:
-            split = decoded(entry, _decode_split)
+            split = decoded(entry, decode_split)
             self._decoded[key] = entry.version, split
         assert isinstance(split, Split)
         if split.owner != owner:
@@ -665,7 +651,6 @@ class Catalog:
         return partitions, entry.version
 
 
-_decode_split = stored_decoder(Split, _SPLIT_FORMAT_VERSION)
 _decode_groups = stored_decoder(_GroupsGiven, _GROUPS_FORMAT_VERSION)
 
 

@@ -25,6 +25,7 @@ import msgspec
 
 from varley.errors import ResourceInUse
 from varley.metadata.mirror import Mirror
+from varley.metadata.split import SPLITS, decode_split
 from varley.metadata.store import ABSENT, Change, Entry, Store, Told
 from varley.metadata.stored_value import damaged, decoded
 from varley.paxos.ballot import NUMBER_MAX
@@ -59,7 +60,10 @@ class GroupMembers:
     def __init__(self, store: Store, founders: Founders) -> None:
         self._store = store
         self._founders = founders
-        self._mirror = Mirror(_PREFIX)
+        self._mirror = Mirror(_PREFIX, SPLITS)
+        # By group: the one that it comes of by a split. Here too, and not in the catalog alone, since whoever hosts a
+        # new group must know that before it does, and the catalog may take in later what comes (Catalog.see).
+        self.parents: dict[int, int] = {}
         self._published: dict[int, Published] = {}
         self.listeners: list[Callable[[int, Published | None, Published | None], None]] = []
 
@@ -152,6 +156,13 @@ class GroupMembers:
 
     def _refresh(self, before: Mapping[str, Entry | None]) -> None:
         for key in before:
+            entry = self._mirror.entries.get(key)
+            if key.startswith(SPLITS) and entry is not None:
+                split = decoded(entry, decode_split)
+                self.parents[split.child] = split.parent
+        for key in before:
+            if key.startswith(SPLITS):
+                continue
             group = _group_of(key)
             old = self._published.pop(group, None)
             entry = self._mirror.entries.get(key)

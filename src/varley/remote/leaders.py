@@ -13,6 +13,7 @@ with an error that makes the router look again.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -32,6 +33,7 @@ class Leaders:
 
     def __init__(self) -> None:
         self._known: dict[int, Known] = {}
+        self._splits: Counter[int] = Counter()
         self._waiting: dict[int, list[Callable[[], None]]] = {}     # by group: who wants to hear of its next leader
 
     def find(self, group: int) -> Known | None:
@@ -52,6 +54,15 @@ class Leaders:
         """These are the nodes of its members, as the metadata has them: whom to ask while no leader is known."""
         known = self._known.get(group) or Known(0, None, ())
         self._known[group] = known._replace(members=tuple(members))
+
+    def splits(self, group: int) -> int:
+        """How often the partition of `group` has become smaller: who has asked for something of it asks anew then."""
+        return self._splits[group]
+
+    def was_split(self, group: int) -> None:
+        self._splits[group] += 1
+        for call in self._waiting.pop(group, ()):
+            call()
 
     def has_left(self, group: int, leader: str) -> None:
         """`leader` says that it leads no more: until another is heard of, nobody is known to."""

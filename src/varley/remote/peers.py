@@ -154,12 +154,21 @@ class Peers:
 
     # Questions
 
-    def travel(self, service: int, question: Question, need: Need, then: Then) -> None:
-        """Ask whoever can answer. `then` gets the answer, or how it ended without one; HERE perhaps at once."""
+    def travel(
+        self, service: int, question: Question, need: Need, then: Then,
+        also_here: Callable[[], bool] = lambda: False,
+    ) -> None:  # fmt: skip
+        """Ask whoever can answer. `then` gets the answer, or how it ended without one; HERE perhaps at once, also if
+        the group has another part of its table by now."""
         group = question.group
+        splits = self.leaders.splits(group)
+
+        def is_here() -> bool:
+            return self.is_here(group, need) or self.leaders.splits(group) != splits or also_here()
+
         Journey(
             self._loop, self.leaders, self.hosted.name, self._ask, group, need, service, messages.encode(question),
-            lambda: self.is_here(group, need), then,
+            is_here, then,
         ).begin()  # fmt: skip
 
     def inquire(
@@ -170,9 +179,11 @@ class Peers:
         then: Callable[[bytes | ApiError], None],
         *,
         tries: int = _OWN_TRIES,
+        also_here: Callable[[], bool] = lambda: False,
     ) -> None:
         """The same for a question that this node asks itself if it can answer it. An error says which is the case:
-        InternalServerError, nobody knows; ServiceUnavailable, surely nothing was done.
+        InternalServerError, nobody knows; ServiceUnavailable, surely nothing was done. `also_here`: whether it can
+        besides, although the group is not served.
         """
 
         def ended(answer: bytes | End) -> None:
@@ -192,9 +203,9 @@ class Peers:
                 then(unreached())
 
         def again() -> None:
-            self.inquire(service, question, need, then, tries=tries - 1)
+            self.inquire(service, question, need, then, tries=tries - 1, also_here=also_here)
 
-        self.travel(service, question, need, ended)
+        self.travel(service, question, need, ended, also_here)
 
     def rows(
         self, group: int, need: Need, rows_max: int, item_key: Callable[[bytes], bytes] | None

@@ -21,7 +21,8 @@ from typing import Final, Protocol
 from varley.counters import Counters, TableCounters
 from varley.errors import ResourceNotFound, ValidationError, WorldError
 from varley.item.key_bytes import TALLY_SPACE
-from varley.metadata.catalog import Described, Split
+from varley.metadata.catalog import Described
+from varley.metadata.split import Split
 from varley.node.partition import Partition
 from varley.table.consequences import Consequences
 from varley.table.followers import consequences_of
@@ -324,6 +325,16 @@ class Router:
         """Begin to serve a new table."""
         open_indexes = {index: self._open(each) for index, each in described.index_partitions.items()}
         self.add(described, self._open(described.partitions), open_indexes)
+
+    def repartition(self, described: Described) -> None:
+        """Serve a table by its map as it has become, where partitions are made of their groups' numbers alone."""
+        route = self._routes[described.table.name]
+        for ranges, owner in [(described.partitions, route), *(
+            (described.index_partitions[index.id], index) for index in route.global_indexes
+        )]:    # fmt: skip
+            owner.repartition(_lows(ranges), self._open(ranges))
+        for watcher in self.watchers:
+            watcher.opened(route)
 
     def split(self, described: Described, split: Split, child: Partition) -> None:
         """Serve a table by its map as it has become: `child` is the partition of the split's child."""

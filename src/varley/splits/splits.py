@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from varley.errors import ResourceNotFound, ValidationError, WorldError
 from varley.indexes.indexes import Indexes
-from varley.metadata.catalog import Catalog, Split
+from varley.metadata.catalog import Catalog
+from varley.metadata.split import Split
 from varley.router.routes import GlobalIndexRoute, Ranges, Route, Router
 from varley.splits.splitting import Home, NotNow, Splitting
 from varley.streams.streams import Streams
@@ -56,9 +57,9 @@ class Splits:
     # Orders
 
     def groups_of(self, table: str) -> list[int]:
-        """All groups of a table; [] if there is no such table."""
+        """All groups of a table that serve; [] if there is no such table."""
         described = self._catalog.get(table)
-        return [] if described is None else described.groups
+        return [] if described is None else [each for each in described.groups if each not in described.unmapped]
 
     async def order(
         self, table: str, index: str | None = None, group: int | None = None, at: bytes | None = None
@@ -118,10 +119,12 @@ class Splits:
                 self._indexes.begin_to_carry(self._home.partition(split.parent), self._home.partition(child), at)
         for child in [child for child in self._known if child not in wanted]:
             split = self._known.pop(child)
-            described = self._catalog.get(split.table)
-            is_target = described is not None and split.owner in described.index_partitions
-            if described is not None:
-                self._indexes.end_carrying(self._home.partition(split.parent), child, is_target=is_target)
+            self._indexes.end_carrying(self._home.partition(split.parent), child)
+
+    def begins_to_lead(self, group: int) -> None:
+        """This node leads `group` from now on: perhaps in the middle of its split."""
+        if self._timer is not None:
+            self.look()
 
     def _look_again(self) -> None:
         self._timer = self._loop.call_later(_LOOK_SECONDS, self._look_again)
@@ -172,5 +175,5 @@ class Splits:
         """What was being split is gone, and no child was a part of it yet (Catalog.delete)."""
         for child in [child for child, split in self._known.items() if split.table == route.name]:
             split = self._known.pop(child)
-            self._indexes.end_carrying(self._home.partition(split.parent), child, is_target=False)
+            self._indexes.end_carrying(self._home.partition(split.parent), child)
             self._keep(self._home.remove(split))

@@ -40,7 +40,8 @@ from varley.indexes.indexes import Indexes
 from varley.indexes.propagation import IndexRow
 from varley.item.key_bytes import DERIVED_SPACES, ITEM_SPACE, PARTITION_HASH_BYTES
 from varley.item.stored import item_size
-from varley.metadata.catalog import Catalog, Described, Ordered, Split
+from varley.metadata.catalog import Catalog, Described, Ordered
+from varley.metadata.split import Split
 from varley.node.elsewhere import Elsewhere
 from varley.node.partition import Partition
 from varley.node.settled import Done, Told, once_settled
@@ -89,6 +90,10 @@ class Home(Protocol):
 
     def holding(self) -> AbstractAsyncContextManager[None]:
         """While this is entered, requests that come may wait."""
+        ...
+
+    def is_served(self, split: Split) -> bool:
+        """Whether the child serves, as far as is known here."""
         ...
 
     def open_child(self, split: Split, origin: Origin, rows: Sequence[IndexRow], done: Done) -> None:
@@ -177,7 +182,7 @@ class Splitting:
             self._indexes.begin_to_carry(parent, self._home.partition(self.split.child), at)
             if not self._has_ended:
                 await self._fill(parent, at)
-            if not self._has_ended or not self._is_served:
+            if not self._has_ended or not self._home.is_served(self.split):
                 await self._switch(parent, at)
             await self._tidy(parent, at)
         except (ApiError, WorldError, Elsewhere, LeaderReplaced) as error:
@@ -267,10 +272,6 @@ class Splitting:
 
     # 2 to 5
 
-    @property
-    def _is_served(self) -> bool:
-        return self._home.partition(self.split.child).tree.origin is not None
-
     async def _switch(self, parent: Partition, at: bytes) -> None:
         self.doing = "waiting for what is on its way"
         await self._until(lambda: self._indexes.bytes_for_child(parent.group, self.split.child) < _SLICE_BYTES)
@@ -316,7 +317,8 @@ class Splitting:
             self._streams.look_again(self.split.owner, parent.group)
 
     async def _open(self, parent: Partition) -> None:
-        await self._until(lambda: self._indexes.has_sent_all(self._parent))
+        slot = parent.tree.applied_slot
+        await self._until(lambda: self._indexes.has_sent_all(self._parent, slot))
         parent = self._parent
         end = parent.tree.end
         assert end is not None
