@@ -11,13 +11,15 @@ what counts is how two ways compare, and the processor time of one request, whic
     etcd        durable puts of 1 KB: PutItem on the leader's node beside Put on the leader of three etcds
     recovery    kill -9 of the node that leads: from then to the first write that another node has answered
     hand-over   a planned one, under load: the longest time without an answer, and what was answered otherwise
+    healing     kill -9 of a node that follows, for good: until a log replica votes in its place, until a full one does
     idle        processor time and memory for groups in which nothing happens
 
 The load on etcd comes from h2load over gRPC, which is its fastest way in: the requests are ready-made bytes, and there
 is no client library in between. All of them put the same key, which is what etcd does with least work; PutItem draws
 its keys.
 
-Not measured: healing of a lost replica, which needs a GB of data and longer than all of this.
+Healing is measured with 10 and 100 MB: `--healing-bytes 10000000 100000000 1000000000` adds a GB, which takes some
+minutes and 10 GB of disk.
 """
 
 from __future__ import annotations
@@ -50,11 +52,16 @@ import peers
 import wrk
 from session import Session, median
 
-PARTS = ("throughput", "etcd", "recovery", "hand-over", "idle")
+PARTS = ("throughput", "etcd", "recovery", "hand-over", "healing", "idle")
 ITEMS = 10_000
 MANY_CONNECTIONS = 256      # against etcd: both do better with more requests under way
 KILLS = 20
 HAND_OVERS = 10
+HEALING_BYTES = (10_000_000, 100_000_000)
+HEALING_FILLER_BYTES = 10_000
+REPLACE_SECONDS = 10        # a minute by default: from the loss of a node until its replicas are built anew
+CALM_SECONDS = 5.0          # of the same load, before the node is lost
+HEALED_SECONDS_MAX = 1800.0
 IDLE_GROUPS = (0, 500, 1000, 2000)
 IDLE_SECONDS = 5.0
 _TABLE = "bench_simple"
@@ -484,9 +491,88 @@ class _Writers:
             self._answered.append((asked, time.perf_counter() - asked))
         client.close()
 
+    def slowest(self, share: float, since: float, until: float) -> float:
+        """What this share of the requests that were asked and answered between the two took longer than."""
+        times = sorted(took for asked, took in self._answered if asked >= since and asked + took <= until)
+        return times[int((1 - share) * (len(times) - 1))] if times else float("nan")
+
     def longest(self, since: float, until: float) -> float:
         """Of the requests that had no answer yet at `since`, and were asked before `until`."""
         return max(took for asked, took in self._answered if asked + took > since and asked < until)
+
+
+# ---- Healing
+
+
+@dataclass
+class _Healed:
+    """Seconds from the loss of a node."""
+
+    votes: float        # three members vote that are there
+    begun: float        # a full replica is being built
+    whole: float        # three full ones vote
+
+
+def healing(session: Session, sizes: Sequence[int] = HEALING_BYTES) -> None:
+    rows = []
+    session.begin("Cluster: healing", len(sizes))
+    for size in sizes:
+        session.step(f"{size / 1e6:,.0f} MB")
+        with cluster("--nodes", "5", "--replace-seconds", str(REPLACE_SECONDS), "--no-balance") as ours:
+            load.create_table(load.Client(ours.endpoint("n1")), _TABLE)
+            load.write_simple(
+                ours.endpoint(ours.group(_TABLE)["leader"]), 0, size // HEALING_FILLER_BYTES, HEALING_FILLER_BYTES
+            )
+            group = ours.group(_TABLE)
+            lost = next(name for name in group["members"] if name != group["leader"])
+            with _Writers([ours.endpoint(group["leader"])]) as writers:
+                time.sleep(CALM_SECONDS)
+                began = time.perf_counter()
+                ours.kill(lost)
+                healed = _wait_until_healed(ours, lost, group["leader"], began)
+        slow = [
+            writers.slowest(0.01, since, until) * 1e3
+            for since, until in ((began - CALM_SECONDS, began), (began + healed.begun, began + healed.whole))
+        ]
+        worst = writers.longest(began + healed.begun, began + healed.whole) * 1e3
+        copying = healed.whole - healed.begun
+        session.record(
+            workload="healing", bytes=size, votes=healed.votes, begun=healed.begun, whole=healed.whole,
+            p99_ms_before=slow[0], p99_ms_copying=slow[1], max_ms_copying=worst, refused=writers.refused,
+        )  # fmt: skip
+        rows.append([
+            f"{size / 1e6:,.0f}", f"{healed.votes:.1f}", f"{copying:.1f}", f"{size / 1e6 / copying:.0f}",
+            f"{slow[0]:.0f}", f"{slow[1]:.0f}", f"{worst:.0f}",
+        ])  # fmt: skip
+        session.stepped()
+    session.write("## Cluster: healing")
+    session.write()
+    session.write(
+        f"Five nodes, items of {HEALING_FILLER_BYTES / 1e3:g} KB; kill -9 of a node that follows, which stays away. "
+        f"Until three vote again: one of them has the log and no state. A full replica is built from {REPLACE_SECONDS} "
+        f"s after the loss on (a minute by default); {_Writers.EACH} clients write all the while."
+    )
+    session.write()
+    session.write_table(
+        ["MB", "until three vote, s", "building a full one, s", "MB/s", "p99 before, ms", "p99 while it is built, ms",
+         "worst, ms"],
+        rows,
+    )  # fmt: skip
+
+
+def _wait_until_healed(ours: Cluster, lost: str, asked: str, began: float) -> _Healed:
+    votes = begun = float("nan")
+    while (now := time.perf_counter() - began) < HEALED_SECONDS_MAX:
+        group = next(each for each in ours.status(asked=asked)["groups"] if each["table"] == _TABLE)
+        roles = {name: role for name, role in group["members"].items() if name.partition("#")[0] != lost}
+        if votes != votes and sum(role != "learner" for role in roles.values()) == 3 and len(roles) >= 3:
+            votes = now
+        if begun != begun and "learner" in roles.values() and now > REPLACE_SECONDS:
+            begun = now
+        if list(group["members"].values()) == ["voter"] * 3 and len(roles) == 3:
+            return _Healed(votes, begun, now)
+        time.sleep(0.05)
+    raise RuntimeError(f"it is not healed: {group}")
 
 
 # ---- Doing nothing
@@ -554,10 +640,13 @@ _MEASURES: dict[str, Callable[[Session], None]] = {
 }  # fmt: skip
 
 
-def measure(session: Session, parts: Sequence[str] = PARTS) -> None:
+def measure(session: Session, parts: Sequence[str] = PARTS, healing_bytes: Sequence[int] = HEALING_BYTES) -> None:
     """As a section of `make bench`."""
     for part in parts:
-        _MEASURES[part](session)
+        if part == "healing":
+            healing(session, healing_bytes)
+        else:
+            _MEASURES[part](session)
 
 
 def main() -> None:
@@ -566,11 +655,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="of each measurement of throughput (3)")
     parser.add_argument("--seconds", type=int, default=3, help="of one of them (3)")
     parser.add_argument("--patience", type=float, default=30, help="seconds to wait for other programs in all (30)")
+    sizes = "of data, in the part healing (10 and 100 MB)"
+    parser.add_argument("--healing-bytes", nargs="+", type=int, default=HEALING_BYTES, help=sizes)
     options = parser.parse_args()
     session = Session(options.rounds, options.seconds, options.patience)
     try:
         with session.running():
-            measure(session, options.only)
+            measure(session, options.only, options.healing_bytes)
     finally:
         print(session.results())
 

@@ -40,7 +40,7 @@ VARIABLES promised,     \* durable: the highest ballot promised
           prepares,     \* said: <<ballot, ballot that was yielded>>
           promises,     \* said
           voted,        \* said: voted[member][ballot] is how far it has accepted in the ballot
-          yields,       \* said: ballots whose leaders have given up their leases for a successor
+          yields,       \* said: ballots whose leaders have given up their leases, for a successor or for anybody
           led           \* the log of the leader of each ballot, as far as it got; also what its Accepts carry
 
 durable  == <<promised, accepted, level, log, base, learnt>>
@@ -233,9 +233,11 @@ HandOver(c, to) ==
           ELSE /\ leading' = [leading EXCEPT ![c] = 0] /\ lease' = [lease EXCEPT ![c] = {}]
        /\ UNCHANGED <<durable, chosen, standing, grant, prepares, promises, voted, led>>
 
+(* A leader that has lost its lease says that it leads no more: nobody has to wait for what it was granted. *)
 StepDown(c) == /\ "leases" \notin Without /\ leading[c] # 0 /\ lease[c] = {}
+               /\ yields' = yields \cup {leading[c]}
                /\ leading' = [leading EXCEPT ![c] = 0]
-               /\ UNCHANGED <<durable, chosen, standing, lease, grant, said>>
+               /\ UNCHANGED <<durable, chosen, standing, lease, grant, prepares, promises, voted, led>>
 
 Next == \/ \E c \in Full : \/ \E b \in Ballots, y \in 0..Len(Owner) : Stand(c, b, y)
                            \/ \E P \in Elected(c) : Lead(c, P)

@@ -23,9 +23,10 @@ import asyncio
 import functools
 import logging
 import random
-import signal
+import shutil
 import uuid
 from collections.abc import Coroutine, Iterable
+from time import perf_counter
 from typing import Any, Final
 
 import msgspec
@@ -35,9 +36,12 @@ from varley.admin import readings
 from varley.api import operations
 from varley.api.services import Services
 from varley.assembly.background import Abroad, Background
+from varley.assembly.life import Life
+from varley.assembly.link_tls import link_tls
 from varley.assembly.ports import Ports
+from varley.assembly.services import services
 from varley.assembly.split_pages import SplitPages
-from varley.assembly.tasks import Tasks, answer
+from varley.assembly.tasks import Tasks, answer, of_tasks
 from varley.autoadmin.driver import Rules
 from varley.autoadmin.health import Trust
 from varley.autoadmin.keeper import Keeper
@@ -66,16 +70,16 @@ from varley.metadata.following import follow
 from varley.metadata.group_members import GroupMembers
 from varley.metadata.nodes import FORMAT_VERSION, NodeInfo, Nodes, Registration
 from varley.net.links import Links
-from varley.net.tls import LinkTls
 from varley.node.member import node_of
 from varley.node.member_partition import MemberPartition
 from varley.node.node import Node
+from varley.remote.by_quorum import ByQuorum, by_lease
 from varley.remote.hosted import Hosted
 from varley.remote.leaders import Leaders
 from varley.remote.peers import Peers
 from varley.remote.places import Places
 from varley.router.routes import Router
-from varley.settings import ClusterSettings, MemberSettings, NodeSettings
+from varley.settings import LEASE, ClusterSettings, MemberSettings, NodeSettings
 from varley.storage.data_folder import DataFolder
 from varley.storage.inventory import Inventory
 from varley.storage.log_writer import LogWriter
@@ -85,22 +89,22 @@ from varley.storage.opening import Expected, OpenData, open_data
 from varley.storage.refusing_log import RefusingLog
 from varley.storage.tree_folder import NoFolder, TreeFolder
 from varley.transactions.abroad import Abroad as TransactionsAbroad
-from varley.vectors.search import VectorSearch
 
 logger = logging.getLogger("varley.cluster")
 
-_FAILED_DRAIN_SECONDS: Final = 0.5      # how long requests may go on in a server that cannot
+_CALLS_SECONDS: Final = 5.0             # for calls to end whose connections are closed already
+_WORK_SECONDS: Final = 10.0             # for what is done for groups to end
 _LEAVE_SECONDS: Final = 2.0             # for etcd to hear that this node is down; else its lease ends
 _LEDGER_SECONDS: Final = 10.0           # how long the first nodes wait for others, before they found it without them
 _LOOK_SECONDS: Final = 0.1
 
 
-class ClusterServer:
-    """From `start` to `wait_stopped`, on one event loop."""
+class ClusterServer(Life):
+    """See Life."""
 
     def __init__(self, node: NodeSettings, cluster: ClusterSettings, member: MemberSettings, clock: Clock) -> None:
         assert member.cluster is not None and member.name is not None
-        self._settings = node
+        super().__init__(node)
         self._cluster = cluster
         self._member = member
         self._url = member.cluster
@@ -108,17 +112,12 @@ class ClusterServer:
         self._clock = clock
         self._random = random.Random(random.SystemRandom().getrandbits(128))    # ids of tables and transactions
         self._loop: asyncio.AbstractEventLoop
-        self._stopped: asyncio.Future[None]
-        self._calls = Tasks()       # what takes longer than its step of the loop, on behalf of a call
-        self._followers = Tasks()   # what runs until this node stops
-        self._work = Tasks()        # what is done for groups
-        self._stopping = Tasks()    # one at most
-        self._is_stopping = False
-        self._is_started = False
-        self._failure: WorldError | None = None    # what ends it, if that happened before it was started
+        self._calls = Tasks("calls")            # what takes longer than its step of the loop, on behalf of a call
+        self._followers = Tasks("followers")    # what runs until this node stops
+        self._work = Tasks("groups")            # what is done for groups
         self._does_node_run = False    # between node.start and node.stop or node.halt
-        self._metadata_trouble: WorldError | None = None    # why the watch is not followed any more
-        # Built by start(), in this order.
+        self._metadata_trouble: Exception | None = None    # why the watch is not followed any more
+        # Built by _open(), in this order.
         self._folder: DataFolder | None = None    # None: in memory
         self._store: EtcdStore | None = None
         self._links: Links | None = None
@@ -147,33 +146,17 @@ class ClusterServer:
         self.link_port = 0
         self.admin_port: int | None = None
 
-    async def start(self) -> None:
-        """Return when requests are served.
-
-        Raises WorldError: the folder, a port, a setting or etcd is not usable, or the disk failed; then all is closed.
-        """
+    async def _open(self) -> None:
+        """Raises WorldError: the folder, a port, a setting or etcd is not usable, or the disk failed."""
         self._loop = asyncio.get_running_loop()
-        self._stopped = self._loop.create_future()
         if not self._settings.in_memory:
             self._folder = await self._loop.run_in_executor(None, DataFolder.open, self._settings.data_dir)
-        try:
-            await self._open_metadata()
-            await self._open_links()
-            opened = await self._open_storage()
-            self._open_background()
-            self._serve_groups(opened)
-            await self._open_ports()
-            if self._failure is not None:
-                raise self._failure
-        except BaseException:
-            await self._close()
-            raise
-        self._is_started = True
-        for number in (signal.SIGTERM, signal.SIGINT):
-            try:
-                self._loop.add_signal_handler(number, self.begin_to_stop)
-            except (ValueError, RuntimeError):
-                pass    # not the main thread: whoever embeds it has the signals
+        await self._open_metadata()
+        await self._open_links()
+        opened = await self._open_storage()
+        self._open_background()
+        self._serve_groups(opened)
+        await self._open_ports()
 
     # Start, in this order
 
@@ -195,10 +178,9 @@ class ClusterServer:
     async def _open_links(self) -> None:
         member, store = self._member, self._store
         assert store is not None
-        tls = None
-        if member.link_cert is not None and member.link_key is not None and member.link_ca is not None:
-            tls = LinkTls(member.link_cert, member.link_key, member.link_ca)
-        links = self._links = Links(self._loop, self.name, cluster=f"cluster {store.address.prefix}", tls=tls)
+        links = self._links = Links(
+            self._loop, self.name, cluster=f"cluster {store.address.prefix}", tls=link_tls(member)
+        )
         try:
             self.link_port = await links.listen(self._settings.host, member.link_port)
         except OSError as error:
@@ -237,7 +219,7 @@ class ClusterServer:
             engines=engines,
             overlay_bytes_max=settings.checkpoint_overlay_bytes,
             log_bytes_max=settings.checkpoint_log_bytes + settings.segment_bytes,
-            on_fatal=self._fail,
+            on_fatal=self.fail,
             name=self.name,
             links=self._links,
             on_leading=self._on_leading,
@@ -309,19 +291,14 @@ class ClusterServer:
             self._catalog, self._places, self._router, background.streams, background.sweeper, background.transactions,
             background.indexes, self._leaders,
         )  # fmt: skip
-        self._services = Services(
-            settings=settings,
-            cluster=self._cluster,
-            clock=self._clock,
-            random=self._random,
+        self._services = services(
+            settings,
+            self._cluster,
+            self._clock,
+            self._random,
             catalog=self._catalog,
             router=self._router,
-            sweeper=background.sweeper,
-            bulk=background.bulk,
-            vectors=VectorSearch(bytes_max=settings.vector_cache_bytes),
-            streams=background.streams,
-            transactions=background.transactions,
-            indexes=background.indexes,
+            background=background,
             spawn=self._spawn,
         )
         self._gateway = Gateway(peers, self._run_here)
@@ -332,8 +309,9 @@ class ClusterServer:
         assert links is not None and store is not None and background is not None
         assert self._registration is not None
         self._hosting = Hosting(
-            self._loop, self._node, self._members, self._hosted, self._leaders, self._work.start
-        )
+            self._loop, self._node, self._members, self._hosted, self._leaders, self._work.start,
+            lead_of=by_lease if self._cluster.strong_reads == LEASE else ByQuorum,
+        )  # fmt: skip
         self._hosting.parent_in_map = self._catalog.parent_of
         self._hosting.on_opened = self._on_leading
         self._publishing = Publishing(self._loop, self._node, self._members, self._work.start)
@@ -355,9 +333,9 @@ class ClusterServer:
         self._tables.is_serving = True
         self._followers.start(self._follow(store))
         self._followers.start(self._hold(self._registration))
-        self._followers.start(self._found_ledger(background))
+        self._followers.keep_running(lambda: self._found_ledger(background))
         self._keeper.serve(self._work.start)
-        self._keeper.start(self._followers.start)
+        self._keeper.start(self._followers.start, self._followers.keep_running)
 
     def _made_keeper(self, links: Links, store: EtcdStore, hosting: Hosting) -> Keeper:
         cluster = self._cluster
@@ -368,10 +346,15 @@ class ClusterServer:
             balances=cluster.balance,
         )
         log = self._log
-        disk = None if isinstance(log, RefusingLog) else lambda: (log.statistics.frames, log.statistics.sync_seconds)
+        disk = None
+        if not isinstance(log, RefusingLog):
+            written = log.statistics
+            disk = lambda: (written.frames, written.seconds(perf_counter()))    # noqa: E731 (nobody calls it here)
+        folder = self._folder
+        free_bytes = None if folder is None else lambda: shutil.disk_usage(folder.path).free
         keeper = Keeper(
             self._node, links, store, self._nodes, self._members, rules, now=self._loop.time, clock=self._clock,
-            begin=hosting.begin, end=hosting.end, disk=disk,
+            begin=hosting.begin, end=hosting.end, disk=disk, free_bytes=free_bytes,
         )  # fmt: skip
         self._founders.may_found = lambda info: is_serving(info) and info.name not in keeper.orders.draining
         return keeper
@@ -397,6 +380,7 @@ class ClusterServer:
                 functools.partial(of_links, links),
                 functools.partial(of_groups, self._node),
                 lambda: of_metadata(self._metadata_trouble or store.trouble),
+                functools.partial(of_tasks, self._calls, self._followers, self._work, background.tasks),
             ],
             rotate_shards=background.streams.rotate,
             more_pages={
@@ -416,15 +400,15 @@ class ClusterServer:
     async def _follow(self, store: EtcdStore) -> None:
         try:
             await follow(store, [self._nodes, self._members, self._keeper.orders, self._catalog])
-        except WorldError as error:
-            logger.error("the metadata is not followed any more, until this node is started again: %s", error)
+        except Exception as error:    # ours too: all nodes read the same, and would all stop
+            logger.error("the metadata is not followed any more, until this node is started again", exc_info=error)
             self._metadata_trouble = error
 
     async def _hold(self, registration: Registration) -> None:
         try:
             await registration.hold()
-        except WorldError as error:
-            self._fail(error)
+        except Exception as error:    # its lease has ended, or will: others take this node for lost
+            self.fail(error)
 
     async def _found_ledger(self, background: Background) -> None:
         """Once in the life of a cluster: by whoever is first, when there are nodes for all of its replicas, or no more
@@ -491,56 +475,25 @@ class ClusterServer:
 
     # Stopping
 
-    async def wait_stopped(self) -> None:
-        """Return when the node has stopped. Raises the WorldError that stopped it, if one did."""
-        await asyncio.shield(self._stopped)
-
-    async def stop(self) -> None:
-        """Hand over, let running requests end, make everything durable, close. May be called again."""
-        self.begin_to_stop()
-        await self.wait_stopped()
-
-    def begin_to_stop(self) -> None:
-        if not self._is_stopping:
-            self._is_stopping = True
-            self._stopping.start(self._stop(None))
-        elif self._ports is not None:
-            self._ports.door.close_now()    # told a second time: whoever says so does not want to wait for clients
-
-    def _fail(self, error: WorldError) -> None:
-        """Something that this node cannot go on without has failed."""
-        if self._is_stopping:
-            return
-        self._is_stopping = True
-        if self._is_started:
-            self._stopping.start(self._stop(error))
-        else:
-            self._failure = error    # start() raises it
-
-    async def _stop(self, reason: WorldError | None) -> None:
+    async def _wind_down(self, failure: Exception | None) -> None:
         assert self._ports is not None and self._background is not None
         assert self._hosting is not None and self._publishing is not None
-        try:
-            if reason is None:
-                await self._leave()
-                self._hosting.stop()
-                await self._node.stop_leading()
-            await self._ports.door.drain(self._settings.drain_seconds if reason is None else _FAILED_DRAIN_SECONDS)
-            await self._calls.wait_ended()
-            self._publishing.stop()
-            if reason is None:
-                await self._background.stop_in_cluster()
-                await self._work.wait_ended()
-                self._does_node_run = False
-                await self._node.stop()
-            await self._close()
-        except Exception as error:
-            self._stopped.set_exception(error)
-            return
-        if reason is None:
-            self._stopped.set_result(None)
-        else:
-            self._stopped.set_exception(reason)
+        if failure is None:
+            await self._leave()
+            self._hosting.stop()
+            await self._node.stop_leading()
+        await self._ports.door.drain(self.drain_seconds)
+        await self._calls.end_within(_CALLS_SECONDS)
+        self._publishing.stop()
+        if failure is None:
+            await self._background.stop_in_cluster()
+            await self._work.end_within(_WORK_SECONDS)
+            self._does_node_run = False
+            await self._node.stop()
+
+    def _hurry(self) -> None:
+        if self._ports is not None:
+            self._ports.door.close_now()
 
     async def _leave(self) -> None:
         """Others place nothing here any more."""
@@ -554,7 +507,6 @@ class ClusterServer:
                 pass    # etcd is away: the lease ends by itself
 
     async def _close(self) -> None:
-        """Close what is open, whatever that is."""
         await self._leave()
         if self._hosting is not None:
             self._hosting.stop()
@@ -563,7 +515,7 @@ class ClusterServer:
         if self._ports is not None:
             await self._ports.close()
         if self._background is not None:
-            self._background.halt()
+            await self._background.halt()
         if self._does_node_run:
             self._does_node_run = False
             await self._node.halt()

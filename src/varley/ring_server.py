@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -22,7 +21,9 @@ from varley.admin.metrics import Metrics, Reading
 from varley.admin.pages import Pages
 from varley.admin.port import AdminPort
 from varley.assembly.door_settings import door_settings
-from varley.assembly.tasks import Tasks
+from varley.assembly.life import Life
+from varley.assembly.link_tls import link_tls
+from varley.assembly.tasks import Tasks, of_tasks
 from varley.clock import Clock, SystemClock
 from varley.counters import Counters
 from varley.errors import BadSettings, WorldError
@@ -31,7 +32,6 @@ from varley.http.server import FrontDoor
 from varley.http.visit import Visit
 from varley.listening import cannot_listen, in_url, reachable
 from varley.net.links import Links
-from varley.net.tls import LinkTls
 from varley.ring.siblings import Mode
 from varley.ring_api.answer import WORDING, error_response
 from varley.ring_api.handler import RingHandler
@@ -46,21 +46,20 @@ logger = logging.getLogger("varley.ring")
 
 LINK_PORT_ABOVE: Final = 10_000     # above the port of clients, unless a setting says otherwise
 _JOIN_AGAIN_SECONDS: Final = 1.0
+_CALLS_SECONDS: Final = 5.0         # for calls to end whose connections are closed already
 
 
-class RingServer:
-    """From `start` to `wait_stopped`, on one event loop."""
+class RingServer(Life):
+    """See Life."""
 
     def __init__(self, node: NodeSettings, flags: RingFlags, clock: Clock | None = None) -> None:
         """Raises BadSettings."""
-        self._settings = node
+        super().__init__(node)
         self._flags = flags
         self._own = own_settings(node, flags)
         self._ring = agreed_settings(flags)
         self._clock = clock or SystemClock()
-        self._stopped: asyncio.Future[None]
-        self._tasks = Tasks()
-        self._is_stopping = False
+        self._calls = Tasks("calls")    # what takes longer than its step of the loop, on behalf of a call
         self._links: Links | None = None
         self._door: FrontDoor | None = None
         self._admin: AdminPort | None = None
@@ -84,39 +83,26 @@ class RingServer:
         return self._own.name
 
     async def start(self) -> None:
-        """Return when the node is open and a member. Raises WorldError when it cannot be."""
+        """Return when the node is open and a member, or is told to stop. Raises WorldError when it cannot be."""
+        await super().start()
+        assert self._node is not None
+        if self._flags.join and not self._node.members.history.changes:
+            try:
+                await self._join(self._node)    # this may take for ever: it can be told to stop already
+            except BaseException:
+                await self.stop()
+                raise
+
+    async def _open(self) -> None:
         loop = asyncio.get_running_loop()
-        self._stopped = loop.create_future()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.begin_to_stop)
-        try:
-            await self._listen(loop)
-            self._node = RingNode(
-                self._own, self._ring, loop=loop, links=self._links_made, address=self.link_address,
-                endpoint=self.endpoint, clock=self._clock,
-            )  # fmt: skip
-            await self._node.start()
-            self._handler = RingHandler(self._node, self._tasks.start)
-            await self._open_admin_port(self._node)
-            if self._flags.join and not self._node.members.history.changes:
-                await self._join(self._node)
-        except BaseException:
-            if self._node is not None:
-                await self._node.stop()
-            await self._close()
-            raise
-
-    async def wait_stopped(self) -> None:
-        """Return when the server has stopped. Raises the WorldError that stopped it, if one did."""
-        await asyncio.shield(self._stopped)
-
-    def begin_to_stop(self) -> None:
-        """Told a second time: whoever says so does not want to wait for clients."""
-        if not self._is_stopping:
-            self._is_stopping = True
-            self._tasks.start(self._stop())
-        elif self._door is not None:
-            self._door.close_now()
+        await self._listen(loop)
+        self._node = RingNode(
+            self._own, self._ring, loop=loop, links=self._links_made, address=self.link_address,
+            endpoint=self.endpoint, clock=self._clock,
+        )  # fmt: skip
+        await self._node.start()
+        self._handler = RingHandler(self._node, self._calls.start)
+        await self._open_admin_port(self._node)
 
     @property
     def _advertised(self) -> str:
@@ -129,10 +115,7 @@ class RingServer:
 
     async def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
         settings, flags = self._settings, self._flags
-        tls = None
-        if flags.link_cert is not None and flags.link_key is not None and flags.link_ca is not None:
-            tls = LinkTls(flags.link_cert, flags.link_key, flags.link_ca)
-        self._links = Links(loop, self.name, cluster=f"ring {self._ring.name}", tls=tls)
+        self._links = Links(loop, self.name, cluster=f"ring {self._ring.name}", tls=link_tls(flags))
         self._door = FrontDoor(
             self._handle,
             operations=OPERATIONS,
@@ -164,6 +147,7 @@ class RingServer:
             assert self._door is not None
             yield Reading("varley_connections", self._door.connections)
             yield from readings(node)
+            yield from of_tasks(self._calls)
 
         pages = Pages(
             Metrics(self._door.traffic, Counters(), [of_the_ring]),
@@ -197,25 +181,26 @@ class RingServer:
     def _is_ready(self) -> bool:
         return self._node is not None and self._handler is not None and self._node.is_ready()
 
-    async def _stop(self) -> None:
-        try:
-            assert self._door is not None
-            await self._door.drain(self._settings.drain_seconds)
-            if self._node is not None:
-                await self._node.stop()
-            await self._close()
-        except Exception as error:
-            self._stopped.set_exception(error)
-        else:
-            self._stopped.set_result(None)
+    async def _wind_down(self, failure: Exception | None) -> None:
+        assert self._door is not None
+        await self._door.drain(self.drain_seconds)
+        await self._calls.end_within(_CALLS_SECONDS)
 
-    async def _close(self) -> None:
+    def _hurry(self) -> None:
         if self._door is not None:
             self._door.close_now()
-        if self._admin is not None:
-            await self._admin.stop()
-        if self._links is not None:
-            await self._links.close()
+
+    async def _close(self) -> None:
+        try:
+            if self._node is not None:
+                await self._node.stop()
+        finally:
+            if self._door is not None:
+                self._door.close_now()
+            if self._admin is not None:
+                await self._admin.stop()
+            if self._links is not None:
+                await self._links.close()
 
 
 # ---- Settings of the ring, from flags

@@ -18,20 +18,20 @@ import contextlib
 import functools
 import logging
 import random
-import signal
 from collections.abc import AsyncIterator, Coroutine
-from typing import Any
+from typing import Any, Final
 
 from varley.admin import readings
 from varley.api import operations
 from varley.api.services import Services
 from varley.assembly.background import Background
+from varley.assembly.life import Life
 from varley.assembly.ports import Ports
+from varley.assembly.services import services
 from varley.assembly.split_pages import SplitPages
 from varley.assembly.tables import drop_tables, expected_of, open_tables
-from varley.assembly.tasks import Tasks, answer
+from varley.assembly.tasks import Tasks, answer, of_tasks
 from varley.clock import Clock
-from varley.errors import WorldError
 from varley.http.call import Call
 from varley.metadata.catalog import Catalog
 from varley.metadata.local import LocalStore
@@ -50,31 +50,25 @@ from varley.storage.refusing_log import RefusingLog
 from varley.storage.tree import Tree
 from varley.storage.tree_folder import NoFolder, TreeFolder
 from varley.storage.undelivered import Undelivered
-from varley.vectors.search import VectorSearch
 
 logger = logging.getLogger("varley.server")
 
-_FAILED_DRAIN_SECONDS = 0.5    # how long requests may go on in a server that cannot
+_CALLS_SECONDS: Final = 5.0    # for calls to end whose connections are closed already
 
 
-class Server:
-    """From `start` to `wait_stopped`, on one event loop."""
+class Server(Life):
+    """See Life."""
 
     def __init__(self, node: NodeSettings, cluster: ClusterSettings, clock: Clock) -> None:
-        self._settings = node
+        super().__init__(node)
         self._cluster = cluster
         self._clock = clock
         self._random = random.Random(random.SystemRandom().getrandbits(128))    # ids of tables and transactions
         self._loop: asyncio.AbstractEventLoop
-        self._stopped: asyncio.Future[None]
         self._held: list[Call] | None = None    # those that came while they wait; None: none do
-        self._calls = Tasks()       # what takes longer than its step of the loop, on behalf of a call
-        self._stopping = Tasks()    # one at most
-        self._is_stopping = False
-        self._failure: WorldError | None = None    # what ends it, if that happened before it was started
-        self._is_started = False
+        self._calls = Tasks("calls")    # what takes longer than its step of the loop, on behalf of a call
         self._does_node_run = False    # between node.start and node.stop or node.halt
-        # Built by start(), in this order.
+        # Built by _open(), in this order.
         self._folder: DataFolder | None = None    # None: in memory
         self._store: Store | None = None
         self._catalog: Catalog
@@ -87,32 +81,16 @@ class Server:
         self.port = 0
         self.admin_port: int | None = None
 
-    async def start(self) -> None:
-        """Return when requests are served.
-
-        Raises WorldError: the folder, the port or a setting is not usable, or the disk failed; then all is closed.
-        """
+    async def _open(self) -> None:
+        """Raises WorldError: the folder, the port or a setting is not usable, or the disk failed."""
         self._loop = asyncio.get_running_loop()
-        self._stopped = self._loop.create_future()
         if not self._settings.in_memory:
             self._folder = await self._loop.run_in_executor(None, DataFolder.open, self._settings.data_dir)
-        try:
-            self._store = await self._open_metadata()
-            self._catalog = Catalog(self._store)
-            await self._catalog.load()
-            background = await self._open_storage(self._store)
-            await self._open_ports(background)
-            if self._failure is not None:
-                raise self._failure
-        except BaseException:
-            await self._close()
-            raise
-        self._is_started = True
-        for number in (signal.SIGTERM, signal.SIGINT):
-            try:
-                self._loop.add_signal_handler(number, self.begin_to_stop)
-            except (ValueError, RuntimeError):
-                pass    # not the main thread: whoever embeds the server has the signals
+        self._store = await self._open_metadata()
+        self._catalog = Catalog(self._store)
+        await self._catalog.load()
+        background = await self._open_storage(self._store)
+        await self._open_ports(background)
 
     @property
     def _is_read_only(self) -> bool:
@@ -138,7 +116,7 @@ class Server:
             overlay_bytes_max=settings.checkpoint_overlay_bytes,
             # The segment being written can never be released, so it does not count.
             log_bytes_max=settings.checkpoint_log_bytes + settings.segment_bytes,
-            on_fatal=self._fail,
+            on_fatal=self.fail,
         )
         self._router = Router(self._node, index_backlog_bytes=settings.index_backlog_bytes)
         background = self._background = Background(
@@ -184,19 +162,14 @@ class Server:
         return opened.trees, opened.undelivered
 
     async def _open_ports(self, background: Background) -> None:
-        self._services = Services(
-            settings=self._settings,
-            cluster=self._cluster,
-            clock=self._clock,
-            random=self._random,
+        self._services = services(
+            self._settings,
+            self._cluster,
+            self._clock,
+            self._random,
             catalog=self._catalog,
             router=self._router,
-            sweeper=background.sweeper,
-            bulk=background.bulk,
-            vectors=VectorSearch(bytes_max=self._settings.vector_cache_bytes),
-            streams=background.streams,
-            transactions=background.transactions,
-            indexes=background.indexes,
+            background=background,
             spawn=self._spawn,
         )
         self._ports = Ports(
@@ -210,6 +183,7 @@ class Server:
                 functools.partial(readings.of_node, self._node),
                 functools.partial(readings.of_tables, self._catalog, self._router, background.sweeper),
                 functools.partial(readings.of_indexes, background.indexes),
+                functools.partial(of_tasks, self._calls, background.tasks),
             ],
             rotate_shards=background.streams.rotate,
             more_pages=SplitPages(background.splits).pages(),
@@ -279,57 +253,24 @@ class Server:
 
     # Stopping
 
-    async def wait_stopped(self) -> None:
-        """Return when the server has stopped. Raises the WorldError that stopped it, if one did."""
-        await asyncio.shield(self._stopped)
+    async def _wind_down(self, failure: Exception | None) -> None:
+        assert self._ports is not None and self._background is not None
+        await self._ports.door.drain(self.drain_seconds)
+        await self._calls.end_within(_CALLS_SECONDS)
+        if failure is None:
+            await self._background.stop()
+            self._does_node_run = False
+            await self._node.stop()
 
-    async def stop(self) -> None:
-        """Let running requests end, make everything durable, close. May be called again."""
-        self.begin_to_stop()
-        await self.wait_stopped()
-
-    def begin_to_stop(self) -> None:
-        if not self._is_stopping:
-            self._is_stopping = True
-            self._stopping.start(self._stop(None))
-        elif self._ports is not None:
-            self._ports.door.close_now()    # told a second time: whoever says so does not want to wait for clients
-
-    def _fail(self, error: WorldError) -> None:
-        """Something that this server cannot go on without has failed."""
-        if self._is_stopping:
-            return
-        self._is_stopping = True
-        if self._is_started:
-            self._stopping.start(self._stop(error))
-        else:
-            self._failure = error    # start() raises it
-
-    async def _stop(self, reason: WorldError | None) -> None:
-        assert self._ports is not None
-        assert self._background is not None
-        try:
-            await self._ports.door.drain(self._settings.drain_seconds if reason is None else _FAILED_DRAIN_SECONDS)
-            await self._calls.wait_ended()
-            if reason is None:
-                await self._background.stop()
-                self._does_node_run = False
-                await self._node.stop()
-            await self._close()
-        except Exception as error:
-            self._stopped.set_exception(error)
-            return
-        if reason is None:
-            self._stopped.set_result(None)
-        else:
-            self._stopped.set_exception(reason)
+    def _hurry(self) -> None:
+        if self._ports is not None:
+            self._ports.door.close_now()
 
     async def _close(self) -> None:
-        """Close what is open, whatever that is."""
         if self._ports is not None:
             await self._ports.close()
         if self._background is not None:
-            self._background.halt()
+            await self._background.halt()
         if self._does_node_run:
             self._does_node_run = False
             await self._node.halt()

@@ -29,6 +29,8 @@ from typing import Any, Final
 
 from varley.errors import BadSettings
 
+LEASE: Final = "lease"
+STRONG_READS: Final = (LEASE, "read-index")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 ENVIRONMENT_PREFIX: Final = "VARLEY_"
 CLUSTER_PREFIX: Final = "cluster."
@@ -43,9 +45,17 @@ SHARED_WITH_RINGS: Final = (
 )  # fmt: skip
 
 
-def _setting(default: Any, description: str, *, low: float | None = None, high: float | None = None) -> Any:
-    """A field with its description, and the range of its values when it is a number (both ends included)."""
-    return field(default=default, metadata={"help": description, "low": low, "high": high})
+def _setting(
+    default: Any,
+    description: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """A field with its description, the range of its values when it is a number (both ends included), and what it may
+    be if that is one of a few words."""
+    return field(default=default, metadata={"help": description, "low": low, "high": high, "choices": choices})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +71,10 @@ class ClusterSettings:
         60.0, "Silence after which a replica is built on another node.", low=1, high=86_400
     )
     balance: bool = _setting(True, "Even out replicas and leaders over the nodes of a cluster.")
+    strong_reads: str = _setting(
+        LEASE, "How a leader makes sure that it is one before it answers: lease, or read-index (a majority is asked).",
+        choices=STRONG_READS,
+    )
     stream_shard_seconds: float = _setting(
         4 * 3600.0, "Age at which a shard of a stream ends and another begins.", low=1, high=86_400
     )
@@ -143,13 +157,11 @@ class NodeSettings:
     drain_seconds: float = _setting(10.0, "Time for running requests to end when the server stops.", low=0)
 
     # What the operator sees
-    log_level: str = _setting("info", f"How much is logged: {', '.join(LOG_LEVELS)}.")
+    log_level: str = _setting("info", f"How much is logged: {', '.join(LOG_LEVELS)}.", choices=LOG_LEVELS)
 
     def __post_init__(self) -> None:
         refuse_without_asserts()
         _check_all(self)
-        if self.log_level not in LOG_LEVELS:
-            raise BadSettings(f"log_level is {self.log_level!r}", hint=f"It is {' or '.join(LOG_LEVELS)}")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise BadSettings(
                 "TLS needs a certificate and its key, and only one of the two is set",
@@ -202,12 +214,7 @@ class MemberSettings:
 
     def __post_init__(self) -> None:
         _check_all(self)
-        given = [self.link_cert, self.link_key, self.link_ca]
-        if any(given) and not all(given):
-            raise BadSettings(
-                "TLS between nodes needs link_cert, link_key and link_ca, and not all of them are set",
-                hint="Set all three, or none",
-            )
+        _check_link_tls(self)
         if self.cluster is not None and not self.name:
             raise BadSettings(
                 "A node of a cluster has a name, and this one was given none", hint="Give it one with --name"
@@ -274,12 +281,7 @@ class RingFlags:
     def __post_init__(self) -> None:
         refuse_without_asserts()
         _check_all(self)
-        given = [self.link_cert, self.link_key, self.link_ca]
-        if any(given) and not all(given):
-            raise BadSettings(
-                "TLS between nodes needs link_cert, link_key and link_ca, and not all of them are set",
-                hint="Set all three, or none",
-            )
+        _check_link_tls(self)
 
 
 def load(
@@ -531,10 +533,19 @@ def _check_all(settings: ClusterSettings | NodeSettings | MemberSettings | RingF
             raise BadSettings(f"{setting.name} is {value!r}", hint=_expectation(setting))
 
 
+def _check_link_tls(settings: MemberSettings | RingFlags) -> None:
+    given = [settings.link_cert, settings.link_key, settings.link_ca]
+    if any(given) and not all(given):
+        raise BadSettings(
+            "TLS between nodes needs link_cert, link_key and link_ca, and not all of them are set",
+            hint="Set all three, or none",
+        )
+
+
 def _is_allowed(setting: dataclasses.Field[Any], value: Any) -> bool:
     kind = kind_of(setting)
     if kind == "str":
-        return isinstance(value, str)
+        return isinstance(value, str) and (not setting.metadata["choices"] or value in setting.metadata["choices"])
     if kind == "bool" or isinstance(value, bool):
         return kind == "bool" and isinstance(value, bool)
     if not isinstance(value, int if kind == "int" else (int, float)):
@@ -549,7 +560,7 @@ def _expectation(setting: dataclasses.Field[Any]) -> str:
     if kind == "bool":
         return "It is true or false"
     if kind == "str":
-        return "It is text"
+        return f"It is {' or '.join(setting.metadata['choices']) or 'text'}"
     noun = "a whole number" if kind == "int" else "a number"
     low, high = setting.metadata["low"], setting.metadata["high"]
     if low is not None and high is not None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from varley.autoadmin.budget import Budget, Limits
 from varley.autoadmin.health import Health, Trust
+from varley.autoadmin.progress import Progress
 from varley.autoadmin.repair import Patience, next_step, stand_in
 from varley.autoadmin.view import (
     Add,
@@ -49,14 +50,19 @@ class Cluster:
         self.zones = zones
         self.up = dict.fromkeys(zones, True)
         self.draining: set[str] = set()
+        self.hopeless: set[str] = set()     # nodes on which no copy comes to an end
         self.moves: dict[int, MoveOrder] = {}
         self.groups: dict[int, Group] = {}
         self.health: Health[str] = Health(Trust())
+        self.progress: Progress[tuple[int, str]] = Progress()
+        self.avoided: dict[tuple[int, str], int] = {}       # (group, node) -> until
         self.limits = limits or Limits()
         self.now = 0
         self.steps: list[tuple[int, Step]] = []
         self.stuck: list[Stuck] = []
         self.has_active = True      # somebody does more than leaders do by themselves
+        self.has_second = False     # who was the active one before was frozen, and goes on with what it saw last
+        self._seen: tuple[dict[int, GroupView], dict[str, NodeView]] = {}, {}
 
     def found(self, group: int, *nodes: str, wanted: int = 3) -> Group:
         members = tuple(Member(node, number) for number, node in enumerate(nodes, 1))
@@ -95,7 +101,7 @@ class Cluster:
             group.leader = able[0]
         for name in sorted(up):
             group.heard[name] = self.now
-            if group.behind.get(name):
+            if group.behind.get(name) and node_of(name) not in self.hopeless:
                 group.behind[name] -= 1
         for member in group.configuration.members:
             if member.joins and not member.votes and member.name in up and not group.behind.get(member.name):
@@ -116,10 +122,23 @@ class Cluster:
         silent = {
             name: float(self.now - group.heard.setdefault(name, self.now)) for name in group.configuration.names
         }
-        lag = {name: 5000 if group.behind.get(name) else 0 for name in group.configuration.names}
+        lag = {name: 5000 + left if (left := group.behind.get(name, 0)) else 0 for name in group.configuration.names}
+        stalled = frozenset(
+            member.name for member in group.configuration.members
+            if not member.votes and self._has_stalled((group.group, member.name), lag, silent)
+        )  # fmt: skip
+        for name in stalled:
+            self.avoided[group.group, node_of(name)] = self.now + 600
+        avoid = frozenset(node for (of, node), until in self.avoided.items() if of == group.group and self.now < until)
         return GroupView(
             group.group, group.epoch, group.configuration, group.leader, group.wanted, silent, lag,
+            stalled=stalled, avoid=avoid,
         )  # fmt: skip
+
+    def _has_stalled(self, key: tuple[int, str], lag: dict[str, int], silent: dict[str, float]) -> bool:
+        is_heard = silent[key[1]] < PATIENCE.suspect_seconds
+        self.progress.look(key, self.now, is_heard=is_heard, lag=lag[key[1]], taken=0)
+        return lag[key[1]] > 0 and self.progress.has_stalled(key, self.now, state_bytes=0)
 
     def nodes(self) -> dict[str, NodeView]:
         count = dict.fromkeys(self.zones, 0)
@@ -136,9 +155,17 @@ class Cluster:
 
     def _act(self) -> None:
         views = {number: view for number, group in self.groups.items() if (view := self.view(group)) is not None}
-        budget = Budget(self.limits, views.values())
+        before, self._seen = self._seen, (views, self.nodes())
         self.stuck = []
-        nodes = self.nodes()
+        self._repair(*self._seen)
+        if self.has_second:
+            stuck = self.stuck
+            self._repair(*before)
+            self.stuck = stuck
+        self._end_moves()
+
+    def _repair(self, views: dict[int, GroupView], nodes: dict[str, NodeView]) -> None:
+        budget = Budget(self.limits, views.values())
         for number, view in views.items():
             if not self.has_active:
                 step: Step | Stuck | None = stand_in(view, nodes, PATIENCE)
@@ -150,16 +177,20 @@ class Cluster:
                 self.stuck.append(step)
             elif step is not None:
                 judge(view, nodes, self.moves.get(number), step)
-                self._do(self.groups[number], step)
+                self._do(self.groups[number], step, view)
                 if isinstance(step.action, Add) and step.action.kind == FULL:
                     budget.take(node_of(view.leader), step.action.node)
+
+    def _end_moves(self) -> None:
         for number, move in list(self.moves.items()):
             nodes = {node_of(name) for name in self.groups[number].configuration.names}
             full = {node_of(name) for name in self.groups[number].configuration.full_voters}
             if move.source not in nodes and move.target in full:
                 del self.moves[number]
 
-    def _do(self, group: Group, step: Step) -> None:
+    def _do(self, group: Group, step: Step, view: GroupView) -> None:
+        if step.epoch != group.epoch or view.leader != group.leader:
+            return      # refused: service.py
         self.steps.append((self.now, step))
         match step.action:
             case Add(node, kind):

@@ -94,7 +94,7 @@ class Machine:
         self.start(follow(store, [self.nodes, self.members, self.orders]))
         self.publishing = Publishing(loop, self.node, self.members, self.start)
         self.publishing.start()
-        keeper.start(self.start)
+        keeper.start(self.start, lambda run: self.start(run()))
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         self.tasks.append(self.cluster.loop.create_task(work))

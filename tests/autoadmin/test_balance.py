@@ -14,10 +14,10 @@ from varley.paxos.membership import LOG, Configuration, Member
 TOLERANCE = Tolerance()
 
 
-def group(number: int, *nodes: str, load: float = 0.0, bytes: int = 0) -> GroupView:
+def group(number: int, *nodes: str, load: float = 0.0, bytes: int = 0, writes: float = 0.0) -> GroupView:
     members = tuple(Member(node, each) for each, node in enumerate(nodes, 1))
     lag = dict.fromkeys(nodes, 0)
-    return GroupView(number, 1, Configuration(members), nodes[0], 3, {}, lag, bytes, load)
+    return GroupView(number, 1, Configuration(members), nodes[0], 3, {}, lag, bytes, load, writes)
 
 
 def nodes(**counts: int) -> dict[str, NodeView]:
@@ -56,6 +56,41 @@ def test_nothing_is_evened_out_while_something_is_not_whole() -> None:
         1, 2, whole[0].configuration.with_learner(Member("a2#4", 4, LOG, votes=False)), "a1", 3
     )
     assert not balance.is_quiet([with_log], view, groups_known=1)
+
+
+def spread(groups: list[GroupView], view: dict[str, NodeView]) -> list[GroupView]:
+    """After all that balance moves, one after the other."""
+    for _ in range(100):
+        orders = balance.moves(groups, view, [], TOLERANCE)
+        if not orders:
+            return groups
+        order = orders[0]
+        old = groups[order.group]
+        names = [order.target if node == order.source else node for node in sorted(old.configuration.names)]
+        groups[order.group] = group(order.group, *names, bytes=old.bytes, writes=old.usual_writes)
+        held = [node_of(name) for one in groups for name in one.configuration.names]
+        view = {name: NodeView(name, node.zone, replicas=held.count(name)) for name, node in view.items()}
+    raise AssertionError("it does not come to an end")
+
+
+def test_bytes_are_evened_out_though_numbers_are_even() -> None:
+    large, small = 2**30, 2**20
+    groups = [group(0, "a1", bytes=large), group(1, "a1", bytes=large)]
+    groups += [group(2, "a2", bytes=small), group(3, "a2", bytes=small)]
+    after = spread(groups, nodes(a1=2, a2=2))
+    on = [next(iter(one.configuration.names)) for one in after]
+    assert sorted(on[:2]) == ["a1", "a2"] and sorted(on[2:]) == ["a1", "a2"]
+
+
+def test_writes_are_evened_out_though_numbers_are_even() -> None:
+    groups = [group(0, "a1", writes=1000), group(1, "a1", writes=1000), group(2, "a2"), group(3, "a2")]
+    after = spread(groups, nodes(a1=2, a2=2))
+    assert {next(iter(one.configuration.names)) for one in after[:2]} == {"a1", "a2"}
+
+
+def test_next_to_nothing_moves_nothing() -> None:
+    groups = [group(0, "a1", writes=3, bytes=4096), group(1, "a1", writes=2), group(2, "a2"), group(3, "a2")]
+    assert balance.moves(groups, nodes(a1=2, a2=2), [], TOLERANCE) == []
 
 
 def test_leaders_are_spread() -> None:

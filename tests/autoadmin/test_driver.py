@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.autoadmin.real_cluster import RealCluster
+from tests.autoadmin.real_cluster import Machine, RealCluster
 from tests.node.writes import number_of, row_key
 from varley.autoadmin import state
 from varley.autoadmin.driver import Rules
@@ -158,6 +158,33 @@ def test_whoever_is_active_stops_between_any_two_requests_and_another_goes_on(
     requests: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The active one is halted right after its nth request that changes something went out; the answer is lost."""
+    _move_with_trouble(requests, lambda cluster, active: active.halt(), monkeypatch)
+
+
+@pytest.mark.parametrize("requests", range(1, 12))
+def test_whoever_is_active_loses_its_lease_between_any_two_requests_and_both_go_on(
+    requests: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It never hears of the loss: there are two active ones from then on, until the end."""
+
+    def lose(cluster: RealCluster, active: Machine) -> None:
+        lease = active.election._lease
+        assert lease is not None
+        active.start(lease.end())
+
+        def go_on() -> None:
+            assert any(one.election.is_active for one in cluster.machines.values()), "another has found the key gone"
+            active.election.is_active = True
+
+        cluster.loop.call_later(5, go_on)
+
+    _move_with_trouble(requests, lose, monkeypatch)
+
+
+def _move_with_trouble(
+    requests: int, trouble: Callable[[RealCluster, Machine], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replica is moved; right after the nth request that changes something, the active one gets into trouble."""
     cluster = RealCluster(ZONES, rules=RULES)
     try:
         cluster.found(7, "a1", "b1", "c1")
@@ -172,7 +199,7 @@ def test_whoever_is_active_stops_between_any_two_requests_and_another_goes_on(
             if self is active.driver._hands and type(request).__name__ != "Look":
                 sent += 1
                 if sent == requests:
-                    cluster.loop.call_later(0.0001, active.halt)
+                    cluster.loop.call_later(0.0001, trouble, cluster, active)
             return await ask(self, node, request, seconds)    # type: ignore[arg-type]
 
         monkeypatch.setattr(Hands, "_ask", counted)

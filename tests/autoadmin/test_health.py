@@ -43,6 +43,12 @@ def test_each_failure_that_is_remembered_doubles_the_while() -> None:
     assert health.condition("n1", 50) is Condition.TRUSTED
 
 
+def test_what_failed_many_times_is_trusted_within_a_minute_all_the_same() -> None:
+    looks = [(float(now), now % 20 >= 7 or now > 200) for now in range(240)]
+    assert looked(*looks).condition("n1", 239) is Condition.RETURNED
+    assert looked(*looks, (240, True), (241, True)).condition("n1", 241) is Condition.TRUSTED
+
+
 def test_failures_of_long_ago_are_forgotten() -> None:
     health = looked((0, True), (10, False), (15, True), (25, True), (2000, False), (2001, True), (2011, True))
     assert health.condition("n1", 2011) is Condition.TRUSTED

@@ -6,6 +6,7 @@ from tests.autoadmin.real_cluster import RealCluster
 from varley.autoadmin.driver import Rules
 from varley.autoadmin.hosted import NodeHosted, _Disk
 from varley.paxos.membership import Member
+from varley.storage.log_writer import LogStatistics
 
 
 class Times:
@@ -26,6 +27,24 @@ def test_a_disk_that_takes_long_for_each_write_is_trouble_until_it_does_not() ->
     disk.sample()
     assert disk.trouble == "its disk takes 1.0 s for a write"
     times.frames, times.seconds = 100, 5.1
+    disk.sample()
+    assert disk.trouble == ""
+
+
+def test_a_disk_that_hangs_is_trouble_though_nothing_is_finished() -> None:
+    written = LogStatistics(frames=10, sync_seconds=1.0)
+    now = 100.0
+    disk = _Disk(lambda: (written.frames, written.seconds(now)), 0.5)
+    written.sync_began, now = 100.0, 100.4
+    disk.sample()
+    assert disk.trouble == ""
+    now = 101.4
+    disk.sample()
+    assert disk.trouble == "its disk takes 1.0 s for a write"
+    written.frames, written.sync_seconds, written.sync_began = 11, 3.0, 0.0
+    disk.sample()
+    assert disk.trouble != "", "its last second was no better"
+    now = 102.4
     disk.sample()
     assert disk.trouble == ""
 

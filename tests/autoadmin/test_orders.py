@@ -15,7 +15,8 @@ from varley.autoadmin.orders import Orders
 from varley.autoadmin.state import GroupState, NodeState, State
 from varley.autoadmin.view import MoveOrder
 from varley.clock import MovableClock, StoppedClock
-from varley.errors import Damaged
+from varley.errors import Damaged, WorldError
+from varley.metadata.in_process import InProcessLease
 from varley.metadata.memory import MemoryStore
 from varley.metadata.store import ABSENT, Change
 from varley.paxos.membership import LOG, Member
@@ -128,6 +129,45 @@ def test_one_is_active_and_another_when_its_lease_ends() -> None:
             await turns()
             assert elections["n2"].is_active
             tasks["n2"].cancel()
+
+    asyncio.run(scenario())
+
+
+class Refusing(MemoryStore):
+    """Its first lease ends in an error: as that of an etcd that has no quorum, and says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refuse = asyncio.Event()
+
+    async def lease(self, seconds: float) -> InProcessLease:
+        lease = await super().lease(seconds)
+        if not self.refuse.is_set():
+            lease.keep = self._refused    # type: ignore[method-assign]
+        return lease
+
+    async def _refused(self) -> None:
+        await self.refuse.wait()
+        raise WorldError("etcdserver: no leader")
+
+
+def test_whoever_was_active_once_can_be_it_again_whatever_became_of_its_lease() -> None:
+    async def scenario() -> None:
+        store = Refusing()
+        paused: list[float] = []
+
+        async def pause(seconds: float) -> None:
+            paused.append(seconds)
+
+        election = Election(store, "n1", pause=pause)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(election.run())
+            await turns()
+            assert election.is_active
+            store.refuse.set()
+            await turns()
+            assert paused == [2.5] and election.is_active
+            task.cancel()
 
     asyncio.run(scenario())
 

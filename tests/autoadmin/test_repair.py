@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.autoadmin.model import Cluster, Group
+from tests.autoadmin.model import PATIENCE, Cluster, Group
 from varley.autoadmin.budget import Limits
-from varley.autoadmin.view import Add, Condition, LedBy, MoveOrder, Reconfigured
+from varley.autoadmin.repair import next_step
+from varley.autoadmin.view import Add, Condition, LedBy, MoveOrder, Reconfigured, Step
 from varley.node.member import node_of
 from varley.paxos.events import Promote, Remove, Replace
-from varley.paxos.membership import FULL, LOG
+from varley.paxos.membership import FULL, LOG, Configuration
 
+MB = 1024 * 1024
 ZONES = {"a1": "a", "b1": "b", "c1": "c", "a2": "a", "b2": "b", "c2": "c"}
 
 
@@ -132,6 +136,66 @@ def test_the_only_node_that_is_free_gets_a_full_replica_in_the_end() -> None:
     assert shape(group) == [("a1", FULL, True), ("b1", FULL, True), ("c2", FULL, True)]
 
 
+def test_a_copy_that_comes_to_a_stop_is_given_up_for_one_elsewhere() -> None:
+    cluster = Cluster(ZONES | {"c3": "c", "c4": "c"})
+    cluster.hopeless.add("c3")
+    group = cluster.found(1, "a1", "b1", "c1")
+    cluster.wait(20)
+    cluster.up["c1"] = False
+    cluster.settle()
+    assert told(cluster) == [
+        "add log on c2", "no vote for c1", "remove c1", "add full on c3", "remove c3", "add full on c4", "vote for c4",
+        "remove c2",
+    ]  # fmt: skip
+    assert [kind for _, kind, votes in shape(group) if votes] == [FULL] * 3
+
+
+def test_no_copy_goes_to_a_disk_that_it_would_fill_and_a_log_member_may() -> None:
+    cluster = Cluster(ZONES)
+    group = cluster.found(1, "a1", "b1", "c1")
+    cluster.wait(20)
+    view = cluster.view(group)
+    assert view is not None
+    nodes = cluster.nodes()
+    nodes["c1"] = replace(nodes["c1"], condition=Condition.LOST)
+    for full in ("c2", "a2"):
+        nodes[full] = replace(nodes[full], free_bytes=1200 * MB)
+    stood_in = next_step(replace(view, bytes=1000 * MB), nodes, PATIENCE)
+    assert isinstance(stood_in, Step) and stood_in.action == Add("c2", LOG)
+    group.configuration = Configuration(group.configuration.members[:2])
+    view = cluster.view(group)
+    assert view is not None
+    built = next_step(replace(view, bytes=1000 * MB), nodes, PATIENCE)
+    assert isinstance(built, Step) and built.action == Add("b2", FULL)
+    built = next_step(replace(view, bytes=900 * MB), nodes, PATIENCE)
+    assert isinstance(built, Step) and built.action == Add("c2", FULL)
+
+
+def test_a_copy_goes_on_where_no_other_node_could_have_it() -> None:
+    cluster = Cluster({"a1": "a", "b1": "b", "c1": "c", "c2": "c"})
+    cluster.hopeless.add("c2")
+    cluster.up["c1"] = False
+    group = cluster.found(1, "a1", "b1")
+    cluster.wait(1000)
+    assert told(cluster) == ["add full on c2"]
+    cluster.hopeless.clear()
+    cluster.settle()
+    assert shape(group) == [("a1", FULL, True), ("b1", FULL, True), ("c2", FULL, True)]
+
+
+def test_a_replica_that_is_back_after_long_is_given_the_time_to_catch_up() -> None:
+    """It lacks the same while it is away: that is not in vain."""
+    cluster = Cluster(ZONES)
+    group = cluster.found(1, "a1", "b1", "c1")
+    cluster.wait(20)
+    cluster.up["c1"] = False
+    cluster.wait(58)
+    group.behind["c1"] = 100
+    cluster.up["c1"] = True
+    cluster.settle()
+    assert told(cluster) == ["add log on c2", "no vote for c1", "vote for c1", "remove c2"]
+
+
 def test_three_nodes_wait_for_the_one_that_is_lost() -> None:
     cluster = Cluster({"a1": "a", "b1": "b", "c1": "c"})
     group = cluster.found(1, "a1", "b1", "c1")
@@ -241,7 +305,7 @@ def test_five_replicas_lose_two_nodes() -> None:
 
 events = st.lists(
     st.tuples(
-        st.sampled_from(["down", "up", "drain", "keep", "move", "active"]),
+        st.sampled_from(["down", "up", "drain", "keep", "move", "active", "second", "hopeless"]),
         st.integers(0, 8),
         st.integers(0, 8),
         st.integers(1, 90),
@@ -274,17 +338,22 @@ def test_whatever_happens_each_step_is_sound_and_in_the_end_all_is_whole(
                 cluster.draining = set()
             case "active":
                 cluster.has_active = not cluster.has_active
+            case "second":
+                cluster.has_second = not cluster.has_second
+            case "hopeless":
+                cluster.hopeless ^= {node}
             case _:
                 on = {node_of(name) for name in cluster.groups[group].configuration.names}
                 if node in on and other not in on:
                     cluster.moves[group] = MoveOrder(group, node, other)
         cluster.wait(seconds)
     cluster.has_active = True
+    cluster.hopeless.clear()
     cluster.moves.clear()
     cluster.draining.clear()
     for name in names:
         cluster.up[name] = True
-    cluster.settle(400)
+    cluster.settle(700)
     assert all(each.condition is Condition.TRUSTED for each in cluster.nodes().values())
     assert cluster.stuck == []
     for each in cluster.groups.values():

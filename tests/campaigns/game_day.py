@@ -72,7 +72,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, help="of the cluster; must not be there")
     parser.add_argument("--json", type=Path, help="write the counts to this file")
     asked = parser.parse_args(words)
-    os.environ["GAME_DAY_READS"], os.environ["GAME_DAY_PLANT"] = asked.reads, asked.plant or ""
+    os.environ["GAME_DAY_PLANT"] = asked.plant or ""
     os.environ["PYTHONPATH"] = os.pathsep.join([str(_PLANTED), *filter(None, [os.environ.get("PYTHONPATH")])])
     folder = asked.folder or Path(tempfile.mkdtemp(prefix="varley-game-day-")) / "cluster"
     print(f"seed {asked.seed}, {asked.nodes} nodes, reads by {asked.reads}, in {folder}", flush=True)
@@ -82,7 +82,8 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         with LocalCluster(
             folder, "--nodes", str(asked.nodes), "--replicas", str(asked.replicas), "--initial-partitions",
-            str(asked.partitions), "--segment-bytes", str(2**20), "--checkpoint-log-bytes", str(4 * 2**20),
+            str(asked.partitions), "--strong-reads", asked.reads, "--segment-bytes", str(2**20),
+            "--checkpoint-log-bytes", str(4 * 2**20),
         ) as cluster:  # fmt: skip
             found = asyncio.run(_day(cluster, asked, has_small_disk))
     finally:

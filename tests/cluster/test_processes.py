@@ -296,7 +296,7 @@ def test_a_node_whose_disk_is_lost_comes_back_as_another_member(etcd_program: No
         # Its name is free when its lease in etcd has ended: a live node of another folder would be another node.
         cluster.wait_for(lambda: cluster.admin("n1", "/cluster")["nodes"][2]["state"] == "down")
         cluster.start("n3")
-        voters = {"n1": "voter", "n2": "voter", "n3#2": "voter"}
+        voters = {"n1": "voter", "n2": "voter", "n3#4": "voter"}
         cluster.wait_for(lambda: cluster.groups_of("kept")[0]["members"] == voters)
         # It is one of the two that are left now.
         cluster.kill("n1")

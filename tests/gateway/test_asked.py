@@ -273,3 +273,47 @@ def test_parts_that_cannot_be_reached_are_unprocessed(operation: str) -> None:
 def _leader(cluster: Cluster, item: Body) -> str:
     route = cluster.machines[0].router.route("things")
     return cluster.owner(route.partition_of(route.keys.row_key(item)).group).name
+
+
+def _in_one_node(cluster: Cluster) -> tuple[Machine, list[str]]:
+    """A node that leads several partitions, and keys in two of them."""
+    route = cluster.machines[0].router.route("things")
+    for machine in cluster.machines:
+        groups: dict[int, str] = {}
+        for name in map(str, range(100)):
+            group = route.partition_of(route.keys.row_key({"pk": {"S": name}})).group
+            if cluster.owner(group) is machine:
+                groups[group] = name
+        if len(groups) > 1:
+            return machine, list(groups.values())
+    raise AssertionError("there are more partitions than nodes")
+
+
+@pytest.mark.parametrize("is_led_on", [True, False])
+def test_what_a_batch_has_not_written_needs_a_lease_though_it_wrote_the_rest(is_led_on: bool) -> None:
+    """The delete has found nothing, and says so of a partition that this node may not lead any more. What was put in
+    the other one is chosen: the batch is not run a second time, whatever comes out."""
+
+    async def run() -> None:
+        cluster = Cluster("n1", "n2", "n3")
+        await cluster.start()
+        await cluster.machines[0].ask("CreateTable", CREATE)
+        machine, (put, gone, *_) = _in_one_node(cluster)
+        route = machine.router.route("things")
+        lease = cluster.leases[route.partition_of(route.keys.row_key({"pk": {"S": gone}})).group]
+        asked: list[Any] = []
+        lease.on_confirm = asked.append
+        lease.lapses = 1
+        wants = [{"PutRequest": {"Item": {"pk": {"S": put}}}}, {"DeleteRequest": {"Key": {"pk": {"S": gone}}}}]
+        writing = asyncio.ensure_future(machine.ask("BatchWriteItem", {"RequestItems": {"things": wants}}))
+        while not asked:  # noqa: ASYNC110 - turns of the loop
+            await asyncio.sleep(0)
+        assert not writing.done()
+        lease.ballot += not is_led_on
+        asked[0](None)
+        status, answer = await writing
+        assert status == (200 if is_led_on else 500), answer
+        assert len(asked) == 1
+        await cluster.stop()
+
+    asyncio.run(run())

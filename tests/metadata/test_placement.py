@@ -32,11 +32,11 @@ def test_with_fewer_nodes_than_replicas_it_says_so() -> None:
     assert not place([7], 1, [Place("n1", "a")])[7].is_short
 
 
-def test_the_least_loaded_comes_first_by_replicas_then_by_bytes() -> None:
+def test_the_least_loaded_comes_first_by_replicas_then_by_weight() -> None:
     places = [
         Place("n1", "a", replicas=2),
-        Place("n2", "a", replicas=1, bytes=9),
-        Place("n3", "a", replicas=1, bytes=8),
+        Place("n2", "a", replicas=1, weight=9),
+        Place("n3", "a", replicas=1, weight=8),
     ]
     assert place([1], 3, places)[1].nodes == ["n3", "n2", "n1"]
 
@@ -96,7 +96,7 @@ def clusters(draw: st.DrawFn) -> tuple[list[Replicas], list[Place]]:
     places = [
         Place(
             name, zones[name], capacity[name], sum(name in each.nodes for each in groups),
-            sum(each.bytes for each in groups if name in each.nodes),
+            sum(each.weight for each in groups if name in each.nodes),
         )
         for name in names
     ]  # fmt: skip
@@ -105,7 +105,7 @@ def clusters(draw: st.DrawFn) -> tuple[list[Replicas], list[Place]]:
 
 def made(groups: list[Replicas], move: Move) -> list[Replicas]:
     return [
-        Replicas(each.group, [move.target if node == move.source else node for node in each.nodes], each.bytes)
+        Replicas(each.group, [move.target if node == move.source else node for node in each.nodes], each.weight)
         if each.group == move.group
         else each
         for each in groups
@@ -151,10 +151,10 @@ def test_moves_fill_a_node_that_has_come(old: int, groups: int) -> None:
     assert len(found) <= groups // (old + 1) + 1, "it moves no more than it must"
 
 
-def test_bytes_are_evened_out_where_replicas_are_even() -> None:
+def test_weights_are_evened_out() -> None:
     sizes = {1: ("n1", 100), 2: ("n1", 100), 3: ("n1", 1), 4: ("n2", 1), 5: ("n2", 1)}
-    groups = [Replicas(group, [node], bytes) for group, (node, bytes) in sizes.items()]
-    places = [Place("n1", "a", replicas=3, bytes=201), Place("n2", "a", replicas=2, bytes=2)]
+    groups = [Replicas(group, [node], weight) for group, (node, weight) in sizes.items()]
+    places = [Place("n1", "a", replicas=3, weight=201), Place("n2", "a", replicas=2, weight=2)]
     assert moves(groups, places, moves_max=9) == [Move(1, "n1", "n2")]
 
 

@@ -21,6 +21,7 @@ class Network:
         self.cut: set[tuple[str, str]] = set()
         self.links: dict[str, FakeLinks] = {}
         self.sent = 0
+        self.largest = 0            # bytes of a message
 
     def join(self, name: str) -> FakeLinks:
         """A node begins to live, or lives again: what was on its way to the one before is gone."""
@@ -75,6 +76,7 @@ class FakeLinks:
 
     def send(self, to: str, channel: int, payload: bytes) -> None:
         if not self.is_closed:
+            self.network.largest = max(self.network.largest, len(payload))
             self.network.carry(self.name, to, lambda receiver: receiver.handlers[channel](self.name, payload))
 
     def serve_requests(self, service: int, handler: Callable[[str, bytes, Callable[[bytes], None]], None]) -> None:

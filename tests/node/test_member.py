@@ -11,7 +11,8 @@ from tests.node.carrying import Carrying
 from tests.node.member_cluster import GROUP, Machine, MemberCluster
 from tests.node.writes import Waiter, Write, number_of, row_key
 from varley.errors import LeaderReplaced, NotLeading, Throttling
-from varley.paxos.events import AddLearner, Remove
+from varley.paxos.events import AddLearner, Promote, Remove
+from varley.paxos.lease import Timing
 from varley.paxos.membership import Member
 from varley.storage.check import check
 from varley.storage.log_format import DERIVED, PUT
@@ -389,6 +390,100 @@ def test_a_full_disk_of_a_follower_is_a_slow_follower(tmp_path: Path) -> None:
     full.kill()
     cluster.restart(full)
     assert full.recovered[GROUP].why_lost is None, "nothing was written twice, and nothing left out"
+    cluster.stop()
+
+
+def test_a_disk_that_is_full_in_the_middle_of_a_step_writes_the_rest_of_it_later(tmp_path: Path) -> None:
+    """The records of a step go with several frames: what the first of them has is not written again."""
+    cluster = MemberCluster(tmp_path, 30, segment_bytes=4096)
+    cluster.write(Write("a", 1))
+    cluster.loop.run_for(1)
+    leader = cluster.wait_for_leader()
+    full = next(machine for machine in cluster.machines.values() if machine is not leader)
+    full.disk.fail("write_synced", errno.ENOSPC, skip=2, times=2)
+    waiters = [cluster.write(Write(f"row {number}", number + 38)) for number in range(40)]
+    cluster.loop.run_for(6)
+    assert all(isinstance(waiter.answer, bytes) for waiter in waiters)
+    assert not full.node.member_status(GROUP).is_stalled
+    full.kill()
+    cluster.restart(full)
+    assert full.recovered[GROUP].why_lost is None
+    cluster.settle(1)
+    assert rows_of(full) == rows_of(leader)
+    cluster.stop()
+
+
+def test_after_a_power_cut_nobody_sends_what_the_others_have(tmp_path: Path) -> None:
+    """All that is in no checkpoint may be some hundred megabytes, and nobody knows any more that it is chosen. A
+    message with all of it would be more than a frame takes, and longer on its way than a candidate waits."""
+    chunk = 4096
+    timing = Timing(window_bytes=chunk, chunk_bytes=chunk)
+    cluster = MemberCluster(tmp_path, 31, timing=timing)
+    for number in range(400):
+        cluster.write(Write(f"row {number}", number))
+        cluster.loop.run_for(0.01)
+    for machine in cluster.machines.values():
+        machine.kill(power_cut=True)
+    cluster.network.largest = 0
+    for machine in cluster.machines.values():
+        cluster.restart(machine)
+    leader = cluster.wait_for_leader()
+    log = leader.core.log
+    assert log.bytes_between(log.base, log.last) > 10 * chunk
+    assert cluster.network.largest < 2 * chunk
+    cluster.settle(1)
+    for machine in cluster.machines.values():
+        assert rows_of(machine) == rows_of(leader)
+    cluster.stop()
+
+
+def test_a_lease_is_looked_at_again_when_others_belong_to_the_group(tmp_path: Path) -> None:
+    """With four voters three must have granted it, and one of these two has not for a while."""
+    cluster = MemberCluster(tmp_path, 32)
+    cluster.write(Write("a", 1))
+    cluster.loop.run_for(1)
+    leader = cluster.wait_for_leader()
+    assert leader.partition is not None
+    deaf, _ = [machine for machine in cluster.machines.values() if machine is not leader]
+    fourth = cluster.machine("n4")
+    fourth.start()
+    member = Member("n4", 4, votes=False)
+    fourth.join(member)
+    assert leader.node.reconfigure(GROUP, AddLearner(member)) is None
+    cluster.settle(3)
+    for silent in (deaf, fourth):
+        cluster.network.cut.add((silent.name, leader.name))
+    cluster.loop.run_for(2)
+    ballot = leader.partition.ballot
+    assert leader.partition.may_answer(ballot)
+    assert leader.node.reconfigure(GROUP, Promote("n4")) is None
+    assert not leader.partition.may_answer(ballot)
+    cluster.stop()
+
+
+def test_who_is_elected_while_its_node_stops_does_not_begin_to_lead(tmp_path: Path) -> None:
+    """Its own log is the last to have its first entry. What would begin with it would wait for ever: nobody listens."""
+    cluster = MemberCluster(tmp_path, 30)      # one in which its log is slower than that of the other
+    cluster.write(Write("a", 1))
+    cluster.loop.run_for(1)
+    cluster.wait_for_leader().kill()
+    cluster.sync_seconds = 0.3
+    elected = None
+    while elected is None:
+        cluster.loop.run_for(0.001)
+        assert cluster.leader() is None, "another seed shows it"
+        for machine in cluster.machines.values():
+            if machine.is_up and machine.core.matched and machine.name not in machine.core.matched:
+                elected = machine
+    assert elected.core.serving_ballot == 0, "its own vote is missing, and no other"
+    stopped = cluster.stop_node(elected)
+    while not stopped.done():
+        elected.wait_for_checkpoint()
+        cluster.loop.run_for(0.01)
+    stopped.result()
+    assert elected.core.serving_ballot, "its vote came while it stopped"
+    assert elected.events == []
+    elected.is_up = False
     cluster.stop()
 
 

@@ -224,7 +224,7 @@ def test_the_documentation_shows_these_bytes() -> None:
 
     members = Members(
         SteppedLoop(), Wire(), now_us=lambda: 0, append_records=lambda *_: None, flush_log_soon=lambda: None,
-        on_snapshot_needed=lambda *_: None, on_state_noted=lambda: None,
+        on_snapshot_needed=lambda *_: None, on_state_noted=lambda: None, on_failure=lambda _: None,
     )  # fmt: skip
     members.send(7, Member("n1#2", 4), "n2", Fetch(41))
     assert sent[0].hex(" ") in documentation

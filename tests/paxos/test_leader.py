@@ -19,9 +19,11 @@ from varley.paxos.lease import Timing
 from varley.paxos.membership import LOG, Member
 from varley.paxos.messages import (
     KEPT_BY_NOBODY,
+    VALUE,
     Accept,
     Accepted,
     Beat,
+    Entry,
     Granted,
     Learn,
     Prepare,
@@ -311,3 +313,18 @@ def test_beats_say_what_must_be_kept_and_a_new_leader_goes_on_with_it() -> None:
     leader.keep_after(KEPT_BY_NOBODY)
     group.wait(TIMING.beat_us * 2, without="A")
     assert b.kept == group.replicas["C"].kept == KEPT_BY_NOBODY
+
+
+def test_a_leader_of_the_past_has_nothing_for_who_knows_more_than_it() -> None:
+    """Story, five members: 1. B and C elect A. 2. Before A has a lease, D leads in a higher ballot, with E and C.
+    3. B hears of neither, asks around, and learns from E what is chosen. 4. A's Beat comes to B, which has promised
+    nothing higher. (Here C tells it.)"""
+    group = led()
+    a, b = group.replicas["A"], group.replicas["B"]
+    last, higher = a.log.last, a.promised + 65536
+    group.receive("B", "C", Learn(0, last + 1, a.promised, (Entry(higher, VALUE, b"d"),) * 5, last + 5))
+    assert b.chosen == last + 5
+    [(_, granted)] = group.receive("B", "A", Beat(a.promised, 77, group.now, 0, a.chosen, 0)).send
+    assert isinstance(granted, Granted)
+    effects = group.receive("A", "B", granted)
+    assert not [message for to, message in effects.send_at_once if to == "B" and not isinstance(message, Beat)]

@@ -10,7 +10,10 @@ import msgspec
 
 from tests.remote.machines import Body, Cluster, Machine
 from varley.clock import MovableClock, StoppedClock
+from varley.errors import LeaderReplaced, NotLeading
 from varley.net.channels import PARTICIPANT
+from varley.node.settled import Told
+from varley.transactions.record import KEPT_SECONDS
 from varley.transactions.recovery import OLD_SECONDS
 
 CREATE: Body = {
@@ -25,16 +28,22 @@ class Bank:
     def __init__(self) -> None:
         self.clock = MovableClock(StoppedClock())
         self.cluster = Cluster("n1", "n2", "n3", clock=self.clock)
+        self.table = "accounts"
 
     async def start(self) -> None:
         await self.cluster.start()
-        status, _ = await self.cluster.machines[0].ask("CreateTable", CREATE)
-        assert status == 200
-        self.route = self.cluster.machines[0].router.route("accounts")
+        await self.move_to(self.table)
         ledger = self.cluster.catalog.ledger
         assert ledger is not None
         self.ledger_group = ledger.groups[0]
         self.coordinator = self.cluster.owner(self.ledger_group)
+
+    async def move_to(self, table: str) -> None:
+        """A table of this name is the one that accounts are in from now on."""
+        status, _ = await self.cluster.machines[0].ask("CreateTable", {**CREATE, "TableName": table})
+        assert status == 200
+        self.table = table
+        self.route = self.cluster.machines[0].router.route(table)
 
     def owner(self, name: str) -> Machine:
         return self.cluster.owner(self.group(name))
@@ -48,13 +57,13 @@ class Bank:
 
     async def put_all(self, names: list[str], value: int, through: Machine, **more: Any) -> tuple[int, Any]:
         items = [
-            {"Put": {"TableName": "accounts", "Item": {"pk": {"S": name}, "n": {"N": str(value)}}}} for name in names
+            {"Put": {"TableName": self.table, "Item": {"pk": {"S": name}, "n": {"N": str(value)}}}} for name in names
         ]
         status, body = await through.ask("TransactWriteItems", {"TransactItems": items, **more})
         return status, msgspec.json.decode(body)
 
     async def values(self, names: list[str], through: Machine) -> list[str | None]:
-        gets = [{"Get": {"TableName": "accounts", "Key": {"pk": {"S": name}}}} for name in names]
+        gets = [{"Get": {"TableName": self.table, "Key": {"pk": {"S": name}}}} for name in names]
         status, body = await through.ask("TransactGetItems", {"TransactItems": gets})
         assert status == 200, body
         found = [each.get("Item") for each in msgspec.json.decode(body)["Responses"]]
@@ -258,3 +267,171 @@ async def test_each_refusal_is_told_wherever_it_was_found(bank: Bank) -> None:
             assert codes == ["ConditionalCheckFailed" if each in refused else "None" for each in range(3)]
             await until(lambda: bank.markers() == 0)
             assert await bank.values(names, machine) == [None] * 3
+
+
+def _add_one(bank: Bank, names: list[str]) -> Body:
+    values = {":one": {"N": "1"}}
+    update = {"TableName": bank.table, "UpdateExpression": "ADD n :one", "ExpressionAttributeValues": values}
+    return {"TransactItems": [{"Update": {**update, "Key": {"pk": {"S": name}}}} for name in names]}
+
+
+async def _ends_elsewhere(bank: Bank, names: list[str], when: bytes) -> tuple[int, bytes]:
+    """Adds one to each; this coordinator leads the ledger no longer when a participant has answered `when` last, and
+    leads it again a moment later, when a request that was passed on would find it."""
+    await bank.put_all(names, 1, bank.coordinator)
+    await until(lambda: bank.markers() == 0)
+    lease = bank.cluster.leases[bank.ledger_group]
+    left = 2
+
+    def heard(real: Any, sender: str, payload: bytes, answer: Any) -> None:
+        def last(body: bytes) -> None:
+            nonlocal left
+            if when in payload:
+                left -= 1
+                lease.is_leading = left != 0
+            answer(body)
+
+        real(sender, payload, last)
+
+    _on_participants(bank, names, heard)
+    asked = asyncio.ensure_future(bank.coordinator.ask("TransactWriteItems", _add_one(bank, names)))
+    await until(lambda: left == 0)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    lease.is_leading, lease.ballot = True, 2
+    bank.cluster.announce(bank.ledger_group, bank.coordinator)
+    return await asked
+
+
+@with_bank
+async def test_what_is_committed_is_not_done_again_by_the_next_coordinator(bank: Bank) -> None:
+    """1. All participants have committed. 2. The coordinator cannot note that: it does not lead the ledger any more.
+    3. Were it to pass the request on, for nothing of the ledger was changed just now, it would be done twice."""
+    names = [bank.one_on(machine) for machine in bank.cluster.machines if machine is not bank.coordinator]
+    status, body = await _ends_elsewhere(bank, names, b"finish")
+    assert status == 200, body
+    await _tick_until_idle(bank)
+    assert await bank.values(names, bank.coordinator) == ["2", "2"]
+
+
+@with_bank
+async def test_what_was_not_decided_is_cancelled_by_the_coordinator_that_was(bank: Bank) -> None:
+    names = [bank.one_on(machine) for machine in bank.cluster.machines if machine is not bank.coordinator]
+    status, body = await _ends_elsewhere(bank, names, b"prepare")
+    assert status == 503 and b"nothing was done" in body
+    await until(lambda: bank.markers() == 0)    # nobody has to wait until they are old
+    assert await bank.values(names, bank.coordinator) == ["1", "1"]
+
+
+@with_bank
+async def test_a_participant_that_moves_away_in_the_middle_commits_where_it_is(bank: Bank) -> None:
+    """All participants were on the coordinator's node when it began, and one is not any more: it is asked where it is,
+    and the request is not run again by whoever leads it."""
+    await bank.move_to("others")
+    by_group = {bank.group(name): name for name in map(str, range(100)) if bank.owner(name) is bank.coordinator}
+    names = list(by_group.values())
+    assert len(names) > 1
+    await bank.put_all(names, 1, bank.coordinator)
+    await until(lambda: bank.markers() == 0)
+    ledger = bank.coordinator.transactions._ledger
+    assert ledger is not None
+    lease = bank.cluster.leases[bank.group(names[0])]
+    asked = asyncio.ensure_future(bank.coordinator.ask("TransactWriteItems", _add_one(bank, names)))
+    await until(lambda: len(ledger._decided) == 1)
+    lease.is_leading = False
+    for _ in range(20):
+        await asyncio.sleep(0)
+    lease.is_leading, lease.ballot = True, 2
+    bank.cluster.announce(bank.group(names[0]), bank.coordinator)
+    status, body = await asked
+    assert status == 200, body
+    await _tick_until_idle(bank)
+    assert await bank.values(names, bank.coordinator) == ["2"] * len(names)
+
+
+class _Replaced:
+    """A participant's part that loses its leading, or does not, in the middle of the step that is named."""
+
+    def __init__(self, bank: Bank, name: str, step: str, error: BaseException, *, is_done: bool) -> None:
+        """`is_done`: the next leader has what was proposed."""
+        group = bank.group(name)
+        participant = bank.owner(name).hosted.partitions[group][0].participant
+        real = getattr(participant, step)
+        self.tries = 0
+
+        def once(*given: Any) -> Any:
+            self.tries += 1
+            if self.tries > 1:
+                return real(*given)
+            *others, waiter = given
+            if is_done:
+                real(*others, Told(lambda settled: waiter.fail(error)))
+            else:
+                asyncio.get_running_loop().call_soon(waiter.fail, error)
+            return True
+
+        class Participant:
+            def __getattr__(self, wanted: str) -> Any:
+                return once if wanted == step else getattr(participant, wanted)
+
+        bank.owner(name).hosted.partitions[group][0].participant = Participant()  # type: ignore[assignment]
+
+
+@with_bank
+async def test_a_participant_that_is_replaced_says_at_once_that_nobody_knows(bank: Bank) -> None:
+    """While it says nothing, the items of all others are locked."""
+    names = [bank.one_on(machine) for machine in bank.cluster.machines]
+    other = next(name for name in names if bank.owner(name) is not bank.coordinator)
+    for is_done in (False, True):
+        _Replaced(bank, other, "prepare", LeaderReplaced(bank.group(other)), is_done=is_done)
+        async with asyncio.timeout(2):
+            status, body = await bank.put_all(names, 1, bank.coordinator)
+            assert status == 503, body
+            await until(lambda: bank.markers() == 0)
+        assert await bank.values(names, bank.coordinator) == [None] * 3
+
+
+@with_bank
+async def test_of_one_that_is_alone_and_is_replaced_nobody_knows(bank: Bank) -> None:
+    name = next(bank.one_on(each) for each in bank.cluster.machines if each is not bank.coordinator)
+    _Replaced(bank, name, "write", LeaderReplaced(bank.group(name)), is_done=True)
+    async with asyncio.timeout(2):
+        status, body = await bank.put_all([name], 1, bank.coordinator, ClientRequestToken="one")
+        assert status == 500, body
+        # Who asks again with the token learns what became of it.
+        assert (await bank.put_all([name], 1, bank.coordinator, ClientRequestToken="one"))[0] == 200
+
+
+@with_bank
+async def test_what_surely_was_not_prepared_is_prepared_where_it_is_led(bank: Bank) -> None:
+    names = [bank.one_on(machine) for machine in bank.cluster.machines]
+    other = next(name for name in names if bank.owner(name) is not bank.coordinator)
+    group = bank.group(other)
+    replaced = _Replaced(bank, other, "prepare", NotLeading(group, None), is_done=False)
+    asked = asyncio.ensure_future(bank.put_all(names, 1, bank.coordinator))
+    async with asyncio.timeout(5):
+        assert (await asked)[0] == 200
+    assert replaced.tries == 2
+
+
+@with_bank
+async def test_a_commit_is_told_to_who_leads_next(bank: Bank) -> None:
+    names = [bank.one_on(machine) for machine in bank.cluster.machines]
+    other = next(name for name in names if bank.owner(name) is not bank.coordinator)
+    for is_done in (False, True):
+        _Replaced(bank, other, "commit", LeaderReplaced(bank.group(other)), is_done=is_done)
+        async with asyncio.timeout(5):
+            status, body = await bank.put_all(names, 1 + is_done, bank.coordinator)
+        assert status == 200, body
+        assert await bank.values(names, bank.coordinator) == [str(1 + is_done)] * 3
+
+
+@with_bank
+async def test_a_token_may_be_used_anew_after_ten_minutes_also_if_its_row_has_stayed(bank: Bank) -> None:
+    name = next(bank.one_on(each) for each in bank.cluster.machines if each is not bank.coordinator)
+    token = {"ClientRequestToken": "one"}
+    assert (await bank.put_all([name], 1, bank.coordinator, **token))[0] == 200
+    await bank.put_all([name], 2, bank.coordinator)
+    bank.clock.advance(KEPT_SECONDS + 2)
+    assert (await bank.put_all([name], 1, bank.coordinator, **token))[0] == 200
+    assert await bank.values([name], bank.coordinator) == ["1"]

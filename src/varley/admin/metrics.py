@@ -134,6 +134,10 @@ METRICS: Final = (
         "varley_ring_events_total", "counter", "What a node of a ring has done: gets, puts, repairs, hints and more.",
         ("event",),
     ),
+    Described(
+        "varley_background_failures_total", "counter",
+        "Errors of ours in what runs in the background; the log has them. Should be 0 for ever.", ("work",),
+    ),
     Described("varley_clock_offset_seconds", "gauge", "How far the clock was moved by hand."),
     Described("varley_build_info", "gauge", "Always 1; the label says which version runs.", ("version",)),
 )  # fmt: skip

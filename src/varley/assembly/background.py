@@ -86,7 +86,7 @@ class Background:
         self._random = random
         self._catalog = catalog
         self._node = node
-        self._tasks = Tasks()
+        self.tasks = Tasks("background")
         self.transactions = Transactions(
             loop, clock, random, router, None if abroad is None else abroad.transactions(router)
         )
@@ -96,7 +96,7 @@ class Background:
             catalog,
             router,
             delay_seconds=settings.index_delay_seconds,
-            keep=self._tasks.start,
+            keep=self.tasks.start,
             abroad=None if abroad is None else abroad.indexes(),
         )
         self._abroad = abroad
@@ -110,7 +110,7 @@ class Background:
             catalog,
             shard_seconds=cluster.stream_shard_seconds,
             remove_group=node.remove_group,
-            keep=self._tasks.start,
+            keep=self.tasks.start,
             leads=leads,
         )
         self._local_home = LocalHome(
@@ -118,9 +118,9 @@ class Background:
             holding or contextlib.nullcontext,
         )  # fmt: skip
         home = self._local_home if abroad is None else abroad.home(self)
-        self.splits = Splits(loop, catalog, router, self.indexes, self.streams, home, self._tasks.start)
+        self.splits = Splits(loop, catalog, router, self.indexes, self.streams, home, self.tasks.start)
         objects = None if settings.s3_dir is None else ObjectFolder(settings.s3_dir)
-        self.bulk = BulkRunner(loop, clock, router, BulkOperations(store), objects, run_bulk_put, self._tasks.start)
+        self.bulk = BulkRunner(loop, clock, router, BulkOperations(store), objects, run_bulk_put, self.tasks.start)
 
     def knows_child(self, partition: Partition) -> None:
         """The child of a split, which serves nobody yet."""
@@ -184,7 +184,7 @@ class Background:
         self._begin_nothing_more()
         await self.transactions.stop()
         await self.indexes.stop()
-        await self._tasks.wait_ended()
+        await self.tasks.wait_ended()
 
     async def stop_in_cluster(self) -> None:
         """The same on a node of a cluster: what has not arrived at indexes is known to other members too."""
@@ -193,15 +193,16 @@ class Background:
         try:
             async with asyncio.timeout(_OTHERS_SECONDS):
                 await self.transactions.stop()
-                await self._tasks.wait_ended()
+                await self.tasks.wait_ended()
         except TimeoutError:
             logger.warning("something that waits for other nodes is left to them")
 
-    def halt(self) -> None:
+    async def halt(self) -> None:
         """Begin nothing more, and leave what is under way as it is. Harmless after stop(), and if never started."""
         self._begin_nothing_more()
         self.transactions.halt()
         self.indexes.close()
+        await self.tasks.cancel()
 
     def _begin_nothing_more(self) -> None:
         self._upkeep.stop()

@@ -166,7 +166,8 @@ class Driver:
             name for name, since in self._troubled.items() if now - since >= self._rules.patience.suspect_seconds
         ]
         nodes = nodes_seen(
-            self._infos, self._health, self._counts(groups), self._orders.draining, troubled, now
+            self._infos, self._health, self._counts(groups), self._orders.draining, troubled,
+            {name: report.free_bytes for name, report in reports.items()}, now,
         )
         self._log_nodes(nodes)
         return _Look(reports, groups, nodes, now, is_cut_off=2 * len(reports) < len(asked))

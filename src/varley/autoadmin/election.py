@@ -63,13 +63,12 @@ class Election:
         while not self._is_out:
             try:
                 lease = await self._take()
+                if lease is not None:
+                    await self._be_active(lease)
             except Damaged:
                 raise
-            except WorldError as error:
+            except WorldError as error:     # of the lease too: who was active once must be able to be it again
                 logger.debug("nobody can be elected now: %s", error)
-                lease = None
-            if lease is not None:
-                await self._be_active(lease)
             await self._pause(self._lease_seconds / 4)
 
     async def _take(self) -> Lease | None:

@@ -1,11 +1,15 @@
 """A node, as those see it who keep the cluster whole: what it hosts, how its disk is, what it can be told to do.
 
 How busy a group is, and how slow the disk, are differences between two looks a second or more apart, whoever looks. How
-busy is averaged over half a minute: leaders are not to be moved for a burst.
-Operations are counted by entries of the log: reads are not in it, and cost a leader less.
+busy is averaged over half a minute: leaders are not to be moved for a burst. It is counted in units, each about as much
+work as a write of 1 KB:
+
+    writes      one for each entry of the log, and one for each KB in it        every replica has them
+    answers     one for each that was computed from the state                   the leader has them
 
 A disk that is slow is trouble long before it fails: what takes it `slow_disk_seconds` on average of a second or more,
-frame by frame, makes every group with a voter on it wait, or do without.
+frame by frame, makes every group with a voter on it wait, or do without. One that hangs finishes no frame at all, so
+the time of the one under way counts too.
 """
 
 from __future__ import annotations
@@ -44,16 +48,17 @@ class NodeHosted:
         begin: Callable[[int, Member], Awaitable[object]] | None = None,
         end: Callable[[int], Awaitable[None]] | None = None,
         disk: DiskTimes | None = None,
+        free_bytes: Callable[[], int] | None = None,
         slow_disk_seconds: float = _SLOW_DISK_SECONDS,
     ) -> None:
         self._node = node
         self._now = now
         self._begin = begin or node.create_learner
         self._end = end or node.remove_group
+        self._free_bytes = free_bytes       # blocks
         self._disk = _Disk(disk, slow_disk_seconds)
         self._seen_at: dict[int, tuple[str, float]] = {}    # group -> its member here, and when that was first seen
-        self._load: dict[int, float] = {}
-        self._counted: dict[int, int] = {}          # group -> slots that were chosen when that was counted
+        self._writes, self._answers = _Rates(), _Rates()
         self._sampled_at = now()
 
     async def report(self) -> NodeReport:
@@ -67,7 +72,16 @@ class NodeHosted:
             if count % _AT_ONCE == 0:
                 await asyncio.sleep(0)
         refusal = self._node.refusal
-        return NodeReport(self._node.name, self._disk.trouble if refusal is None else str(refusal), tuple(members))
+        trouble = self._disk.trouble if refusal is None else str(refusal)
+        return NodeReport(self._node.name, trouble, tuple(members), await self._free())
+
+    async def _free(self) -> int | None:
+        if self._free_bytes is None:
+            return None
+        try:
+            return await asyncio.get_running_loop().run_in_executor(None, self._free_bytes)
+        except OSError:
+            return None     # what is wrong with the disk is told by those who write to it
 
     def unheard(self, seconds: float) -> NodeReport:
         """The same of the groups that are led here, for longer than that, and have a voter that was not heard for so
@@ -123,9 +137,10 @@ class NodeHosted:
         return self._node.members.by_group
 
     def _member_report(self, group: int, member: HostedMember) -> MemberReport:
-        kind, is_young = member.member.kind, self.is_young(group)
+        kind, is_young, taken = member.member.kind, self.is_young(group), self._node.taken_bytes(group)
         if not member.is_leading:
-            return MemberReport(group, member.name, kind, is_young)
+            return MemberReport(group, member.name, kind, is_young, taken=taken)
+        writes = self._writes.of(group)
         status = self._node.member_status(group)
         lag = status.lag
         peers = tuple(
@@ -134,7 +149,7 @@ class NodeHosted:
         )
         return MemberReport(
             group, member.name, kind, is_young, status.ballot, member.has_led_us / 1_000_000, status.epoch,
-            status.configuration, member.tree.size_bytes, self._load.get(group, 0.0), peers,
+            status.configuration, member.tree.size_bytes, writes + self._answers.of(group), peers, taken, writes,
         )  # fmt: skip
 
     def _sample(self, now: float) -> None:
@@ -144,15 +159,30 @@ class NodeHosted:
         self._sampled_at = now
         self._disk.sample()
         members = self._members()
-        chosen = {group: member.core.chosen for group, member in members.items()}
-        weight = min(1.0, seconds / _LOAD_SECONDS)
-        for group, slot in chosen.items():
-            before = self._load.get(group, 0.0)
-            now_load = (slot - self._counted.get(group, slot)) / seconds
-            self._load[group] = before + (now_load - before) * weight
-        self._load = {group: load for group, load in self._load.items() if group in members}
-        self._counted = chosen
+        self._writes.sample(
+            {group: member.core.chosen + member.proposed_bytes // 1024 for group, member in members.items()}, seconds
+        )
+        self._answers.sample({group: member.answers for group, member in members.items()}, seconds)
         self._seen_at = {group: seen for group, seen in self._seen_at.items() if group in members}
+
+
+class _Rates:
+    """Per second, of counts that only grow, by group."""
+
+    def __init__(self) -> None:
+        self._counted: dict[int, int] = {}
+        self._rates: dict[int, float] = {}
+
+    def of(self, group: int) -> float:
+        return self._rates.get(group, 0.0)
+
+    def sample(self, counts: dict[int, int], seconds: float) -> None:
+        weight = min(1.0, seconds / _LOAD_SECONDS)
+        rates = {}
+        for group, count in counts.items():
+            before = self.of(group)
+            rates[group] = before + (max(0, count - self._counted.get(group, count)) / seconds - before) * weight
+        self._counted, self._rates = counts, rates
 
 
 class _Disk:

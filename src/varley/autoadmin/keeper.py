@@ -61,6 +61,7 @@ class Keeper:
         begin: Callable[[int, Member], Awaitable[object]] | None = None,
         end: Callable[[int], Awaitable[None]] | None = None,
         disk: DiskTimes | None = None,
+        free_bytes: Callable[[], int] | None = None,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._links = links
@@ -70,7 +71,7 @@ class Keeper:
         self._clock = clock
         self.orders = Orders(store)     # told of what a watch of the store tells, like other views
         self.election = Election(store, node.name, pause=pause)
-        self.hosted = NodeHosted(node, now=now, begin=begin, end=end, disk=disk)
+        self.hosted = NodeHosted(node, now=now, begin=begin, end=end, disk=disk, free_bytes=free_bytes)
         hands = Hands(links, members)
         self.guard = Guard(
             node.name, self.hosted, nodes, members, self.orders, hands, replicas=rules.replicas,
@@ -85,9 +86,10 @@ class Keeper:
         """Answer what other nodes ask. `start` runs what takes longer than a turn of the loop."""
         self.service = Service(self.hosted, self._links, start)
 
-    def start(self, start: Start) -> None:
-        """`start` runs each of these beside everything else, until this node stops."""
-        start(self.guard.run())
+    def start(self, start: Start, keep_running: Callable[[Callable[[], Coroutine[Any, Any, None]]], None]) -> None:
+        """`start` runs something beside everything else, until this node stops; `keep_running` begins it again too if
+        it fails. A driver that fails leaves its place to another node's: that is not begun again here."""
+        keep_running(self.guard.run)
         start(self.election.run())
         start(self.driver.run(self.election))
 

@@ -39,8 +39,10 @@ class MemberReport(msgspec.Struct, frozen=True, array_like=True):
     epoch: int = 0                  # slot of `configuration`
     configuration: Configuration = Configuration()      # the newest that is chosen
     bytes: int = 0
-    load: float = 0.0               # operations per second
+    load: float = 0.0               # units per second: see hosted.py
     peers: tuple[Peer, ...] = ()
+    taken: int = 0                  # bytes of a state that it is being given, as far as that has come; of any member
+    writes: float = 0.0             # of `load`, what every replica has to do
 
 
 class Message(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -85,6 +87,7 @@ class NodeReport(Message, frozen=True):
     node: str
     trouble: str                    # why nothing should rely on its disk; "" if nothing is known
     members: tuple[MemberReport, ...]
+    free_bytes: int | None = None   # on the disk of its data; None: not known, or in memory
 
 
 class Done(Message, frozen=True):

@@ -17,6 +17,8 @@ How a lost replica is replaced, A leading, C lost, D and E on other nodes (f: fu
     Af Bf Dl Ef         E has caught up, and votes
     Af Bf Ef            D goes
 
+A copy to E that comes to a stop is given up for one elsewhere, if there is another node for it.
+
 Taking the vote and keeping the member is one change (Replace by itself): a member that comes back in time has its log
 and its state, and lacks a little. It is the same life of it, so its promises stand [decision 0100]. Rejected: leaving
 the vote until the new replica is there (for as long as copying takes, one more failure stops all writes); removing it
@@ -91,6 +93,7 @@ def next_step(
     return (
         _lead_elsewhere(seen)
         or _end_dead_learner(seen)
+        or _give_up(seen)
         or _stand_in(seen)
         or _take_vote(seen)
         or _give_vote(seen)
@@ -184,12 +187,13 @@ class _Seen:
         with_member = {node_of(member.name) for member in self.members}
         beside = self.good_voters if kind == LOG else [one for one in self.kept if one.name not in self.going]
         staying = {node_of(member.name) for member in beside}
-        if kind == FULL and self.move is not None and self._is_free(self.move.target, with_member):
+        state_bytes = self.group.bytes if kind == FULL else 0
+        if kind == FULL and self.move is not None and self._is_free(self.move.target, with_member, state_bytes):
             return self.move.target
         places = [
             view.place
             for node, view in self.nodes.items()
-            if node in staying or self._is_free(node, with_member)
+            if node in staying or self._is_free(node, with_member, state_bytes)
         ]
         return placement.replacement(staying, places)
 
@@ -199,12 +203,12 @@ class _Seen:
         full = [one for one in self.members if one.kind == FULL and one.name not in self.going]
         return [one for one in full if one.name in self.good or not self.is_urgent]
 
-    def _is_free(self, node: str, with_member: Container[str]) -> bool:
-        return node not in with_member and self._takes(node)
+    def _is_free(self, node: str, with_member: Container[str], state_bytes: int) -> bool:
+        return node not in with_member and self._takes(node, state_bytes)
 
-    def _takes(self, node: str) -> bool:
+    def _takes(self, node: str, state_bytes: int) -> bool:
         view = self.nodes.get(node)
-        is_fit = view is not None and view.takes_replicas
+        is_fit = view is not None and view.takes_replicas and view.has_room(state_bytes)
         return is_fit and node not in self.group.avoid and not self._is_leaving(node)
 
 
@@ -234,6 +238,17 @@ def _end_dead_learner(seen: _Seen) -> Step | None:
             continue
         if member.kind == LOG or member.name in seen.lost or len(seen.staying) >= seen.wanted:
             return seen.step(Reconfigured(Remove(member.name)), f"{member.name} is not heard, and has no vote")
+    return None
+
+
+def _give_up(seen: _Seen) -> Step | None:
+    """A learner that comes no nearer to having everything (progress.py), if another node could have one. Otherwise
+    there is nothing better than to go on with it: what stops it may pass, and whoever takes a state tries again."""
+    for member in seen.members:
+        if member.votes or member.name not in seen.good or member.name not in seen.group.stalled:
+            continue
+        if seen.free_node(member.kind) is not None:
+            return seen.step(Reconfigured(Remove(member.name)), f"{member.name} comes no nearer to having everything")
     return None
 
 

@@ -3,9 +3,11 @@
 Kept from look to look, in memory only, so that whoever begins to look knows less and is more patient:
 
     how long a learner was not heard        where its leader never heard it, from when it was first seen in the group
+    whether a learner that is heard comes nearer to having all      stalled: it is given up, and its node avoided
     which members are heard, and not for long                       doubted: they get no vote yet
     on which nodes, that say they are well, a member was not heard by its leader    avoided, for a while
     how long each group has had its leader                          rested: it may be led by another
+    how much each group usually writes                              its replicas are moved for that, not for a burst
 """
 
 from __future__ import annotations
@@ -15,13 +17,15 @@ from typing import Final
 
 from varley.autoadmin.health import Health, Trust
 from varley.autoadmin.messages import MemberReport, NodeReport
+from varley.autoadmin.progress import Progress
 from varley.autoadmin.repair import Patience
-from varley.autoadmin.view import Condition, GroupView, NodeView
+from varley.autoadmin.view import CAUGHT_UP_SLOTS, Condition, GroupView, NodeView
 from varley.metadata.nodes import NodeInfo
 from varley.node.member import node_of
 
 _AVOID_SECONDS: Final = 600.0
 _REST_SECONDS: Final = 60.0
+_USUAL_SECONDS: Final = 600.0    # what a group's usual writes are averaged over, newer seconds more
 
 
 class Sight:
@@ -35,12 +39,18 @@ class Sight:
         self._avoided: dict[tuple[int, str], float] = {}        # (group, node) -> until
         self._answering: set[str] = set()       # nodes, in this look
         self._leaders: dict[int, tuple[str, float]] = {}        # group -> (who leads, since when)
+        self._progress: Progress[tuple[int, str]] = Progress()
+        self._taken: dict[tuple[int, str], int] = {}    # bytes of a state, in this look
+        self._usual: dict[int, tuple[float, float]] = {}        # group -> (its usual writes, as of when)
 
     def leading(self, reports: Collection[NodeReport], wanted: Mapping[int, int]) -> dict[int, MemberReport]:
         """By group, what its leader reports, of the groups in `wanted`. Of two that think that they lead the one of the
         higher ballot does."""
         found: dict[int, MemberReport] = {}
         self._answering = {report.node for report in reports}
+        self._taken = {
+            (member.group, member.name): member.taken for report in reports for member in report.members if member.taken
+        }
         for report in reports:
             for member in report.members:
                 other = found.get(member.group)
@@ -68,11 +78,36 @@ class Sight:
             if not is_heard and is_learner and node_of(name) in self._answering:
                 # Not a node that is down: that one may be back before its members are elsewhere.
                 self._avoided[group, node_of(name)] = now + _AVOID_SECONDS
+        lag = {peer.name: peer.lag for peer in leader.peers if peer.lag is not None}
         return GroupView(
-            group, leader.epoch, leader.configuration, leader.name, wanted, silent,
-            {peer.name: peer.lag for peer in leader.peers if peer.lag is not None}, leader.bytes, leader.load,
-            frozenset(name for name in silent if self._is_doubted((group, name), now)), self._avoided_by(group, now),
+            group, leader.epoch, leader.configuration, leader.name, wanted, silent, lag, leader.bytes, leader.load,
+            self._usual_writes(leader, now),
+            frozenset(name for name in silent if self._is_doubted((group, name), now)),
+            self._stalled(leader, silent, lag, now), self._avoided_by(group, now),
         )  # fmt: skip
+
+    def _stalled(
+        self, leader: MemberReport, silent: Mapping[str, float], lag: Mapping[str, int], now: float
+    ) -> frozenset[str]:
+        stalled = set()
+        for member in leader.configuration.members:
+            key = leader.group, member.name
+            if member.votes or lag.get(member.name, CAUGHT_UP_SLOTS + 1) <= CAUGHT_UP_SLOTS:
+                continue
+            is_heard = silent.get(member.name, 0.0) < self._patience.suspect_seconds
+            self._progress.look(
+                key, now, is_heard=is_heard, lag=lag.get(member.name), taken=self._taken.get(key, 0)
+            )
+            if self._progress.has_stalled(key, now, state_bytes=leader.bytes):
+                stalled.add(member.name)
+                self._avoided[leader.group, node_of(member.name)] = now + _AVOID_SECONDS
+        return frozenset(stalled)
+
+    def _usual_writes(self, leader: MemberReport, now: float) -> float:
+        before, at = self._usual.get(leader.group, (leader.writes, now))
+        usual = before + (leader.writes - before) * min(1.0, (now - at) / _USUAL_SECONDS)
+        self._usual[leader.group] = usual, now
+        return usual
 
     def _is_doubted(self, link: tuple[int, str], now: float) -> bool:
         return link in self._doubted and self._links.condition(link, now) is not Condition.TRUSTED
@@ -102,9 +137,11 @@ class Sight:
             return group in views and views[group].configuration.member(name) is None
 
         self._links.forget(is_gone)
+        self._progress.forget(is_gone)
         self._doubted = {key for key in self._doubted if not is_gone(key)}
         self._first_seen = {key: at for key, at in self._first_seen.items() if not is_gone(key)}
         self._leaders = {group: since for group, since in self._leaders.items() if group in wanted}
+        self._usual = {group: usual for group, usual in self._usual.items() if group in wanted}
         self._avoided = {key: until for key, until in self._avoided.items() if key[0] in wanted}
 
 
@@ -114,6 +151,7 @@ def nodes_seen(
     counts: Mapping[str, tuple[int, int]],
     draining: Iterable[str],
     troubled: Iterable[str],
+    free_bytes: Mapping[str, int | None],
     now: float,
 ) -> dict[str, NodeView]:
     """`infos`: what each said of itself last; `counts`: by node, its replicas and their bytes."""
@@ -122,6 +160,7 @@ def nodes_seen(
     for name, info in infos.items():
         replicas, held = counts.get(name, (0, 0))
         views[name] = NodeView(
-            name, info.zone, health.condition(name, now), info.capacity, replicas, held, name in away, name in ill
+            name, info.zone, health.condition(name, now), info.capacity, replicas, held, name in away, name in ill,
+            free_bytes.get(name),
         )
     return views

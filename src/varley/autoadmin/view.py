@@ -22,6 +22,8 @@ from varley.paxos import events
 from varley.paxos.events import Change
 from varley.paxos.membership import Configuration
 
+_SPARE_BYTES: Final = 32 * 1024 * 1024
+
 
 class Condition(StrEnum):
     TRUSTED = "trusted"
@@ -40,10 +42,15 @@ class NodeView:
     bytes: int = 0
     is_draining: bool = False
     is_troubled: bool = False       # its disk is full or slow: what it has counts as if it were not heard
+    free_bytes: int | None = None   # on its disk; None: not known
 
     @property
     def takes_replicas(self) -> bool:
         return self.condition is Condition.TRUSTED and not (self.is_draining or self.is_troubled)
+
+    def has_room(self, state_bytes: int) -> bool:
+        """For one more full replica: with what is written while it comes, and without filling the disk."""
+        return self.free_bytes is None or self.free_bytes >= state_bytes * 5 // 4 + _SPARE_BYTES
 
     @property
     def place(self) -> Place:
@@ -62,9 +69,11 @@ class GroupView:
     silent: Mapping[str, float] = field(default_factory=dict)   # member -> seconds since the leader heard of it
     lag: Mapping[str, int] = field(default_factory=dict)        # member -> slots it lacks; absent: not known
     bytes: int = 0                  # of one full replica
-    load: float = 0.0               # operations per second
+    load: float = 0.0               # units per second: see hosted.py
+    usual_writes: float = 0.0       # of them what every replica does, over minutes: what a replica is moved for
     doubted: frozenset[str] = frozenset()   # members that the leader hears, and not for long
-    avoid: frozenset[str] = frozenset()     # nodes that had a member which the leader did not hear
+    stalled: frozenset[str] = frozenset()   # members without a vote that come no nearer to having everything
+    avoid: frozenset[str] = frozenset()     # nodes that had a member which the leader did not hear, or which stalled
 
 
 @dataclass(frozen=True, slots=True)

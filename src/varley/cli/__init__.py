@@ -5,7 +5,7 @@
     varley cluster  several nodes, replicated                          cluster.py, cluster_*.py
     varley ring     the key-value store of the 2007 paper              ring.py, ring_*.py
 
-A command is imported when it is called, so `varley serve` does not pay for what `varley check` needs.
+A command is imported when it is called: lazy_commands.py. Flags are made from settings: flags.py.
 
 Exit codes: 0 done; 1 the world is not as it should be (a locked folder, a port in use, a finding of `check`);
 2 the command line or the settings are wrong.
@@ -13,7 +13,6 @@ Exit codes: 0 done; 1 the world is not as it should be (a locked folder, a port 
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -21,6 +20,7 @@ from typing import Final
 import click
 
 from varley import __version__
+from varley.cli.lazy_commands import LazyCommands
 from varley.errors import BadSettings, WorldError
 from varley.settings import refuse_without_asserts
 
@@ -38,34 +38,16 @@ DYNAMODB_LOCAL_FLAGS: Final[dict[str, str | None]] = {
 }
 
 _COMMANDS: Final = {
-    "serve": "Start a server.",
-    "check": "Walk a data folder and list everything that is broken.",
-    "cluster": "DynamoDB on several nodes, each partition on three of them.",
-    "ring": "The always-writable key-value store of the Dynamo paper of 2007.",
+    "serve": ("serve", "Start a server."),
+    "check": ("check", "Walk a data folder and list everything that is broken."),
+    "cluster": ("cluster", "DynamoDB on several nodes, each partition on three of them."),
+    "ring": ("ring", "The always-writable key-value store of the Dynamo paper of 2007."),
 }
 
 
-class _LazyCommands(click.Group):
-    """Commands by the name of their module in this folder, imported on use."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        command = importlib.import_module(f"varley.cli.{cmd_name}").command
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list in `varley --help`, from the table above: no command is imported to say what it does."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
-
-
 @click.command(
-    cls=_LazyCommands,
+    cls=LazyCommands,
+    lazy=_COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
 Start here:

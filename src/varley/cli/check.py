@@ -32,7 +32,8 @@ from varley.item.value import Item
 from varley.metadata.catalog import Catalog, Described
 from varley.metadata.local import LocalStore
 from varley.settings import load
-from varley.storage.check import Finding, Followers, Get, GlobalIndexCheck, Scan, Schema, State, check
+from varley.storage.check import Finding, Followers, Get, GlobalIndexCheck, Scan, Schema, State
+from varley.storage.check import check as findings_of
 from varley.storage.data_folder import DataFolder
 from varley.storage.lmdb_engine import DATA_FILE
 from varley.storage.undelivered import IndexGroups
@@ -74,12 +75,12 @@ def examine(data_dir: str, progress: Callable[[str], None]) -> list[Finding]:
         findings: list[Finding] = []
         if not os.path.exists(os.path.join(data_dir, "metadata", DATA_FILE)):
             findings.append(Finding("metadata", "There is no metadata: which tables there are is not known"))
-            return findings + check(data_dir, progress)
+            return findings + findings_of(data_dir, progress)
         try:
             tables = asyncio.run(_tables(os.path.join(data_dir, "metadata")))
         except Damaged as damage:
             findings.append(Finding("metadata", damage.problem, offset=damage.offset))
-            return findings + check(data_dir, progress)
+            return findings + findings_of(data_dir, progress)
         schemas = {
             partition.group: _schema(described, partition)
             for described in tables
@@ -100,7 +101,7 @@ def examine(data_dir: str, progress: Callable[[str], None]) -> list[Finding]:
         global_indexes = [
             _global_index(described, index) for described in tables for index in described.table.global_indexes
         ]
-        return findings + check(
+        return findings + findings_of(
             data_dir, progress, groups=schemas.keys(), schemas=schemas, followers=followers,
             global_indexes=global_indexes,
         )  # fmt: skip
@@ -347,7 +348,7 @@ def _print_table(findings: list[Finding]) -> None:
     Console().print(table)
 
 
-command = click.Command(
+check = click.Command(
     "check",
     callback=run,
     params=[

@@ -7,10 +7,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Final
 
-import click
+from varley.cli.lazy_commands import LazyCommands
 
 HELP: Final = """Tables whose partitions have replicas on several nodes: any node serves any request.
 
@@ -36,23 +35,4 @@ _COMMANDS: Final = {
 }
 
 
-class _LazyCommands(click.Group):
-    """As in `varley` itself: a command is imported when it is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module = importlib.import_module(f"varley.cli.{_COMMANDS[cmd_name][0]}")
-        command = getattr(module, cmd_name.replace("-", "_"))
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
-
-
-command = _LazyCommands("cluster", help=HELP, context_settings={"max_content_width": 110})
+cluster = LazyCommands("cluster", lazy=_COMMANDS, help=HELP, context_settings={"max_content_width": 110})

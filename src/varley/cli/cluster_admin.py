@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import click
 
 from varley.cli.cluster_status import admin_options, admin_urls, ask
+from varley.clock import SystemClock
 from varley.errors import BadSettings, WorldError
 
 _LOOK_SECONDS: Final = 1.0
@@ -55,19 +56,63 @@ def _condition(node: dict[str, Any]) -> str:
     return ", ".join(words)
 
 
-def run_drain(name: str, cancel: bool, wait: bool, admin: str | None, data_dir: str) -> None:
+def run_drain(
+    name: str, cancel: bool, wait: bool, timeout: float, admin: str | None, data_dir: str
+) -> None:
     urls = admin_urls(admin, data_dir)
-    _order(urls, "/drain", {"node": name, "cancel": cancel}, "drain")
     if cancel:
+        if wait:
+            raise BadSettings("--cancel and --wait are both given", hint="There is nothing to wait for")
+        _order(urls, "/drain", {"node": name, "cancel": True}, "drain")
         click.echo(f"{name} keeps what it has, and gets new replicas again.")
         return
+    if not (wait and name in ask(urls, "/repairs")["drains"]):    # whoever waits again need not order it again
+        _order(urls, "/drain", {"node": name, "cancel": False}, "drain")
     click.echo(f"{name} is being emptied. `varley cluster repairs` says how far it is.")
-    while wait:
-        node = _node(ask(urls, "/repairs"), name)
-        if node is not None and node.get("draining") and node.get("may_stop"):
-            click.echo(f"{name} is empty: it may stop.")
-            return
-        time.sleep(_LOOK_SECONDS)
+    if wait:
+        wait_empty(name, timeout, lambda: ask(urls, "/repairs"), SystemClock().monotonic, time.sleep, click.echo)
+        click.echo(f"{name} is empty: it may stop.")
+
+
+def wait_empty(
+    name: str,
+    seconds: float,
+    look: Callable[[], dict[str, Any]],
+    now: Callable[[], float],
+    pause: Callable[[float], None],
+    say: Callable[[str], None],
+) -> None:
+    """Return when the node has nothing more, and say meanwhile how far it is.
+
+    Raises WorldError when that takes longer than `seconds`, or when it is not being emptied any more. It does not
+    matter that nobody answers for a while: the node asked may be one that restarts.
+    """
+    deadline, said, trouble, is_known = now() + seconds, "", "nobody has said how far it is", False
+    while True:
+        told: dict[str, Any] | None
+        try:
+            told = look()
+        except WorldError as error:
+            told, trouble = None, error.problem
+        if told is not None:
+            if is_known and name not in told["drains"]:
+                raise WorldError(f"{name} is not being emptied any more: that was taken back", operation="drain")
+            is_known = is_known or name in told["drains"]    # the node asked may hear of it a little later
+            node = _node(told, name)
+            if node is not None and node.get("draining"):
+                if node.get("may_stop"):
+                    return
+                trouble = f"it has {node.get('replicas', 0)} replicas, and leads {node.get('leads', 0)}"
+        if trouble != said:
+            say(f"{name}: {trouble}")
+            said = trouble
+        if now() >= deadline:
+            raise WorldError(
+                f"{name} is not empty after {seconds:g} s: {trouble}", operation="drain",
+                hint="It is being emptied still. `varley cluster repairs` says what that waits for, often for nodes "
+                "that could take its replicas; the same command with --wait waits again, --cancel takes it back",
+            )  # fmt: skip
+        pause(_LOOK_SECONDS)
 
 
 def _node(told: dict[str, Any], name: str) -> dict[str, Any] | None:
@@ -111,7 +156,11 @@ drain = click.Command(
     params=[
         click.Argument(["name"]),
         click.Option(["--cancel"], is_flag=True, help="Take it back: it keeps what it has."),
-        click.Option(["--wait"], is_flag=True, help="Return when the node is empty."),
+        click.Option(["--wait"], is_flag=True, help="Return when the node is empty, and say how far it is."),
+        click.Option(
+            ["--timeout"], type=click.FloatRange(min=0), default=600.0, metavar="SECONDS",
+            help="How long --wait waits; then the exit code is 1, and the node is being emptied still. [600]",
+        ),
         *admin_options,
     ],
     help="""Take all replicas and leaderships from a node, so that it may stop for good.

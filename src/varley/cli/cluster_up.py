@@ -28,7 +28,8 @@ from typing import Any, Final
 import click
 
 from varley.cli.cluster_plan import Place, Plan
-from varley.cli.serve import option_of, stop_when_stdin_ends
+from varley.cli.flags import destination, option_of
+from varley.cli.serving import stop_when_stdin_ends
 from varley.cluster.local_etcd import LocalEtcd, free_ports
 from varley.errors import BadSettings, WorldError
 from varley.settings import all_settings
@@ -44,7 +45,7 @@ _STOP_SECONDS: Final = 20.0
 PASSED_ON: Final = (
     "region", "ttl_delay", "index_delay_seconds", "checkpoint_log_bytes", "segment_bytes", "drain_seconds", "log_level",
     "cluster.initial_partitions", "cluster.replicas", "cluster.stream_shard_seconds", "cluster.suspect_seconds",
-    "cluster.replace_seconds", "cluster.balance",
+    "cluster.replace_seconds", "cluster.balance", "cluster.strong_reads",
 )  # fmt: skip
 
 
@@ -224,7 +225,7 @@ def run_up(
     **values: Any,
 ) -> None:
     known = all_settings()
-    flags = {name: values[name.replace(".", "__")] for name in PASSED_ON}
+    flags = {name: values[destination(name)] for name in PASSED_ON}
     given = {name: str(value) for name, value in flags.items() if value is not None}
     assert given.keys() <= known.keys()
     plan = plan_of(os.path.abspath(data_dir), nodes, zones, port, given)

@@ -8,10 +8,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Final
 
-import click
+from varley.cli.lazy_commands import LazyCommands
 
 HELP: Final = """A key-value store that takes a write whenever any node of the key can be reached.
 
@@ -44,23 +43,4 @@ _COMMANDS: Final = {
 }
 
 
-class _LazyCommands(click.Group):
-    """As in `varley` itself: a command is imported when it is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module = importlib.import_module(f"varley.cli.{_COMMANDS[cmd_name][0]}")
-        command = getattr(module, cmd_name)
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
-
-
-command = _LazyCommands("ring", help=HELP, context_settings={"max_content_width": 110})
+ring = LazyCommands("ring", lazy=_COMMANDS, help=HELP, context_settings={"max_content_width": 110})

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from varley import __version__
-from varley.cli.serve import allow_open_files, option_of
+from varley.cli.flags import ServeCommand, destination
 from varley.settings import SHARED_WITH_RINGS, NodeSettings, RingFlags, all_settings, load_ring, ring_settings
 
 if TYPE_CHECKING:
@@ -71,63 +70,34 @@ def _between(settings: dict[str, Any], first: str, end: str | None) -> list[str]
     return names[names.index(first) : None if end is None else names.index(end)]
 
 
-class _Serve(click.Command):
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """All flags, in sections."""
-        sections: list[tuple[str, list[tuple[str, str]]]] = []
-        names = {name.replace(".", "__"): name for name in known_settings()}
-        for parameter in self.get_params(ctx):
-            title = _SECTIONS.get(names.get(parameter.name or "", parameter.name or ""))
-            record = parameter.get_help_record(ctx)
-            if title is not None:
-                sections.append((title, []))
-            if record is not None:
-                sections[-1][1].append(record)
-        for title, records in sections:
-            with formatter.section(title):
-                formatter.write_dl(records, col_max=34)
-
-
 def run(config: str | None, as_json: bool, stop_with_stdin: bool, **values: Any) -> None:
     """Serve until told to stop. Raises WorldError when it cannot start or cannot go on."""
-    flags = {name: values[name.replace(".", "__")] for name in known_settings()}
+    flags = {name: values[destination(name)] for name in known_settings()}
     node, ring = load_ring(flags, config_path=config)
     from varley.ring_server import agreed_settings, own_settings  # here: a wrong flag is answered before the rest
 
     own_settings(node, ring)
     agreed_settings(ring)
-    import logging
-
     import uvloop
 
-    logging.basicConfig(level=node.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    from varley.cli.serving import log_to_stderr
+
+    log_to_stderr(node.log_level)
     uvloop.run(_serve(node, ring, as_json=as_json, stop_with_stdin=stop_with_stdin))
 
 
 async def _serve(node: NodeSettings, ring: RingFlags, *, as_json: bool, stop_with_stdin: bool) -> None:
-    import asyncio
-
+    from varley.cli import serving
     from varley.ring_server import RingServer
 
     server = RingServer(node, ring)
-    allow_open_files()
-    if stop_with_stdin:
-        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _read_stdin, server)
-    await server.start()
-    click.echo(announcement_json(server, node, ring) if as_json else announcement(server, node, ring))
-    await server.wait_stopped()
-
-
-def _read_stdin(server: RingServer) -> None:
-    """Nothing is ever written there: it can be read when whoever held the other end has gone, kill -9 or not."""
-    import asyncio
-
-    if not os.read(sys.stdin.fileno(), 1024):
-        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
-        server.begin_to_stop()
+    say = announcement_json if as_json else announcement
+    await serving.serve(server, lambda: say(server, node, ring), stop_with_stdin=stop_with_stdin)
 
 
 def announcement(server: RingServer, node: NodeSettings, ring: RingFlags) -> str:
+    from varley.cli.serving import stop_lines  # here, for the same reason
+
     data = "in memory: gone when the node stops" if ring.engine == "memory" else os.path.abspath(node.data_dir)
     lines = [
         click.style(f"Node {server.name} of the ring {ring.ring_name} is ready on {server.endpoint}", bold=True),
@@ -142,11 +112,7 @@ def announcement(server: RingServer, node: NodeSettings, ring: RingFlags) -> str
     ]
     if server.admin_port is not None:
         lines.append(f"Admin   http://{node.admin_host}:{server.admin_port}/metrics")
-    if node.insecure:
-        warning = click.style("Open    ", fg="yellow")
-        lines.append(f"{warning}anybody who reaches these ports can do everything (--insecure)")
-    lines.append(f"Stop    Ctrl-C, or kill {os.getpid()}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *stop_lines(insecure=node.insecure)])
 
 
 def announcement_json(server: RingServer, node: NodeSettings, ring: RingFlags) -> str:
@@ -166,15 +132,4 @@ def announcement_json(server: RingServer, node: NodeSettings, ring: RingFlags) -
     )
 
 
-serve = _Serve(
-    "serve",
-    callback=run,
-    params=[
-        click.Option(["--config"], metavar="FILE", help="Read settings from this TOML file."),
-        click.Option(["--json", "as_json"], is_flag=True, help="Say where the node is as one line of JSON."),
-        click.Option(["--stop-with-stdin"], is_flag=True, hidden=True),
-        *(option_of(name, setting) for name, setting in known_settings().items()),
-    ],
-    help=HELP,
-    context_settings={"max_content_width": 110},
-)
+serve = ServeCommand("serve", callback=run, settings=known_settings(), sections=_SECTIONS, help=HELP)

@@ -40,8 +40,8 @@ from typing import Any, Final
 
 import click
 
+from varley.cli.flags import option_of
 from varley.cli.ring_endpoint import ask
-from varley.cli.serve import option_of
 from varley.clock import SystemClock
 from varley.errors import BadSettings, WorldError
 from varley.ring_server import LINK_PORT_ABOVE

@@ -1,36 +1,19 @@
 """`varley serve`: start a server, say how to reach it, and serve until told to stop.
 
-The flags are made from the settings themselves (settings.py), so no setting is without a flag, and what a
-flag says when its value is wrong is what the environment variable and the file say too. Values are therefore
-not parsed by click: it hands on the text.
-
 Nothing dear is imported before the settings are known to be right: a mistyped flag is answered at once.
 """
 
 from __future__ import annotations
 
-import gc
 import os
-import resource
-import sys
-from collections.abc import Callable
-from dataclasses import Field
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from varley import __version__
+from varley.cli.flags import ServeCommand, destination
 from varley.errors import BadSettings
-from varley.settings import (
-    ClusterSettings,
-    MemberSettings,
-    NodeSettings,
-    all_settings,
-    flag_of,
-    kind_of,
-    load,
-    load_member,
-)
+from varley.settings import ClusterSettings, MemberSettings, NodeSettings, all_settings, load, load_member
 
 if TYPE_CHECKING:
     from varley.cluster_server import ClusterServer
@@ -57,8 +40,6 @@ Every flag has such a variable. VARLEY_CONFIG names the file as --config does.
 Any non-empty access key and secret key work. A server that is told to stop lets running requests end first.
 """
 
-_FILES_ENOUGH: Final = 65_536
-
 # Sections of --help: the first setting of each.
 _SECTIONS: Final = {
     "config": "Where settings come from",
@@ -74,77 +55,9 @@ _SECTIONS: Final = {
 }
 
 
-class _Serve(click.Command):
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """All flags, in sections."""
-        sections: list[tuple[str, list[tuple[str, str]]]] = []
-        names = {name.replace(".", "__"): name for name in all_settings()}
-        for parameter in self.get_params(ctx):
-            title = _SECTIONS.get(names.get(parameter.name or "", parameter.name or ""))
-            record = parameter.get_help_record(ctx)
-            if title is not None:
-                sections.append((title, []))
-            if record is not None:
-                sections[-1][1].append(record)
-        for title, records in sections:
-            with formatter.section(title):
-                formatter.write_dl(records, col_max=34)
-
-
-def command_line_flags() -> list[click.Parameter]:
-    """One option per setting, and the few that are not settings."""
-    options: list[click.Parameter] = [
-        click.Option(["--config"], metavar="FILE", help="Read settings from this TOML file."),
-        click.Option(
-            ["--json", "as_json"], is_flag=True, help="Say where the server is as one line of JSON."
-        ),
-        click.Option(["--stop-with-stdin"], is_flag=True, hidden=True),
-    ]
-    options.extend(option_of(name, setting) for name, setting in all_settings().items())
-    return options
-
-
-def option_of(name: str, setting: Field[Any]) -> click.Option:
-    flag = flag_of(name)
-    default = "" if setting.default in (None, "") else f" [{_shown(setting.default)}]"
-    described = setting.metadata["help"].removesuffix(".") + default
-    # A name of click's own making would lose the dot.
-    destination = name.replace(".", "__")
-    if kind_of(setting) == "bool":
-        # Both ways, so that a flag can take back what the environment or the file has set.
-        negative = "--no-" + flag.removeprefix("--")
-        return click.Option([f"{flag}/{negative}", destination], default=None, help=described)
-    return click.Option([flag, destination], metavar=_metavar(name, setting), help=described)
-
-
-_METAVARS: Final = {
-    "host": "ADDRESS",
-    "port": "PORT",
-    "dir": "FOLDER",
-    "cert": "FILE",
-    "key": "FILE",
-    "level": "LEVEL",
-    "cors": "ORIGINS",
-    "bytes": "BYTES",
-    "seconds": "SECONDS",
-}
-
-
-def _metavar(name: str, setting: Field[Any]) -> str:
-    """Units and nouns go last in a setting's name, so the last word says what its value is."""
-    usual = {"str": "NAME", "int": "NUMBER", "float": "NUMBER"}[kind_of(setting)]
-    return _METAVARS.get(name.rpartition("_")[2], usual)
-
-
-def _shown(default: Any) -> str:
-    if isinstance(default, bool):
-        return "on" if default else "off"
-    return f"{default:g}" if isinstance(default, float) else str(default)
-
-
 def run(config: str | None, as_json: bool, stop_with_stdin: bool, **values: Any) -> None:
     """Serve until the server is told to stop. Raises WorldError when it cannot start or cannot go on."""
-    flags = {name: values[name.replace(".", "__")] for name in all_settings()}
+    flags = {name: values[destination(name)] for name in all_settings()}
     if flags["in_memory"] and flags["data_dir"] is not None:
         raise BadSettings(
             "--in-memory and --data-dir are both given, and data is kept in one of the two",
@@ -152,19 +65,19 @@ def run(config: str | None, as_json: bool, stop_with_stdin: bool, **values: Any)
         )
     node, cluster = load(flags, config_path=config)
     member = load_member(flags, config_path=config)
-    import logging  # here, with the event loop: a wrong flag is answered before they are loaded
+    import uvloop  # here, with the event loop: a wrong flag is answered before they are loaded
 
-    import uvloop
+    from varley.cli.serving import log_to_stderr
 
-    line = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-    logging.basicConfig(level=node.log_level.upper(), format=line)
+    log_to_stderr(node.log_level)
     uvloop.run(_serve(node, cluster, member, as_json=as_json, stop_with_stdin=stop_with_stdin))
 
 
 async def _serve(
     node: NodeSettings, cluster: ClusterSettings, member: MemberSettings, *, as_json: bool, stop_with_stdin: bool
 ) -> None:
-    from varley.clock import MovableClock, SystemClock  # here, for the same reason
+    from varley.cli import serving  # here, for the same reason
+    from varley.clock import MovableClock, SystemClock
 
     clock = MovableClock() if node.clock_is_movable else SystemClock()
     server: Server | ClusterServer
@@ -176,38 +89,14 @@ async def _serve(
         from varley.cluster_server import ClusterServer
 
         server = ClusterServer(node, cluster, member, clock)
-    allow_open_files()
-    if stop_with_stdin:
-        stop_when_stdin_ends(server.begin_to_stop)
-    await server.start()
-    # What was made until now stays: the collector need not look at it again and again.
-    gc.collect()
-    gc.freeze()
-    click.echo(announcement_json(server, node, member) if as_json else announcement(server, node, member))
-    await server.wait_stopped()
-
-
-def stop_when_stdin_ends(stop: Callable[[], None]) -> None:
-    """Nothing is ever written there: it can be read when whoever held the other end has gone, kill -9 or not."""
-    import asyncio
-
-    def read() -> None:
-        if not os.read(sys.stdin.fileno(), 1024):
-            asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
-            stop()
-
-    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), read)
-
-
-def allow_open_files() -> None:
-    """Each connection takes a file descriptor, each partition a few: take as many as the system lets us have."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _FILES_ENOUGH if most == resource.RLIM_INFINITY else most    # macOS refuses an infinite number
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+    say = announcement_json if as_json else announcement
+    await serving.serve(server, lambda: say(server, node, member), stop_with_stdin=stop_with_stdin)
 
 
 def announcement(server: Server | ClusterServer, node: NodeSettings, member: MemberSettings) -> str:
     """What is printed when the server is ready: lines to paste, where the data is, and how to stop."""
+    from varley.cli.serving import stop_lines  # here, for the same reason
+
     endpoint = endpoint_url(node, server.port)
     data = "in memory: gone when the server stops" if node.in_memory else os.path.abspath(node.data_dir)
     lines = [
@@ -226,11 +115,7 @@ def announcement(server: Server | ClusterServer, node: NodeSettings, member: Mem
         lines.append(f"Node    {member.name}{zone}, of the cluster in {_without_password(member.cluster)}")
     if server.admin_port is not None:
         lines.append(f"Admin   http://{_address(node.admin_host)}:{server.admin_port}/metrics")
-    if node.insecure:
-        warning = click.style("Open    ", fg="yellow")
-        lines.append(f"{warning}anybody who reaches this port can do everything (--insecure)")
-    lines.append(f"Stop    Ctrl-C, or kill {os.getpid()}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *stop_lines(insecure=node.insecure)])
 
 
 def _without_password(url: str) -> str:
@@ -268,10 +153,4 @@ def _address(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-command = _Serve(
-    "serve",
-    callback=run,
-    params=command_line_flags(),
-    help=HELP,
-    context_settings={"max_content_width": 110},
-)
+serve = ServeCommand("serve", callback=run, settings=all_settings(), sections=_SECTIONS, help=HELP)

@@ -10,11 +10,15 @@ One look at a group at a time; whatever changes meanwhile leads to another look.
 should be, so it does not matter what was missed while this node, or etcd, was away.
 
 A lost log. A member whose log is gone or damaged has forgotten what it promised, and must not vote again under its
-name. It begins another life, "n1#2" after "n1", as a learner, with a number that nobody had; it tells the others, and
-whoever leads lets it take the old one's place (paxos/membership.py). The metadata names the old life until that is
-chosen and published: so a member here that is of a later life than the published one is as it should be. If the
-published one is of another life than the one that was said to be lost, the group has moved on meanwhile, and a further
-life begins.
+name. It begins another life as a learner, with a number that nobody had, and a name that has this number: "n1#4" after
+"n1". It tells the others, and whoever leads lets it take the old one's place (paxos/membership.py). The metadata names
+the old life until that is chosen and published: so a member here that is of a later life than the published one is as
+it should be. If the published one is of another life than the one that was said to be lost, the group has moved on
+meanwhile, and a further life begins.
+Rejected: counting lives from the published one, "n1#2" after "n1". Story: 1. n1 is lost; n1#2 takes its place, gets a
+vote, promises; that is chosen, and not yet published. 2. n1#2 is lost too, and with it the knowledge that there was a
+second life. 3. What begins is "n1#2" again, which the group counts as the voter that it has, and which has promised
+nothing.
 
 A group that came of a split has nothing at first that anybody may see: its replicas are begun as any, but are not where
 requests find them (`Hosted.closed`) before their own rows say that they have all (splits/).
@@ -33,11 +37,12 @@ from typing import Any, Final
 
 from varley.errors import WorldError
 from varley.metadata.group_members import FOUNDING_EPOCH, GroupMembers, Published
-from varley.node.member import life_of, member_name, node_of
+from varley.node.member import member_name, node_of
 from varley.node.member_partition import MemberPartition
 from varley.node.node import Node
 from varley.paxos.membership import Configuration, Member
-from varley.remote.hosted import Hosted
+from varley.remote.by_quorum import by_lease
+from varley.remote.hosted import Hosted, Lead
 from varley.remote.leaders import Leaders
 from varley.storage.member_log import RecoveredMember
 from varley.storage.tree import Tree
@@ -58,15 +63,18 @@ class Hosting:
         hosted: Hosted,
         leaders: Leaders,
         keep: Callable[[Coroutine[Any, Any, None]], None],
+        lead_of: Callable[[MemberPartition], Lead] = by_lease,
     ) -> None:
-        """`keep` runs a coroutine, and says aloud if it fails."""
+        """`keep` runs a coroutine, and says aloud if it fails. `lead_of`: what says whether a partition is surely led
+        here, when it has answered."""
         self._loop = loop
         self._node = node
         self._members = members
         self._hosted = hosted
         self._leaders = leaders
         self._keep = keep
-        self._lost: dict[int, int] = {}     # groups whose log is lost -> the latest life that is known here
+        self._lead_of = lead_of
+        self._lost: set[int] = set()        # groups whose member here must not go on under its name
         self._lost_names: dict[int, str] = {}   # group -> the life that this process has told the group is lost
         self._named: set[int] = set()       # groups of which a publication has named a member on this node
         self._busy: set[int] = set()        # groups that are being looked at
@@ -100,7 +108,7 @@ class Hosting:
                 continue    # it never began: the first look at it lets it
             why = "it was in another folder" if each is None else each.why_lost
             logger.warning("group %d: the log of member %s is lost: %s", group, mine.name, why)
-            self._lost[group] = life_of(mine.name if each is None or each.member is None else each.member.name)
+            self._lost.add(group)
         for group, tree in trees.items():
             if group not in self._node.members.by_group:
                 tree.close()    # the group has gone while this node was starting
@@ -119,7 +127,7 @@ class Hosting:
         """Host the group no more, which has a member here, and remove what that held."""
         # Story: 1. n3#2 is begun here. 2. Somebody who does not find it in the group's configuration has it ended.
         # 3. The leader has taken it in meanwhile, and it may even have voted. It must not begin again under its name.
-        self._lost[group] = life_of(self._node.members.by_group[group].name)
+        self._lost.add(group)
         await self._remove(group)
 
     def attach(self, group: int, partition: MemberPartition | None) -> None:
@@ -128,7 +136,7 @@ class Hosting:
             return
         parent = self._parent_of(group)
         if parent is None or partition.tree.origin is not None:
-            self._hosted.attach(group, partition, partition)
+            self._hosted.attach(group, partition, self._lead_of(partition))
             return
         self._hosted.closed[group] = partition, parent
         partition.tree.on_split = lambda: self._may_open(group, partition)
@@ -139,7 +147,7 @@ class Hosting:
             return
         del self._hosted.closed[group]
         partition.tree.on_split = None
-        self._hosted.attach(group, partition, partition)
+        self._hosted.attach(group, partition, self._lead_of(partition))
         if partition.is_leading:
             partition.begins_with_all()
             self.on_opened(partition, partition.ballot)
@@ -209,31 +217,31 @@ class Hosting:
         hosted = self._node.members.by_group.get(group)
         if hosted is not None:
             if mine is not None:    # of another life than the one that is here has taken the place of
-                self._lost[group] = max(life_of(mine.name), life_of(hosted.name))
+                self._lost.add(group)
             await self._remove(group)
             return
         assert published is not None and mine is not None
-        life = self._lost.get(group)
-        if life is None and published.epoch == FOUNDING_EPOCH:
+        is_lost = group in self._lost
+        if not is_lost and published.epoch == FOUNDING_EPOCH:
             logger.info("group %d begins, with %s", group, ", ".join(sorted(published.configuration.names)))
             self.attach(group, await self._node.create_member(group, mine, published.configuration))
-        elif life is None and not mine.votes:
+        elif not is_lost and not mine.votes:
             logger.info("group %d: %s joins", group, mine.name)
             self.attach(group, await self._node.create_learner(group, mine))
         else:
-            await self._begin_another_life(group, mine, published.configuration, life or life_of(mine.name))
+            await self._begin_another_life(group, mine, published.configuration)
 
-    async def _begin_another_life(self, group: int, mine: Member, configuration: Configuration, life: int) -> None:
+    async def _begin_another_life(self, group: int, mine: Member, configuration: Configuration) -> None:
         number = await self._members.give_number(group)
         if number is None:
             return      # the group is gone
-        name = member_name(self._hosted.name, max(life, life_of(mine.name)) + 1)
+        name = member_name(self._hosted.name, number)
         known = [each.name for each in configuration.members if each.name != mine.name]
         logger.warning("group %d: %s comes back as %s", group, mine.name, name)
         member = Member(name, number, mine.kind, votes=False, joins=True)
         self._lost_names[group] = mine.name
         self.attach(group, await self._node.create_learner(group, member, lost=mine.name, known=known))
-        self._lost.pop(group, None)
+        self._lost.discard(group)
 
     async def _remove(self, group: int) -> None:
         logger.info("group %d is not here any more", group)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from varley.admin.metrics import Reading
-from varley.errors import WorldError
 from varley.net.links import Links
 from varley.node.node import Node
 
@@ -16,7 +15,7 @@ def of_links(links: Links) -> Iterator[Reading]:
         yield Reading("varley_link_waiting_bytes", links.outgoing_bytes(peer), (peer,))
 
 
-def of_metadata(trouble: WorldError | None) -> Iterator[Reading]:
+def of_metadata(trouble: Exception | None) -> Iterator[Reading]:
     """`trouble`: why this node does not hear of changes of the metadata."""
     yield Reading("varley_metadata_followed", int(trouble is None))
 

@@ -14,7 +14,9 @@ elected and writes k. 4. n1 goes on and answers what it has read. Looked at betw
 between 4's reading of the clock and the answer, it is not.
 
 An answer that says that something was written needs no lease: what it tells of was chosen by a quorum, in the ballot
-in which it was evaluated. Nor is such a request ever run again.
+in which it was evaluated. Nor is such a request ever run again. What is only in part about that (a batch of which one
+delete has found nothing) needs a lease for the rest: it waits until a quorum confirms that this node has led all the
+time, in the same ballot, and leaves as it is; else nobody knows.
 
 A confirmed leader need not have a lease: what is read after a quorum has confirmed it is right (read-index). So what
 was confirmed is not asked for again when the request is run the second time.
@@ -24,24 +26,30 @@ Source: docs of Raft, section 6.4 (read-index, leases); Amazon DynamoDB (ATC 202
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Final
 
 from varley.errors import ApiError, InternalServerError, NotLeading, ServiceUnavailable
 from varley.http.call import Call
 from varley.node.elsewhere import Elsewhere, Need
-from varley.remote.hosted import Relied
+from varley.remote.hosted import Lead, Relied
 from varley.remote.peers import Peers, unreached
 
 if TYPE_CHECKING:
     from varley.gateway.gateway import Gateway
 
-# They propose one entry, or none.
-_SINGLE: Final = frozenset(("DeleteItem", "ExecuteStatement", "PutItem", "UpdateItem"))
+# What is proposed for them is one entry, or none; of a transaction, one that is not done again, if it has a token, or
+# never told to be surely not done (transactions/drive.py).
+_SINGLE: Final = frozenset(
+    ("DeleteItem", "ExecuteStatement", "ExecuteTransaction", "PutItem", "TransactWriteItems", "UpdateItem")
+)
 
 _RUNS_MAX: Final = 40    # of one request: each but the first follows a change of leaders
 
-# Their success tells of what was chosen, and is never computed from what is merely applied.
+# What is proposed for them is proposed later than they are run, perhaps, and on other nodes: no success is run again.
 _TRANSACTIONS: Final = frozenset(("TransactWriteItems", "ExecuteTransaction"))
+
+_Leads = dict[int, tuple[Lead, int]]    # group -> its partition, and the ballot in which this node led it
 
 
 class Asked(Call):
@@ -67,6 +75,8 @@ class Asked(Call):
     def run(self) -> bytes | None:
         """As a handler does: gives the answer, raises, or answers the call later."""
         self._runs += 1
+        refusal: ApiError | None = None
+        body: bytes | None = None
         relied = self._relied = Relied()
         hosted = self._gateway.peers.hosted
         before, hosted.relied_on = hosted.relied_on, relied
@@ -75,69 +85,87 @@ class Asked(Call):
         except (Elsewhere, NotLeading) as error:
             self._pass_on(error if isinstance(error, Elsewhere) else Elsewhere(error.group, Need.WRITE))
             return None
-        except ApiError as refusal:
-            if self._may_leave(refusal):
-                raise
-            self._confirm()
-            return None
+        except ApiError as error:
+            refusal = error
         finally:
+            relied.note_proposed()
             hosted.relied_on = before
-        if body is not None and not self._may_leave(None):
-            self._confirm()
+        answer = body if refusal is None else refusal
+        if answer is not None and (doubtful := self._doubtful(answer)):
+            self._confirm(answer, doubtful)
             return None
+        if refusal is not None:
+            raise refusal
         return body
 
     def reply(self, body: bytes) -> None:
-        if self._may_leave(None):
-            self._call.reply(body)
+        doubtful = self._doubtful(body)
+        if doubtful:
+            self._confirm(body, doubtful)
         else:
-            self._confirm()
+            self._call.reply(body)
 
     def fail(self, error: BaseException) -> None:
-        if isinstance(error, NotLeading) and (self.operation in _SINGLE or not self._relied.has_proposed):
+        has_proposed = self._relied.proposed
+        if isinstance(error, NotLeading) and (self.operation in _SINGLE or not has_proposed):
             # What was proposed surely will not be chosen: it did not get as far as that. Whoever leads now takes it.
             self._pass_on(Elsewhere(error.group, Need.WRITE))
-        elif isinstance(error, Elsewhere) and not self._relied.has_proposed:
+        elif isinstance(error, Elsewhere) and not has_proposed:
             self._pass_on(error)
         elif isinstance(error, Elsewhere | NotLeading):    # a part of it may have been done
-            self._call.fail(InternalServerError("The leader has changed: nobody knows whether all of it was done."))
-        elif not isinstance(error, ApiError) or self._may_leave(error):
-            self._call.fail(error)
+            self._call.fail(_leader_has_changed())
+        elif isinstance(error, ApiError) and (doubtful := self._doubtful(error)):
+            self._confirm(error, doubtful)
         else:
-            self._confirm()
+            self._call.fail(error)
 
-    def _may_leave(self, refusal: ApiError | None) -> bool:
-        """Whether an answer (a refusal, or a success if it is None) can go out as it is."""
+    def _doubtful(self, answer: bytes | ApiError) -> _Leads:
+        """What the answer relies on, and this node may not lead any more. If there is none of it, it may leave."""
         relied = self._relied
-        if not relied.leads or relied.has_proposed:
-            return True
-        if refusal is None and self.operation in _TRANSACTIONS:
-            return True
-        if isinstance(refusal, InternalServerError | ServiceUnavailable):
-            return True
-        return all(
-            group in self._confirmed or (lead.is_leading and lead.may_answer(ballot))
+        if not relied.leads or isinstance(answer, InternalServerError | ServiceUnavailable):
+            return {}
+        return {
+            group: (lead, ballot)
             for group, (lead, ballot) in relied.leads.items()
-        )
+            if group not in relied.proposed and group not in self._confirmed
+            and not (lead.is_leading and lead.may_answer(ballot))
+        }  # fmt: skip
 
-    def _confirm(self) -> None:
-        """Whoever this node led may have another leader by now: ask, and run again."""
-        leads = {group: lead for group, (lead, _) in self._relied.leads.items() if group not in self._confirmed}
-        left = len(leads)
+    def _confirm(self, answer: bytes | ApiError, doubtful: _Leads) -> None:
+        """Whoever this node led may have another leader by now: ask, and run again; or, if something was proposed, give
+        the answer if they have not."""
+        is_done = isinstance(answer, bytes) and self.operation in _TRANSACTIONS
+        may_run_again = not (self._relied.proposed or is_done)
+        is_same = True
+        left = len(doubtful)
 
         def confirmed(group: int, error: BaseException | None) -> None:
-            nonlocal left
+            nonlocal left, is_same
             left -= 1
+            lead, ballot = doubtful[group]
             if error is None:
                 self._confirmed.add(group)
-            if not left:
+            is_same = is_same and error is None and lead.ballot == ballot
+            if left:
+                return
+            if may_run_again:
                 self.run_again()
+            elif is_same:
+                self._give(answer)
+            else:
+                self._call.fail(_leader_has_changed())
 
-        for group, lead in leads.items():
+        for group, (lead, _) in doubtful.items():
             if lead.is_leading:
-                lead.confirm(lambda error, group=group: confirmed(group, error))  # type: ignore[misc]
+                lead.confirm(functools.partial(confirmed, group))
             else:
                 confirmed(group, Elsewhere(group, Need.LEADER))
+
+    def _give(self, answer: bytes | ApiError) -> None:
+        if isinstance(answer, bytes):
+            self._call.reply(answer)
+        else:
+            self._call.fail(answer)
 
     def run_again(self) -> None:
         """Later, and outside of whoever runs the call."""
@@ -158,3 +186,7 @@ class Asked(Call):
             self._gateway.send_back(self._call, away)
         else:
             self._gateway.pass_on(self._call, away, self.run_again)
+
+
+def _leader_has_changed() -> ApiError:
+    return InternalServerError("The leader has changed: nobody knows whether all of it was done.")

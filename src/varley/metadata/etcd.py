@@ -484,7 +484,7 @@ class EtcdLease:
             kept = await self._client.call(
                 "lease/keepalive", {"ID": self.id}, _KeptAlive, patience=min(self.seconds / _RENEWALS, self._left())
             )
-        except Unreachable:
+        except WorldError:
             if self._left() > 0:
                 raise
             self.lost.set()
@@ -501,7 +501,7 @@ class EtcdLease:
                 if not await self.renew():
                     return
                 pause = self.seconds / _RENEWALS
-            except Unreachable:
+            except WorldError:      # unreachable, or it refuses for now: it has no quorum, no space
                 pause = min(_PAUSE_SECONDS, self._left())
             try:
                 async with asyncio.timeout(pause):

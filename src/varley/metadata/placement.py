@@ -4,16 +4,19 @@ The rules, the first before all others:
 
     1. never two replicas of a group on one node
     2. of its zones, each has as few replicas as can be: one, if there are as many zones as replicas
-    3. the least loaded node first: fewest replicas for its capacity, then fewest bytes for it, then by name
+    3. the least loaded node first: fewest replicas for its capacity, then least weight for it, then by name
+
+*Weight* is whatever measures what a replica holds and does (bytes, writes): autoadmin/balance.py says what.
 
 Fewer nodes than replicas: as many replicas as there are nodes; `is_short` says so, and a later pass over the group
 (replacement, another node's arrival) makes up for it. A group does not wait for the node that would make it whole.
 
 "Least loaded first" keeps nodes of one zone within one replica of each other where all are of one capacity: whoever
 gets the next one has the fewest. It does not keep zones even: three zones of one, one and ten nodes get a third of the
-replicas each, because a zone that fails must take one replica of each group and no more. Replicas are what counts,
-bytes only decide between equals: a new group is empty, and what it will become nobody knows; `moves` evens out bytes
-when there are some.
+replicas each, because a zone that fails must take one replica of each group and no more. For new groups replicas are
+what counts, weight only decides between equals: a new group is empty, and what it will become nobody knows. `moves`
+evens out weight first, beyond a tolerance, and numbers only where that does not make weights worse: two replicas of
+100 GB are not even with two that are empty.
 
 Rejected: consistent hashing of groups over nodes, as the ring has (a node's arrival would move what nobody wanted
 moved, and zones make it crooked anyway); two random choices (right where the view is old, but whoever creates a table
@@ -37,18 +40,18 @@ class Place:
     zone: str
     capacity: float = 1.0    # > 0; of two nodes the one with twice the capacity gets twice the replicas
     replicas: int = 0
-    bytes: int = 0
+    weight: float = 0.0
 
     @property
     def load(self) -> tuple[float, float, str]:
         """What it has for its capacity; the least is chosen first."""
-        return self.replicas / self.capacity, self.bytes / self.capacity, self.name
+        return self.replicas / self.capacity, self.weight / self.capacity, self.name
 
-    def with_one_more(self, bytes: int = 0) -> Place:
-        return replace(self, replicas=self.replicas + 1, bytes=self.bytes + bytes)
+    def with_one_more(self, weight: float = 0.0) -> Place:
+        return replace(self, replicas=self.replicas + 1, weight=self.weight + weight)
 
-    def with_one_less(self, bytes: int = 0) -> Place:
-        return replace(self, replicas=self.replicas - 1, bytes=self.bytes - bytes)
+    def with_one_less(self, weight: float = 0.0) -> Place:
+        return replace(self, replicas=self.replicas - 1, weight=self.weight - weight)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ class Replicas:
 
     group: int
     nodes: Sequence[str]
-    bytes: int = 0    # of one replica
+    weight: float = 0.0    # of one replica
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +111,9 @@ def moves(groups: Iterable[Replicas], places: Iterable[Place], *, moves_max: int
     """Up to `moves_max` moves that make it better, the most urgent first; made in this order, each on its own.
 
     First those that bring a group's replicas apart that share a zone although another zone has a node for one of them;
-    then those that take a replica from the most loaded node to one of the least, where both end closer to each other:
-    by replicas first, then by bytes, beyond a share of `tolerance` of the larger. No move makes the zones of a group
-    worse, and a move whose source or target is not among the `places` is not proposed.
+    then those that take a replica from a node to another, where both end closer to each other: by weight, beyond a
+    share of `tolerance` of the heavier; or by number, if the heavier is no heavier afterwards. No move makes the zones
+    of a group worse, and a move whose source or target is not among the `places` is not proposed.
     """
     now = {each.name: each for each in places}
     groups_now = {each.group: each for each in groups}
@@ -121,8 +124,8 @@ def moves(groups: Iterable[Replicas], places: Iterable[Place], *, moves_max: int
             break
         found.append(move)
         group = groups_now[move.group]
-        now[move.source] = now[move.source].with_one_less(group.bytes)
-        now[move.target] = now[move.target].with_one_more(group.bytes)
+        now[move.source] = now[move.source].with_one_less(group.weight)
+        now[move.target] = now[move.target].with_one_more(group.weight)
         nodes = [move.target if node == move.source else node for node in group.nodes]
         groups_now[move.group] = replace(group, nodes=nodes)
     return found
@@ -162,27 +165,30 @@ def _apart(groups: Iterable[Replicas], places: Mapping[str, Place]) -> Move | No
 
 
 def _even(groups: Iterable[Replicas], places: Mapping[str, Place], tolerance: float) -> Move | None:
-    """A move between two nodes that brings both closer together, from the most loaded that has one."""
+    """A move between two nodes that brings both closer together, by weight if there is one, else by number."""
     by_node: dict[str, list[Replicas]] = {}
     for group in groups:
         for node in group.nodes:
             by_node.setdefault(node, []).append(group)
-    by_load = sorted(places.values(), key=lambda each: each.load)
-    for source in reversed(by_load):
-        for target in by_load:
-            if not _could_help(source, target, tolerance):
-                continue
-            for group in sorted(by_node.get(source.name, ()), key=lambda each: -each.bytes):
-                if _is_better(group, source, target, tolerance) and _may_move(group, source, target, places):
-                    return Move(group.group, source.name, target.name)
+    for measure, is_better in ((_weight, _is_lighter), (_number, _is_fewer)):
+        by_load = sorted(places.values(), key=lambda each: (measure(each), each.name))
+        for source in reversed(by_load):
+            for target in by_load:
+                # Whatever moves, the target has more of it than before: most pairs need no look at groups.
+                if measure(target) >= measure(source):
+                    break
+                for group in sorted(by_node.get(source.name, ()), key=lambda each: -each.weight):
+                    if is_better(group, source, target, tolerance) and _may_move(group, source, target, places):
+                        return Move(group.group, source.name, target.name)
     return None
 
 
-def _could_help(source: Place, target: Place, tolerance: float) -> bool:
-    """Whether a move from one to the other could be better, of whatever group: most pairs need no look at groups."""
-    if target.with_one_more().load[0] < source.load[0]:
-        return True
-    return target.load[1] < source.load[1] * (1 - tolerance)
+def _weight(place: Place) -> float:
+    return place.weight / place.capacity
+
+
+def _number(place: Place) -> float:
+    return place.replicas / place.capacity
 
 
 def _may_move(group: Replicas, source: Place, target: Place, places: Mapping[str, Place]) -> bool:
@@ -192,17 +198,19 @@ def _may_move(group: Replicas, source: Place, target: Place, places: Mapping[str
     return source.zone == target.zone or in_zone.get(target.zone, 0) < in_zone[source.zone]
 
 
-def _is_better(group: Replicas, source: Place, target: Place, tolerance: float) -> bool:
-    """Whether the fuller of the two has less afterwards, by replicas; or, where these are no worse, by bytes.
+def _is_lighter(group: Replicas, source: Place, target: Place, tolerance: float) -> bool:
+    """Whether the heavier of the two is lighter afterwards.
 
-    So each move makes the nodes' replicas, sorted from the fullest, or else their bytes a smaller list: no sequence of
-    moves comes back to where it began.
+    Each move makes the list of the nodes' weights, from the heaviest, a smaller one, or leaves it as it is and makes
+    that of their numbers smaller (_is_fewer): no sequence of moves comes back to where it began.
     """
-    after_source, after_target = source.with_one_less(group.bytes), target.with_one_more(group.bytes)
-    replicas = sorted((source.load[0], target.load[0]), reverse=True)
-    replicas_after = sorted((after_source.load[0], after_target.load[0]), reverse=True)
-    if replicas_after[0] < replicas[0]:
-        return True
-    fullest = max(source.load[1], target.load[1])
-    fullest_after = max(after_source.load[1], after_target.load[1])
-    return replicas_after <= replicas and fullest_after < fullest * (1 - tolerance)
+    after = max(_weight(source.with_one_less(group.weight)), _weight(target.with_one_more(group.weight)))
+    return after < max(_weight(source), _weight(target)) * (1 - tolerance)
+
+
+def _is_fewer(group: Replicas, source: Place, target: Place, tolerance: float) -> bool:
+    """Whether the one that has more has fewer afterwards, and the weights are none the worse for it."""
+    ends = source.with_one_less(group.weight), target.with_one_more(group.weight)
+    if max(map(_number, ends)) >= max(_number(source), _number(target)):
+        return False
+    return sorted(map(_weight, ends), reverse=True) <= sorted(map(_weight, (source, target)), reverse=True)

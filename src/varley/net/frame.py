@@ -35,7 +35,9 @@ VERSION_HIGHEST: Final = 1
 
 MAGIC: Final = b"VARLEYNT"
 
-FRAME_BYTES_MAX: Final = 64 * 1024 * 1024    # of a frame's body
+# Of a frame's body. One entry of a log is one part, and must fit: 4 MB of items in a transaction, each again in five
+# local and twenty global indexes, and before and after in the stream, are 28 times as much.
+FRAME_BYTES_MAX: Final = 256 * 1024 * 1024
 HELLO_BYTES_MAX: Final = 8 * 1024            # of what follows the head of a hello
 NAME_BYTES_MAX: Final = 255                  # of a node's name, of a cluster's, in UTF-8
 REASON_BYTES_MAX: Final = 1024

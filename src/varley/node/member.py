@@ -42,7 +42,7 @@ from typing import Final, Protocol
 
 from varley.errors import LeaderReplaced, LogFailed, NotLeading, WorldError
 from varley.item.key_bytes import OUTGOING_SPACE
-from varley.node.replica import Outgoing, Proposal, Waiter
+from varley.node.replica import ANSWER_LOST, Outgoing, Proposal, Waiter
 from varley.paxos.ballot import NO_BALLOT
 from varley.paxos.effects import Effects, NotProposed, NotRead, ReadAt
 from varley.paxos.events import Change, Event, HandOver, Propose, Read, Received, Reconfigure, Tick, Trim
@@ -58,6 +58,7 @@ logger = logging.getLogger("varley.node")
 
 UNDECIDED_ENTRIES_MAX: Final = 8192
 UNDECIDED_BYTES_MAX: Final = 16 * 1024 * 1024
+ENTRY_BYTES_MAX: Final = 160 * 1024 * 1024      # a frame of the links takes it, beside what a promise has to carry
 
 LOG_ENTRIES_MAX: Final = 4096                   # a log member drops what it may when it has more
 RETAINED_BYTES_MAX: Final = 16 * 1024 * 1024    # so much is kept for followers that do not have it yet
@@ -95,6 +96,10 @@ class Host(Protocol):
         """A member that led does so no longer."""
         ...
 
+    def has_failed(self, member: HostedMember, error: Exception) -> None:
+        """A step of it has raised: `end` all members, and the node."""
+        ...
+
     def state_is_noted(self) -> None:
         """Older records of a member may go from the log."""
         ...
@@ -114,7 +119,7 @@ class Follows(Protocol):
 class Step:
     """The effects of one step that wait for the log."""
 
-    __slots__ = ("effects", "is_durable", "order", "records", "replica", "state_base", "state_order")
+    __slots__ = ("effects", "is_durable", "order", "records", "replica", "state_base", "state_order", "written")
 
     def __init__(self, replica: HostedMember, effects: Effects, order: int, records: list[bytes]) -> None:
         self.replica = replica
@@ -123,35 +128,42 @@ class Step:
         self.state_base = 0             # its base
         self.order = order              # of the first record
         self.records = records          # of the log: what is durable first
+        self.written = 0                # of them, so many are durable, and are never written again
         self.is_durable = not records
 
 
-class _Part:
-    """Waits for a record that is not the last of its step: nobody needs to hear of it."""
+class _Parts:
+    """Waits for the records of a step that are not its last.
+
+    They may go with different frames, and the disk may be full between these. Story: 1. A step has the entries 5 to 9.
+    2. The frame with 5 and 6 is durable, the next is refused. 3. If all five were written again, the log would have 5
+    behind 6: who reads it finds a hole there, and the member must give itself up as one whose log is lost."""
+
+    __slots__ = ("_step",)
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+
+    @property
+    def replica(self) -> _Parts:
+        return self
 
     def chosen(self, waiter: object) -> None:
-        pass
+        self._step.written += 1
 
     def abandon(self, waiter: object, error: WorldError) -> None:
-        pass
-
-
-class _PartWaiter:
-    replica: Final = _Part()
-
-
-_PART: Final = _PartWaiter()
+        pass    # the last one is refused too, and tells
 
 
 class HostedMember:
     """See above. `tree` is None in a log member, which votes and keeps no state."""
 
     __slots__ = (
-        "_before", "_changes", "_host", "_in_flight", "_inbox", "_is_noting", "_is_releasing", "_is_stalled",
-        "_lease_seen", "_led_since", "_member", "_pending", "_read", "_reads", "_searched", "_successor", "_tree",
-        "_undecided",
-        "_waiting", "_when_idle", "ballot", "core", "due_us", "epoch", "group", "is_leading", "name", "newest",
-        "on_abandon", "orders", "outgoing", "partition", "scheduled_us", "speculative", "undecided_bytes",
+        "_before", "_changes", "_host", "_in_flight", "_inbox", "_is_given_up", "_is_noting", "_is_over",
+        "_is_releasing", "_is_stalled", "_lease_seen", "_led_since", "_member", "_pending", "_read", "_reads",
+        "_searched", "_successor", "_tree", "_undecided", "_waiting", "_when_idle", "answers", "ballot", "core",
+        "due_us", "epoch", "group", "is_leading", "name", "newest", "on_abandon", "orders", "outgoing", "partition",
+        "proposed_bytes", "scheduled_us", "speculative", "undecided_bytes",
     )  # fmt: skip
 
     def __init__(
@@ -179,7 +191,9 @@ class HostedMember:
         self._in_flight = 0             # of those, so many were given to the log, which has not answered yet
         self._is_stalled = False        # the log has refused: what is in _waiting is given to it again, later
         self._is_releasing = False
+        self._is_over = False           # a step has raised, here or in another member: nothing is done any more
         self._is_noting = False         # a State is on its way
+        self._is_given_up = False       # the node lets go of it: what was under way ends, and it leads no more
         self._when_idle: list[Callable[[], None]] = []
         self._inbox: deque[AnyMessage] = deque()    # to oneself
         self._reads: dict[int, Confirmed] = {}
@@ -199,6 +213,9 @@ class HostedMember:
         # While it leads, and nobody takes what entries carry elsewhere: those up to here carry nothing. None: all.
         self._searched: int | None = None
         self.undecided_bytes = 0        # of values proposed and not applied
+        # How busy it is; both only ever grow
+        self.proposed_bytes = 0         # of values
+        self.answers = 0                # computed from the state, and checked before they were told
         self._pending: list[tuple[Proposal, bytes]] = []    # of this turn, with the values they propose
         self._undecided: deque[tuple[Proposal, int]] = deque()  # in the order of slots, with the bytes of their values
         self._successor: str | None = None      # is to lead as soon as nothing is undecided
@@ -239,6 +256,11 @@ class HostedMember:
     @property
     def is_stalled(self) -> bool:
         return self._is_stalled
+
+    @property
+    def is_over(self) -> bool:
+        """A step has raised: this node ends, and what the member holds may be wrong."""
+        return self._is_over
 
     @property
     def is_settled(self) -> bool:
@@ -325,13 +347,15 @@ class HostedMember:
         assert self.is_leading, "who proposes has asked whether this member leads"
         if self.tree.carried is not None:
             rows = self.tree.with_carried(rows)
+        value = encode_rows(rows, timestamp_us)
+        assert len(value) <= ENTRY_BYTES_MAX, "an entry that cannot be sent"    # and it would stay in the log
         proposal = Proposal(self, 0, rows, waiter, answer)
         speculative = self.speculative
         for row in rows:
             speculative[row[1]] = proposal
         self.newest = proposal
-        value = encode_rows(rows, timestamp_us)
         self.undecided_bytes += len(value)
+        self.proposed_bytes += len(value)
         pending = self._pending
         if not pending:
             self._host.flush_soon(self)
@@ -339,10 +363,15 @@ class HostedMember:
 
     def flush(self) -> None:
         """Propose what this turn of the loop has gathered, in one step."""
-        pending = self._pending
-        if not pending:
-            return
-        self._pending = []
+        if self._pending:
+            try:
+                self._flush()
+            except Exception as error:
+                self._host.has_failed(self, error)
+                raise
+
+    def _flush(self) -> None:
+        pending, self._pending = self._pending, []
         slot = self.core.log.last
         undecided = self._undecided
         for proposal, value in pending:
@@ -364,7 +393,11 @@ class HostedMember:
 
     def tick(self) -> None:
         if self.ballot:
-            self._say_what_is_kept()    # the next beat says it
+            try:
+                self._say_what_is_kept()    # the next beat says it
+            except Exception as error:
+                self._host.has_failed(self, error)
+                raise
         self.step(Tick())
         if self._tree is None and self.core.chosen - self.core.log.base > LOG_ENTRIES_MAX:
             self.trim(self.core.chosen)
@@ -374,10 +407,15 @@ class HostedMember:
             self.step(Received(sender, message))
 
     def step(self, event: Event) -> Effects:
+        assert not self._is_over, "stepped after a step that failed"
         if self._pending:
             self.flush()    # its slots are the next ones, whatever this event leads to
-        effects = self.core.step(event, self._host.now_us())
-        self._carry_out(effects)
+        try:
+            effects = self.core.step(event, self._host.now_us())
+            self._carry_out(effects)
+        except Exception as error:
+            self._host.has_failed(self, error)      # why: members.py
+            raise
         return effects
 
     def hand_over(self, to: str) -> str | None:
@@ -426,6 +464,7 @@ class HostedMember:
         """Whether what was computed from the applied state, under the leadership of `ballot`, may be told now."""
         if ballot != self.ballot or ballot == NO_BALLOT:
             return False
+        self.answers += 1
         now = self._host.now_us()
         if now < self._lease_seen:
             return True
@@ -437,13 +476,16 @@ class HostedMember:
     def confirm(self, then: Confirmed) -> None:
         """Call `then(None)` when what is applied is no older than anything that was answered, by anybody, before this
         call; `then(error)` if this member does not lead. May call at once."""
+        if self._is_given_up:
+            then(NotLeading(self.group, None))
+            return
         self._read += 1
         self._reads[self._read] = then
         self.step(Read(self._read, by_lease=False))
 
     def trim(self, slot: int) -> None:
         """Up to here the state is durable, and nobody needs the entries."""
-        if slot > self.core.log.base:
+        if slot > self.core.log.base and not self._is_over:
             self.step(Trim(slot))
 
     def trim_to_checkpoint(self, kept_slot: int | None) -> None:
@@ -491,6 +533,7 @@ class HostedMember:
         for by in effects.snapshots:
             host.snapshot_is_needed(self, by)
         if effects.persist:
+            self._lease_seen = 0    # who belongs to the group may be others now, and they may have granted nothing
             self._persist(effects.persist, effects)
         elif effects.send or effects.apply or effects.reads or effects.serving is not None:
             self._waiting.append(Step(self, effects, 0, []))
@@ -522,7 +565,8 @@ class HostedMember:
 
     def _append(self, step: Step) -> None:
         self._in_flight += 1
-        self._host.append_records(self.group, step.order, step.records, _PART, step)
+        left = step.records[step.written :]
+        self._host.append_records(self.group, step.order + step.written, left, _Parts(step), step)
 
     def chosen(self, step: Step) -> None:
         """The log has the records of this step. (What a group of one calls chosen.)"""
@@ -533,7 +577,12 @@ class HostedMember:
             self.orders.noted(step.state_order, step.state_base)
             self._is_noting = False
             self._host.state_is_noted()
-        self._release()
+        if not self._is_over:
+            try:
+                self._release()
+            except Exception as error:
+                self._host.has_failed(self, error)
+                raise
         if not self._in_flight:
             self._tell_idle()
 
@@ -548,18 +597,29 @@ class HostedMember:
 
     def try_again(self) -> None:
         """The log takes writes: give it what it has refused, once it has refused all that was on its way."""
-        if self._is_stalled and not self._in_flight:
+        if self._is_stalled and not self._in_flight and not self._is_over:
             self._is_stalled = False
             for step in list(self._waiting):
                 if not step.is_durable:
                     self._append(step)
 
     def give_up(self, error: BaseException) -> None:
-        """This node ends: tell who waits."""
+        """This node ends, or this member: tell who waits. What the log has still to answer for may yet make it the
+        leader, as far as the core knows, but nobody hears of that: no timers keep it in office any more."""
+        self._is_given_up = True
         self._drop(error)
         reads, self._reads = self._reads, {}
         for then in reads.values():
-            then(error)
+            _tell(then, error)
+
+    def end(self, error: BaseException) -> None:
+        """A step has raised, of this member or of another one on this node: nothing is done here any more."""
+        self._is_over = True
+        self._is_stalled = True
+        try:
+            self.give_up(error)
+        except Exception:       # what it was doing when it failed may be half done
+            logger.exception("whoever waited for group %d may not have been told", self.group)
 
     def _release(self) -> None:
         if self._is_releasing:
@@ -568,9 +628,9 @@ class HostedMember:
         waiting, inbox = self._waiting, self._inbox
         try:
             while True:
-                while waiting and waiting[0].is_durable:
+                while waiting and waiting[0].is_durable and not self._is_over:
                     self._do(waiting.popleft().effects)
-                if not inbox:
+                if not inbox or self._is_over:
                     break
                 self.step(Received(self.name, inbox.popleft()))
         finally:
@@ -621,7 +681,7 @@ class HostedMember:
         chosen = [then for at, then in self._changes if at <= slot]
         self._changes = [change for change in self._changes if change[0] > slot]
         for then in chosen:
-            then(None)
+            _tell(then, None)
 
     def _apply_own(self, slot: int, proposal: Proposal) -> None:
         rows = proposal.rows
@@ -637,7 +697,7 @@ class HostedMember:
             self.outgoing.chosen(slot, rows)
 
     def _serve(self, ballot: int) -> None:
-        if self.core.serving_ballot != ballot:
+        if self._is_given_up or self.core.serving_ballot != ballot:
             return      # it was dropped while this waited
         assert not self._undecided and not self._pending and not self.speculative
         self.ballot = ballot
@@ -655,10 +715,10 @@ class HostedMember:
         if then is None:
             return
         if isinstance(read, NotRead):
-            then(NotLeading(self.group, _node_of(read.leader or self.core.leader_name)))
+            _tell(then, NotLeading(self.group, _node_of(read.leader or self.core.leader_name)))
             return
         assert read.slot <= self.tree.applied_slot, "a read before what it must see"
-        then(None)
+        _tell(then, None)
 
     def _drop(self, error: BaseException | None = None) -> None:
         """It leads no longer. Those of this turn surely did not happen; of the others nobody knows."""
@@ -687,10 +747,18 @@ class HostedMember:
             proposal.tell(not_done)
         changes, self._changes = self._changes, []
         for _, then in changes:
-            then(unknown)
+            _tell(then, unknown)
         assert self.partition is not None
         self.partition.follows()
         self._host.has_followed()
+
+
+def _tell(then: Confirmed, error: BaseException | None) -> None:
+    """What whoever asked does with it is no failure of the step that answers: see ANSWER_LOST."""
+    try:
+        then(error)
+    except Exception:
+        logger.exception(ANSWER_LOST)
 
 
 def _rows(entry: Entry) -> Sequence[Row]:

@@ -14,6 +14,15 @@ One timer serves all groups: a heap with one entry for each. A core draws its el
 its leader; that is only noted, and looked at when the entry comes up, since a timer that comes too early does no harm.
 Timers come at whole hundredths of a second, the next after what was asked for, so that the beats of many idle groups
 leave together.
+
+A step that raises ends the node. Most of what can raise there is an assert: we are wrong, and nobody knows about what.
+The step may have changed what the member remembers, and its records are not in the log: it would go on with promises
+that a restart forgets, or answer for entries that it does not have. Its disk, the trees and the loop are those of all
+other members here, and what is wrong with one may be wrong with all. So from that moment on nothing is sent, written
+down or answered by any of them, whoever waits is told that nobody knows, and the process ends as it does when its log
+fails (`on_failure`); the next start has what the log says. What is no message is refused before (paxos/messages.py), so
+a peer cannot do this with bytes that mean nothing.
+Rejected: to give up that one member and go on with the others: it shares everything with them but its core.
 """
 
 from __future__ import annotations
@@ -28,6 +37,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from varley.errors import LeaderReplaced
 from varley.net.channels import PAXOS
 from varley.node.member import HostedMember, life_of, member_name, node_of
 from varley.paxos.membership import Member
@@ -78,12 +88,15 @@ class Members:
         flush_log_soon: Callable[[], None],
         on_snapshot_needed: Callable[[HostedMember, str], None],
         on_state_noted: Callable[[], None],
+        on_failure: Callable[[Exception], None],
     ) -> None:
+        """`on_failure` is called once, when a step has raised, and has to end the process."""
         self._loop = loop
         self._links = links
         self._append_records = append_records
         self._flush_log_soon = flush_log_soon
         self._on_snapshot_needed = on_snapshot_needed
+        self._on_failure = on_failure
         self.state_is_noted = on_state_noted
         self.now_us = now_us
         self.by_group: dict[int, HostedMember] = {}
@@ -93,6 +106,7 @@ class Members:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_us = 0
         self._is_stopping = False
+        self._has_failed = False    # nothing is sent any more: see above
         self._when_none_leads: Callable[[], None] | None = None
         links.serve_messages(PAXOS, self._receive)
 
@@ -126,6 +140,17 @@ class Members:
         if self._timer is not None:
             self._timer.cancel()
 
+    def has_failed(self, member: HostedMember, error: Exception) -> None:
+        """A step of this member has raised; see above. May be told more than once, on the way out of what led to it."""
+        if self._has_failed:
+            return
+        self._has_failed = True
+        logger.critical("a step of the member of group %d has raised: this node ends", member.group, exc_info=error)
+        self.stop()
+        for each in self.by_group.values():
+            each.end(LeaderReplaced(each.group))
+        self._on_failure(error)
+
     # Turns
 
     def append_records(
@@ -155,6 +180,8 @@ class Members:
     # Messages
 
     def send(self, group: int, sender: Member, to: str, message: AnyMessage) -> None:
+        if self._has_failed:
+            return
         node, head = _address(group, sender.name, to)
         self._links.send(node, PAXOS, head + encode(message))
 

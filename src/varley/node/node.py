@@ -120,7 +120,7 @@ class Node:
         overlay_bytes_max: int,
         log_bytes_max: int,
         engines: Engines,
-        on_fatal: Callable[[WorldError], None],
+        on_fatal: Callable[[Exception], None],
         name: str = "",
         links: NodeLinks | None = None,
         lease_clock_us: Callable[[], int] = boot_time_us,
@@ -129,7 +129,10 @@ class Node:
         on_leading: Callable[[MemberPartition, int], None] = _ignore_leading,
         on_following: Callable[[MemberPartition], None] = _ignore_following,
     ) -> None:
-        """What is behind `on_fatal` is for groups with members on other nodes: the name of this one, the links to
+        """`on_fatal` gets what this node cannot go on after: a WorldError, or what a step of a member raised
+        (members.py).
+
+        What is behind `on_fatal` is for groups with members on other nodes: the name of this one, the links to
         those, a clock for leases, when elections are held, and who is told that a partition is led here, and no
         longer."""
         self._loop = loop
@@ -149,6 +152,7 @@ class Node:
             flush_log_soon=self._flush_soon,
             on_snapshot_needed=lambda member, by: self._snapshots.offer(member, by),
             on_state_noted=self._release_log,
+            on_failure=self._member_has_failed,
         )
         self._lives = 0     # that were begun by this process
         self._engines = engines
@@ -287,6 +291,10 @@ class Node:
         members = self.members
         return status_of(members.by_group[group], members.heard_us[group], members.now_us())
 
+    def taken_bytes(self, group: int) -> int:
+        """See Snapshots.taken_bytes."""
+        return self._snapshots.taken_bytes(group)
+
     def silent_members(self, seconds: float) -> dict[int, list[str]]:
         """Of the groups that are led here, the members of which nothing was heard for so long: for who replaces them.
 
@@ -373,6 +381,10 @@ class Node:
 
     def _now_us(self) -> int:
         return int(self._clock.time() * 1_000_000)
+
+    def _member_has_failed(self, error: Exception) -> None:
+        self._snapshots.stop()
+        self._on_fatal(error)
 
     # The log
 

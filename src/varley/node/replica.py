@@ -115,7 +115,7 @@ class Proposal:
             else:
                 self.waiter.fail(error)
         except Exception:
-            logger.exception(_ANSWER_LOST)
+            logger.exception(ANSWER_LOST)
         if self.held is not None:
             _release(self.held, error)
 
@@ -195,7 +195,7 @@ class Replica:
         try:
             proposal.waiter.reply(proposal.answer)
         except Exception:
-            logger.exception(_ANSWER_LOST)
+            logger.exception(ANSWER_LOST)
         if proposal.held is not None:
             _release(proposal.held, None)
         if self.outgoing is not None:
@@ -234,14 +234,14 @@ class Replica:
         try:
             proposal.waiter.fail(error)
         except Exception:
-            logger.exception(_ANSWER_LOST)
+            logger.exception(ANSWER_LOST)
         _release(proposal.held or (), error)
 
 
 # Whoever waits is told in the same call stack that applies the entries of a frame. If one of them raises, which is a
 # bug of theirs, the slots behind it must be applied all the same: a slot that is skipped once can never be applied,
 # nor any after it, and every write to this group would wait for ever.
-_ANSWER_LOST = "an answer could not be given"
+ANSWER_LOST = "an answer could not be given"
 
 
 def _release(held: Iterable[Release], error: BaseException | None) -> None:
@@ -249,4 +249,4 @@ def _release(held: Iterable[Release], error: BaseException | None) -> None:
         try:
             release(error)
         except Exception:
-            logger.exception(_ANSWER_LOST)
+            logger.exception(ANSWER_LOST)

@@ -176,6 +176,11 @@ class Snapshots:
         """The log keeps what comes after this slot, because somebody is being given the state up to there."""
         return min((each.slot for each in self._giving.values() if each.member.group == group), default=None)
 
+    def taken_bytes(self, group: int) -> int:
+        """Of the state that this group's member here is being given: so much has come. 0: it is being given none."""
+        taking = self._taking.get(group)
+        return 0 if taking is None else taking.bytes
+
     def leave(self, group: int) -> None:
         """The group is hosted no more."""
         for number, giving in list(self._giving.items()):
@@ -202,8 +207,10 @@ class Snapshots:
                 answer(b"")
             case Begin(group, life):
                 member = self._by_group.get(group)
-                is_meant = member is not None and member.has_tree and life_of(member.name) == life
-                answer(_ENCODER.encode(self._begin(member, sender) if is_meant and member is not None else Gone()))
+                if member is None or not member.has_tree or life_of(member.name) != life or member.is_over:
+                    answer(_ENCODER.encode(Gone()))
+                else:
+                    answer(_ENCODER.encode(self._begin(member, sender)))
             case More(_, number, after):
                 answer(_ENCODER.encode(self._more(number, after)))
             case _:
@@ -312,6 +319,7 @@ class _Taking:
         self._begun: Begun
         self._incoming: Engine | None = None
         self._after = b""
+        self.bytes = 0              # of rows that came
         self._is_ended = False
         self._is_on_disk_thread = False     # which has _incoming, then
 
@@ -372,8 +380,10 @@ class _Taking:
             self._block(lambda _: self._pause(), self._finish, engine)
             return
         self._after = answer.rows[-1][0]
+        size = sum(len(key) + len(value) for key, value in answer.rows)
+        self.bytes += size
         try:
-            engine.reserve(len(answer.rows), sum(len(key) + len(value) for key, value in answer.rows))
+            engine.reserve(len(answer.rows), size)
         except WorldError as error:
             self._fail(error)
             return
@@ -429,6 +439,7 @@ class _Taking:
             elif isinstance(error, WorldError):
                 self._fail(error)
             elif error is not None:
+                self.end()      # or the group would take no other, ever
                 raise error
             else:
                 then(future.result())

@@ -50,7 +50,7 @@ class Acceptor:
         self.promised: Ballot = NO_BALLOT           # accepted_ballot <= promised
         self.accepted_ballot: Ballot = NO_BALLOT    # of everything in the log that is not known to be chosen
         self.is_level = False                       # with the leader of accepted_ballot: see above
-        self.learnt = 0                             # up to here the log was changed to what is chosen; <= log.last
+        self.learnt = 0                             # up to here it was written down that the log is chosen; <= log.last
         self.log = Log()
         for record in records:
             self.replay(record)
@@ -129,6 +129,11 @@ class Acceptor:
         assert self.log.base < first <= self.log.last + 1
         if any(self.log.origin(slot) != entry.origin for slot, entry in enumerate(entries, first)):
             self.write(Learnt(first, tuple(entries)), out)
+
+    def note_chosen(self, slot: int, out: Outbox) -> None:
+        """All up to `slot` is chosen, and is here already."""
+        assert self.learnt < slot <= self.log.last
+        self.write(Learnt(slot + 1, ()), out)
 
     def rebase(self, slot: int, origin: int, configuration: Configuration, out: Outbox) -> None:
         self.write(Based(slot, origin, configuration), out)

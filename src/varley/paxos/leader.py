@@ -273,6 +273,8 @@ class Leader:
         known = max(peer.chosen, self.matched.get(name, _UNKNOWN)) if peer.is_level else peer.chosen
         if known == _UNKNOWN:
             return      # its answer to a Beat will tell
+        if known > log.last:
+            return      # a higher ballot has chosen what this leader lacks: it does not lead for much longer
         peer.asked_at = now
         if known < log.base:
             if peer.last >= log.base > peer.offered:

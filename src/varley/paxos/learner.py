@@ -3,8 +3,8 @@
     base <= applied <= chosen <= last of the log
 
 A member learns in three ways: the leader in whose ballot it has accepted says how far its log is chosen; somebody sends
-entries that are chosen (catching up); or a snapshot came. Nobody has to write down what is chosen: after a restart it
-is what is applied or was learnt from others, and the rest is learnt again.
+entries that are chosen (catching up); or a snapshot came. After a restart it is what is applied or was written down as
+chosen (records.py: now and then), and the rest is learnt again.
 
 Log members apply nothing; for them `applied` follows `chosen`.
 """

@@ -42,7 +42,7 @@ class Timing:
     window_entries: int = 1024      # sent to one member and not acknowledged
     window_bytes: int = 8 * 2**20   # the same of their values; one entry goes, however large
     chunk_entries: int = 512        # in one Learn; who is further behind than this catches up before it stands
-    chunk_bytes: int = 4 * 2**20    # the same of their values
+    chunk_bytes: int = 4 * 2**20    # the same of their values; so much is chosen between two notes of that
 
     @property
     def leader_lease_us(self) -> int:

@@ -53,9 +53,13 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True, dict=True):   
     members: tuple[Member, ...] = ()
 
     def __post_init__(self) -> None:
-        assert len({member.name for member in self.members}) == len(self.members), "a name stands twice"
-        assert len({member.number for member in self.members}) == len(self.members), "a number stands twice"
-        assert all(1 <= member.number <= NUMBER_MAX for member in self.members)
+        # Raised as what it is: decoding takes it for a refusal (msgspec.ValidationError), nobody else catches it.
+        if len({member.name for member in self.members}) < len(self.members):
+            raise ValueError("a name stands twice")
+        if len({member.number for member in self.members}) < len(self.members):
+            raise ValueError("a number stands twice")
+        if not all(1 <= member.number <= NUMBER_MAX for member in self.members):
+            raise ValueError("a number that no ballot can have")
 
     @cached_property
     def names(self) -> frozenset[str]:

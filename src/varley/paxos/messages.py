@@ -10,12 +10,15 @@
 
 Each may be lost, late, repeated and out of order. Who sent it is known from the connection, and comes with the event.
 A refusal is a message of its own, so that nothing that says no can be counted as a yes.
+
+What arrives is refused here if it is no message (`decode`), before any member acts on it. What is one, and still breaks
+an assert of the core, was said by a member that is wrong, or is understood by one that is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -28,6 +31,9 @@ CONFIGURATION: Final = 2    # a configuration, from this slot on
 KEPT_BY_NOBODY: Final = 2**63 - 1   # as Beat.kept: no entry is needed for more than bringing others up to date
 
 
+Count = Annotated[int, msgspec.Meta(ge=0)]      # ballots, slots, times, numbers of questions
+
+
 class Entry(msgspec.Struct, frozen=True, array_like=True):
     """What one slot holds.
 
@@ -35,8 +41,8 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     take it over. As logs are taken over whole, two logs that have an entry in common have all before it in common.
     """
 
-    origin: int         # the ballot in which it was proposed first
-    kind: int           # VALUE, NOTHING or CONFIGURATION
+    origin: Count     # the ballot in which it was proposed first
+    kind: Annotated[int, msgspec.Meta(ge=VALUE, le=CONFIGURATION)]      # VALUE, NOTHING or CONFIGURATION
     value: bytes
 
 
@@ -47,124 +53,124 @@ class Message(msgspec.Struct, frozen=True, tag=True, array_like=True):
 class Ask(Message, frozen=True):
     """I hear no leader. Do you?"""
 
-    number: int         # of the question; the answer repeats it
+    number: Count       # of the question; the answer repeats it
 
 
 class Answer(Message, frozen=True):
-    number: int
+    number: Count
     is_healthy: bool    # the leader has shown me a lease, renewed by a quorum, that still runs
-    chosen: int         # as far as I know
-    gives_from: int     # I can give what comes after this slot; 0: all, if need be as a snapshot
+    chosen: Count       # as far as I know
+    gives_from: Count   # I can give what comes after this slot; 0: all, if need be as a snapshot
 
 
 class Prepare(Message, frozen=True):
     """Sent once `ballot` is durably the sender's own promise, so that it is never used again."""
 
-    ballot: int
-    chosen: int         # the sender needs what comes after this slot
-    yielded: int        # the ballot whose leader asked the sender to take over; 0: none did
+    ballot: Count
+    chosen: Count       # the sender needs what comes after this slot
+    yielded: Count      # the ballot whose leader asked the sender to take over; 0: none did
 
 
 class Promise(Message, frozen=True):
     """I accept nothing in a lower ballot any more. Sent once that is durable."""
 
-    ballot: int
-    accepted_ballot: int            # of everything that I have after `chosen`
-    chosen: int
-    base: int                       # what I have begins after this slot, which is chosen
-    base_origin: int                # and whose entry has this origin
-    last: int                       # and ends here
+    ballot: Count
+    accepted_ballot: Count          # of everything that I have after `chosen`
+    chosen: Count
+    base: Count                     # what I have begins after this slot, which is chosen
+    base_origin: Count              # and whose entry has this origin
+    last: Count                     # and ends here
     entries: tuple[Entry, ...]      # after Prepare.chosen, or after base if that is later
 
 
 class Accept(Message, frozen=True):
     """Take these, in this ballot. The first of a ballot replaces everything after the receiver's chosen slot."""
 
-    ballot: int
-    first: int                      # slot of the first entry
-    before: int                     # origin of the entry before that, in the leader's log
+    ballot: Count
+    first: Count                    # slot of the first entry
+    before: Count                   # origin of the entry before that, in the leader's log
     entries: tuple[Entry, ...]
-    adopted_last: int               # the last slot that the leader took over: the first Accept must reach as far
-    chosen: int
-    held: int                       # enough full members hold all up to here: log members may drop it
+    adopted_last: Count             # the last slot that the leader took over: the first Accept must reach as far
+    chosen: Count
+    held: Count                     # enough full members hold all up to here: log members may drop it
 
 
 class Accepted(Message, frozen=True):
     """All slots up to `last` are durable here as the leader of `ballot` has them."""
 
-    ballot: int
-    last: int
+    ballot: Count
+    last: Count
 
 
 class Behind(Message, frozen=True):
     """That does not fit onto what I have; also the answer to Learn and Begin. Says where I am."""
 
-    ballot: int
-    level: int          # the ballot whose leader's log mine is the beginning of; 0: none
-    chosen: int
-    last: int
+    ballot: Count
+    level: Count        # the ballot whose leader's log mine is the beginning of; 0: none
+    chosen: Count
+    last: Count
 
 
 class Refused(Message, frozen=True):
     """No: I have promised `promised`, which is higher, or am bound to another leader's lease (`is_bound`)."""
 
-    ballot: int         # of what is refused
-    promised: int
+    ballot: Count       # of what is refused
+    promised: Count
     is_bound: bool
 
 
 class Beat(Message, frozen=True):
     """I lead. Grant me a lease (again)."""
 
-    ballot: int
-    sequence: int       # ascending within the ballot; reads wait for the answers to one of them
-    sent_at: int        # by the leader's clock; the answer repeats it, and the lease counts from it
-    lease_left: int     # microseconds that the leader's lease surely runs on; 0: it has none to show
-    chosen: int
-    held: int
-    kept: int = KEPT_BY_NOBODY  # who may lead later keeps the entries after this slot: what they carry has not arrived
+    ballot: Count
+    sequence: Count     # ascending within the ballot; reads wait for the answers to one of them
+    sent_at: Count      # by the leader's clock; the answer repeats it, and the lease counts from it
+    lease_left: Count   # microseconds that the leader's lease surely runs on; 0: it has none to show
+    chosen: Count
+    held: Count
+    kept: Count = KEPT_BY_NOBODY    # who may lead later keeps what comes after: what it carries has not arrived
 
 
 class Granted(Message, frozen=True):
     """For as long as a lease lasts, from when your Beat arrived, I promise nothing to anybody else."""
 
-    ballot: int
-    sequence: int
-    sent_at: int
-    level: int          # as in Behind
-    chosen: int
-    last: int
+    ballot: Count
+    sequence: Count
+    sent_at: Count
+    level: Count        # as in Behind
+    chosen: Count
+    last: Count
 
 
 class Fetch(Message, frozen=True):
     """Send me what you know to be chosen after this slot."""
 
-    chosen: int
+    chosen: Count
 
 
 class Learn(Message, frozen=True):
     """These are chosen."""
 
-    ballot: int         # the sender's, if it leads and wants an answer; else 0
-    first: int
-    before: int         # origin of the entry before the first
+    ballot: Count       # the sender's, if it leads and wants an answer; else 0
+    first: Count
+    before: Count       # origin of the entry before the first
     entries: tuple[Entry, ...]
-    chosen: int         # of the sender: there is more, if this is more
+    chosen: Count       # of the sender: there is more, if this is more
 
 
 class Begin(Message, frozen=True):
     """To a log member: your log begins after this slot, whose entry has this origin; it is all chosen."""
 
-    ballot: int
-    slot: int
-    origin: int
+    ballot: Count
+    slot: Count
+    origin: Count
     configuration: Configuration
 
 
 class Yield(Message, frozen=True):
     """I have stopped leading in `ballot` and shall not use its lease again: stand for election now."""
 
-    ballot: int
+    ballot: Count
 
 
 class Reborn(Message, frozen=True):
@@ -189,7 +195,10 @@ def encode(message: AnyMessage) -> bytes:
 
 def decode(message: bytes) -> AnyMessage:
     """Raises msgspec.DecodeError for what is no message."""
-    return _DECODER.decode(message)
+    decoded_message = _DECODER.decode(message)
+    if isinstance(decoded_message, Accept | Promise | Learn):
+        configurations_in(decoded_message.entries)      # they are read while a step is under way: too late to refuse
+    return decoded_message
 
 
 def configurations_in(entries: Iterable[Entry]) -> list[Configuration]:

@@ -7,8 +7,14 @@ in ballot 2, whereby 6, of ballot 1, is no longer its own word; the power goes b
 next with B: B's log is of the higher ballot and ends at 5. Slot 6, chosen, is lost. A store whose unit is smaller than
 such a record must write a seal behind the parts, and ignore parts without it.
 
-What was chosen need not be remembered: it is learnt again. Only what Learnt brought counts as chosen for ever after:
-acceptor.py tells why.
+What was chosen need not be remembered: it is learnt again. Only what Learnt says counts as chosen for ever after:
+acceptor.py tells why what it brought must.
+
+Learnt may also bring nothing, and only say so. Nobody's safety needs that, but a group that starts again as a whole
+does. Story: 1. The power goes on all machines; since the last checkpoint 100 MB were written. 2. Nobody knows that any
+of it is chosen: that would be learnt from a leader, and there is none. 3. Who stands for election has to be promised
+all of it, and whoever leads has to send all of it to each of the others, in one message. So each chunk that was chosen
+is noted, and what such messages have to carry is a chunk, and what was under way.
 """
 
 from __future__ import annotations
@@ -39,7 +45,8 @@ class Appended(msgspec.Struct, frozen=True, tag=True, array_like=True):
 
 
 class Learnt(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """These are chosen. From the first one on that differs from what is there, all that is there is dropped."""
+    """These are chosen, and all before `first`. From the first one on that differs from what is there, all that is
+    there is dropped."""
 
     first: int
     entries: tuple[Entry, ...]

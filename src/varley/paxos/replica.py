@@ -233,7 +233,9 @@ class Replica:
                 assert_never(event)
         self._on_time(now, out)
         self._lead_on(now, out)
-        self._learner.hand_out(out)
+        if self._learner.applied < self._learner.chosen:
+            self._note_what_is_chosen(out)
+            self._learner.hand_out(out)
         return out.sealed(self._due())
 
     def _on_time(self, now: int, out: Outbox) -> None:
@@ -401,6 +403,12 @@ class Replica:
         whoever says so may begin behind what this member, started again, knows to be chosen."""
         if slot > self._learner.chosen and self.log.origin(slot) == origin:
             self._learner.learn(slot)
+
+    def _note_what_is_chosen(self, out: Outbox) -> None:
+        """After each chunk: see records.py."""
+        noted, chosen = max(self._acceptor.learnt, self.log.base), self._learner.chosen
+        if noted < chosen and self.log.bytes_between(noted, chosen) > self.timing.chunk_bytes:
+            self._acceptor.note_chosen(chosen, out)
 
     def _behind(self, ballot: Ballot) -> Behind:
         return Behind(ballot, self._acceptor.level, self._learner.chosen, self.log.last)

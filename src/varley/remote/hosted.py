@@ -13,6 +13,7 @@ from typing import Protocol
 
 from varley.node.member_partition import MemberPartition
 from varley.node.partition import Partition
+from varley.node.replica import Proposal
 
 Then = Callable[[BaseException | None], None]
 
@@ -43,17 +44,33 @@ class Lead(Protocol):
 
 
 class Relied:
-    """What the answer to one request was computed from, and whether it has begun to change something."""
+    """What the answer to one request was computed from, and what it has begun to change."""
 
-    __slots__ = ("has_proposed", "leads")
+    __slots__ = ("_asked_to_write", "leads", "proposed")
 
     def __init__(self) -> None:
         self.leads: dict[int, tuple[Lead, int]] = {}    # group -> its partition, and the ballot
-        self.has_proposed = False
+        # group -> its partition, and what was the newest proposal before it was asked
+        self._asked_to_write: dict[int, tuple[Partition, Proposal | None]] = {}
+        # Groups in which something was proposed: what that comes to needs no lease, since a quorum has chosen it in the
+        # ballot in which it was evaluated. Known once `note_proposed` was called.
+        self.proposed: set[int] = set()
 
     def on(self, group: int, lead: Lead) -> None:
         if group not in self.leads:
             self.leads[group] = lead, lead.ballot
+
+    def on_write(self, group: int, partition: Partition, lead: Lead) -> None:
+        """The partition is asked to write, next: it will propose something, or refuse, or find nothing to be done."""
+        self.on(group, lead)
+        if group not in self._asked_to_write:
+            self._asked_to_write[group] = partition, partition.undecided_range()
+
+    def note_proposed(self) -> None:
+        """To be called at the end of the call stack in which the request was run: nobody else has proposed in it."""
+        for group, (partition, newest) in self._asked_to_write.items():
+            if not partition.is_leading or partition.undecided_range() is not newest:
+                self.proposed.add(group)
 
 
 class Hosted:

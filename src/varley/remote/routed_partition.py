@@ -7,7 +7,7 @@ answers requests is the same on one machine and on many, and knows nothing of wh
 On one machine routes have the Partition itself, and none of this is there.
 
     get, tree                                   any replica that is here, whether or not it leads
-    undecided, undecided_range                  the leader; this is what a strong read asks first
+    undecided, undecided_range, reign           the leader; this is what a strong read asks first
     write, newest, propose, participant, …      the leader
 
 Whoever takes what entries carry to other groups, or wants to hear of markers, says so once, and it holds for each
@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
-from varley.errors import ApiError, Throttling
+from varley.errors import Throttling
 from varley.item.marker import Marker
 from varley.node.elsewhere import Elsewhere, Need
 from varley.node.participant import Participant
@@ -114,7 +114,7 @@ class RoutedPartition:
     @property
     def reign(self) -> int:
         """The ballot in which this node leads: what is known of the partition from an earlier one may not be so."""
-        self._led(Need.LEADER)
+        self._relied_on()
         return self._hosted.partitions[self.group][1].ballot
 
     def undecided(self, key: bytes) -> Proposal | None:
@@ -123,32 +123,19 @@ class RoutedPartition:
     def undecided_range(self) -> Proposal | None:
         return self._relied_on().undecided_range()
 
-    def write(self, write: Write, waiter: Waiter) -> bytes | None:
-        partition = self._led(Need.WRITE)
-        relied = self._hosted.relied_on
-        if relied is None:
-            return partition.write(write, waiter)
-        lead = self._hosted.partitions[self.group][1]
-        newest = partition.undecided_range()
-        try:
-            answer = partition.write(write, waiter)
-        except ApiError:
-            relied.on(self.group, lead)
-            raise
-        if partition.undecided_range() is newest:
-            # Nothing was proposed, and what the client is told, now or later, follows from the state as it is here.
-            relied.on(self.group, lead)
-        else:
-            relied.has_proposed = True
-        return answer
-
-    @property
-    def participant(self) -> Participant:
+    def _asked_to_write(self) -> Partition:
         partition = self._led(Need.WRITE)
         relied = self._hosted.relied_on
         if relied is not None:
-            relied.on(self.group, self._hosted.partitions[self.group][1])
-        return partition.participant
+            relied.on_write(self.group, partition, self._hosted.partitions[self.group][1])
+        return partition
+
+    def write(self, write: Write, waiter: Waiter) -> bytes | None:
+        return self._asked_to_write().write(write, waiter)
+
+    @property
+    def participant(self) -> Participant:
+        return self._asked_to_write().participant
 
     def newest(self, key: bytes) -> bytes | None:
         return self._led(Need.WRITE).newest(key)

@@ -75,6 +75,12 @@ class LogStatistics:
     records: int = 0
     bytes: int = 0               # of frames, as written to the disk
     sync_seconds: float = 0.0    # spent in writing and syncing frames
+    sync_began: float = 0.0      # perf_counter when that of the frame under way was begun; 0: none is
+
+    def seconds(self, now: float) -> float:
+        """`sync_seconds`, with what the frame under way has taken until now: a disk that hangs finishes none."""
+        began = self.sync_began     # read once: the log thread may be done meanwhile
+        return self.sync_seconds + (max(0.0, now - began) if began else 0.0)
 
 
 class LogWriter:
@@ -385,13 +391,15 @@ class _Tail:
         segment = opened.segment
         assert segment.end + size <= opened.size
         frame = encode_frame(opened.salt, self.next_frame, records)
-        started = perf_counter()
+        statistics = self._statistics
+        statistics.sync_began = started = perf_counter()
         try:
             self._disk.write_synced(opened.file, segment.end, frame)
         except OSError as error:
             opened.size = segment.end    # nothing goes behind what this may have left: the segment ends here
             raise _world_error(error, "write", segment.path, passing=_OF_WRITES) from error
-        statistics = self._statistics
+        finally:
+            statistics.sync_began = 0.0
         statistics.sync_seconds += perf_counter() - started
         statistics.frames += 1
         statistics.records += len(records)

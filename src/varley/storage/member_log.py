@@ -371,7 +371,7 @@ def last_slot(record: Record | State) -> int:
     """The last one of which the record holds the entry; 0: of none."""
     match record:
         case Appended(first, entries) | Learnt(first, entries):
-            return first + len(entries) - 1
+            return first + len(entries) - 1 if entries else 0
         case Adopted(_, after, entries):
             return after + len(entries) if entries else 0
         case Promised() | Based() | State():

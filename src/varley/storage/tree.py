@@ -153,7 +153,7 @@ class Tree:
         self.end: End | None
         self.origin: Origin | None
         self.on_split: Callable[[], None] | None = None
-        # What an entry has to have beside its rows, if one of them goes to a child; None: none does. See `with_carried`.
+        # What an entry has to have beside its rows if one of them goes to a child; None: none does. See `with_carried`.
         self.carried: Row | None
         # Nothing is written at or above this location; None: everywhere. Its end, or, while it is led here, where it is
         # about to end.

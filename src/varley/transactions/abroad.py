@@ -4,7 +4,8 @@
     ["prepare", group, work]                the same, and if all can be, markers are written
     ["write", group, work, request]         the same for a transaction that is in this partition alone: it is done
         -> what each action has cost, once that is durable, and the timestamp that it has; or why it cannot be; or that
-           its timestamp is too early (and which was not); or, of "write", that it was done before
+           its timestamp is too early (and which was not); or, of "write", that it was done before; or that nobody
+           knows, since the leader was replaced meanwhile
     ["finish", group, name, table, keys, is_commit]     commit or cancel      -> nil, once that is durable
     ["versions", group, keys]                           for a read            -> [[timestamp, value or nil, marked], …]
     ["remove", group, keys]                             token rows that are over   -> nil
@@ -31,7 +32,7 @@ from typing import Any
 
 import msgspec
 
-from varley.errors import ApiError
+from varley.errors import ApiError, NotLeading
 from varley.item.key_bytes import TOKEN_SPACE
 from varley.item.marker import Name
 from varley.limits import TRANSACTION_BYTES_MAX
@@ -44,7 +45,7 @@ from varley.node.settled import Told, when_settled
 from varley.remote.hosted import Lead
 from varley.remote.journey import ANSWER, not_here
 from varley.remote.messages import Question, encode
-from varley.remote.peers import Answer, Peers
+from varley.remote.peers import Answer, Peers, unknown
 from varley.remote.remote_error import RemoteError
 from varley.router.routes import Router
 from varley.transactions import reasons, record
@@ -126,10 +127,14 @@ class DoneBefore(msgspec.Struct, array_like=True, frozen=True, tag="done"):
     token: bytes    # the value of its token row
 
 
+class Unknown(msgspec.Struct, array_like=True, frozen=True, tag="unknown"):
+    """The leader was replaced before it was decided."""
+
+
 Verdict = Agreed | Refused | TooEarly | DoneBefore
 
 _decode = msgspec.msgpack.Decoder(_Evaluate | _Prepare | _Write | _Finish | _Versions | _Remove | _Left).decode
-_decode_verdict = msgspec.msgpack.Decoder(Verdict).decode
+_decode_verdict = msgspec.msgpack.Decoder(Verdict | Unknown).decode
 _decode_versions = msgspec.msgpack.Decoder(list[Version]).decode
 
 Heard = Callable[[Verdict | ApiError], None]
@@ -167,7 +172,8 @@ class Abroad:
 
     def _ask_for_verdict(self, question: Question, need: Need, then: Heard) -> None:
         def heard(answer: bytes | ApiError) -> None:
-            then(answer if isinstance(answer, ApiError) else _decode_verdict(answer))
+            verdict = answer if isinstance(answer, ApiError) else _decode_verdict(answer)
+            then(unknown() if isinstance(verdict, Unknown) else verdict)
 
         self._peers.inquire(PARTICIPANT, question, need, heard)
 
@@ -244,7 +250,7 @@ class Abroad:
         participant, name = partition.participant, work.name
         if isinstance(question, _Write):
             before = partition.newest(TOKEN_SPACE + name.id)
-            if before is not None:
+            if before is not None and record.is_token_kept(before, name.timestamp_us):
                 told.tell_when(_all(partition), DoneBefore(before))
                 return
         if partition.is_under_pressure:
@@ -279,7 +285,7 @@ class Abroad:
 
     def _finish(self, question: _Finish, partition: Partition, told: _Telling) -> None:
         participant, name, keys = partition.participant, question.name, question.keys
-        waiter = told.when_chosen(None)
+        waiter = told.when_finished()
         if question.is_commit:
             follow = follow_of(self._router.route(question.table)) if question.table in self._router else None
             done = follow is not None and participant.commit(name, [(key, follow) for key in keys], waiter)
@@ -334,9 +340,19 @@ class _Telling:
         self._answer(self._not_here)
 
     def when_chosen(self, told: Any) -> Told:
-        """Who waits for a slot. If nobody can know what becomes of it, nothing is answered: whoever asked knows then
-        that nobody knows."""
-        return Told(lambda error: self.tell(told) if error is None else None)
+        """Who waits for a slot that is not to be proposed twice."""
+
+        def settled(error: BaseException | None) -> None:
+            if isinstance(error, NotLeading):
+                self.go_away()    # it surely was not proposed
+            else:
+                self.tell(told if error is None else Unknown())
+
+        return Told(settled)
+
+    def when_finished(self) -> Told:
+        """Who waits for a slot that may be proposed again by who leads then."""
+        return Told(lambda error: self.tell(None) if error is None else self.go_away())
 
     def tell_when(self, waited_for: Sequence[Proposal], told: Any) -> None:
         def settled(error: BaseException | None) -> None:

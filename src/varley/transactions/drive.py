@@ -1,19 +1,28 @@
 """One transaction that writes in several partitions, on its way: does what its coordinator says, and tells it what
 happened. The coordinator knows its participants by their partitions.
+
+What goes wrong, and what becomes of it:
+
+    the disk refuses a step                     what was decided, and what was prepared, stays for who finishes it
+    in a cluster, a participant moves away      it is told where it is; one that has not prepared surely, refuses
+                  the ledger does, too early    nobody can decide any more that this is to be done: all cancel
+                  the ledger does, after that   it is done, and noted when somebody looks at the record
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from varley.errors import ApiError
+from varley.errors import ApiError, NotLeading
 from varley.item.marker import Name
 from varley.limits import TRANSACTION_BYTES_MAX
+from varley.node.elsewhere import Elsewhere
 from varley.node.participant import Evaluation
 from varley.node.partition import Partition
 from varley.node.settled import Told
-from varley.remote.peers import unknown
+from varley.remote.peers import unknown, unreached
 from varley.router.routes import Route
 from varley.transactions.abroad import Abroad, Agreed, Verdict, Work
 from varley.transactions.action import follow_of, written_bytes
@@ -38,7 +47,7 @@ class Drive:
 
     __slots__ = (
         "_abroad", "_asked", "_coordinator", "_is_left", "_leave_behind", "_ledger", "_now_us", "_parts", "_record",
-        "_then", "verdicts",
+        "_then", "verdicts", "why_not",
     )  # fmt: skip
 
     def __init__(
@@ -59,6 +68,7 @@ class Drive:
         """
         self._abroad = abroad
         self.verdicts: dict[Partition, Verdict | ApiError] = {}    # what participants elsewhere have said
+        self.why_not: ApiError | None = None    # why it was cancelled, if no participant is to blame
         self._ledger = ledger
         self._record = record
         self._parts = parts
@@ -80,7 +90,7 @@ class Drive:
             for partition in effects.prepare:
                 self._prepare(partition)
             if effects.record is not None:
-                self._ledger.ask(self._record_of(effects.record), self._recorded)
+                self._ask_ledger(effects.record)
             for partition in effects.commit:
                 self._commit(partition)
             for partition in effects.cancel:
@@ -89,6 +99,13 @@ class Drive:
             self._leave(error)
         if effects.outcome is not None and not self._is_left:
             self._then(effects.outcome)
+
+    def _ask_ledger(self, state: State) -> None:
+        recorded = functools.partial(self._recorded, state)
+        try:
+            self._ledger.ask(self._record_of(state), recorded)
+        except Elsewhere as error:
+            recorded(error)
 
     def _record_of(self, state: State) -> Record:
         name, _, request, rows, _ = self._record
@@ -102,7 +119,16 @@ class Drive:
             self._abroad.prepare(partition.group, part.work, lambda verdict: self._verdict(partition, verdict))
             return
         assert part.evaluation is not None
-        partition.participant.prepare(name, part.evaluation, self._when(self._coordinator.prepared, partition))
+        partition.participant.prepare(name, part.evaluation, Told(functools.partial(self._prepared, partition)))
+
+    def _prepared(self, partition: Partition, error: BaseException | None) -> None:
+        """A participant of this node has prepared; or nobody knows, as its node leads it no longer."""
+        if error is not None and self._abroad is None:
+            self._leave(error)
+        elif not self._is_left:
+            if error is not None:
+                self.why_not = unreached()    # since it is cancelled
+            self._perform((self._coordinator.prepared if error is None else self._coordinator.refused)(partition))
 
     def _verdict(self, partition: Partition, verdict: Verdict | ApiError) -> None:
         """A participant on another node has prepared, or not, or nobody knows: then it too is told to cancel."""
@@ -168,18 +194,25 @@ class Drive:
 
         return Told(then)
 
-    def _recorded(self, held: State | BaseException) -> None:
-        if isinstance(held, BaseException):
-            if self._coordinator.is_over:    # and that was told
-                self._leave_behind(self._record.name)
-            else:
-                self._leave(held)
-        elif not self._is_left:
-            self._perform(self._coordinator.recorded(held))
+    def _recorded(self, asked: State, held: State | BaseException) -> None:
+        """What the ledger holds after it was asked for a state; or why nobody can know."""
+        if isinstance(held, State):
+            if not self._is_left:
+                self._perform(self._coordinator.recorded(held))
+        elif self._coordinator.is_over:    # and that was told, or will be
+            self._leave_behind(self._record.name)
+        elif asked is State.COMMITTING and isinstance(held, Elsewhere | NotLeading):
+            # It has not got there, this coordinator will not ask again, and others ask for CANCELLED only. So nobody
+            # decides that this is to be done. (Not so if CANCELLED has not got there: who had begun may yet ask.)
+            self.why_not = unreached()
+            self._perform(self._coordinator.recorded(State.CANCELLED))
+        else:
+            self._leave(held)
 
     def _leave(self, error: BaseException) -> None:
-        """The disk has refused a step. What was decided, and what was prepared, stays for who finishes it."""
+        """A step was refused, or nobody knows. What was decided, and what was prepared, stays for who finishes it."""
         if not self._is_left:
             self._is_left = True
-            self._then(error)
+            # Whoever is told that something surely was not done does it again: of this as a whole that cannot be said.
+            self._then(unknown() if isinstance(error, Elsewhere | NotLeading) else error)
             self._leave_behind(self._record.name)

@@ -144,6 +144,11 @@ def unpack_token(value: bytes) -> tuple[int, bytes]:
     return int(item["time"]["N"]), a2b_base64(item["request"]["B"])
 
 
+def is_token_kept(value: bytes, now_us: int) -> bool:
+    """Whether a repeated request has to be told what this row of a token says. One that is older may still be there."""
+    return now_us < unpack_token(value)[0] + KEPT_SECONDS * 1_000_000
+
+
 def holds_after(found: Record | None, wanted: Record) -> Record | None:
     """What the ledger holds once somebody wants `wanted` and it holds `found`; that stays if it may not be followed."""
     before = None if found is None else found.state

@@ -13,7 +13,8 @@ is elsewhere is done there, in one slot; the ledger's record follows, as it does
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from varley.errors import ApiError, IdempotentParameterMismatch, TransactionConflict
@@ -143,10 +144,15 @@ class Coordination:
 
     # Of several
 
-    def begin(self, asked: Asking, *, after_us: int = 0, is_second: bool = False) -> None:
-        """In the call stack in which the request arrived, or is tried a second time."""
+    def begin(self, asked: Asking, *, after_us: int = 0, evaluated: Collection[Partition] | None = None) -> None:
+        """In the call stack in which the request arrived; or a second time, when those in `evaluated` were here then.
+
+        Whoever was not is asked as if it were away, also if this node leads it by now: for the lease of this node is
+        looked at for those only that it was asked about at first (gateway/asked.py).
+        """
         actions, numbers = asked.actions, asked.numbers
-        here = [partition for partition in numbers if not self.is_away(partition)]
+        is_second = evaluated is not None
+        here = [each for each in numbers if not self.is_away(each) and (evaluated is None or each in evaluated)]
         name = Name(asked.transaction, self._next_us(here, after_us))
         works = {
             partition: Work(name, asked.as_sent.operation, asked.as_sent.encoded(own))
@@ -182,9 +188,11 @@ class Coordination:
                     assert isinstance(verdict, Agreed)
                     _set_costs([actions[each] for each in numbers[partition]], verdict.costs)
                 reply_when_settled(asked.waiter, asked.answer)(None)
+            elif drive.why_not is not None:
+                asked.waiter.fail(drive.why_not)
             elif all(isinstance(each, Agreed) for each in drive.verdicts.values()):
                 asked.waiter.fail(reasons.payload_too_large(drive.written_bytes))
-            elif not self._is_begun_again(asked, drive.verdicts, is_second=is_second):
+            elif is_second or not self._is_begun_again(asked, here, drive.verdicts):
                 asked.waiter.fail(_why_not(asked, drive.verdicts))
 
         begun = Record(name, State.COMMITTING, asked.request, rows)
@@ -200,7 +208,7 @@ class Coordination:
         verdicts: dict[Partition, Verdict | ApiError] = {}
 
         def told(error: BaseException | None) -> None:
-            if error is not None or not self._is_begun_again(asked, verdicts, is_second=is_second):
+            if error is not None or is_second or not self._is_begun_again(asked, evaluations, verdicts):
                 asked.waiter.fail(error or _why_not(asked, verdicts, evaluations))
 
         def heard(partition: Partition, verdict: Verdict | ApiError) -> None:
@@ -211,18 +219,16 @@ class Coordination:
         if observed:
             when_settled(observed, done)
         for partition, work in works.items():
-            self._abroad.evaluate(
-                partition.group, work, lambda verdict, partition=partition: heard(partition, verdict)  # type: ignore[misc]
-            )
+            self._abroad.evaluate(partition.group, work, functools.partial(heard, partition))
 
     def _is_begun_again(
-        self, asked: Asking, verdicts: Mapping[Partition, Verdict | ApiError], *, is_second: bool
+        self, asked: Asking, here: Collection[Partition], verdicts: Mapping[Partition, Verdict | ApiError]
     ) -> bool:
         """Whether it is tried once more with a later timestamp, because participants have found it too early."""
         late_us = max((each.latest_us for each in verdicts.values() if isinstance(each, TooEarly)), default=None)
-        if late_us is None or is_second or any(isinstance(each, ApiError) for each in verdicts.values()):
+        if late_us is None or any(isinstance(each, ApiError) for each in verdicts.values()):
             return False
-        self.begin(asked, after_us=late_us, is_second=True)
+        self.begin(asked, after_us=late_us, evaluated=here)
         return True
 
 

@@ -249,12 +249,14 @@ class Transactions:
             self._live.end(name.id)
             if isinstance(outcome, BaseException):
                 waiter.fail(outcome)
+            elif outcome is State.CANCELLED:    # every partition had agreed, and nobody else finishes what is live
+                assert drive.why_not is not None
+                waiter.fail(drive.why_not)
             else:
-                # Every partition had agreed, and nobody else finishes what is live.
-                assert outcome is State.COMMITTED
                 reply_when_settled(waiter, answer)(None)
 
-        Drive(self._ledger, begun, parts, self._now_us, then, self._recovery.leave).begin()
+        drive = Drive(self._ledger, begun, parts, self._now_us, then, self._recovery.leave, self._abroad)
+        drive.begin()
 
     def _write_both(
         self, done: Record, participant: Participant, evaluation: Evaluation, waiter: Waiter, answer: MakeAnswer

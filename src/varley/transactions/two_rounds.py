@@ -5,6 +5,7 @@ A partition is read at once, or when its undecided writes to these items are dec
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 from varley.errors import ApiError
@@ -22,7 +23,7 @@ from varley.transactions.reading import Reading, Verdict
 class TwoRounds:
     """Call `begin` once."""
 
-    __slots__ = ("_abroad", "_answer", "_has_failed", "_items", "_numbers", "_reading", "_waiter")
+    __slots__ = ("_abroad", "_answer", "_away", "_has_failed", "_items", "_numbers", "_reading", "_waiter")
 
     def __init__(
         self,
@@ -36,6 +37,9 @@ class TwoRounds:
         self._abroad = abroad
         self._items = items
         self._numbers = by_partition(items)
+        # Asked as another node is, whoever leads them by the second round: this node's lease is looked at for those
+        # only that it was asked about in the call stack in which the request arrived (gateway/asked.py).
+        self._away = {each for each in self._numbers if abroad is not None and not abroad.is_led_here(each.group)}
         self._reading = Reading(len(items))
         self._waiter = waiter
         self._answer = answer
@@ -60,14 +64,13 @@ class TwoRounds:
         verdict = None
         for partition, own in self._numbers.items():
             keys = [self._items[number][1] for number in own]
-            if self._abroad is not None and not self._abroad.is_led_here(partition.group):
-                self._abroad.versions(
-                    partition.group, keys, lambda found, own=own: self._heard(own, found)  # type: ignore[misc]
-                )
+            if partition in self._away:
+                assert self._abroad is not None
+                self._abroad.versions(partition.group, keys, functools.partial(self._heard, own))
                 continue
             undecided = [each for key in keys if (each := partition.undecided(key)) is not None]
             if undecided:
-                when_settled(undecided, lambda error, partition=partition, own=own: self._waited(partition, own, error))  # type: ignore[misc]
+                when_settled(undecided, functools.partial(self._waited, partition, own))
             else:
                 verdict = self._read(partition, own)
         return verdict
