@@ -118,7 +118,10 @@ class Background:
             holding or contextlib.nullcontext,
         )  # fmt: skip
         home = self._local_home if abroad is None else abroad.home(self)
-        self.splits = Splits(loop, catalog, router, self.indexes, self.streams, home, self.tasks.start)
+        self.splits = Splits(
+            loop, catalog, router, self.indexes, self.streams, home, self.tasks.start,
+            keep_seconds=cluster.split_keep_seconds,
+        )  # fmt: skip
         objects = None if settings.s3_dir is None else ObjectFolder(settings.s3_dir)
         self.bulk = BulkRunner(loop, clock, router, BulkOperations(store), objects, run_bulk_put, self.tasks.start)
 

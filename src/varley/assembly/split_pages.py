@@ -1,6 +1,7 @@
 """What the admin port answers about splits of partitions.
 
-    GET  /splits     those that are under way: [{"table": "Music", "parent": 7, "child": 12, "doing": "copying"}]
+    GET  /splits     those that are under way, and what this node is doing for each:
+                     {"splits": [{"table": "Music", "parent": 7, "child": 12, "at": "80…", "doing": "copying"}]}
     POST /split      {"table": "Music"}: have the largest partition split in the middle of its bytes; with "index" one
                      of that global index, with "group" that partition, with "at" (the hash of a partition key, 32
                      hexadecimal digits) at that place. Answers, when it is ordered,
@@ -49,7 +50,7 @@ class SplitPages:
             {"table": split.table, "parent": split.parent, "child": split.child, "at": split.at, "doing": doing}
             for split, doing in self._splits.under_way()
         ]
-        return _json(200, told)
+        return _json(200, {"splits": told})
 
     async def _split(self, request: Request) -> Page:
         if "origin" in request.headers:

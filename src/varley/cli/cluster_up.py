@@ -44,7 +44,8 @@ _STOP_SECONDS: Final = 20.0
 # What is said once for all nodes; the rest of `varley serve` is for one.
 PASSED_ON: Final = (
     "region", "ttl_delay", "index_delay_seconds", "checkpoint_log_bytes", "segment_bytes", "drain_seconds", "log_level",
-    "cluster.initial_partitions", "cluster.replicas", "cluster.stream_shard_seconds", "cluster.suspect_seconds",
+    "cluster.initial_partitions", "cluster.replicas", "cluster.split_keep_seconds",
+    "cluster.stream_shard_seconds", "cluster.suspect_seconds",
     "cluster.replace_seconds", "cluster.balance", "cluster.strong_reads",
 )  # fmt: skip
 

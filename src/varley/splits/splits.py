@@ -38,9 +38,11 @@ class Splits:
         home: Home,
         keep: Callable[[Coroutine[Any, Any, None]], None],
         *,
+        keep_seconds: float,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`keep` runs a coroutine, and says aloud if it fails."""
+        """`keep` runs a coroutine, and says aloud if it fails. `keep_seconds`: see Splitting."""
+        self._keep_seconds = keep_seconds
         self._loop = loop
         self._catalog = catalog
         self._router = router
@@ -138,8 +140,9 @@ class Splits:
                 split = each.split
                 if split.child not in self._running and self._home.leads(split.parent):
                     splitting = Splitting(
-                        split, self._catalog, self._indexes, self._streams, self._home, pause=self._paused
-                    )
+                        split, self._catalog, self._indexes, self._streams, self._home,
+                        keep_seconds=self._keep_seconds, pause=self._paused,
+                    )  # fmt: skip
                     self._running[split.child] = splitting
                     self._keep(self._carry_out(splitting))
 

@@ -70,7 +70,6 @@ _REMOVED_AT_ONCE: Final = 100   # by one entry
 _CLOSED_SECONDS: Final = 1.0    # so long transactions of the upper part are waited for; then it opens, and later again
 _LOOK_SECONDS: Final = 0.002
 _BACKLOG_BYTES: Final = 64 * 1024 * 1024    # on their way to the child: beyond, writes of the upper part wait
-_PAGE_SECONDS: Final = 30.0     # longer than a page is read that was begun before the split
 
 
 class NotNow(Exception):
@@ -125,9 +124,12 @@ class Splitting:
         streams: Streams,
         home: Home,
         *,
+        keep_seconds: float,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        """`keep_seconds`: longer than a page is read that was begun before the split."""
         self.split = split
+        self._keep_seconds = keep_seconds
         self._catalog = catalog
         self._indexes = indexes
         self._streams = streams
@@ -334,7 +336,7 @@ class Splitting:
 
     async def _tidy(self, parent: Partition, at: bytes) -> None:
         self.doing = "waiting for readers of the upper part"
-        await self._pause(_PAGE_SECONDS)
+        await self._pause(self._keep_seconds)
         self.doing = "deleting what is the child's"
         for low, high in leftovers(at):
             while True:
