@@ -1,7 +1,7 @@
 """The power goes at each step of a split, under load: what is on the disk at that moment is what a start begins with.
 
-The folder is copied where the loop stands, before and after each step. A copy has all that was acknowledged by then, goes
-on with the split by itself, and is sound.
+The folder is copied where the loop stands, before and after each step. A copy has all that was acknowledged by then,
+goes on with the split by itself, and is sound.
 """
 
 from __future__ import annotations

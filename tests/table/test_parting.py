@@ -33,7 +33,8 @@ def test_rows_are_as_the_formats_say() -> None:
 
 
 def test_what_a_row_says_can_be_read_back() -> None:
-    assert parting.parting_of(parting.parting_value(Parting(AT, 9, is_copied=True), US)) == Parting(AT, 9, is_copied=True)
+    copied = Parting(AT, 9, is_copied=True)
+    assert parting.parting_of(parting.parting_value(copied, US)) == copied
     assert parting.end_of(parting.end_value(End(AT, 9, US))) == End(AT, 9, US)
     assert parting.origin_of(parting.origin_value(Origin(7, US), US + 1)) == Origin(7, US)
     assert parting.parting_of(None) is parting.end_of(None) is parting.origin_of(None) is None

@@ -280,8 +280,9 @@ class Indexes:
         self._send_filling(source, slot, {_to_child(child): Part(rows, backlog)}, then)
 
     def bytes_for_child(self, source: int, child: int) -> int:
-        """About the memory of what is on its way to `child`."""
-        return self._sources[source].children[child][1].bytes
+        """About the memory of what is on its way to `child`; 0 if nothing is carried there."""
+        there = self._sources.get(source)
+        return 0 if there is None or child not in there.children else there.children[child][1].bytes
 
     def has_sent_all(self, source: Partition, slot: int) -> bool:
         """Whether all has arrived, at indexes and children, that the entries of `source` carry up to `slot`, which is

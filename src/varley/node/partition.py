@@ -197,6 +197,9 @@ class Partition:
         """What to raise where something is to be written that is another partition's now, or will be in a moment."""
         return Throttling("The partition is being split. Try again in a moment.")
 
+    def check_reading(self, high: bytes | None) -> None:
+        """Raise Elsewhere if what is below `high` is not all here. On one machine routes are always right."""
+
     def begins_with_all(self) -> None:
         """It came of a split, and has all: what was deleted or checked before was so at any time up to now."""
         participant = self.participant

@@ -17,9 +17,10 @@ replica of the group that comes to this node.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import cast
+from typing import Final, cast
 
 from varley.errors import Throttling
+from varley.item.key_bytes import ITEM_SPACE
 from varley.item.marker import Marker
 from varley.node.elsewhere import Elsewhere, Need
 from varley.node.participant import Participant
@@ -35,6 +36,8 @@ class AbsentTree:
     """Of a partition that has no replica here: what is known of its size, and no rows."""
 
     __slots__ = ("_group", "_sums")
+
+    end: Final = None    # what is known of that, who has it says
 
     def __init__(self, group: int, sums: Sums) -> None:
         self._group = group
@@ -90,7 +93,15 @@ class RoutedPartition:
         found = self._hosted.partitions.get(self.group)
         if found is None:
             raise Elsewhere(self.group, Need.COPY)
+        end = found[0].tree.end
+        if end is not None and key[:1] == ITEM_SPACE and key[1:] >= end.at:
+            raise Elsewhere(end.child, Need.COPY)    # this node's map is old
         return found[0].get(key)
+
+    def check_reading(self, high: bytes | None) -> None:
+        end = self.tree.end
+        if end is not None and (high is None or len(high) == 1 or high[1:] > end.at):
+            raise Elsewhere(end.child, Need.COPY)
 
     # The leader
 

@@ -71,17 +71,17 @@ class Ranges:
         self, low: bytes, high: bytes | None, *, reverse: bool = False
     ) -> Iterator[tuple[Partition, bytes, bytes | None]]:
         """The owners of [low, high), each with the part of it that it owns. What a replica has beyond its part is of a
-        split of which it has not heard yet, or is about to go: it must not be read."""
+        split of which it has not heard yet, or is about to go: it must not be read. Raises Elsewhere where this node has
+        not heard of a split."""
         first, last = self._numbers_over(low, high)
-        if last - first == 1 and first + 1 == len(self._lows):
-            yield self.partitions[first], low, high    # the usual case
-            return
         space = low[:1]
         for number in reversed(range(first, last)) if reverse else range(first, last):
             own_high = space + self._lows[number + 1] if number + 1 < len(self._lows) else None
             if own_high is None or (high is not None and high < own_high):
                 own_high = high
-            yield self.partitions[number], max(low, space + self._lows[number]), own_high
+            partition = self.partitions[number]
+            partition.check_reading(own_high)
+            yield partition, max(low, space + self._lows[number]), own_high
 
     def _numbers_over(self, low: bytes, high: bytes | None) -> tuple[int, int]:
         first = bisect_right(self._lows, low[1:]) - 1

@@ -136,6 +136,8 @@ class Splitting:
         self._home = home
         self._pause = pause
         self.doing = ""     # in a few words
+        self._is_held = False       # the upper part takes no writes, since too much is on its way to the child
+        self._is_ending = False     # the parent's end is proposed: it must not take writes again before that is decided
 
     # What is known
 
@@ -190,7 +192,7 @@ class Splitting:
         except (ApiError, WorldError, Elsewhere, LeaderReplaced) as error:
             raise NotNow(str(error)) from error
         finally:
-            if self._home.leads(self.split.parent):
+            if self._home.leads(self.split.parent) and not self._is_ending:
                 parent.tree.open_up()
 
     # Where
@@ -293,6 +295,7 @@ class Splitting:
 
     async def _close(self, parent: Partition, at: bytes) -> None:
         """Until nothing of the upper part is under way."""
+        self._is_held = False
         parent.tree.closed_from = at
         await self._settled(parent)
         waited = 0.0
@@ -314,7 +317,9 @@ class Splitting:
         else:
             time_us = parent.next_timestamp()
         end = End(at, self.split.child, time_us)
+        self._is_ending = True
         await self._propose(parent, [*rows, (PUT, END_KEY, end_value(end), DERIVED)], time_us)
+        self._is_ending = False
         if rows:
             self._streams.look_again(self.split.owner, parent.group)
 
@@ -368,6 +373,7 @@ class Splitting:
         while not told:
             await self._pause(_LOOK_SECONDS)
         if told[0] is not None:
+            self._is_ending = False     # if it was that, it is not chosen, or this node does not lead any more
             raise NotNow(str(told[0]))
 
     async def _settled(self, parent: Partition) -> None:
@@ -385,10 +391,13 @@ class Splitting:
             tree = self._parent.tree
             if not self._is_ordered:
                 raise NotNow("the split was taken back")
-            if tree.closed_from is None:
-                waiting = self._indexes.bytes_for_child(self.split.parent, self.split.child)
-                if waiting > _BACKLOG_BYTES:
-                    tree.closed_from = self.split.location
+            waiting = self._indexes.bytes_for_child(self.split.parent, self.split.child)
+            if waiting > _BACKLOG_BYTES and tree.closed_from != self.split.location:
+                tree.closed_from = self.split.location
+                self._is_held = True
+            elif self._is_held and waiting < _BACKLOG_BYTES // 2:
+                self._is_held = False
+                tree.open_up()
             await self._pause(_LOOK_SECONDS)
 
 
