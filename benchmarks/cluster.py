@@ -1,6 +1,6 @@
 """A cluster on this machine: beside one node, beside etcd, while its leaders die, and while it does nothing.
 
-    python benchmarks/run.py --only cluster         5 minutes
+    python benchmarks/run.py --only cluster         6 minutes
     python benchmarks/cluster.py --only throughput  one part
 
 Clusters are local: `varley cluster up` on a folder of the disk that is measured, three nodes and an etcd for their
@@ -13,6 +13,7 @@ what counts is how two ways compare, and the processor time of one request, whic
     hand-over   a planned one, under load: the longest time without an answer, and what was answered otherwise
     healing     kill -9 of a node that follows, for good: until a log replica votes in its place, until a full one does
     idle        processor time and memory for groups in which nothing happens
+    processes   PutItem and GetItem of 1 KB against `varley serve`, and against two processes of it on one port
 
 The load on etcd comes from h2load over gRPC, which is its fastest way in: the requests are ready-made bytes, and there
 is no client library in between. All of them put the same key, which is what etcd does with least work; PutItem draws
@@ -52,7 +53,7 @@ import peers
 import wrk
 from session import Session, median
 
-PARTS = ("throughput", "etcd", "recovery", "hand-over", "healing", "idle")
+PARTS = ("throughput", "etcd", "recovery", "hand-over", "healing", "idle", "processes")
 ITEMS = 10_000
 MANY_CONNECTIONS = 256      # against etcd: both do better with more requests under way
 KILLS = 20
@@ -165,6 +166,26 @@ def one_node() -> Iterator[Running]:
 
 
 @contextmanager
+def processes(count: int) -> Iterator[Running]:
+    """`varley serve --processes`, its supervisor."""
+    peers.DATA.mkdir(exist_ok=True)
+    place = Path(tempfile.mkdtemp(prefix="processes-", dir=peers.DATA))
+    words = ["serve", "--processes", str(count), "--port", "0", "--json", "--data-dir", str(place / "data")]
+    with open(place / "log", "wb") as log:
+        process = subprocess.Popen(_varley(*words), stdout=subprocess.PIPE, stderr=log, env=_environment())
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{count} processes did not start: {(place / 'log').read_text()[-2000:]}")
+        yield Running(json.loads(line)["endpoint"], process)
+    finally:
+        process.terminate()
+        process.wait()
+        shutil.rmtree(place, ignore_errors=True)
+
+
+@contextmanager
 def three_etcds() -> Iterator[list[Running]]:
     """The leader first. As etcd is by default: its log is synced before a put is answered."""
     peers.DATA.mkdir(exist_ok=True)
@@ -260,6 +281,33 @@ def throughput(session: Session) -> None:
     session.write()
     session.write_table(
         ["Request", "sent to", "Requests/s", "p50 ms", "p99 ms", "µs of processor each", "to one node"], rows
+    )
+
+
+def beside_one_process(session: Session) -> None:
+    """Nothing is replicated in either: the same work, on one core and on two. Half of the requests arrive at the
+    process that does not have the item, and are passed on."""
+    with one_node() as alone, processes(2) as two:
+        load.fill(alone.endpoint, ITEMS)
+        load.fill(two.endpoint, ITEMS)
+        session.begin("Processes", session.rounds * len(_NAMES) * 2)
+        rows = []
+        for workload, name in _NAMES.items():
+            ways = [_Way("1 process", alone.endpoint, [alone], []), _Way("2 processes", two.endpoint, [two], [])]
+            for _ in range(session.rounds):
+                for way in ways:
+                    _sample(session, way, [alone, two], workload, wrk.CONNECTIONS)
+            rows += [[name, *_figures(way, ways[0])] for way in ways]
+    session.write("## One process and two")
+    session.write()
+    session.write(
+        f"`varley serve` and `varley serve --processes 2`; {wrk.CONNECTIONS} connections; {ITEMS:,} items of 1 KB; "
+        f"medians of {session.rounds} rounds of {session.seconds:g} s; {os.cpu_count()} cores, on which the load runs "
+        "too. Processor: of all processes of the server together, with the supervisor and etcd."
+    )
+    session.write()
+    session.write_table(
+        ["Request", "sent to", "Requests/s", "p50 ms", "p99 ms", "µs of processor each", "to one process"], rows
     )
 
 
@@ -637,6 +685,7 @@ def _at_rest(ours: Cluster) -> tuple[float, float]:
 
 _MEASURES: dict[str, Callable[[Session], None]] = {
     "throughput": throughput, "etcd": beside_etcd, "recovery": recovery, "hand-over": hand_over, "idle": idle,
+    "processes": beside_one_process,
 }  # fmt: skip
 
 

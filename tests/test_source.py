@@ -24,7 +24,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 LAYERS = (
     "limits", "errors", "settings", "clock", "listening", "counters",
     "item", "expression", "table", "paxos", "ring",
-    "storage", "metadata", "net", "ring_node", "node", "remote", "router", "indexes", "streams", "transactions",
+    "storage", "metadata", "net", "ring_node", "node", "router", "remote", "indexes", "streams", "transactions",
     "expiry", "bulk", "vectors", "splits", "autoadmin",
     "http", "api", "gateway", "admin", "cluster",
     "ring_api", "ring_client",
@@ -44,7 +44,7 @@ BLOCKING = {"storage"}
 # The places that start tasks: the server's, and whoever dials (links between nodes, clients of a ring). They keep a
 # reference to each, without which a task may be collected half way, and say aloud when one fails, without which nobody
 # would know.
-KEEPS_TASKS = {"assembly/tasks.py", "net/links.py", "ring_client/pool.py", "cli/cluster_up.py"}
+KEEPS_TASKS = {"assembly/tasks.py", "net/links.py", "ring_client/pool.py", "cli/local_nodes.py"}
 
 
 @cache

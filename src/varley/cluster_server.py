@@ -14,7 +14,8 @@ Stop: say that it is down, so that nothing new comes; let others lead what is le
 everything durable. A client of another node notices nothing, one of this node only that its connection ends.
 
 While etcd is away everything goes on as it is: groups elect leaders among themselves, requests find them, tables stay
-as they are. What cannot be done is to change tables, to replace members, and to start a node.
+as they are, and a node starts by what it remembers (cluster/remembering.py). What cannot be done is to change tables,
+to replace members, and to start a node that was never in the cluster.
 """
 
 from __future__ import annotations
@@ -48,13 +49,14 @@ from varley.autoadmin.keeper import Keeper
 from varley.autoadmin.repair import Patience
 from varley.clock import Clock
 from varley.cluster.agreement import Agreement
-from varley.cluster.founders import Founders, is_serving
+from varley.cluster.founders import Founders, is_serving, machines
 from varley.cluster.hosting import Hosting
 from varley.cluster.neighbours import Neighbours
 from varley.cluster.pages import ClusterPages
 from varley.cluster.placing_pages import PlacingPages
 from varley.cluster.publishing import Publishing
-from varley.cluster.readings import of_groups, of_links, of_metadata
+from varley.cluster.readings import of_groups, of_links, of_memds, of_metadata
+from varley.cluster.remembering import Remembering, first_listed
 from varley.cluster.split_home import ClusterHome
 from varley.cluster.status import Status
 from varley.cluster.tables import Tables
@@ -66,16 +68,17 @@ from varley.indexes.abroad import Abroad as IndexesAbroad
 from varley.listening import cannot_listen, in_url, reachable
 from varley.metadata.catalog import Catalog
 from varley.metadata.etcd import EtcdStore
-from varley.metadata.following import follow
+from varley.metadata.following import View, follow
 from varley.metadata.group_members import GroupMembers
 from varley.metadata.nodes import FORMAT_VERSION, NodeInfo, Nodes, Registration
+from varley.metadata.store import Listed
 from varley.net.links import Links
 from varley.node.member import node_of
 from varley.node.member_partition import MemberPartition
 from varley.node.node import Node
 from varley.remote.by_quorum import ByQuorum, by_lease
 from varley.remote.hosted import Hosted
-from varley.remote.leaders import Leaders
+from varley.remote.memds_node import MemdsNode
 from varley.remote.peers import Peers
 from varley.remote.places import Places
 from varley.router.routes import Router
@@ -87,6 +90,7 @@ from varley.storage.memory_log import MemoryLog
 from varley.storage.node_folder import claim
 from varley.storage.opening import Expected, OpenData, open_data
 from varley.storage.refusing_log import RefusingLog
+from varley.storage.remembered import Remembered
 from varley.storage.tree_folder import NoFolder, TreeFolder
 from varley.transactions.abroad import Abroad as TransactionsAbroad
 
@@ -120,13 +124,16 @@ class ClusterServer(Life):
         # Built by _open(), in this order.
         self._folder: DataFolder | None = None    # None: in memory
         self._store: EtcdStore | None = None
+        self._remembered: Remembered | None = None    # not None: etcd was away when this node started
+        self._remembering: Remembering | None = None
+        self._first: Listed     # the metadata that it began with
         self._links: Links | None = None
         self._nodes: Nodes
         self._members: GroupMembers
         self._catalog: Catalog
         self._registration: Registration | None = None
         self._hosted: Hosted
-        self._leaders: Leaders
+        self._memds: MemdsNode | None = None
         self._neighbours: Neighbours
         self._peers: Peers
         self._places: Places
@@ -162,18 +169,30 @@ class ClusterServer(Life):
 
     async def _open_metadata(self) -> None:
         """The views of what etcd has, and this node's place in them."""
-        store = self._store = await EtcdStore.open(self._url)
+        store = self._store = EtcdStore.at(self._url)
+        listed, remembered = await first_listed(self._loop, store, self._folder)
+        self._remembered = remembered
+        self._remembering = Remembering(self._loop, self._folder, self._work.start, lambda: store.etcd)
+        self._remembering.see(listed)
         self._nodes = Nodes(store)
         founders = self._founders = Founders(self._nodes, replicas=self._cluster.replicas)
         self._members = founders.members = GroupMembers(store, founders)
         self._catalog = Catalog(store, self._members)
-        await self._catalog.load()
+        self._members.see(listed)
+        self._catalog.begin(listed)
         self._groups_before = self._catalog.groups_given
         if self._folder is not None:
             claiming = functools.partial(
                 claim, self._folder, store.address.prefix, self.name, self._catalog.groups_given
             )
             self._groups_before = await self._loop.run_in_executor(None, claiming)
+        if remembered is not None:
+            logger.warning(
+                "etcd cannot be reached: this node starts by what it knew of the cluster when it ran last. Tables "
+                "cannot be changed until etcd is back"
+            )
+        await self._remembering.hosts(*self._groups_of_this_node())
+        self._first = listed
 
     async def _open_links(self) -> None:
         member, store = self._member, self._store
@@ -186,8 +205,11 @@ class ClusterServer(Life):
         except OSError as error:
             raise cannot_listen(error, self._settings.host, member.link_port, "link_port") from error
         self._neighbours = Neighbours(links, self._nodes)
-        self._nodes.see(await store.snapshot("nodes/"))
-        self._registration = await self._nodes.register(self._info(api=""))
+        self._nodes.see(self._first)
+        if self._remembered is None:
+            self._registration = await self._nodes.register(self._info(api=""))
+        else:
+            self._registration = Registration(self._nodes, self._info(api=""))    # `hold` says it when etcd is back
 
     def _info(self, *, api: str) -> NodeInfo:
         """What this node says of itself; without an API while it starts."""
@@ -201,6 +223,7 @@ class ClusterServer(Life):
             data_id=str(uuid.uuid4()) if self._folder is None else self._folder.id,
             version=__version__,
             capacity=self._member.capacity,
+            machine=self._member.machine,
         )
 
     @property
@@ -245,24 +268,23 @@ class ClusterServer(Life):
         self._does_node_run = True
         return opened
 
-    def _groups_of_this_node(self) -> list[int]:
-        return [
+    def _groups_of_this_node(self) -> set[int]:
+        """That have a member here, as far as is known."""
+        named = {
             group
             for group, published in self._members.items().items()
             if any(node_of(name) == self.name for name in published.configuration.names)
-        ]
+        }
+        return named if self._remembered is None else named.union(self._remembered.hosted)
 
     def _open_background(self) -> None:
         """Routes, and what works on tables by itself."""
         links, settings, store = self._links, self._settings, self._store
         assert links is not None and store is not None
-        self._hosted, self._leaders = Hosted(self.name), Leaders()
-        peers = self._peers = Peers(self._loop, self._clock, self._hosted, self._leaders, links.request)
-        self._places = Places(
-            self._loop, peers, links.send, lambda: self._neighbours, self._nodes_of, _leave_to_hosting,
-            lambda: self._node.refusal,
-        )  # fmt: skip
-        links.watch(self._places.is_connected)
+        self._hosted = Hosted(self.name)
+        memds = self._memds = MemdsNode(self._loop, self.name, links.send, self._random, self._is_gone)
+        peers = self._peers = Peers(self._loop, self._clock, self._hosted, memds, links.request)
+        self._places = Places(self._loop, peers, self._members_of, _leave_to_hosting, lambda: self._node.refusal)
         self._router = Router(self._places, index_backlog_bytes=settings.index_backlog_bytes)
         background = self._background = Background(
             self._loop,
@@ -289,7 +311,7 @@ class ClusterServer(Life):
         )  # fmt: skip
         self._tables = Tables(
             self._catalog, self._places, self._router, background.streams, background.sweeper, background.transactions,
-            background.indexes, self._leaders,
+            background.indexes, self._peers.memds,
         )  # fmt: skip
         self._services = services(
             settings,
@@ -307,26 +329,30 @@ class ClusterServer(Life):
         """In one step of the loop: tables, the members that are here, and what other nodes ask."""
         links, store, background = self._links, self._store, self._background
         assert links is not None and store is not None and background is not None
-        assert self._registration is not None
+        memds, remembering = self._memds, self._remembering
+        assert self._registration is not None and memds is not None and remembering is not None
         self._hosting = Hosting(
-            self._loop, self._node, self._members, self._hosted, self._leaders, self._work.start,
+            self._loop, self._node, self._members, self._hosted, memds, remembering, self._work.start,
             lead_of=by_lease if self._cluster.strong_reads == LEASE else ByQuorum,
         )  # fmt: skip
         self._hosting.parent_in_map = self._catalog.parent_of
         self._hosting.on_opened = self._on_leading
-        self._publishing = Publishing(self._loop, self._node, self._members, self._work.start)
+        self._publishing = Publishing(self._loop, self._node, self._members, memds, self._work.start)
         self._keeper = self._made_keeper(links, store, self._hosting)
         self._agreement = Agreement(self._loop, links, self._catalog, lambda: self._neighbours)
         self._status = Status(
             self._loop, store.address.prefix, links, self._node, self._nodes, self._neighbours, self._members,
-            self._catalog, self._leaders,
+            self._catalog, memds,
         )  # fmt: skip
         self._tables.open_all()
+        memds.serve(links)
+        memds.start()
         self._peers.serve(links)
         self._hosting.start(
             {} if opened is None else opened.members,
             {} if opened is None else opened.trees,
             groups_before=self._groups_before,
+            is_old=self._remembered is not None,
         )
         self._publishing.start()
         background.start_in_cluster()
@@ -361,8 +387,9 @@ class ClusterServer(Life):
 
     async def _open_ports(self) -> None:
         background, store, links = self._background, self._store, self._links
-        assert background is not None and store is not None and links is not None
-        await background.load()
+        assert background is not None and store is not None and links is not None and self._memds is not None
+        if self._remembered is None:
+            await background.load()
         pages = ClusterPages(
             self._status, links, self._neighbours, is_development=self._settings.clock_is_movable
         )
@@ -371,6 +398,7 @@ class ClusterServer(Life):
             self._clock,
             self._gateway.handle,
             why_not_ready=self._why_not_ready,
+            warning=self._warning,
             counters=self._router.counters,
             readings=[
                 functools.partial(readings.of_log, self._log),
@@ -378,6 +406,7 @@ class ClusterServer(Life):
                 functools.partial(readings.of_tables, self._catalog, self._router, background.sweeper),
                 functools.partial(readings.of_indexes, background.indexes),
                 functools.partial(of_links, links),
+                functools.partial(of_memds, self._memds),
                 functools.partial(of_groups, self._node),
                 lambda: of_metadata(self._metadata_trouble or store.trouble),
                 functools.partial(of_tasks, self._calls, self._followers, self._work, background.tasks),
@@ -388,6 +417,7 @@ class ClusterServer(Life):
                 **PlacingPages(self._keeper).pages(),
                 **SplitPages(background.splits, self._peers.know_sums).pages(),
             },
+            shares_port=self._member.share_port,
         )
         await self._ports.open()
         self.port, self.admin_port = self._ports.port, self._ports.admin_port
@@ -398,8 +428,10 @@ class ClusterServer(Life):
     # What runs until it stops
 
     async def _follow(self, store: EtcdStore) -> None:
+        assert self._hosting is not None and self._remembering is not None
         try:
-            await follow(store, [self._nodes, self._members, self._keeper.orders, self._catalog])
+            views: list[View] = [self._remembering, self._nodes, self._members, self._keeper.orders, self._catalog]
+            await follow(store, [*views, self._hosting])
         except Exception as error:    # ours too: all nodes read the same, and would all stop
             logger.error("the metadata is not followed any more, until this node is started again", exc_info=error)
             self._metadata_trouble = error
@@ -415,7 +447,7 @@ class ClusterServer(Life):
         of them come."""
         deadline = self._loop.time() + _LEDGER_SECONDS
         while self._catalog.ledger is None:
-            serving = sum(is_serving(info) for info in self._nodes)
+            serving = machines(self._nodes)
             if serving >= self._cluster.replicas or (serving and self._loop.time() > deadline):
                 try:
                     self._tables.open_ledger(await background.create_ledger_in_cluster())
@@ -443,9 +475,13 @@ class ClusterServer(Life):
             self._hosted, self._places, abroad, lambda described, split: self._tables.split(described, split)
         )
 
-    def _nodes_of(self, group: int) -> Iterable[str]:
+    def _members_of(self, group: int) -> tuple[int, Iterable[str]]:
         assert self._hosting is not None
-        return self._hosting.nodes_of(group)
+        return self._hosting.members_of(group)
+
+    def _is_gone(self, group: int) -> bool:
+        """Whether there was a group of this number, as far as the metadata is known here, and is none any more."""
+        return self._members.get(group) is None and group <= self._catalog.groups_given
 
     # Requests
 
@@ -473,6 +509,13 @@ class ClusterServer(Life):
         refusal = self._node.refusal
         return None if refusal is None else f"writes are refused: {refusal.problem}"
 
+    def _warning(self) -> str | None:
+        """For `/ready`: what is amiss while requests are served all the same, or None."""
+        assert self._store is not None
+        if self._metadata_trouble is not None:
+            return f"changes of tables and members are not heard of: {self._metadata_trouble}"
+        return None if self._store.trouble is None else f"tables and members stay as they are: {self._store.trouble}"
+
     # Stopping
 
     async def _wind_down(self, failure: Exception | None) -> None:
@@ -487,7 +530,10 @@ class ClusterServer(Life):
         self._publishing.stop()
         if failure is None:
             await self._background.stop_in_cluster()
+            assert self._remembering is not None
+            self._remembering.stop()
             await self._work.end_within(_WORK_SECONDS)
+            await self._remembering.save()
             self._does_node_run = False
             await self._node.stop()
 
@@ -512,6 +558,10 @@ class ClusterServer(Life):
             self._hosting.stop()
         if self._publishing is not None:
             self._publishing.stop()
+        if self._memds is not None:
+            self._memds.stop()
+        if self._remembering is not None:
+            self._remembering.stop()
         if self._ports is not None:
             await self._ports.close()
         if self._background is not None:

@@ -168,8 +168,9 @@ class RingServer(Life):
             except BadSettings:
                 raise
             except WorldError as error:
-                logger.warning("this node is not in the ring yet: %s", error)
-                await asyncio.sleep(_JOIN_AGAIN_SECONDS)
+                if not self._is_stopping:
+                    logger.warning("this node is not in the ring yet: %s", error)
+                    await asyncio.sleep(_JOIN_AGAIN_SECONDS)
 
     def _handle(self, call: Call) -> bytes | None:
         if self._handler is None:

@@ -29,6 +29,7 @@ from typing import Any, Final
 
 from varley.errors import BadSettings
 
+PROCESSES_MAX: Final = 64
 LEASE: Final = "lease"
 STRONG_READS: Final = (LEASE, "read-index")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
@@ -106,6 +107,12 @@ class NodeSettings:
         None, "Port of metrics, health and clock: 0 is any free one; without it, none.", low=0, high=65535
     )
 
+    # How many processes
+    processes: int = _setting(
+        1, "Node processes of this server, which share the port; with more than one, etcd must be installed.",
+        low=1, high=PROCESSES_MAX,
+    )
+
     # Where data is
     data_dir: str = _setting("varley-data", "Folder of the data; made if it is not there.")
     in_memory: bool = _setting(False, "Keep everything in memory; nothing is written to disk.")
@@ -165,6 +172,11 @@ class NodeSettings:
     def __post_init__(self) -> None:
         refuse_without_asserts()
         _check_all(self)
+        if self.processes > 1 and self.in_memory:
+            raise BadSettings(
+                "processes and in_memory are both set, and a process that ends would take its part of tables with it",
+                hint="Leave out one of the two",
+            )
         if (self.tls_cert is None) != (self.tls_key is None):
             raise BadSettings(
                 "TLS needs a certificate and its key, and only one of the two is set",
@@ -206,9 +218,13 @@ class MemberSettings:
     )
     name: str | None = _setting(None, "Name of this node in the cluster; it keeps it for good, with its data folder.")
     zone: str = _setting("", "Zone (data centre, rack) of this node: replicas stand in as many as there are.")
+    machine: str = _setting("", "Machine of this node, if others are on it too: no partition has two replicas there.")
     capacity: float = _setting(1.0, "Its share of replicas, beside that of other nodes.", low=0.001, high=1e6)
     link_port: int = _setting(0, "Port that other nodes connect to; 0 takes a free one.", low=0, high=65535)
     advertise: str | None = _setting(None, "Address that others reach this node by; without it: `host`.")
+    share_port: bool = _setting(
+        False, "Other nodes on this machine listen on the same port; --processes sees to that."
+    )
     link_cert: str | None = _setting(
         None, "File with this node's certificate for links (PEM); with link_key and link_ca."
     )
@@ -323,6 +339,26 @@ def load_ring(
     node = {name: value for name, value in values.items() if name in SHARED_WITH_RINGS}
     node.setdefault("data_dir", os.path.join("varley-ring", ring.name or ""))
     return NodeSettings(**node), ring
+
+
+def given(
+    flags: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+    config_path: str | None = None,
+) -> frozenset[str]:
+    """Names of the settings that were said somewhere: the others have their defaults. Raises as `load` does."""
+    return frozenset(_values(flags, environment, config_path))
+
+
+def as_environment(*all_given: ClusterSettings | NodeSettings | MemberSettings) -> dict[str, str]:
+    """The variables that give another process these settings, whatever the defaults are."""
+    prefixes = {ClusterSettings: CLUSTER_PREFIX, NodeSettings: "", MemberSettings: MEMBER_PREFIX}
+    return {
+        environment_name(prefixes[type(settings)] + each.name): str(value)
+        for settings in all_given
+        for each in dataclasses.fields(settings)
+        if (value := getattr(settings, each.name)) is not None
+    }
 
 
 def _values(

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from varley.clock import MovableClock
+from varley.errors import BadSettings
 from varley.settings import CLUSTER_PREFIX, all_settings, load
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ class Server(_Endpoint):
         settings.setdefault("port", 0)
         flags = {_full_name(name): value for name, value in settings.items()}
         self._node, self._cluster = load(flags, environment={})
+        if self._node.processes > 1:
+            raise BadSettings("A server inside a program is one process", hint="Leave out `processes`")
         self.clock = MovableClock()
         self._thread: threading.Thread | None = None
         self._running: whole_server.Server | None = None    # not None exactly from start() to stop()

@@ -50,7 +50,7 @@ class Cluster:
         self.zones = zones
         self.up = dict.fromkeys(zones, True)
         self.draining: set[str] = set()
-        self.hopeless: set[str] = set()     # nodes on which no copy comes to an end
+        self.hopeless: set[str] = set()     # nodes on which no full copy comes to an end
         self.moves: dict[int, MoveOrder] = {}
         self.groups: dict[int, Group] = {}
         self.health: Health[str] = Health(Trust())
@@ -101,7 +101,9 @@ class Cluster:
             group.leader = able[0]
         for name in sorted(up):
             group.heard[name] = self.now
-            if group.behind.get(name) and node_of(name) not in self.hopeless:
+            member = group.configuration.member(name)
+            is_hopeless = member is not None and member.kind == FULL and node_of(name) in self.hopeless
+            if group.behind.get(name) and not is_hopeless:
                 group.behind[name] -= 1
         for member in group.configuration.members:
             if member.joins and not member.votes and member.name in up and not group.behind.get(member.name):

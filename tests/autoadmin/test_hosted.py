@@ -49,6 +49,21 @@ def test_a_disk_that_hangs_is_trouble_though_nothing_is_finished() -> None:
     assert disk.trouble == ""
 
 
+def test_what_is_free_on_a_disk_is_told_and_nobody_waits_for_a_disk_that_hangs() -> None:
+    cluster = RealCluster({"a1": "a"})
+    try:
+        hosted = NodeHosted(cluster.machines["a1"].node, now=cluster.loop.time, free_bytes=lambda: 1000)
+        cluster.loop.holds_disk_threads = True
+        assert [cluster.loop.run(hosted.report()).free_bytes for _ in range(3)] == [None] * 3
+        assert len(cluster.loop.held) == 1, "asked once, while it is not answered"
+        cluster.loop.let_disk_threads_go()
+        assert cluster.loop.run(hosted.report()).free_bytes == 1000
+    finally:
+        cluster.loop.holds_disk_threads = False
+        cluster.loop.let_disk_threads_go()
+        cluster.stop()
+
+
 def test_a_slow_disk_costs_the_lead_and_the_vote_and_then_the_replica() -> None:
     zones = {name: name[0] for name in ("a1", "b1", "c1", "a2", "b2", "c2")}
     cluster = RealCluster(zones, rules=Rules(balances=False))

@@ -127,6 +127,42 @@ def test_one_copy_and_two_logs_wait_for_nobody() -> None:
     assert any(kind == FULL and not votes and cluster.up[node] for node, kind, votes in shape(group))
 
 
+def test_while_there_is_one_copy_whoever_may_have_another_stays_a_member() -> None:
+    cluster = Cluster(ZONES | {"a3": "a", "b3": "b"})
+    cluster.hopeless.update(cluster.zones)
+    group = cluster.found(1, "a1", "b1", "c1")
+    cluster.wait(20)
+    cluster.up["c1"] = False
+    cluster.wait(10)
+    cluster.up["b1"] = False
+    cluster.wait(100)
+    assert {"b1", "c1"} <= {node for node, _, _ in shape(group)}
+    assert any(kind == FULL and cluster.up[node] for node, kind, votes in shape(group) if not votes), "one is built"
+    cluster.hopeless.remove("b1")
+    cluster.up["b1"] = True
+    cluster.wait(60)
+    assert {"a1", "b1"} <= {node for node, kind, votes in shape(group) if kind == FULL and votes}
+    cluster.hopeless.clear()
+    cluster.settle()
+    assert [kind for _, kind, votes in shape(group) if votes] == [FULL] * 3 and len(shape(group)) == 3
+
+
+def test_a_leader_on_a_slow_disk_hands_over_at_once_and_its_vote_stays_for_a_while() -> None:
+    cluster = Cluster(ZONES)
+    group = cluster.found(1, "a1", "b1", "c1")
+    cluster.wait(20)
+    view, nodes = cluster.view(group), cluster.nodes()
+    assert view is not None
+    nodes["a1"] = replace(nodes["a1"], is_ailing=True)
+    nodes["b1"] = replace(nodes["b1"], is_ailing=True)
+    found = next_step(view, nodes, PATIENCE)
+    assert isinstance(found, Step) and found.action == LedBy("c1"), "not to another that is slow"
+    assert next_step(replace(view, leader="c1"), nodes, PATIENCE) is None
+    nodes["a1"] = replace(nodes["a1"], is_troubled=True)
+    found = next_step(replace(view, leader="c1"), nodes, PATIENCE)
+    assert isinstance(found, Step) and found.action == Add("a2", LOG)
+
+
 def test_the_only_node_that_is_free_gets_a_full_replica_in_the_end() -> None:
     cluster = Cluster({"a1": "a", "b1": "b", "c1": "c", "c2": "c"})
     group = cluster.found(1, "a1", "b1", "c1")

@@ -3,11 +3,15 @@
     python -m tests.campaigns.game_day --minutes 10 --nodes 3 --seed 1
     python -m tests.campaigns.game_day --minutes 10 --nodes 5 --seed 2 --reads read-index
     python -m tests.campaigns.game_day --minutes 10 --splits 3      partitions are split meanwhile
+    python -m tests.campaigns.game_day --minutes 10 --namespaces --drift 9
     python -m tests.campaigns.game_day --minutes 1 --plant no-lease --only 'cut the leader off'     must fail
 
 The nodes are processes of this machine, each with a folder of its own, and an etcd; clients speak HTTP to all of them
 (traffic.py). Meanwhile one trouble follows the other (trouble.py), each held for some seconds, then healed. In the end
 the cluster is made whole, and what the clients have seen is judged beside what the replicas hold (verdicts.py).
+
+With --namespaces each node has a network namespace of its own, lines are cut in the kernel, and there are three etcds
+(namespaces.py). With --drift the nodes' clocks run at different rates (planted/).
 
 The seed decides what is done in which order. When things happen is up to the machine: a run cannot be repeated.
 
@@ -35,7 +39,8 @@ from typing import Any, Final, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tests.campaigns.traffic import ACCOUNTS, ACCOUNTS_EACH, INDEX, INDEXED, OPENED_WITH, TABLES, Traffic
+from tests.campaigns.namespaces import NamespacedCluster, enter
+from tests.campaigns.traffic import ACCOUNTS, ACCOUNTS_EACH, INDEX, INDEXED, OPENED_WITH, TABLES, Address, Traffic
 from tests.campaigns.trouble import Trouble, problems_of_groups, put_on_small_disk, take_small_disk_away
 from tests.campaigns.verdicts import Items, Judged, differences, judge_eventual, judge_items, judge_money
 from tests.cluster.local_cluster import LocalCluster
@@ -44,9 +49,9 @@ _PLANTED: Final = Path(__file__).with_name("planted")
 _HELD_SECONDS: Final = (2.5, 8.0)       # how long a trouble lasts
 _CALM_SECONDS: Final = (3.0, 7.0)       # between two
 _LEVEL_SECONDS: Final = 60.0            # from the last trouble until nobody is behind
-# And until all vote again: a node is trusted after it was well for ten seconds, twice as long after each failure of the
-# last quarter of an hour (autoadmin/health.py), and here all of them fail all the time.
-_WHOLE_SECONDS: Final = 400.0
+# And until all vote again: a node is trusted after it was well for ten seconds, forty if it has failed lately
+# (autoadmin/health.py), as here all of them do; then a copy may have to be made.
+_WHOLE_SECONDS: Final = 150.0
 _PATIENT: Final = {"retries": {"total_max_attempts": 8, "mode": "standard"}}
 
 
@@ -71,22 +76,26 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--splits", type=float, help="order one every so many seconds")
     parser.add_argument("--only", action="append", help="this kind of trouble; may be given again")
     parser.add_argument("--plant", choices=["no-lease", "lying-client"], help="a defect that must be found")
+    parser.add_argument("--namespaces", action="store_true", help="each node in one of its own, three etcds; as root")
+    parser.add_argument("--drift", type=int, default=0, help="permille that clocks are too fast, or too slow")
     parser.add_argument("--folder", type=Path, help="of the cluster; must not be there")
     parser.add_argument("--json", type=Path, help="write the counts to this file")
     asked = parser.parse_args(words)
+    if asked.namespaces:
+        enter(sys.argv[1:] if words is None else words)
+    os.environ["GAME_DAY_DRIFT"] = str(asked.drift or "")
     os.environ["GAME_DAY_PLANT"] = asked.plant or ""
     os.environ["PYTHONPATH"] = os.pathsep.join([str(_PLANTED), *filter(None, [os.environ.get("PYTHONPATH")])])
     folder = asked.folder or Path(tempfile.mkdtemp(prefix="varley-game-day-")) / "cluster"
     print(f"seed {asked.seed}, {asked.nodes} nodes, reads by {asked.reads}, in {folder}", flush=True)
+    slow = folder.with_name(folder.name + "-slow-disks")
+    slow.mkdir(parents=True)
+    os.environ["GAME_DAY_SLOW"] = str(slow)
     has_small_disk = put_on_small_disk(folder)
     if not has_small_disk:
         print("NOT TRIED: a full disk. A file system must be mounted: run this as root.", flush=True)
     try:
-        with LocalCluster(
-            folder, "--nodes", str(asked.nodes), "--replicas", str(asked.replicas), "--initial-partitions",
-            str(asked.partitions), "--strong-reads", asked.reads, "--segment-bytes", str(2**20),
-            "--checkpoint-log-bytes", str(4 * 2**20), "--split-keep-seconds", "2",
-        ) as cluster:  # fmt: skip
+        with _made_cluster(folder, asked) as cluster:
             found = asyncio.run(_day(cluster, asked, has_small_disk))
     finally:
         if has_small_disk:
@@ -102,12 +111,29 @@ def main(words: Sequence[str] | None = None) -> int:
     return 1 if found["problems"] else 2 if found["undecided"] else 0
 
 
+def _made_cluster(folder: Path, asked: argparse.Namespace) -> LocalCluster:
+    words = [
+        "--replicas", str(asked.replicas), "--initial-partitions", str(asked.partitions),
+        "--strong-reads", asked.reads, "--segment-bytes", str(2**20), "--checkpoint-log-bytes", str(4 * 2**20),
+        "--split-keep-seconds", "2",
+    ]  # fmt: skip
+    if asked.namespaces:
+        return NamespacedCluster(folder, *words, nodes=asked.nodes)
+    return LocalCluster(folder, "--nodes", str(asked.nodes), *words)
+
+
+def _address(endpoint: str) -> Address:
+    host, _, port = endpoint.rpartition("/")[2].rpartition(":")
+    return host, int(port)
+
+
 async def _day(cluster: LocalCluster, asked: argparse.Namespace, has_small_disk: bool) -> dict[str, Any]:
     await asyncio.to_thread(_open, cluster)
-    ports = [int(node["endpoint"].rpartition(":")[2]) for node in cluster.nodes.values()]
-    trouble = Trouble(cluster, asked.seed, has_small_disk=has_small_disk)
+    addresses = [_address(node["endpoint"]) for node in cluster.nodes.values()]
+    slow = Path(os.environ["GAME_DAY_SLOW"])
+    trouble = Trouble(cluster, asked.seed, has_small_disk=has_small_disk, slow=slow)
     begun = time.monotonic()
-    traffic = Traffic(ports, asked.clients, asked.seed, lies=asked.plant == "lying-client")
+    traffic = Traffic(addresses, asked.clients, asked.seed, lies=asked.plant == "lying-client")
     problems: list[str] = []
     faults: list[Fault] = []
     splits = Splits(cluster, asked.splits, asked.seed)
@@ -287,7 +313,7 @@ def _report(
     latencies = sorted(record.latencies)
     return {
         "nodes": asked.nodes, "replicas": asked.replicas, "reads": asked.reads, "seed": asked.seed,
-        "plant": asked.plant,
+        "plant": asked.plant, "namespaces": asked.namespaces, "drift": asked.drift,
         "machine": f"{os.cpu_count()} cores, {platform.platform()}, Python {sys.version.split()[0]}",
         "seconds": round(lasted),
         "clients": asked.nodes * asked.clients,

@@ -44,6 +44,7 @@ _PAUSE_READER_SECONDS: Final = 0.04
 _HEAD: Final = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
 
 Key = tuple[str, str]    # table, key
+Address = tuple[str, int]    # of a node: host, port
 
 
 class Refused(Exception):
@@ -64,8 +65,8 @@ class Away(Exception):
 class Client:
     """One keep-alive connection, made when it is needed."""
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    def __init__(self, address: Address) -> None:
+        self._address = address
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def call(self, operation: str, request: dict[str, Any]) -> Any:
@@ -73,7 +74,7 @@ class Client:
         if self._streams is None:
             try:
                 async with asyncio.timeout(_PATIENCE_SECONDS):
-                    self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+                    self._streams = await asyncio.open_connection(*self._address)
             except (OSError, TimeoutError) as error:
                 raise Away(str(error)) from None
         reader, writer = self._streams
@@ -122,12 +123,12 @@ class Record:
 
 
 class Traffic:
-    """`each` clients at every port, and for each table of items one that only reads, until `stop`.
+    """`each` clients at every node, and for each table of items one that only reads, until `stop`.
 
-    With `lies`, the first at each port says that it wrote what it did not.
+    With `lies`, the first at each node says that it wrote what it did not.
     """
 
-    def __init__(self, ports: list[int], each: int, seed: int, *, lies: bool = False) -> None:
+    def __init__(self, addresses: list[Address], each: int, seed: int, *, lies: bool = False) -> None:
         self.record = Record()
         self._begun = time.monotonic()
         self._number = 0
@@ -135,12 +136,12 @@ class Traffic:
         self._is_over = False
         self._tasks = [
             asyncio.ensure_future(
-                self._use(Client(port), random.Random(f"{seed} {port} {number}"), lies=lies and number == 0)
+                self._use(Client(address), random.Random(f"{seed} {address} {number}"), lies=lies and number == 0)
             )
-            for port in ports for number in range(each)
+            for address in addresses for number in range(each)
         ] + [
-            asyncio.ensure_future(self._only_read(Client(port), table, random.Random(f"{seed} {port} {table}")))
-            for port in ports for table in (*PLAIN, INDEXED)
+            asyncio.ensure_future(self._only_read(Client(address), table, random.Random(f"{seed} {address} {table}")))
+            for address in addresses for table in (*PLAIN, INDEXED)
         ]
 
     async def stop(self) -> None:

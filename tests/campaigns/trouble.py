@@ -1,4 +1,4 @@
-"""What is done to a cluster: processes killed and frozen, links cut in every shape, a disk filled, etcd taken away.
+"""What is done to a cluster: processes killed and frozen, links cut in every shape, a disk filled, etcds taken away.
 
 Each kind of trouble only breaks; `heal` makes whole whatever is broken. Kinds are dealt like cards: all of them come
 before one comes again.
@@ -6,7 +6,6 @@ before one comes again.
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -18,13 +17,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
+from tests.campaigns.etcds import Etcds
+from tests.campaigns.namespaces import ROUTER, NamespacedCluster
 from tests.campaigns.traffic import TABLES
 from tests.cluster.local_cluster import LocalCluster
 from tests.crash.small_disk import Filling
-from varley.cluster.local_etcd import command, find_etcd, free_ports
 
 SMALL_DISK_BYTES: Final = 96 * 1024 * 1024
 FULL_NODE: Final = "n2"     # whose disk is small
+_SLOW_SECONDS: Final = 0.7      # for each write of the log: half a second is ill (autoadmin/hosted.py)
+_HANGS_SECONDS: Final = 3600.0
 _NAME_IS_FREE_SECONDS: Final = 60.0
 
 Direction = tuple[str, str]     # what the first sends to the second is lost
@@ -33,12 +35,15 @@ Direction = tuple[str, str]     # what the first sends to the second is lost
 class Trouble:
     """Blocks: for a thread of its own."""
 
-    def __init__(self, cluster: LocalCluster, seed: int, *, has_small_disk: bool) -> None:
+    def __init__(self, cluster: LocalCluster, seed: int, *, has_small_disk: bool, slow: Path) -> None:
+        """`slow`: where planted/ looks for disks that are to be slow."""
         self._cluster = cluster
+        self.slow = slow
         self._chance = random.Random(f"trouble {seed}")
         self._names = list(cluster.nodes)
-        self._etcd_pid: int | None = cluster.etcd_pid()
-        self._own_etcd: subprocess.Popen[bytes] | None = None
+        self._lines = cluster if isinstance(cluster, NamespacedCluster) else None
+        self._etcds = Etcds.of(cluster) if self._lines is None else self._lines.etcds
+        self._narrow: list[str] = []
         self._frozen: set[int] = set()
         self._cut: set[Direction] = set()
         self._filling = Filling(cluster.folder / "small-disk") if has_small_disk else None
@@ -65,6 +70,9 @@ class Trouble:
             "stop a node and start it": self._restart,
             "stop each node and start it": self._restart_all,
             "a disk is lost": self._lose_disk,
+            "the leader's disk is slow": lambda: self._slow_down(self._leader(), _SLOW_SECONDS),
+            "a follower's disk is slow": lambda: self._slow_down(self._follower(), _SLOW_SECONDS),
+            "the leader's disk hangs": lambda: self._slow_down(self._leader(), _HANGS_SECONDS),
             "etcd frozen": self._freeze_etcd,
             "etcd killed": self._kill_etcd,
             "etcd frozen, leader killed": lambda: f"{self._kill([self._leader()])}, {self._freeze_etcd()}",
@@ -75,6 +83,12 @@ class Trouble:
         if has_small_disk:
             self.kinds["a disk is full"] = self._fill
             self.kinds["a disk is full, another node killed"] = self._fill_and_kill
+        if self._lines is not None:
+            self.kinds["one of three etcds killed"] = lambda: self._kill_etcds(1)
+            self.kinds["two of three etcds killed"] = lambda: self._kill_etcds(2)
+            self.kinds["the etcds' leader frozen"] = self._freeze_leading_etcd
+            self.kinds["the leader's line is narrow"] = lambda: self._make_narrow([self._leader()])
+            self.kinds["all lines are narrow"] = lambda: self._make_narrow(self._names)
         self._deck: list[str] = []
 
     def deal(self, of: Iterable[str] | None = None) -> str:
@@ -96,8 +110,13 @@ class Trouble:
             assert self._filling is not None
             self._filling.give_back()
             self._is_full = False
-        if self._etcd_pid is None:
-            self._start_etcd()
+        for name in self._names:
+            (self.slow / name).unlink(missing_ok=True)
+        if self._narrow:
+            assert self._lines is not None
+            self._lines.widen(self._narrow)
+            self._narrow = []
+        self._etcds.start()
         alive = set(self._cluster.alive())
         with ThreadPoolExecutor() as threads:
             list(threads.map(self._cluster.start, [name for name in self._names if name not in alive]))
@@ -105,9 +124,8 @@ class Trouble:
             self._lose(set())
 
     def close(self) -> None:
-        if self._own_etcd is not None:
-            self._own_etcd.terminate()
-            self._own_etcd.wait()
+        if self._lines is None:
+            self._etcds.close()     # those that were started here; the first was not
 
     # Who
 
@@ -188,6 +206,14 @@ class Trouble:
 
     def _lose(self, cut: set[Direction]) -> str:
         """These, and no others. A node that cannot be told (it is dead, or frozen) has lost nothing."""
+        if self._lines is None:
+            self._tell_nodes(cut)
+        else:
+            self._lines.lose(cut, self._cut)
+        self._cut = cut
+        return " ".join(sorted(f"{one}>{other}" for one, other in cut))
+
+    def _tell_nodes(self, cut: set[Direction]) -> None:
         for name in self._names:
             for peer in self._names:
                 out, back = (name, peer) in cut, (peer, name) in cut
@@ -202,8 +228,6 @@ class Trouble:
                 except (urllib.error.HTTPError, OSError):
                     if not cut:
                         raise
-        self._cut = cut
-        return " ".join(sorted(f"{one}>{other}" for one, other in cut))
 
     def _cut_off(self, name: str) -> str:
         others = [other for other in self._names if other != name]
@@ -254,6 +278,12 @@ class Trouble:
             self._wait(0.2, 1)
         return " ".join(pair)
 
+    def _make_narrow(self, names: list[str]) -> str:
+        assert self._lines is not None
+        self._lines.narrow(names)
+        self._narrow = names
+        return " ".join(names)
+
     def _freeze_and_cut(self) -> str:
         one, other = self._chance.sample(self._names, 2)
         self._cut_off(other)
@@ -301,28 +331,31 @@ class Trouble:
                 self._wait(0.5, 1)
         return name
 
+    def _slow_down(self, name: str, seconds: float) -> str:
+        (self.slow / name).write_text(str(seconds))
+        return name
+
     def _freeze_etcd(self) -> str:
-        assert self._etcd_pid is not None
-        self._freeze_process(self._etcd_pid)
+        for pid in self._etcds.pids:
+            assert pid is not None
+            self._freeze_process(pid)
         return "etcd"
 
     def _kill_etcd(self) -> str:
-        assert self._etcd_pid is not None
-        os.kill(self._etcd_pid, signal.SIGKILL)
-        if self._own_etcd is not None:
-            self._own_etcd.wait()
-        self._etcd_pid = None
-        return "etcd"
+        return self._kill_etcds(len(self._etcds.pids))
 
-    def _start_etcd(self) -> None:
-        """As `varley cluster up` does, which does it once."""
-        folder = self._cluster.folder
-        port = json.loads((folder / "cluster.json").read_text())["etcd_port"]
-        words = command(find_etcd(), str(folder / "etcd" / "data"), port, free_ports(1)[0])
-        with open(folder / "etcd" / "etcd.log", "ab") as log:
-            # Without what makes it end with the thread that has started it: threads here come and go.
-            self._own_etcd = subprocess.Popen(words[6:], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        self._etcd_pid = self._own_etcd.pid
+    def _kill_etcds(self, count: int) -> str:
+        numbers = self._chance.sample(range(len(self._etcds.pids)), count)
+        for number in numbers:
+            self._etcds.kill(number)
+        return " ".join(f"etcd {number}" for number in numbers)
+
+    def _freeze_leading_etcd(self) -> str:
+        number = self._etcds.leader(ROUTER) or 0
+        pid = self._etcds.pids[number]
+        assert pid is not None
+        self._freeze_process(pid)
+        return f"etcd {number}"
 
     def _wait(self, least: float, most: float) -> None:
         time.sleep(self._chance.uniform(least, most))

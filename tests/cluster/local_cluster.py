@@ -85,9 +85,15 @@ class LocalCluster:
 
     def admin(self, node: str, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self.nodes[node]['admin_port']}{path}", data=data)
+        address = f"{self.nodes[node].get('host', '127.0.0.1')}:{self.nodes[node]['admin_port']}"
+        request = urllib.request.Request(f"http://{address}{path}", data=data)
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
+
+    def ready(self, node: str) -> str:
+        """What the node says at /ready; it is."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.nodes[node]['admin_port']}/ready", timeout=10) as answer:
+            return str(answer.read().decode().strip())
 
     def groups_of(self, table: str, *, asked: str | None = None) -> list[dict[str, Any]]:
         status = self.admin(asked or next(iter(self.alive())), "/cluster")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from random import Random
 from typing import Any
 
 from varley.clock import SystemClock
 from varley.cluster.hosting import Hosting
+from varley.cluster.remembering import Remembering
 from varley.metadata.group_members import GroupMembers
 from varley.metadata.memory import MemoryStore
+from varley.metadata.store import Changed
 from varley.node.node import Node
 from varley.paxos.membership import Configuration, Member
 from varley.remote.hosted import Hosted
-from varley.remote.leaders import Leaders
+from varley.remote.memds_node import MemdsNode
 from varley.storage.memory_log import MemoryLog
 from varley.storage.tree_folder import NoFolder
 
@@ -35,12 +38,13 @@ class World:
         )  # fmt: skip
         self.node.start(MemoryLog(on_durable=self.node.log_is_durable))
         self.hosted = Hosted("a")
-        self.leaders = Leaders()
+        self.memds = MemdsNode(loop, "a", lambda to, channel, payload: None, Random(1))
         self._tasks: set[asyncio.Task[None]] = set()
+        self.remembering = Remembering(loop, None, self._keep)
         self.hosting = self._hosting(loop)
 
     def _hosting(self, loop: asyncio.AbstractEventLoop) -> Hosting:
-        return Hosting(loop, self.node, self.members, self.hosted, self.leaders, self._keep)
+        return Hosting(loop, self.node, self.members, self.hosted, self.memds, self.remembering, self._keep)
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -98,8 +102,7 @@ def test_a_founder_begins_with_the_founding_configuration() -> None:
         await world.found()
         assert await world.settle() == "a"
         assert world.node.members.by_group[GROUP].core.configuration == FOUNDERS
-        known = world.leaders.find(GROUP)
-        assert known is not None and known.members == ("a", "b", "c")
+        assert world.memds.find(GROUP).members == ("a", "b", "c")
 
     run(story)
 
@@ -230,5 +233,32 @@ def test_a_founder_whose_table_went_at_once_is_not_left_behind() -> None:
         await world.found()
         await world.delete()
         assert await world.settle() is None
+
+    run(story)
+
+
+# Without etcd
+
+
+def test_by_an_old_view_nothing_begins_and_nothing_is_removed() -> None:
+    async def story(world: World) -> None:
+        world.hosting.start({}, {}, groups_before=0, is_old=True)
+        await world.found()
+        assert await world.settle() is None
+        world.hosting.see(Changed(9, [], []))
+        assert await world.settle() == "a", "now it is not old"
+
+    run(story)
+
+
+def test_what_an_old_view_does_not_name_stays_until_it_is_not_old() -> None:
+    async def story(world: World) -> None:
+        world.hosting.start({}, {}, groups_before=0, is_old=True)
+        partition = await world.node.create_member(GROUP, FOUNDERS.members[0], FOUNDERS)
+        world.hosting.attach(GROUP, partition)
+        world.hosting._published(GROUP, None, None)
+        assert await world.settle() == "a", "an old view removes nothing"
+        world.hosting.see(Changed(9, [], []))
+        assert await world.settle() is None, "the group is gone"
 
     run(story)

@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.cluster.local_cluster import LocalCluster, Writers, all_keys, varley
 from tests.models.linearizability import Operation, item, judge
+from varley.remote import journey
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("etcd_program")]
 
@@ -176,6 +177,44 @@ def test_without_etcd_traffic_and_elections_go_on(cluster: LocalCluster) -> None
     cluster.wait_for(lambda: _has_caught_up(cluster, "alone", leader))
 
 
+def test_without_etcd_nodes_start_by_what_they_remember(cluster: LocalCluster) -> None:
+    """The leader is killed and comes back, then all at once; clients notice what they always do."""
+    cluster.make_table("remembered", node="n2")
+    etcd = cluster.etcd_pid()
+    os.kill(etcd, signal.SIGSTOP)
+    try:
+        leader = cluster.leader_of("remembered")
+        writers = Writers(cluster, "remembered", [name for name in cluster.nodes if name != leader])
+        try:
+            writers.wait_for_some()
+            cluster.kill(leader)
+            writers.wait_for_some()
+            cluster.start(leader)
+            cluster.wait_for(lambda: _has_caught_up(cluster, "remembered", leader))
+        finally:
+            writers.end()
+        assert {code for _, code in writers.failures} <= {"InternalServerError"}
+        assert cluster.ready(leader).startswith("ready, but tables and members stay as they are")
+        cluster.client(leader).put_item(TableName="remembered", Item={"k": {"S": "through it"}})
+        there = all_keys(cluster.client(leader), "remembered")
+        assert {key for _, key in writers.acknowledged} < there
+        for name in cluster.nodes:
+            cluster.kill(name)
+        for name in cluster.nodes:
+            cluster.start(name)
+        cluster.leader_of("remembered")
+        assert all_keys(cluster.client("n3"), "remembered") >= there
+        with pytest.raises(ClientError):
+            cluster.make_table("too-early")
+    finally:
+        os.kill(etcd, signal.SIGCONT)
+    for name in cluster.nodes:
+        cluster.wait_for(lambda name=name: cluster.ready(name) == "ready")
+    cluster.wait_for(lambda: {node["state"] for node in cluster.admin("n1", "/cluster")["nodes"]} == {"up"})
+    cluster.make_table("in-time")
+    assert all_keys(cluster.client("n2"), "in-time") == set()
+
+
 def test_a_node_that_is_cut_off_is_led_around_and_comes_back(cluster: LocalCluster) -> None:
     cluster.make_table("cut")
     leader = cluster.leader_of("cut")
@@ -192,6 +231,27 @@ def test_a_node_that_is_cut_off_is_led_around_and_comes_back(cluster: LocalClust
         cluster.admin(leader, "/links", {"mend": other})
     cluster.wait_for(lambda: _has_caught_up(cluster, "cut", leader))
     assert all_keys(cluster.client(leader, retries={"total_max_attempts": 5}), "cut") == {str(n) for n in range(5)}
+
+
+def test_two_nodes_that_lose_only_each_other_talk_through_the_third(cluster: LocalCluster) -> None:
+    cluster.make_table("between")
+    leader = cluster.leader_of("between")
+    one, other = (name for name in cluster.nodes if name != leader)
+    cluster.admin(one, "/links", {"cut": leader})
+    try:
+        # Until the silence is noticed a write may be told as unknown; from then on it goes through the third, at once.
+        cluster.wait_for(lambda: not cluster.admin(one, "/links")[leader]["up"])
+        client = cluster.client(one)
+        begun = time.monotonic()
+        for number in range(20):
+            client.put_item(TableName="between", Item={"k": {"S": str(number)}})
+        assert all_keys(client, "between") == {str(number) for number in range(20)}
+        assert time.monotonic() - begun < journey.PATIENCE_SECONDS
+        assert cluster.leader_of("between") == leader, "the other hears it, so nobody is elected"
+        assert all_keys(cluster.client(other), "between") == {str(number) for number in range(20)}
+    finally:
+        cluster.admin(one, "/links", {"mend": leader})
+    cluster.wait_for(lambda: cluster.admin(one, "/links")[leader]["up"])
 
 
 def test_histories_under_kills_are_linearizable(cluster: LocalCluster) -> None:

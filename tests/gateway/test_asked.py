@@ -198,6 +198,26 @@ async def test_when_nobody_can_be_reached_that_nothing_was_done_is_told(world: W
 
 
 @in_cluster
+async def test_two_nodes_that_lose_only_each_other_talk_through_the_third(world: World) -> None:
+    wire = world.cluster.wire
+    wire.cut |= {(world.other.name, world.leader.name), (world.leader.name, world.other.name)}
+    assert await world.put(1, world.other) == (200, b"{}")
+    assert (world.third.name, world.leader.name, FORWARD) in wire.questions
+    assert await world.get(world.other) == "1"
+    assert await world.get(world.leader) == "1"
+
+
+@in_cluster
+async def test_a_write_whose_answer_is_lost_behind_the_third_is_told_as_unknown_and_done_once(world: World) -> None:
+    world.cluster.wire.cut.add((world.other.name, world.leader.name))
+    world.cluster.wire.mute.add(world.leader.name)
+    status, body = await world.put(1, world.other)
+    assert status == 500, body
+    world.cluster.wire.mute.clear()
+    assert await world.get(world.leader) == "1"
+
+
+@in_cluster
 async def test_a_write_whose_answer_is_lost_is_told_as_unknown_and_done_once(world: World) -> None:
     world.cluster.wire.mute.add(world.leader.name)
     one = {":one": {"N": "1"}}
@@ -209,13 +229,14 @@ async def test_a_write_whose_answer_is_lost_is_told_as_unknown_and_done_once(wor
 
 @in_cluster
 async def test_a_write_that_never_went_out_is_tried_again(world: World) -> None:
-    wire, route = world.cluster.wire, (world.other.name, world.leader.name)
-    wire.cut.add(route)
+    wire = world.cluster.wire
+    routes = {(world.other.name, world.leader.name), (world.third.name, world.leader.name)}
+    wire.cut |= routes
     writing = asyncio.ensure_future(world.put(1, world.other))
     for _ in range(20):
         await asyncio.sleep(0)
     assert not writing.done()
-    wire.cut.remove(route)
+    wire.cut -= routes
     assert (await writing)[0] == 200
 
 

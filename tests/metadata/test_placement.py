@@ -32,6 +32,23 @@ def test_with_fewer_nodes_than_replicas_it_says_so() -> None:
     assert not place([7], 1, [Place("n1", "a")])[7].is_short
 
 
+def test_no_two_replicas_are_on_one_machine_even_if_a_zone_is_crowded() -> None:
+    processes = [Place(f"{machine}.{number}", "a", machine=machine) for machine in ("m1", "m2") for number in (1, 2)]
+    for each in place(range(8), 3, processes).values():
+        assert sorted(node.partition(".")[0] for node in each.nodes) == ["m1", "m2"] and each.is_short
+    alone = Place("m3", "a")
+    assert set(place([1], 3, [*processes, alone])[1].nodes) > {"m3"}
+    assert replacement(["m1.1", "m3"], [*processes, alone]) == "m2.1"
+    assert replacement(["m1.1", "m2.2"], processes) is None
+    # m1.2 and m2.2 have nothing: a replica may go to the process beside it, and not to a machine that has one.
+    loaded = [Place(f"{machine}.1", "a", machine=machine, replicas=4) for machine in ("m1", "m2")]
+    full = [*loaded, *processes[1::2]]
+    groups = [Replicas(group, ["m1.1", "m2.1"]) for group in range(4)]
+    found = moves(groups, full, moves_max=8)
+    assert found
+    assert all(move.source.partition(".")[0] == move.target.partition(".")[0] for move in found)
+
+
 def test_the_least_loaded_comes_first_by_replicas_then_by_weight() -> None:
     places = [
         Place("n1", "a", replicas=2),

@@ -83,8 +83,9 @@ class Machine:
         inventory = Inventory.read(str(self.folder))
         engines = self.engines = TreeFolder(str(self.folder / "trees"), inventory)
         self.node = Node(
-            cluster.loop, StoppedClock(), overlay_bytes_max=1 << 20, log_bytes_max=cluster.log_bytes_max,
-            engines=engines, on_fatal=self.fatal.append, name=self.name, links=cluster.network.join(self.name),
+            cluster.loop, StoppedClock(), overlay_bytes_max=cluster.overlay_bytes_max,
+            log_bytes_max=cluster.log_bytes_max, engines=engines,
+            on_fatal=self.fatal.append, name=self.name, links=cluster.network.join(self.name),
             lease_clock_us=cluster.now_us, chance=Random(cluster.random.random()), timing=cluster.timing,
             on_leading=lambda partition, ballot: self.events.append(("leads", ballot)),
             on_following=lambda partition: self.events.append(("follows", 0)),
@@ -159,6 +160,7 @@ class MemberCluster:
         timing: Timing | None = None,
         segment_bytes: int = 1 << 16,
         log_bytes_max: int = 1 << 20,
+        overlay_bytes_max: int = 1 << 20,
     ) -> None:
         self.seed = seed
         self.folder = folder
@@ -169,6 +171,7 @@ class MemberCluster:
         self.timing = timing
         self.segment_bytes = segment_bytes
         self.log_bytes_max = log_bytes_max
+        self.overlay_bytes_max = overlay_bytes_max
         self.sync_seconds = 0.003   # at most
         kinds = [FULL] * full + ["log"] * logs
         members = [Member(f"n{number}", number, kind) for number, kind in enumerate(kinds, 1)]

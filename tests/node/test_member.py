@@ -487,6 +487,23 @@ def test_who_is_elected_while_its_node_stops_does_not_begin_to_lead(tmp_path: Pa
     cluster.stop()
 
 
+def test_a_row_that_is_written_again_and_again_does_not_fill_the_memory(tmp_path: Path) -> None:
+    """Its overlay has one version of it; the log in memory has all of them, until a checkpoint lets them go."""
+    cluster = MemberCluster(tmp_path, 34, overlay_bytes_max=1 << 15)
+    most = 0
+    for number in range(100):
+        for _ in range(10):
+            cluster.write(Write("a", number))
+        cluster.loop.run_for(0.1)
+        for machine in cluster.machines.values():
+            machine.wait_for_checkpoint()
+            log = machine.core.log
+            most = max(most, log.bytes_between(log.base, log.last))
+    assert most < 3 << 15
+    assert cluster.wait_for_leader().core.log.last > 1000
+    cluster.stop()
+
+
 def test_a_full_disk_of_the_leader_makes_another_lead(tmp_path: Path) -> None:
     cluster = MemberCluster(tmp_path, 17)
     cluster.write(Write("a", 1))

@@ -12,6 +12,7 @@ from tests.node.carrying import Carrying
 from tests.node.member_cluster import GROUP, Machine, MemberCluster
 from tests.node.stepped_loop import SteppedLoop
 from tests.node.writes import Write
+from varley.errors import DiskFull
 from varley.node import snapshots
 from varley.node.members import Members, NoLinks
 from varley.paxos.events import AddLearner
@@ -235,3 +236,101 @@ def test_a_note_that_is_not_as_it_was_written_is_none() -> None:
     assert decode_note(note.encoded()) == note
     assert decode_note(note.encoded().replace(b"42", b"43")) is None
     assert decode_note(b"") is None
+
+
+def refuse_checkpoints(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its tree's disk is full, until the patch is undone; one checkpoint has been refused."""
+    assert machine.partition is not None
+    engine = type(machine.partition.tree._engine)
+
+    def full(*_: object) -> None:
+        raise DiskFull("no space", path=str(machine.folder), operation="write")
+
+    monkeypatch.setattr(engine, "write", full)
+    machine.node.checkpoint(GROUP)
+    machine.cluster.loop.wait_for_call()
+    assert machine.partition.tree.is_frozen
+
+
+def test_a_refused_checkpoint_goes_on_after_a_state_that_was_not_needed_after_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The member is behind, its disk is full, a state comes; by then it has caught up by itself."""
+    cluster = MemberCluster(tmp_path, 41)
+    cluster.write(Write("a", 1))
+    cluster.loop.run_for(1)
+    machine = cluster.wait_for_leader()
+    checkpoints = machine.node._checkpoints
+    refuse_checkpoints(machine, monkeypatch)
+    told: list[bool] = []
+    checkpoints.pause(GROUP, lambda: told.append(True))
+    assert told
+    monkeypatch.undo()
+    cluster.loop.run_for(3)
+    assert machine.partition is not None and machine.partition.tree.is_frozen, "none while it is paused"
+    checkpoints.resume(GROUP)
+    machine.wait_for_checkpoint()
+    cluster.write(Write("a", 2))
+    cluster.loop.run_for(1)
+    machine.checkpoint()
+    assert machine.partition.tree.checkpointed_slot == machine.partition.tree.applied_slot
+    cluster.stop()
+
+
+def test_a_node_stops_while_a_refused_checkpoint_is_paused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = MemberCluster(tmp_path, 42)
+    cluster.write(Write("a", 1))
+    cluster.loop.run_for(1)
+    machine = next(each for each in cluster.machines.values() if each is not cluster.leader())
+    refuse_checkpoints(machine, monkeypatch)
+    machine.node._checkpoints.pause(GROUP, lambda: None)
+    monkeypatch.undo()
+    stopped = cluster.stop_node(machine)
+    cluster.loop.run_for(1)
+    machine.wait_for_checkpoint()
+    cluster.loop.run_for(1)
+    stopped.result()
+    assert machine.partition is not None
+    assert machine.partition.tree.checkpointed_slot == machine.partition.tree.applied_slot
+    machine.is_up = False
+    cluster.stop()
+
+
+def test_a_leader_that_does_not_serve_yet_gives_no_state_that_holds_what_has_not_arrived(tmp_path: Path) -> None:
+    """1. One is away; the two others go on, drop what it lacks from their logs, and make checkpoints that hold what has
+    not arrived. 2. One of the two goes, the one that was away comes back. 3. The one that is left cannot serve before
+    that one has its state, and does not give it before it has sent what it carries."""
+    cluster = MemberCluster(tmp_path, 25)
+    cluster.write(Write("row 0", 0))
+    cluster.loop.run_for(1)
+    away = next(each for each in cluster.machines.values() if each is not cluster.wait_for_leader())
+    away.kill()
+    behind = 0
+    for arrived in (None, 0):
+        leader = cluster.wait_for_leader()
+        assert leader.partition is not None
+        for number in range(10):
+            cluster.write(Write(f"row {number}", number))
+            cluster.loop.run_for(0.05)
+        behind = behind or leader.partition.tree.applied_slot
+        leader.partition.carry_outgoing(Carrying(behind if arrived == 0 else None))
+        cluster.settle(1)
+        for machine in cluster.machines.values():
+            if machine.is_up:
+                machine.checkpoint()
+    heir = next(each for each in cluster.machines.values() if each.is_up and each is not leader)
+    assert heir.partition is not None
+    assert heir.core.kept == heir.core.log.base == behind < heir.partition.tree.checkpointed_slot
+    carrying = Carrying(behind)
+    heir.partition.carry_outgoing(carrying)
+    leader.kill()
+    cluster.restart(away)
+    before = away.core.chosen
+    cluster.settle(8)
+    assert away.core.chosen == before < behind and not heir.partition.is_leading
+    assert carrying.begun[-1][0] == behind and len(carrying.begun[-1][1]) == 10, "it sends what it carries"
+    carrying.arrived = None
+    cluster.settle(8)
+    assert cluster.leader() is not None
+    assert rows_of(away) == rows_of(heir)
+    cluster.stop()

@@ -10,6 +10,7 @@ import asyncio
 import random
 import traceback
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -38,10 +39,11 @@ from varley.node.partition import Partition
 from varley.paxos.lease import Timing
 from varley.paxos.membership import Configuration, Member
 from varley.remote.hosted import Hosted, Then
-from varley.remote.journey import Ask
-from varley.remote.leaders import Known, Leaders
+from varley.remote.memds_node import MemdsNode
 from varley.remote.peers import Peers
 from varley.remote.places import Places
+from varley.remote.relay import Ask
+from varley.router.memds import Group
 from varley.router.routes import GlobalIndexRoute, Route, Router
 from varley.settings import ClusterSettings, NodeSettings
 from varley.storage.memory_log import MemoryLog
@@ -213,13 +215,12 @@ class Machine:
         )  # fmt: skip
         self.node.start(MemoryLog(on_durable=self.node.log_is_durable))
         self.hosted = Hosted(name)
-        self.leaders = Leaders()
+        send = partial(cluster.send, name) if self.links is None else self.links.send
+        self.memds = MemdsNode(loop, name, send, random.Random(f"memds of {name}"))
         if not cluster.is_single:
             ask = cluster.wire.of(name) if self.links is None else self.links.request
-            self.peers = Peers(loop, clock, self.hosted, self.leaders, ask)
-            self.places = Places(
-                loop, self.peers, cluster.send, cluster.names_but(name), cluster.members_of, cluster.remove,
-            )  # fmt: skip
+            self.peers = Peers(loop, clock, self.hosted, self.memds, ask)
+            self.places = Places(loop, self.peers, cluster.members_of, cluster.remove)
         self.router = Router(self.node if self.peers is None else _Placing(self))
         chance = random.Random(name)
         abroad = None
@@ -363,8 +364,8 @@ class Cluster:
         self.wire.machines.update((each.name, each) for each in self.machines)
         self.leases: dict[int, Lease] = {}
 
-    def members_of(self, group: int) -> Sequence[str]:
-        return self._names if self.is_replicated else [self.owner(group).name]
+    def members_of(self, group: int) -> tuple[int, Sequence[str]]:
+        return 1, self._names if self.is_replicated else [self.owner(group).name]
 
     async def _found(self, group: int) -> None:
         """Begin a group with a member on each node."""
@@ -373,24 +374,20 @@ class Cluster:
             partition = await each.node.create_member(group, member, Configuration(tuple(members)))
             assert partition is not None
             each.places.hosts(partition, partition)
-            each.leaders.learn(group, Known(0, None, tuple(self._names)))
+            each.memds.learn(group, Group(1, tuple(self._names)))
 
-    def names_but(self, name: str) -> Callable[[], list[str]]:
-        return lambda: [each for each in self._names if each != name]
-
-    def send(self, to: str, channel: int, payload: bytes) -> None:
-        """What one node tells another of who leads."""
-        if to in self.stopped:
-            return
-        for each in self.machines:
-            if each.name == to and each.peers is not None:
-                each.peers.heard("?", payload)
+    def send(self, sender: str, to: str, channel: int, payload: bytes) -> None:
+        """What MemDS says."""
+        if to not in self.stopped and (sender, to) not in self.wire.cut:
+            self.wire.machines[to].memds.heard(sender, payload)
 
     async def _link(self) -> None:
         ports = {each.name: await each.links.listen("127.0.0.1", 0) for each in self.machines if each.links}
         self.ports.update(ports)
         for each in self.machines:
             assert each.links is not None and each.peers is not None
+            each.memds.serve(each.links)
+            each.memds.start()
             each.peers.serve(each.links)
             for name, port in ports.items():
                 if name != each.name:
@@ -400,6 +397,11 @@ class Cluster:
         """The ledger of transactions, which is a group like any other."""
         if self.is_linked:
             await self._link()
+        else:
+            for each in self.machines:
+                for name in self._names:
+                    if name != each.name:
+                        each.memds.is_connected(name, True)
         async with self.catalog.changes:
             [group] = (await self.catalog.create_ledger(ledger_table("ledger", self.clock.time()))).groups
         first = self.machines[0]
@@ -435,6 +437,7 @@ class Cluster:
     async def stop_one(self, machine: Machine) -> None:
         """It answers nobody any more."""
         self.stopped.add(machine.name)
+        machine.memds.stop()
         if machine.links is not None:
             await machine.links.close()
         await machine.stop()
@@ -467,12 +470,14 @@ class Cluster:
             partition = await again.node.create_learner(group, member, lost=lost, known=known)
             assert partition is not None
             again.places.hosts(partition, partition)
-            again.leaders.learn(group, Known(0, None, tuple(self._names)))
+            again.memds.learn(group, Group(1, tuple(self._names)))
         return again
 
     async def _link_one(self, machine: Machine) -> None:
         assert machine.links is not None and machine.peers is not None
         port = await machine.links.listen("127.0.0.1", 0)
+        machine.memds.serve(machine.links)
+        machine.memds.start()
         machine.peers.serve(machine.links)
         for other in self.machines:
             if other is not machine:

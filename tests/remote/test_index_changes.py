@@ -134,7 +134,7 @@ async def run(seed: int, delay: float = 1.5) -> None:
                 if chance.random() < 0.4:
                     machine.node.checkpoint(group)
         await asyncio.sleep(chance.random() * 0.2)
-        gone = max(cluster.machines, key=lambda each: len(each.leaders.led_by(each.name)))
+        gone = max(cluster.machines, key=lambda each: len(each.memds.led_by(each.name)))
         if chance.random() < 0.3:
             gone = chance.choice(cluster.machines)
         await cluster.stop_one(gone)

@@ -7,6 +7,7 @@ from pathlib import Path
 from varley.remote import messages
 from varley.remote.journey import ANSWER
 from varley.remote.messages import RangeWanted, SumsWanted, ValuesWanted
+from varley.router import memds
 
 _PAGE = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
 
@@ -16,6 +17,11 @@ def test_the_examples_are_those_of_the_page() -> None:
     answer = ANSWER + messages.encode([None])
     shown = _PAGE.partition("### Questions")[2]
     assert f"    {question.hex(' ')}\n    {answer.hex(' ')}\n" in shown
+
+
+def test_what_memds_tells_is_as_the_page_has_it() -> None:
+    told = memds.Tell((((7).to_bytes(8, "big"), memds.encode(memds.Group(1, ("n1", "n2"), 65538, "n2"))),))
+    assert f"    {memds.encode(told).hex(' ')}\n" in _PAGE.partition("### Questions")[2]
 
 
 def test_questions_come_out_as_they_went_in() -> None:

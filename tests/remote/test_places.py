@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from varley.remote.leaders import Known, decode_announcement
+from varley.router.memds import Group
 
 from .machines import Body, Cluster, Machine
 
@@ -57,17 +57,16 @@ def test_a_node_that_comes_is_told_who_leads() -> None:
         cluster = Cluster("n1", "n2", "n3")
         await cluster.start()
         await told(cluster.machines[0], "CreateTable", CREATE)
-        leader = cluster.machines[1]
-        sent: list[tuple[str, bytes]] = []
-        leader.places._send = lambda to, channel, payload: sent.append((to, payload))
-        leader.places.is_connected("n3", False)
-        assert sent == []
-        leader.places.is_connected("n3", True)
-        [(to, payload)] = sent
-        news = dict(decode_announcement(payload))
-        assert to == "n3"
-        assert set(news) == set(leader.hosted.partitions)
-        assert set(news.values()) == {Known(1, "n2", ("n2",))}
+        leader, newcomer = cluster.machines[1:]
+        cluster.wire.cut.add(("n2", "n3"))
+        [group, *_] = leader.hosted.partitions
+        cluster.leases[group].ballot = 2
+        leader.places.begins_to_lead(group, 2)
+        assert newcomer.memds.find(group).ballot == 1
+        cluster.wire.cut.clear()
+        leader.memds.is_connected("n3", True)
+        assert newcomer.memds.find(group) == Group(1, ("n2",), 2, "n2")
+        assert set(newcomer.memds.led_by("n2")) == set(leader.hosted.partitions)
         await cluster.stop()
 
     asyncio.run(run())
@@ -81,12 +80,12 @@ def test_whoever_has_made_groups_waits_for_their_leaders() -> None:
         assert peers is not None
         waiting = asyncio.ensure_future(peers.wait_for_leaders([77, 78], 20))
         await asyncio.sleep(0)
-        peers.leaders.learn(78, Known(3, "n2", ("n2",)))
+        peers.memds.learn(78, Group(1, ("n2",), 3, "n2"))
         await asyncio.sleep(0)
-        peers.leaders.learn(77, Known(0, None, ("n2",)))
+        peers.memds.learn(77, Group(1, ("n2",)))
         await asyncio.sleep(0)
         assert not waiting.done()
-        peers.leaders.learn(77, Known(3, "n2", ("n2",)))
+        peers.memds.learn(77, Group(1, ("n2",), 3, "n2"))
         assert await waiting
         assert await peers.wait_for_leaders([77, 78], 0)
         assert not await peers.wait_for_leaders([77, 79], 0)
@@ -102,8 +101,8 @@ def test_a_node_that_leads_no_more_is_not_asked_first() -> None:
         await told(cluster.machines[0], "CreateTable", CREATE)
         group = next(iter(cluster.machines[0].hosted.partitions))
         cluster.machines[0].places.follows(group)
-        known = cluster.machines[0].leaders.find(group)
-        assert known is not None and known.leader is None and known.members == ("n1",)
+        for machine in cluster.machines:
+            assert machine.memds.find(group) == Group(1, ("n1",), 1, None)
         await cluster.stop()
 
     asyncio.run(run())

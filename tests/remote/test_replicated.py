@@ -6,6 +6,7 @@ Nothing waits for a time here, only for what happens; elections take some hundre
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
@@ -71,8 +72,8 @@ def test_a_leader_that_goes_takes_nothing_with_it() -> None:
         assert await count(cluster.machines[1], "Query", RED, 60) == 60
 
         # The node that leads most goes, in the middle of writes through the others.
-        gone = max(cluster.machines, key=lambda each: len(each.leaders.led_by(each.name)))
-        assert gone.leaders.led_by(gone.name)
+        gone = max(cluster.machines, key=lambda each: len(each.memds.led_by(each.name)))
+        assert gone.memds.led_by(gone.name)
         left = [each for each in cluster.machines if each is not gone]
         writing = [asyncio.ensure_future(put(left[number % 2], number)) for number in range(60, 160)]
         await cluster.stop_one(gone)
@@ -90,6 +91,44 @@ def test_a_leader_that_goes_takes_nothing_with_it() -> None:
         assert (await told(left[0], "Scan", scan))["Count"] == len(keys) + 10
         await cluster.stop()
 
+    _in_time(run)
+
+
+def test_a_replica_that_is_being_built_answers_nobody() -> None:
+    """It has nothing yet. That an item is not there would be told of one that was there all the time."""
+
+    async def run() -> None:
+        cluster = Cluster("n1", "n2", "n3", clock=SystemClock(), is_replicated=True)
+        await cluster.start()
+        await told(cluster.machines[0], "CreateTable", CREATE)
+        assert await put(cluster.machines[0], 7) == 200
+        get = {"TableName": "things", "Key": {"pk": {"S": "0007"}}}
+        [group] = [
+            partition.group
+            for route in cluster.machines[0].router.routes()
+            for partition in [route.partition_of(route.keys.row_key(get["Key"]))]
+        ]
+        gone = cluster.machines[2]
+        await cluster.stop_one(gone)
+        again = await cluster.rebuild(gone)
+        member = again.node.members.by_group[group]
+        assert member.tree.applied_slot == 0
+        while member.tree.applied_slot == 0:
+            for status, body in await asyncio.gather(again.ask("GetItem", get), again.ask("Query", _ONLY_7)):
+                assert status == 200 and b"0007" in body
+        await cluster.stop()
+
+    _in_time(run)
+
+
+_ONLY_7: Body = {
+    "TableName": "things",
+    "KeyConditionExpression": "pk = :k",
+    "ExpressionAttributeValues": {":k": {"S": "0007"}},
+}
+
+
+def _in_time(run: Callable[[], Coroutine[Any, Any, None]]) -> None:
     async def in_time() -> None:
         async with asyncio.timeout(SECONDS):
             await run()

@@ -137,7 +137,7 @@ async def run(seed: int) -> None:
         for machine in cluster.machines:
             machine.streams.rotate("things")    # of what it leads
         await asyncio.sleep(chance.random() * 0.05)
-        gone = max(cluster.machines, key=lambda each: len(each.leaders.led_by(each.name)))
+        gone = max(cluster.machines, key=lambda each: len(each.memds.led_by(each.name)))
         await cluster.stop_one(gone)
         await asyncio.sleep(chance.random())
         await trimmed(cluster)

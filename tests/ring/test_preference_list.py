@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from varley.ring.preference_list import Target, coordinator, healthy, walk
+from varley.ring.preference_list import Target, coordinator, exchanged, healthy, walk
 
 rings = st.lists(st.sampled_from(["a1", "a2", "b1", "b2", "c1"]), min_size=1, max_size=20)
 sets = st.sets(st.sampled_from(["a1", "a2", "b1", "b2", "c1"]))
@@ -53,3 +53,16 @@ def test_a_put_goes_to_the_home_that_answered_the_get_fastest_if_it_can_be_reach
     assert coordinator(preference, 3, "b1", lambda _: True, remembered="a2") == "b1", "it is no home any more"
     assert coordinator(preference, 3, "a2", lambda node: node != "a1") == "b1"
     assert coordinator(preference, 3, "a2", lambda _: False) == "a2"
+
+
+@given(st.permutations("ABCDEFG"), st.permutations("ABCDEFG"), st.integers(1, 5), st.data())
+def test_whom_exchanged_homes_ask_make_any_r_of_one_side_meet_any_w_of_the_other(
+    before: list[str], after: list[str], n: int, data: st.DataObject
+) -> None:
+    old, new = before[:n], after[:n]
+    r = data.draw(st.integers(1, n))
+    had_by = data.draw(st.permutations(old))[: n - r + 1]
+    asked = data.draw(st.permutations(new))[:r]
+    for put_at, got_from in (had_by, asked), (asked, had_by):
+        heard = set(got_from).union(*(exchanged(node, old, new) for node in got_from))
+        assert heard & set(put_at)

@@ -82,3 +82,41 @@ def test_threads_that_wait_are_told_when_another_one_closes_the_client(coordinat
     for thread in threads:
         thread.join(SECONDS)
     assert len(told) == 8
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_copy_that_does_not_read_as_one_is_none(doors: Street, count: int) -> None:
+    """A proxy's page, perhaps. Then others are asked, or a node coordinates."""
+    for name in "abc"[:count]:
+        doors.ring.nodes[name].fetch = lambda bucket, key, then: then(b"<html>")  # type: ignore[method-assign]
+
+    async def work() -> None:
+        async with AsyncClient(doors.endpoints, coordination="client") as client, asyncio.timeout(SECONDS):
+            await client.put("carts", "7", b"1")
+            assert (await client.get("carts", "7")).values == (b"1",)
+
+    asyncio.run(work())
+
+
+def test_an_address_that_cannot_be_one_is_an_address_where_nobody_is() -> None:
+    async def work() -> None:
+        async with AsyncClient([f"http://{'a' * 70}:1"]) as client, asyncio.timeout(SECONDS):
+            with pytest.raises(RingUnavailable):
+                await client.get("carts", "7")
+
+    asyncio.run(work())
+
+
+def test_a_get_that_the_client_coordinates_takes_no_longer_than_another(doors: Street, deaf_endpoint: str) -> None:
+    """The homes say nothing; then any node is asked, which says nothing either."""
+
+    async def work() -> None:
+        async with AsyncClient(doors.endpoints, coordination="client", answer_seconds=0.5) as client:
+            await client.get("carts", "7")
+            client._directing._placement.endpoints.update(dict.fromkeys("abc", deaf_endpoint))  # type: ignore
+            client._directing._given._endpoints = (deaf_endpoint,)  # type: ignore
+            with pytest.raises(RingUnavailable) as raised:
+                await client.get("carts", "7")
+            assert "within 0.5 s" not in str(raised.value), "what is left of the time, not all of it once more"
+
+    asyncio.run(work())

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 
 from tests.ring_node.pretended import ForgetfulDisk, PretendedRing
+from tests.ring_node.test_node import data
 from tests.ring_node.test_real_links import Ring
-from tests.ring_node.test_store import Machine
-from varley.errors import Damaged, WorldError
-from varley.ring_node import rows
+from tests.ring_node.test_store import Machine, one
+from varley.errors import Damaged, DiskFull, WorldError
+from varley.ring_node import rows, store
 from varley.ring_node.engines.engine import Batch, Entry
 from varley.ring_node.engines.lmdb import LmdbEngine, NoRoom
-from varley.ring_node.service import Unavailable
+from varley.ring_node.keys import ring_key
+from varley.ring_node.service import Put, Unavailable
 
 
 def broken(*_: object) -> Any:
@@ -90,3 +92,64 @@ def test_a_disk_that_is_read_in_vain_is_not_taken_for_empty() -> None:
     disk.get = broken  # type: ignore[method-assign]
     with pytest.raises(WorldError):
         Machine(disk)
+
+
+def test_gets_go_on_when_the_disks_of_all_homes_are_full() -> None:
+    """Each of them has what it has: a full disk can be read."""
+    ring = PretendedRing(3)
+    ring.put("n0", b"k", b"v")
+    ring.run(1)
+    for process in ring.processes.values():
+        process.node.store._writer.failure = DiskFull("full", path="p", operation="write", hint="")  # type: ignore
+        process.node.store.remember("something", b"", lambda: None)
+    ring.run(0.1)
+    assert all(process.node.store.failed is not None for process in ring.processes.values())
+    assert data(ring.get("n1", b"k", r=3)) == [b"v"]
+    assert isinstance(ring.put("n1", b"k", b"2"), Unavailable)
+
+
+def test_a_disk_that_cannot_be_read_stays_failed_when_a_write_that_was_under_way_succeeds() -> None:
+    machine = Machine()
+    machine.stamp()
+    machine.run(0.0001)     # the batch is on its way
+    machine.store.engine.get = broken  # type: ignore[method-assign]
+    with pytest.raises(WorldError):
+        machine.store.row(ring_key("b", b"another"))
+    machine.run()
+    assert machine.store.failed is not None
+
+
+def test_one_who_was_waiting_for_the_disk_and_raises_keeps_nobody_else_waiting() -> None:
+    machine = Machine()
+    machine.store.remember("one", b"", broken)
+    machine.stamp()
+    for _ in range(2):
+        try:
+            machine.run()
+        except WorldError:
+            pass
+    assert len(machine.stamped) == 1
+
+
+def test_a_disk_that_hangs_is_not_made_up_for_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No error, no end. What is waiting for it must not grow for good."""
+    monkeypatch.setattr(store, "BACKLOG_BYTES_MAX", 10_000)
+    machine = Machine()
+    machine.writer.write = lambda batch, done: None  # type: ignore[method-assign]
+    machine.stamp()
+    machine.run()
+    assert machine.store.refusal is None
+    machine.store.merge(ring_key("b", b"large"), one(bytes(10_000)), None, lambda: None)
+    assert "behind" in str(machine.store.refusal)
+
+
+def test_a_node_whose_disk_hangs_refuses_puts_and_others_stand_in_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "BACKLOG_BYTES_MAX", 10_000)
+    ring = PretendedRing(5)
+    first = ring.homes(b"k")[0]
+    ring[first].store._writer.write = lambda batch, done: None  # type: ignore[method-assign]
+    ring[first].store.remember("something", bytes(10_000), lambda: None)
+    ring.run(0.1)
+    assert isinstance(ring.put(first, b"k", b"v"), Unavailable), "surely nothing was done"
+    for other in ring.processes.keys() - {first}:
+        assert isinstance(ring.put(other, b"k", b"v", w=3), Put), "whoever is no home forwards to one that takes it"

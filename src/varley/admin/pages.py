@@ -1,7 +1,8 @@
 """The pages of the admin port: a request in, a page out. No sockets here; port.py has them.
 
     GET  /health     200 whenever the process answers
-    GET  /ready      200 when requests are served; 503 with the reason until then and while draining
+    GET  /ready      200 when requests are served, with what is amiss all the same; 503 with the reason until then and
+                     while draining
     GET  /metrics    Prometheus' text format
     GET  /clock      {"now": 1700000000.5, "offset_seconds": 0.0, "movable": true}
     POST /clock      {"advance_seconds": 3600} or {"set": 1700000000}: answers like GET; 403 unless movable
@@ -54,8 +55,8 @@ class Pages:
     """What the admin port answers.
 
     `movable_clock` is None when the clock may not be moved. `why_not_ready` gives the reason in a few words,
-    or None when requests are served. `rotate_shards` begins to end the shards of a table's stream, and says how many.
-    `more`: pages of other parts, by path and method.
+    or None when requests are served; `warning` what is amiss all the same. `rotate_shards` begins to end the shards of
+    a table's stream, and says how many. `more`: pages of other parts, by path and method.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Pages:
         *,
         movable_clock: MovableClock | None,
         why_not_ready: Callable[[], str | None],
+        warning: Callable[[], str | None] = lambda: None,
         rotate_shards: Callable[[str], int] = lambda table: 0,
         more: Mapping[str, Mapping[str, PageMaker]] | None = None,
     ) -> None:
@@ -73,6 +75,7 @@ class Pages:
         self._clock = clock
         self._movable_clock = movable_clock
         self._why_not_ready = why_not_ready
+        self._warning = warning
         self._rotate_shards = rotate_shards
         self._pages: dict[str, Mapping[str, PageMaker]] = {
             "/": {"GET": self._index},
@@ -97,8 +100,10 @@ class Pages:
         return _text(200, "\n".join(path for path in self._pages if path != "/"))
 
     def _ready(self, request: Request) -> Page:
-        reason = self._why_not_ready()
-        return _text(200, "ready") if reason is None else _text(503, reason)
+        reason, warning = self._why_not_ready(), self._warning()
+        if reason is not None:
+            return _text(503, reason)
+        return _text(200, "ready" if warning is None else f"ready, but {warning}")
 
     def _now(self) -> Page:
         offset = self._movable_clock.offset if self._movable_clock is not None else 0.0

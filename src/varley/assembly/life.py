@@ -101,6 +101,11 @@ class Life(abc.ABC):
         else:
             self._stop_soon()
 
+    @property
+    def is_stopping(self) -> bool:
+        """Or has stopped."""
+        return self._is_stopping
+
     def fail(self, error: Exception) -> None:
         """Something that this server cannot go on without has failed."""
         if not self._is_stopping:

@@ -31,13 +31,17 @@ class Ports:
         readings: Sequence[Callable[[], Iterable[Reading]]],
         rotate_shards: Callable[[str], int],
         more_pages: Mapping[str, Mapping[str, PageMaker]] | None = None,
+        shares_port: bool = False,
+        warning: Callable[[], str | None] = lambda: None,
     ) -> None:
         """`handler` answers calls of operations; the others are for the admin port's pages (see admin.pages.Pages).
 
         `counters`: those of the router; `readings`: what other parts tell when metrics are read; `more_pages`: others,
-        by path and method. Raises BadSettings: the certificate cannot be used.
+        by path and method; `shares_port`: other processes listen on the front door's port too. Raises BadSettings: the
+        certificate cannot be used.
         """
         self._settings = settings
+        self._shares_port = shares_port
         self.door = FrontDoor(
             handler,
             is_ready=lambda: why_not_ready() is None,
@@ -51,6 +55,7 @@ class Ports:
                 clock,
                 movable_clock=clock if settings.clock_is_movable and isinstance(clock, MovableClock) else None,
                 why_not_ready=why_not_ready,
+                warning=warning,
                 rotate_shards=rotate_shards,
                 more=more_pages,
             )
@@ -62,7 +67,7 @@ class Ports:
         """Listen. Raises WorldError: an address cannot be had."""
         host, port = self._settings.host, self._settings.port
         try:
-            self.port = await self.door.start(host, port)
+            self.port = await self.door.start(host, port, reuse_port=self._shares_port)
         except OSError as error:
             raise cannot_listen(error, host, port) from error
         if self._admin is not None:

@@ -166,7 +166,7 @@ class Driver:
             name for name, since in self._troubled.items() if now - since >= self._rules.patience.suspect_seconds
         ]
         nodes = nodes_seen(
-            self._infos, self._health, self._counts(groups), self._orders.draining, troubled,
+            self._infos, self._health, self._counts(groups), self._orders.draining, self._troubled, troubled,
             {name: report.free_bytes for name, report in reports.items()}, now,
         )
         self._log_nodes(nodes)

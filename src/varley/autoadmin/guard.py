@@ -100,5 +100,6 @@ class Guard:
             views[info.name] = NodeView(
                 info.name, info.zone, Condition.TRUSTED if is_here else Condition.AWAY, info.capacity,
                 replicas.get(info.name, 0), is_draining=info.name in self._orders.draining,
+                machine=info.machine,
             )  # fmt: skip
         return views

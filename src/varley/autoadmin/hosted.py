@@ -56,6 +56,8 @@ class NodeHosted:
         self._begin = begin or node.create_learner
         self._end = end or node.remove_group
         self._free_bytes = free_bytes       # blocks
+        self._free_now: int | None = None   # as of the last time that it was asked for
+        self._is_asking = False
         self._disk = _Disk(disk, slow_disk_seconds)
         self._seen_at: dict[int, tuple[str, float]] = {}    # group -> its member here, and when that was first seen
         self._writes, self._answers = _Rates(), _Rates()
@@ -73,15 +75,21 @@ class NodeHosted:
                 await asyncio.sleep(0)
         refusal = self._node.refusal
         trouble = self._disk.trouble if refusal is None else str(refusal)
-        return NodeReport(self._node.name, trouble, tuple(members), await self._free())
+        return NodeReport(self._node.name, trouble, tuple(members), self._free())
 
-    async def _free(self) -> int | None:
-        if self._free_bytes is None:
-            return None
-        try:
-            return await asyncio.get_running_loop().run_in_executor(None, self._free_bytes)
-        except OSError:
-            return None     # what is wrong with the disk is told by those who write to it
+    def _free(self) -> int | None:
+        """As it was at the look before: nobody waits for a disk that hangs, and one thread at most does."""
+        if self._free_bytes is not None and not self._is_asking:
+            self._is_asking = True
+            asking = asyncio.get_running_loop().run_in_executor(None, self._free_bytes)
+            asking.add_done_callback(self._note_free)
+        return self._free_now
+
+    def _note_free(self, asked: asyncio.Future[int]) -> None:
+        self._is_asking = False
+        if not asked.cancelled():
+            # What is wrong with the disk is told by those who write to it.
+            self._free_now = None if isinstance(asked.exception(), OSError) else asked.result()
 
     def unheard(self, seconds: float) -> NodeReport:
         """The same of the groups that are led here, for longer than that, and have a voter that was not heard for so

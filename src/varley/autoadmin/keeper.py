@@ -139,8 +139,12 @@ class Keeper:
             return f"{order.source} has no replica of group {order.group}"
         if order.target in hosts:
             return f"{order.target} has a replica of group {order.group}"
-        if self._nodes.get(order.target) is None:
+        target = self._nodes.get(order.target)
+        if target is None:
             return f"there is no node {order.target}, or it is down"
+        others = (self._nodes.get(host) for host in hosts - {order.source})
+        if target.machine and any(other is not None and other.machine == target.machine for other in others):
+            return f"another replica of group {order.group} is on the machine of {order.target}"
         if order.target in self.orders.draining:
             return f"{order.target} is being emptied"
         return None

@@ -28,11 +28,12 @@ Always:
     - one change at a time, and only if those who vote after it and are heard are a majority
     - a full voter that is heard goes only if as many others as are wanted are there
     - full copies are counted apart from votes: one copy and two logs may write, and is one disk away from losing
-      everything, so then nobody is waited for
+      everything, so then nobody is waited for, and nobody who may have a copy is given up
     - never two members on one node
 
-A node that is full or slow is not well, as if it were not heard. One that is emptied (drain.py), or that a move takes
-a replica from, *goes*: it counts until there is another, then it is removed, after handing over if it leads.
+A node that is full or slow leads nothing any more; after some seconds it is not well, as if it were not heard. One
+that is emptied (drain.py), or that a move takes a replica from, *goes*: it counts until there is another, then it is
+removed, after handing over if it leads.
 
 Sources: [ATC22] 5.1, 6.1: log replicas, and who adds them. [RT] 4.2: learners first, one at a time.
 """
@@ -122,7 +123,7 @@ def _is_quiet(group: GroupView, nodes: Mapping[str, NodeView], patience: Patienc
         if not member.votes or member.kind != FULL or group.silent.get(member.name, 0.0) >= patience.suspect_seconds:
             return False
         node = nodes.get(node_of(member.name))
-        if node is not None and (node.is_draining or node.is_troubled or node.condition is Condition.LOST):
+        if node is not None and (node.is_draining or node.is_ailing or node.condition is Condition.LOST):
             return False
     return True
 
@@ -176,6 +177,15 @@ class _Seen:
         """Whether the state is on one disk only."""
         return len(self.full_good) < 2 <= self.wanted
 
+    def is_ailing(self, name: str) -> bool:
+        node = self.nodes.get(node_of(name))
+        return node is not None and node.is_ailing
+
+    def is_given_up(self, member: Member) -> bool:
+        """Whether nobody needs a member that is lost. While the state is on one disk only, a full one stays, though
+        nobody waits for it: what it has is ended with its membership, and it may be back before there is another."""
+        return member.name in self.lost and not self.is_urgent
+
     def is_caught_up(self, name: str) -> bool:
         return self.group.lag.get(name, CAUGHT_UP_SLOTS + 1) <= CAUGHT_UP_SLOTS
 
@@ -213,21 +223,22 @@ class _Seen:
 
 
 def _lead_elsewhere(seen: _Seen) -> Step | None:
-    """A leader whose node goes, or is not well, leads no longer, whatever becomes of its replica."""
+    """A leader whose node goes, or is not well, leads no longer, whatever becomes of its replica. At once: every write
+    of its groups waits for its disk, while a hand-over costs a moment, and can be taken back."""
     leader = seen.group.leader
-    node = seen.nodes.get(node_of(leader))
-    is_troubled = node is not None and node.is_troubled
-    if leader not in seen.going and not is_troubled:
+    is_ailing = seen.is_ailing(leader)
+    if leader not in seen.going and not is_ailing:
         return None
     to = _successor(seen)
     if to is None:
         return None
-    return seen.step(LedBy(to), "its leader's node is not well" if is_troubled else "its leader's node is to be left")
+    return seen.step(LedBy(to), "its leader's node is not well" if is_ailing else "its leader's node is to be left")
 
 
 def _successor(seen: _Seen) -> str | None:
     """Who may lead: has everything, or nearly, and stays."""
-    able = [one for one in seen.staying if one.name != seen.group.leader and seen.is_caught_up(one.name)]
+    able = [one for one in seen.staying if not seen.is_ailing(one.name) and seen.is_caught_up(one.name)]
+    able = [one for one in able if one.name != seen.group.leader]
     return min(able, key=lambda one: (seen.group.lag[one.name], one.number)).name if able else None
 
 
@@ -236,7 +247,7 @@ def _end_dead_learner(seen: _Seen) -> Step | None:
     for member in seen.members:
         if member.votes or member.name in seen.good:
             continue
-        if member.kind == LOG or member.name in seen.lost or len(seen.staying) >= seen.wanted:
+        if member.kind == LOG or seen.is_given_up(member) or len(seen.staying) >= seen.wanted:
             return seen.step(Reconfigured(Remove(member.name)), f"{member.name} is not heard, and has no vote")
     return None
 
@@ -270,7 +281,8 @@ def _take_vote(seen: _Seen) -> Step | None:
     if not has_more_than_wanted and len(stand_ins) <= len(taken):
         return None
     for member in sorted(seen.bad_voters, key=lambda one: one.kind == FULL):    # log members first
-        is_worth_waiting = member.kind == FULL and member.name not in seen.lost and len(seen.staying) < seen.wanted
+        is_full = member.kind == FULL
+        is_worth_waiting = is_full and not seen.is_given_up(member) and len(seen.staying) < seen.wanted
         if not is_worth_waiting:
             return _removal(seen, member, f"{member.name} is lost")
         same = Member(member.name, member.number, member.kind, votes=False)

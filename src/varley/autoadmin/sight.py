@@ -150,17 +150,19 @@ def nodes_seen(
     health: Health[str],
     counts: Mapping[str, tuple[int, int]],
     draining: Iterable[str],
+    ailing: Iterable[str],
     troubled: Iterable[str],
     free_bytes: Mapping[str, int | None],
     now: float,
 ) -> dict[str, NodeView]:
     """`infos`: what each said of itself last; `counts`: by node, its replicas and their bytes."""
-    away, ill = set(draining), set(troubled)
+    away, ailing_now, ill = set(draining), set(ailing), set(troubled)
     views = {}
     for name, info in infos.items():
         replicas, held = counts.get(name, (0, 0))
         views[name] = NodeView(
-            name, info.zone, health.condition(name, now), info.capacity, replicas, held, name in away, name in ill,
-            free_bytes.get(name),
-        )
+            name, info.zone, health.condition(name, now), info.capacity, replicas, held, is_draining=name in away,
+            is_ailing=name in ailing_now, is_troubled=name in ill, free_bytes=free_bytes.get(name),
+            machine=info.machine,
+        )  # fmt: skip
     return views

@@ -41,12 +41,17 @@ class NodeView:
     replicas: int = 0
     bytes: int = 0
     is_draining: bool = False
-    is_troubled: bool = False       # its disk is full or slow: what it has counts as if it were not heard
+    is_ailing: bool = False         # its disk is full or slow at this moment: nothing should be led from it
+    is_troubled: bool = False       # and has been for a while: what it has counts as if it were not heard
     free_bytes: int | None = None   # on its disk; None: not known
+    machine: str = ""               # that it shares with other nodes
 
     @property
     def takes_replicas(self) -> bool:
-        return self.condition is Condition.TRUSTED and not (self.is_draining or self.is_troubled)
+        return self.condition is Condition.TRUSTED and not (self.is_draining or self.is_ailing)
+
+    def __post_init__(self) -> None:
+        assert self.is_ailing or not self.is_troubled
 
     def has_room(self, state_bytes: int) -> bool:
         """For one more full replica: with what is written while it comes, and without filling the disk."""
@@ -54,7 +59,7 @@ class NodeView:
 
     @property
     def place(self) -> Place:
-        return Place(self.name, self.zone, self.capacity, self.replicas, self.bytes)
+        return Place(self.name, self.zone, self.capacity, self.replicas, self.bytes, machine=self.machine)
 
 
 @dataclass(frozen=True, slots=True)

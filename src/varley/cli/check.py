@@ -36,6 +36,7 @@ from varley.storage.check import Finding, Followers, Get, GlobalIndexCheck, Scan
 from varley.storage.check import check as findings_of
 from varley.storage.data_folder import DataFolder
 from varley.storage.lmdb_engine import DATA_FILE
+from varley.storage.node_folder import owner_of
 from varley.storage.undelivered import IndexGroups
 from varley.table.consequences import Consequences
 from varley.table.followers import consequences_of
@@ -50,7 +51,8 @@ from varley.table.schema import GlobalIndex
 HELP: Final = """Walk a data folder and list everything that is broken in it. Changes nothing.
 
 Stop the server first. The exit code is 0 if everything is sound, 1 if something is broken.
-The folder of a ring's node, or of `varley ring up`, is known for what it is.
+The folder of a node of a cluster or of a ring, or one that has several (`varley cluster up`, `varley ring up`,
+`varley serve --processes`), is known for what it is.
 
 \b
 Examples:
@@ -74,7 +76,8 @@ def examine(data_dir: str, progress: Callable[[str], None]) -> list[Finding]:
     with _locked(data_dir):
         findings: list[Finding] = []
         if not os.path.exists(os.path.join(data_dir, "metadata", DATA_FILE)):
-            findings.append(Finding("metadata", "There is no metadata: which tables there are is not known"))
+            if owner_of(data_dir) is None:    # the tables of a cluster's node are known elsewhere: cluster_check.py
+                findings.append(Finding("metadata", "There is no metadata: which tables there are is not known"))
             return findings + findings_of(data_dir, progress)
         try:
             tables = asyncio.run(_tables(os.path.join(data_dir, "metadata")))
@@ -255,6 +258,11 @@ def run(folder: str | None, data_dir: str | None, config: str | None, as_json: b
     nodes = ring_check.node_folders(node.data_dir)
     if nodes:
         return ring_check.run(node.data_dir, nodes, as_json=as_json)
+    from varley.cli import cluster_check
+
+    nodes = cluster_check.node_folders(node.data_dir)
+    if nodes:
+        return cluster_check.run(node.data_dir, nodes, lambda path: None, as_json=as_json)
     if as_json:
         findings = examine(node.data_dir, lambda path: None)
         click.echo(as_json_line(node.data_dir, findings))

@@ -1,23 +1,16 @@
 """What `varley cluster up` has chosen for the nodes of a local cluster, so that it comes back as it was.
 
-    FOLDER/cluster.json    etcd's port, nodes with their ports and zones, and how `start` reaches the running `up`
-    FOLDER/etcd/           etcd's data and log
-    FOLDER/n1/             the data of n1
-    FOLDER/n1.log          what n1 has to say
+In FOLDER/cluster.json; FOLDER/etcd/ has etcd's data and log, and the rest is as in local_nodes.py.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from dataclasses import dataclass, field
-from typing import Final
 
-from varley.errors import WorldError
+from varley.cli.local_nodes import SavedPlan
 from varley.settings import flag_of
-
-FILE: Final = "cluster.json"
 
 
 @dataclass(frozen=True)
@@ -32,7 +25,7 @@ class Place:
 
 
 @dataclass
-class Plan:
+class Plan(SavedPlan[Place]):
     folder: str
     etcd_port: int
     places: list[Place]
@@ -40,42 +33,10 @@ class Plan:
     control_port: int = 0
     secret: str = ""
 
-    @classmethod
-    def read(cls, folder: str) -> Plan | None:
-        """None if no cluster was ever there. Raises WorldError if the file is not what it should be."""
-        path = os.path.join(folder, FILE)
-        try:
-            with open(path, encoding="utf-8") as file:
-                saved = json.load(file)
-            places = [Place(**each) for each in saved.pop("nodes")]
-            return cls(folder, places=places, **saved)
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise WorldError(
-                f"The cluster's file cannot be read: {error}", path=path, operation="read",
-                hint="What the nodes and etcd have is in the folders beside it",
-            ) from None  # fmt: skip
-
-    def save(self) -> None:
-        os.makedirs(self.folder, exist_ok=True)
-        path = os.path.join(self.folder, FILE)
-        saved = {
-            "etcd_port": self.etcd_port,
-            "nodes": [vars(place) for place in self.places],
-            "flags": self.flags,
-            "control_port": self.control_port,
-            "secret": self.secret,
-        }
-        with open(os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            json.dump(saved, file, indent=1)
-        os.replace(path + ".new", path)
-
-    def place(self, name: str) -> Place | None:
-        return next((each for each in self.places if each.name == name), None)
-
-    def log(self, name: str) -> str:
-        return os.path.join(self.folder, f"{name}.log")
+    kind = "cluster"
+    file = "cluster.json"
+    place_type = Place
+    without_it = "What the nodes and etcd have is in the folders beside it"
 
     def command(self, place: Place) -> list[str]:
         words = [sys.executable, "-m", "varley", "serve", "--cluster", f"etcd://127.0.0.1:{self.etcd_port}"]

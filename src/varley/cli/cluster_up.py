@@ -1,27 +1,18 @@
 """`varley cluster up`: a cluster of several nodes on this machine, with an etcd of its own; `varley cluster start`: one
 of its nodes again after it has died.
 
-Each node is a process of its own, `varley serve --cluster …`, as it would be on a machine of its own. What was chosen
-for them is in FOLDER/cluster.json (cluster_plan.py), so that the same command starts the same cluster again.
-
-No child outlives its parent, as in ring_up.py: the standard input of each node is a pipe whose other end only the
-parent has, and a node stops when that is closed; etcd gets a signal when its parent ends (cluster/local_etcd.py). Nodes
-are sessions of their own, or Ctrl-C would reach them twice; etcd is stopped last, since nodes say goodbye to it.
-
-`start` asks the running `up` for the node, over loopback and with a secret out of cluster.json, so that the node is a
-child like the others. If no `up` is running there is no etcd either, and nothing to come back to.
+Each node is a process of its own, `varley serve --cluster …`, as it would be on a machine of its own: local_nodes.py.
+What was chosen for them is in FOLDER/cluster.json (cluster_plan.py), so that the same command starts the same cluster
+again. etcd gets a signal when its parent ends (cluster/local_etcd.py). If no `up` is running there is no etcd either,
+and nothing that `start` could bring a node back to.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
-import secrets
-import signal
 import socket
-import urllib.request
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -29,24 +20,26 @@ import click
 
 from varley.cli.cluster_plan import Place, Plan
 from varley.cli.flags import destination, option_of
-from varley.cli.serving import stop_when_stdin_ends
+from varley.cli.local_nodes import LocalNodes, asked_to_start, serve
+from varley.cli.readiness import is_ready
 from varley.cluster.local_etcd import LocalEtcd, free_ports
 from varley.errors import BadSettings, WorldError
-from varley.settings import all_settings
+from varley.settings import ClusterSettings, NodeSettings, all_settings, load
 
 FIRST_PORT: Final = 8000
 _LINKS_ABOVE: Final = 10_000        # above the port of clients
 _ADMIN_ABOVE: Final = 20_000
 _NODES_MAX: Final = 50
 _START_SECONDS: Final = 60.0
-_STOP_SECONDS: Final = 20.0
+_ROWS_TRIED: Final = 100
+_SHOWN: Final = ("name", "zone", "endpoint", "pid")
 
 # What is said once for all nodes; the rest of `varley serve` is for one.
 PASSED_ON: Final = (
-    "region", "ttl_delay", "index_delay_seconds", "checkpoint_log_bytes", "segment_bytes", "drain_seconds", "log_level",
-    "cluster.initial_partitions", "cluster.replicas", "cluster.split_keep_seconds",
-    "cluster.stream_shard_seconds", "cluster.suspect_seconds",
-    "cluster.replace_seconds", "cluster.balance", "cluster.strong_reads",
+    "processes", "region", "ttl_delay", "index_delay_seconds", "checkpoint_log_bytes", "segment_bytes", "drain_seconds",
+    "log_level", "cluster.initial_partitions", "cluster.replicas", "cluster.split_keep_seconds",
+    "cluster.stream_shard_seconds", "cluster.suspect_seconds", "cluster.replace_seconds", "cluster.balance",
+    "cluster.strong_reads",
 )  # fmt: skip
 
 
@@ -55,162 +48,42 @@ class LocalCluster:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        self._nodes = LocalNodes(plan, "the others go on")
         self._etcd: LocalEtcd | None = None
-        self._children: dict[str, asyncio.subprocess.Process] = {}
-        self._ready: dict[str, dict[str, Any]] = {}     # what each said of itself
-        self._watches: set[asyncio.Future[None]] = set()
-        self._control: asyncio.Server | None = None
-        self._is_stopping = False
 
     async def start(self) -> None:
         """Return when all nodes serve. Raises WorldError, and leaves nothing running."""
         try:
             self._etcd = await LocalEtcd.start(os.path.join(self.plan.folder, "etcd"), port=self.plan.etcd_port)
             for place in self.plan.places:
-                await self._spawn(place)
+                await self._nodes.spawn(place.name, self.plan.command(place))
             for place in self.plan.places:
-                await self._wait_ready(place)
+                await self._nodes.wait_ready(place.name)
             for place in self.plan.places:
                 await self._wait_serving(place)
-            await self._open_control()
+            await self._nodes.open_control()
         except BaseException:
             await self.stop()
             raise
 
     def nodes(self) -> list[dict[str, Any]]:
-        shown = ("name", "zone", "endpoint", "pid", "admin_port")
-        return [{name: self._ready[place.name][name] for name in shown} for place in self.plan.places]
+        said = self._nodes.said
+        return [{name: said[place.name][name] for name in (*_SHOWN, "admin_port")} for place in self.plan.places]
 
     async def stop(self) -> None:
-        self._is_stopping = True
-        if self._control is not None:
-            self._control.close()
-            self.plan.control_port = 0
-            self.plan.save()
-        running = [child for child in self._children.values() if child.returncode is None]
-        for child in running:
-            with contextlib.suppress(ProcessLookupError):
-                child.terminate()
-        try:
-            async with asyncio.timeout(_STOP_SECONDS):
-                for child in running:
-                    await child.wait()
-        except TimeoutError:
-            for child in running:
-                with contextlib.suppress(ProcessLookupError):
-                    child.kill()
+        """etcd last, since nodes say goodbye to it."""
+        await self._nodes.stop()
         if self._etcd is not None:
             await self._etcd.stop()
 
-    # Nodes
-
-    async def _spawn(self, place: Place) -> None:
-        log = os.open(self.plan.log(place.name), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            self._children[place.name] = await asyncio.create_subprocess_exec(
-                *self.plan.command(place), "--json", "--stop-with-stdin",
-                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=log, start_new_session=True,
-            )  # fmt: skip
-        finally:
-            os.close(log)
-
-    async def _wait_ready(self, place: Place) -> None:
-        """Raises WorldError if it ends, or says nothing."""
-        child = self._children[place.name]
-        assert child.stdout is not None
-        try:
-            async with asyncio.timeout(_START_SECONDS):
-                line = await child.stdout.readline()
-        except TimeoutError:
-            line = b""
-        if not line:
-            with contextlib.suppress(ProcessLookupError):
-                child.kill()
-            await child.wait()
-            raise WorldError(
-                f"Node {place.name} did not start: {self._last_words(place.name)}",
-                path=self.plan.log(place.name), operation="start", hint="The file says why",
-            )  # fmt: skip
-        self._ready[place.name] = json.loads(line)
-        watch = asyncio.get_running_loop().create_task(self._watch(place.name, child))
-        self._watches.add(watch)
-        watch.add_done_callback(self._watches.discard)
-
     async def _wait_serving(self, place: Place) -> None:
         """Until the node says so on its admin port; raises WorldError if that takes too long."""
-        url = f"http://127.0.0.1:{place.admin_port}/ready"
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _START_SECONDS
-        while not await loop.run_in_executor(None, _is_ok, url):
-            if loop.time() > deadline or self._children[place.name].returncode is not None:
-                raise WorldError(
-                    f"Node {place.name} does not serve: {self._last_words(place.name)}",
-                    path=self.plan.log(place.name), operation="start",
-                )  # fmt: skip
+        while not await loop.run_in_executor(None, is_ready, "127.0.0.1", place.admin_port):
+            if loop.time() > deadline or not self._nodes.is_running(place.name):
+                raise self._nodes.failed(place.name, "does not serve")
             await asyncio.sleep(0.05)
-
-    async def _watch(self, name: str, child: asyncio.subprocess.Process) -> None:
-        code = await child.wait()
-        if self._is_stopping or self._children[name] is not child:
-            return
-        how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        click.echo(
-            f"Node {name} has ended ({how}); the others go on. Bring it back with\n"
-            f"  varley cluster start {name} --data-dir {self.plan.folder}",
-            err=True,
-        )
-
-    def _last_words(self, name: str) -> str:
-        try:
-            with open(self.plan.log(name), encoding="utf-8", errors="replace") as file:
-                lines = [line.strip() for line in file.read()[-2000:].splitlines() if line.strip()]
-        except OSError:
-            lines = []
-        return " ".join(lines[-2:]) or "it has said nothing"
-
-    # For `varley cluster start`
-
-    async def _open_control(self) -> None:
-        self._control = await asyncio.start_server(self._take_call, "127.0.0.1", 0)
-        self.plan.control_port = self._control.sockets[0].getsockname()[1]
-        self.plan.secret = secrets.token_hex(16)
-        self.plan.save()
-
-    async def _take_call(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.closing(writer):
-            try:
-                wanted = json.loads(await asyncio.wait_for(reader.readline(), 5))
-                if not secrets.compare_digest(str(wanted["secret"]), self.plan.secret):
-                    return
-                name = str(wanted["start"])
-            except (OSError, ValueError, KeyError, TypeError, TimeoutError):
-                return
-            answer = await self._start_again(name)
-            with contextlib.suppress(OSError):
-                writer.write(json.dumps(answer).encode() + b"\n")
-                await writer.drain()
-
-    async def _start_again(self, name: str) -> dict[str, Any]:
-        place = self.plan.place(name)
-        if place is None:
-            return {"error": f"There is no node {name}"}
-        if self._children[name].returncode is None:
-            return {"error": f"Node {name} is running"}
-        try:
-            await self._spawn(place)
-            await self._wait_ready(place)
-        except WorldError as error:
-            return {"error": str(error)}
-        return self._ready[name]
-
-
-def _is_ok(url: str) -> bool:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(url, timeout=2) as answer:
-            return bool(answer.status == 200)
-    except OSError:    # that includes all that is not 200
-        return False
 
 
 # ---- The commands
@@ -236,41 +109,44 @@ def run_up(
 async def _up(plan: Plan, *, as_json: bool, stop_with_stdin: bool) -> None:
     plan.save()
     cluster = LocalCluster(plan)
-    stopping = asyncio.Event()
-    starting = asyncio.ensure_future(cluster.start())
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, stopping.set)
-    if stop_with_stdin:
-        stop_when_stdin_ends(stopping.set)
-    stopped = asyncio.ensure_future(stopping.wait())
-    await asyncio.wait([starting, stopped], return_when=asyncio.FIRST_COMPLETED)
-    if not starting.done():
-        starting.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await starting
-        raise click.Abort
-    await starting    # raises what has failed
-    click.echo(json.dumps({"nodes": cluster.nodes()}) if as_json else announcement(cluster))
-    await stopped
-    await cluster.stop()
+
+    def said() -> str:
+        return json.dumps({"nodes": cluster.nodes()}) if as_json else announcement(cluster)
+
+    await serve(cluster, said, stop_with_stdin=stop_with_stdin)
 
 
 def plan_of(folder: str, nodes: int | None, zones: int | None, port: int | None, flags: dict[str, str]) -> Plan:
     """That of the cluster that is in `folder`, or a new one. Raises BadSettings."""
     saved = Plan.read(folder)
+    processes = _checked((saved.flags if saved else {}) | flags)[0].processes
     if saved is None:
         count = nodes or 3
         # Fewer nodes than replicas would wait for more, which do not come.
-        flags = {"cluster.replicas": str(min(3, count))} | flags
-        return Plan(folder, free_ports(1)[0], _places(count, zones or count, choose_ports(count, port)), flags)
+        chosen = {"cluster.replicas": str(min(3, count))}
+        if processes > 1:
+            chosen["cluster.initial_partitions"] = str(count * processes)    # one for each process to lead
+        flags = chosen | flags
+        places = _places(count, zones or count, choose_ports(count, port, processes))
+        return Plan(folder, free_ports(1)[0], places, flags)
+    before = _checked(saved.flags)[0].processes
+    if processes != before:
+        raise BadSettings(
+            f"Each node of the cluster in {folder} has processes: {before}, not {processes}",
+            hint="That stays as it is: leave out --processes, or choose another folder with --data-dir",
+        )
     if nodes is not None and nodes < len(saved.places):
         raise BadSettings(
             f"The cluster in {folder} has {len(saved.places)} nodes", hint="Its nodes do not become fewer this way"
         )
     wanted = nodes or len(saved.places)
-    more = _places(wanted, zones or len({each.zone for each in saved.places}), choose_ports(wanted, 0))
+    more = _places(wanted, zones or len({each.zone for each in saved.places}), choose_ports(wanted, 0, processes))
     return Plan(folder, saved.etcd_port, [*saved.places, *more[len(saved.places):]], saved.flags | flags)
+
+
+def _checked(flags: dict[str, str]) -> tuple[NodeSettings, ClusterSettings]:
+    """What all nodes are given. Raises BadSettings here rather than in each of them."""
+    return load(flags, environment={})
 
 
 def _places(count: int, zones: int, ports: Sequence[tuple[int, int, int]]) -> list[Place]:
@@ -279,19 +155,39 @@ def _places(count: int, zones: int, ports: Sequence[tuple[int, int, int]]) -> li
     ]
 
 
-def choose_ports(count: int, first: int | None) -> list[tuple[int, int, int]]:
-    """(of clients, of links, of the admin port) of each node. `first`: the first one's; 0: any; None: FIRST_PORT if all
-    are free, else any. Raises BadSettings if one that was asked for is taken."""
+def choose_ports(count: int, first: int | None, processes: int = 1) -> list[tuple[int, int, int]]:
+    """(of clients, of links, of the admin port) of each node; of the last two each of its processes has one, from there
+    on. `first`: the first one's; 0: any; None: FIRST_PORT if all are free, else any. Raises BadSettings if one that was
+    asked for is taken."""
     if first != 0:
         begin = first or FIRST_PORT
-        wanted = [(port, port + _LINKS_ABOVE, port + _ADMIN_ABOVE) for port in range(begin, begin + count)]
-        taken = next((port for ports in wanted for port in ports if not _is_free(port)), None)
+        wanted = [
+            (begin + index, begin + _LINKS_ABOVE + index * processes, begin + _ADMIN_ABOVE + index * processes)
+            for index in range(count)
+        ]
+        taken = next((port for ports in wanted for port in _all_of(ports, processes) if not _is_free(port)), None)
         if taken is None:
             return wanted
         if first is not None:
             raise BadSettings(f"Port {taken} is in use", hint="Choose another with --port; --port 0 takes free ones")
-    free = free_ports(3 * count)
-    return [(free[3 * index], free[3 * index + 1], free[3 * index + 2]) for index in range(count)]
+    found: set[int] = set()
+    return [(_free_row(1, found), _free_row(processes, found), _free_row(processes, found)) for _ in range(count)]
+
+
+def _all_of(ports: tuple[int, int, int], processes: int) -> list[int]:
+    client, link, admin = ports
+    return [client, *range(link, link + processes), *range(admin, admin + processes)]
+
+
+def _free_row(count: int, found: set[int]) -> int:
+    """The first of so many free ports side by side, none of which is in `found`; they are put there."""
+    for _ in range(_ROWS_TRIED):
+        first = free_ports(1)[0]
+        row = range(first, first + count)
+        if row.stop <= 65536 and found.isdisjoint(row) and all(_is_free(port) for port in row):
+            found.update(row)
+            return first
+    raise WorldError(f"There are no {count} free ports side by side", hint="Choose the first one with --port")
 
 
 def _is_free(port: int) -> bool:
@@ -330,28 +226,14 @@ def run_start(name: str, data_dir: str, as_json: bool) -> None:
         raise BadSettings(
             "There is no cluster here", path=os.path.abspath(data_dir), hint="`varley cluster up` makes one"
         )
-    answer = _asked_to_start(plan, name)
-    if "error" in answer:
-        raise WorldError(answer["error"], operation="start", path=plan.folder)
-    shown = {each: answer[each] for each in ("name", "zone", "endpoint", "pid")}
-    click.echo(json.dumps(shown) if as_json else f"Node {name} is back on {shown['endpoint']}, process {shown['pid']}.")
-
-
-def _asked_to_start(plan: Plan, name: str) -> dict[str, Any]:
-    """What the running `up` answers. Raises WorldError if none is running."""
-    try:
-        if not plan.control_port:
-            raise ConnectionRefusedError("nothing listens")
-        with socket.create_connection(("127.0.0.1", plan.control_port), timeout=_START_SECONDS) as connection:
-            connection.sendall(json.dumps({"secret": plan.secret, "start": name}).encode() + b"\n")
-            line = connection.makefile("rb").readline()
-    except OSError as error:
+    answer = asked_to_start(plan, name)
+    if answer is None:
         raise WorldError(
-            f"`varley cluster up` does not run for this folder: {error}", path=plan.folder, operation="ask",
+            "`varley cluster up` does not run for this folder", path=plan.folder, operation="ask",
             hint="Start it: it starts all nodes, and etcd",
-        ) from None  # fmt: skip
-    answer: dict[str, Any] = json.loads(line) if line else {"error": "the running `varley cluster up` said nothing"}
-    return answer
+        )  # fmt: skip
+    shown = {each: answer[each] for each in _SHOWN}
+    click.echo(json.dumps(shown) if as_json else f"Node {name} is back on {shown['endpoint']}, process {shown['pid']}.")
 
 
 _data_dir_option = click.Option(
@@ -383,6 +265,7 @@ serve until Ctrl-C.
 Examples:
   varley cluster up                                three nodes in three zones, data in ./varley-cluster
   varley cluster up --nodes 6 --zones 3 --data-dir /tmp/cluster --json
+  varley cluster up --nodes 3 --processes 2        six processes: two for each of three machines, as it were
 
 Data stays: the same command starts the same cluster again. etcd must be installed: `apt install etcd-server`.
 """,

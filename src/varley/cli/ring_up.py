@@ -1,48 +1,32 @@
 """`varley ring up`: a ring of several nodes on this machine; `varley ring start`: one of them again after it has died.
 
-Each node is a process of its own, `varley ring serve`, as it would be on a machine of its own. What has been chosen for
-them is in FOLDER/up.json, so that the ring comes back as it was:
-
-    FOLDER/up.json      nodes with their ports, the settings of the ring, and how `start` reaches the running `up`
-    FOLDER/n1/          the data of n1
-    FOLDER/n1.log       what n1 has to say
-
-No child outlives its parent: the standard input of each is a pipe whose other end only the parent has, and a node stops
-when that is closed. It is closed by the system when the parent ends, killed or not. (Linux could send a signal then;
-other systems cannot.) Children are sessions of their own, or Ctrl-C would reach them twice.
+Each node is a process of its own, `varley ring serve`, as it would be on a machine of its own: local_nodes.py. What has
+been chosen for them is in FOLDER/up.json, so that the ring comes back as it was. If no `up` is running, `start` runs
+the node in the foreground.
 
 TLS: the same files for all nodes, or {name} in a path for one each; links want the node's name in its certificate.
 Admin ports: the first node's is named, the others have the next ones.
-
-`start` asks the running `up` for the node, over loopback and with a secret out of up.json, so that the node is a child
-like the others. If no `up` is running, the node runs in the foreground.
 """
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import itertools
 import json
 import os
-import queue
 import random
-import secrets
-import signal
 import socket
 import ssl
-import subprocess
 import sys
-import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import click
 
 from varley.cli.flags import option_of
+from varley.cli.local_nodes import LocalNodes, SavedPlan, asked_to_start, serve
 from varley.cli.ring_endpoint import ask
-from varley.clock import SystemClock
 from varley.errors import BadSettings, WorldError
 from varley.ring_server import LINK_PORT_ABOVE
 from varley.settings import all_settings, flag_of, ring_settings
@@ -50,11 +34,8 @@ from varley.settings import all_settings, flag_of, ring_settings
 FIRST_PORT: Final = 8101
 _FREE_PORTS: Final = range(20_000, 32_000)
 _NODES_MAX: Final = 50
-_START_SECONDS: Final = 60.0
 _AGREE_SECONDS: Final = 15.0
-_STOP_SECONDS: Final = 20.0
-_STATE: Final = "up.json"
-_clock: Final = SystemClock()
+_SHOWN: Final = ("name", "endpoint", "pid")
 
 # What is said once for all nodes; the rest of `varley ring serve` is for one.
 _EACH_ITS_OWN: Final = {
@@ -77,8 +58,8 @@ class Place:
 
 
 @dataclass
-class Plan:
-    """What up.json says."""
+class Plan(SavedPlan[Place]):
+    """What FOLDER/up.json says."""
 
     folder: str
     places: list[Place]
@@ -86,35 +67,10 @@ class Plan:
     control_port: int = 0
     secret: str = ""
 
-    @classmethod
-    def read(cls, folder: str) -> Plan | None:
-        """None if no ring was ever there. Raises WorldError if the file is not what it should be."""
-        path = os.path.join(folder, _STATE)
-        try:
-            with open(path, encoding="utf-8") as file:
-                saved = json.load(file)
-            places = [Place(**each) for each in saved["nodes"]]
-            return cls(folder, places, saved["flags"], saved["control_port"], saved["secret"])
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise WorldError(
-                f"The ring's file cannot be read: {error}", path=path, operation="read",
-                hint="Without it `varley ring up` makes a new one; the nodes' data is in the folders beside it",
-            ) from None  # fmt: skip
-
-    def save(self) -> None:
-        os.makedirs(self.folder, exist_ok=True)
-        path = os.path.join(self.folder, _STATE)
-        saved = {
-            "nodes": [vars(place) for place in self.places],
-            "flags": self.flags,
-            "control_port": self.control_port,
-            "secret": self.secret,
-        }
-        with open(os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            json.dump(saved, file, indent=1)
-        os.replace(path + ".new", path)
+    kind = "ring"
+    file = "up.json"
+    place_type = Place
+    without_it = "Without it `varley ring up` makes a new one; the nodes' data is in the folders beside it"
 
     def flags_of(self, place: Place) -> dict[str, str]:
         flags = self._for_few() | self.flags
@@ -154,202 +110,54 @@ class Plan:
 # ---- Running it
 
 
-@dataclass(frozen=True)
-class _Ended:
-    name: str
-    code: int
-
-
-@dataclass(frozen=True)
-class _Start:
-    name: str
-    caller: socket.socket
-
-
-class _Stop:
-    pass
-
-
 class LocalRing:
-    """The processes of one ring. Everything is done by the main thread; others only tell it what has happened."""
+    """Its processes. Used from one event loop."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self._children: dict[str, subprocess.Popen[str]] = {}
-        self._ready: dict[str, dict[str, Any]] = {}     # what each said of itself
-        self._events: queue.SimpleQueue[_Ended | _Start | _Stop] = queue.SimpleQueue()
+        self._nodes = LocalNodes(plan, "the others stand in for it")
 
-    def start(self) -> None:
-        """All nodes, members that know of each other. Raises WorldError, and leaves nothing running."""
-        first, *others = self.plan.places
+    async def start(self) -> None:
+        """Return when all nodes are members that know of each other. Raises WorldError, and leaves nothing running."""
+        plan, nodes = self.plan, self._nodes
+        first, *others = plan.places
         try:
-            is_new = self.plan.is_new
-            self._spawn(first, founds=is_new)
+            is_new = plan.is_new
+            await nodes.spawn(first.name, plan.command(first, founds=is_new))
             if is_new:
-                self._await_ready(first)
+                await nodes.wait_ready(first.name)
             for place in others:
-                self._spawn(place)
-            for place in self.plan.places:
-                if place.name not in self._ready:
-                    self._await_ready(place)
-            self._await_agreement()
+                await nodes.spawn(place.name, plan.command(place))
+            for place in others if is_new else plan.places:
+                await nodes.wait_ready(place.name)
+            await self._wait_agreement()
+            await nodes.open_control()
         except BaseException:
-            self.stop()
+            await self.stop()
             raise
 
     def nodes(self) -> list[dict[str, Any]]:
-        said = ("name", "endpoint", "pid") + ((_ADMIN_PORT,) if _ADMIN_PORT in self.plan.flags else ())
-        return [{name: self._ready[place.name][name] for name in said} for place in self.plan.places]
+        shown = (*_SHOWN, _ADMIN_PORT) if _ADMIN_PORT in self.plan.flags else _SHOWN
+        return [{name: self._nodes.said[place.name][name] for name in shown} for place in self.plan.places]
 
-    def run(self, *, stop_with_stdin: bool = False) -> None:
-        """Until SIGTERM or Ctrl-C, or the end of standard input; then stop."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda *_: self._events.put(_Stop()))
-        if stop_with_stdin:
-            threading.Thread(target=self._read_stdin, daemon=True).start()
-        with self._control():
-            while not isinstance(event := self._events.get(), _Stop):
-                if isinstance(event, _Ended):
-                    self._note_end(event)
-                else:
-                    self._start_again(event)
-        self.stop()
+    async def stop(self) -> None:
+        await self._nodes.stop()
 
-    def stop(self) -> None:
-        running = [child for child in self._children.values() if child.poll() is None]
-        for child in running:
-            child.terminate()
-        deadline = _clock.monotonic() + _STOP_SECONDS
-        for child in running:
-            try:
-                child.wait(max(0.1, deadline - _clock.monotonic()))
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
-
-    def _spawn(self, place: Place, *, founds: bool = False) -> None:
-        os.makedirs(self.plan.folder, exist_ok=True)
-        with open(self._log(place.name), "ab") as log:
-            child = subprocess.Popen(
-                [*self.plan.command(place, founds=founds), "--json", "--stop-with-stdin"],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True,
-            )  # fmt: skip
-        self._children[place.name] = child
-
-    def _watch_from_now_on(self, name: str) -> None:
-        """From when it is ready: whoever waits for that hears of an earlier end."""
-        threading.Thread(target=self._watch, args=(name, self._children[name]), daemon=True).start()
-
-    def _watch(self, name: str, child: subprocess.Popen[str]) -> None:
-        self._events.put(_Ended(name, child.wait()))
-
-    def _read_stdin(self) -> None:
-        while os.read(sys.stdin.fileno(), 1024):
-            pass
-        self._events.put(_Stop())
-
-    def _await_ready(self, place: Place) -> None:
-        """Raises WorldError if it ends, or says nothing."""
-        child = self._children[place.name]
-        timer = threading.Timer(_START_SECONDS, child.kill)
-        timer.start()
-        assert child.stdout is not None
-        line = child.stdout.readline()
-        timer.cancel()
-        if not line:
-            child.wait()
-            raise WorldError(
-                f"Node {place.name} did not start: {self._last_words(place.name)}",
-                path=self._log(place.name), operation="start",
-                hint="The file says why",
-            )  # fmt: skip
-        self._ready[place.name] = json.loads(line)
-        self._watch_from_now_on(place.name)
-
-    def _await_agreement(self) -> None:
+    async def _wait_agreement(self) -> None:
         """Gossip takes a second or three; then any node can be asked for anything."""
         wanted = {place.name for place in self.plan.places}
-        deadline = _clock.monotonic() + _AGREE_SECONDS
-        for node in self._ready.values():
-            while not self._sees_all(node["endpoint"], wanted) and _clock.monotonic() < deadline:
-                time.sleep(0.05)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _AGREE_SECONDS
+        for node in list(self._nodes.said.values()):
+            while not await loop.run_in_executor(None, _sees_all, node["endpoint"], wanted):
+                if loop.time() > deadline:
+                    return
+                await asyncio.sleep(0.05)
 
-    def _sees_all(self, endpoint: str, wanted: set[str]) -> bool:
-        members = ask([endpoint], "/ring/v1", tls=_OWN_CHILD)["members"]
-        return wanted <= {member["name"] for member in members if member["state"] == "up"}
 
-    def _note_end(self, event: _Ended) -> None:
-        child = self._children[event.name]
-        if child.poll() is None:
-            return      # another one has taken its place since
-        how = f"signal {-event.code}" if event.code < 0 else f"exit code {event.code}"
-        click.echo(
-            f"Node {event.name} has ended ({how}); the others stand in for it. Bring it back with\n"
-            f"  varley ring start {event.name} --data-dir {self.plan.folder}",
-            err=True,
-        )
-
-    def _start_again(self, event: _Start) -> None:
-        answer: dict[str, Any]
-        place = next((each for each in self.plan.places if each.name == event.name), None)
-        if place is None:
-            answer = {"error": f"There is no node {event.name}"}
-        elif self._children[place.name].poll() is None:
-            answer = {"error": f"Node {event.name} is running"}
-        else:
-            try:
-                self._spawn(place)
-                self._await_ready(place)
-                answer = self._ready[place.name]
-            except WorldError as error:
-                answer = {"error": str(error)}
-        with contextlib.suppress(OSError), event.caller as caller:
-            caller.sendall(json.dumps(answer).encode() + b"\n")
-
-    # ---- For `varley ring start`
-
-    @contextlib.contextmanager
-    def _control(self) -> Iterator[None]:
-        listening = socket.create_server(("127.0.0.1", 0))
-        self.plan.control_port = listening.getsockname()[1]
-        self.plan.secret = secrets.token_hex(16)
-        self.plan.save()
-        threading.Thread(target=self._take_calls, args=(listening,), daemon=True).start()
-        try:
-            yield
-        finally:
-            self.plan.control_port = 0
-            self.plan.save()
-            listening.close()
-
-    def _take_calls(self, listening: socket.socket) -> None:
-        while True:
-            try:
-                caller, _ = listening.accept()
-            except OSError:
-                return
-            caller.settimeout(5)
-            try:
-                wanted = json.loads(caller.makefile("rb").readline(4096))
-                is_known = secrets.compare_digest(str(wanted["secret"]), self.plan.secret)
-                name = str(wanted["start"])
-            except (OSError, ValueError, KeyError, TypeError):
-                is_known, name = False, ""
-            if is_known:
-                self._events.put(_Start(name, caller))
-            else:
-                caller.close()
-
-    def _log(self, name: str) -> str:
-        return os.path.join(self.plan.folder, f"{name}.log")
-
-    def _last_words(self, name: str) -> str:
-        try:
-            with open(self._log(name), encoding="utf-8", errors="replace") as file:
-                lines = [line.strip() for line in file.read()[-2000:].splitlines() if line.strip()]
-        except OSError:
-            lines = []
-        return " ".join(lines[-2:]) or "it has said nothing"
+def _sees_all(endpoint: str, wanted: set[str]) -> bool:
+    members = ask([endpoint], "/ring/v1", tls=_OWN_CHILD)["members"]
+    return wanted <= {member["name"] for member in members if member["state"] == "up"}
 
 
 def _no_questions() -> ssl.SSLContext:
@@ -416,10 +224,11 @@ def run_up(
     plan = _plan(os.path.abspath(data_dir), nodes, port, zones, flags)
     plan.save()
     ring = LocalRing(plan)
-    ring.start()
-    click.echo(json.dumps({"nodes": ring.nodes()}) if as_json else announcement(ring))
-    sys.stdout.flush()
-    ring.run(stop_with_stdin=stop_with_stdin)
+
+    def said() -> str:
+        return json.dumps({"nodes": ring.nodes()}) if as_json else announcement(ring)
+
+    asyncio.run(serve(ring, said, stop_with_stdin=stop_with_stdin))
 
 
 def _plan(folder: str, nodes: int | None, port: int | None, zones: int, flags: dict[str, str]) -> Plan:
@@ -493,35 +302,17 @@ def run_start(name: str, data_dir: str, as_json: bool) -> None:
     plan = Plan.read(os.path.abspath(data_dir))
     if plan is None:
         raise BadSettings("There is no ring here", path=os.path.abspath(data_dir), hint="varley ring up makes one")
-    place = next((each for each in plan.places if each.name == name), None)
+    place = plan.place(name)
     if place is None:
         names = ", ".join(each.name for each in plan.places)
         raise BadSettings(f"There is no node {name} in this ring", path=plan.folder, hint=f"There are {names}")
-    answer = _asked_to_start(plan, name)
+    answer = asked_to_start(plan, name)
     if answer is None:
         words = [*plan.command(place), *(["--json"] if as_json else [])]
         sys.stdout.flush()
         os.execv(words[0], words)
-    if "error" in answer:
-        raise WorldError(answer["error"], operation="start", path=plan.folder)
-    shown = {each: answer[each] for each in ("name", "endpoint", "pid")}
+    shown = {each: answer[each] for each in _SHOWN}
     click.echo(json.dumps(shown) if as_json else f"Node {name} is back on {shown['endpoint']}, process {shown['pid']}.")
-
-
-def _asked_to_start(plan: Plan, name: str) -> dict[str, Any] | None:
-    """What the running `up` answers; None if none is running."""
-    if not plan.control_port:
-        return None
-    try:
-        with socket.create_connection(("127.0.0.1", plan.control_port), timeout=_START_SECONDS) as connection:
-            connection.sendall(json.dumps({"secret": plan.secret, "start": name}).encode() + b"\n")
-            line = connection.makefile("rb").readline()
-    except ConnectionRefusedError:
-        return None
-    except OSError as error:
-        raise WorldError(f"The running `varley ring up` does not answer: {error}", operation="ask") from None
-    answer: dict[str, Any] | None = json.loads(line) if line else None
-    return answer
 
 
 _data_dir_option = click.Option(

@@ -6,6 +6,7 @@ Nothing dear is imported before the settings are known to be right: a mistyped f
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -13,7 +14,7 @@ import click
 from varley import __version__
 from varley.cli.flags import ServeCommand, destination
 from varley.errors import BadSettings
-from varley.settings import ClusterSettings, MemberSettings, NodeSettings, all_settings, load, load_member
+from varley.settings import ClusterSettings, MemberSettings, NodeSettings, all_settings, given, load, load_member
 
 if TYPE_CHECKING:
     from varley.cluster_server import ClusterServer
@@ -28,6 +29,7 @@ Examples:
   varley serve --data-dir /var/lib/varley --admin-port 8001
   varley serve --config varley.toml
   varley serve -port 8001 -inMemory -sharedDb    DynamoDB Local's flags
+  varley serve --processes 2                     two processes on one port, for two cores (needs etcd installed)
   varley serve --cluster etcd://h1,h2,h3 --name n1 --zone a    one node of a cluster
 
 \b
@@ -44,6 +46,7 @@ Any non-empty access key and secret key work. A server that is told to stop lets
 _SECTIONS: Final = {
     "config": "Where settings come from",
     "host": "Where it listens",
+    "processes": "How many processes",
     "data_dir": "Where data is",
     "region": "What clients see",
     "segment_bytes": "Log and checkpoints",
@@ -65,11 +68,17 @@ def run(config: str | None, as_json: bool, stop_with_stdin: bool, **values: Any)
         )
     node, cluster = load(flags, config_path=config)
     member = load_member(flags, config_path=config)
+    if node.processes > 1:
+        from varley.cli import processes  # here: one process needs none of it
+
+        settings = processes.settings_of(node, cluster, member, given(flags, config_path=config))
+        processes.run(settings, as_json=as_json, stop_with_stdin=stop_with_stdin)
+        return
     import uvloop  # here, with the event loop: a wrong flag is answered before they are loaded
 
     from varley.cli.serving import log_to_stderr
 
-    log_to_stderr(node.log_level)
+    log_to_stderr(node.log_level, member.name)
     uvloop.run(_serve(node, cluster, member, as_json=as_json, stop_with_stdin=stop_with_stdin))
 
 
@@ -90,14 +99,19 @@ async def _serve(
 
         server = ClusterServer(node, cluster, member, clock)
     say = announcement_json if as_json else announcement
-    await serving.serve(server, lambda: say(server, node, member), stop_with_stdin=stop_with_stdin)
+    await serving.serve(
+        server, lambda: say(node, member, server.port, server.admin_port), stop_with_stdin=stop_with_stdin
+    )
 
 
-def announcement(server: Server | ClusterServer, node: NodeSettings, member: MemberSettings) -> str:
-    """What is printed when the server is ready: lines to paste, where the data is, and how to stop."""
+def announcement(
+    node: NodeSettings, member: MemberSettings, port: int, admin_port: int | None, *, more: Sequence[str] = ()
+) -> str:
+    """What is printed when the server is ready: lines to paste, where the data is, and how to stop. The ports are those
+    that it got."""
     from varley.cli.serving import stop_lines  # here, for the same reason
 
-    endpoint = endpoint_url(node, server.port)
+    endpoint = endpoint_url(node, port)
     data = "in memory: gone when the server stops" if node.in_memory else os.path.abspath(node.data_dir)
     lines = [
         click.style(f"Varley {__version__} is ready on {endpoint}", bold=True),
@@ -113,9 +127,9 @@ def announcement(server: Server | ClusterServer, node: NodeSettings, member: Mem
     if member.cluster is not None:
         zone = f", zone {member.zone}" if member.zone else ""
         lines.append(f"Node    {member.name}{zone}, of the cluster in {_without_password(member.cluster)}")
-    if server.admin_port is not None:
-        lines.append(f"Admin   http://{_address(node.admin_host)}:{server.admin_port}/metrics")
-    return "\n".join([*lines, *stop_lines(insecure=node.insecure)])
+    if admin_port is not None:
+        lines.append(f"Admin   http://{address_of(node.admin_host)}:{admin_port}/metrics")
+    return "\n".join([*lines, *more, *stop_lines(insecure=node.insecure)])
 
 
 def _without_password(url: str) -> str:
@@ -124,30 +138,34 @@ def _without_password(url: str) -> str:
     return str(etcd_address.parse(url))
 
 
-def announcement_json(server: Server | ClusterServer, node: NodeSettings, member: MemberSettings) -> str:
+def announcement_json(
+    node: NodeSettings, member: MemberSettings, port: int, admin_port: int | None, **more: Any
+) -> str:
     """The same for programs, on one line."""
     import json  # here: people do not ask for it
 
     return json.dumps(
         {
-            "endpoint": endpoint_url(node, server.port),
+            "endpoint": endpoint_url(node, port),
             "host": node.host,
-            "port": server.port,
-            "admin_port": server.admin_port,
+            "port": port,
+            "admin_port": admin_port,
             "data_dir": None if node.in_memory else os.path.abspath(node.data_dir),
             "pid": os.getpid(),
             "version": __version__,
             **({} if member.cluster is None else {"name": member.name, "zone": member.zone}),
+            **more,
         }
     )
 
 
 def endpoint_url(node: NodeSettings, port: int) -> str:
     """What a client on this machine is given. A server on all addresses is reached through loopback."""
-    return f"{node.scheme}://{_address(node.host)}:{port}"
+    return f"{node.scheme}://{address_of(node.host)}:{port}"
 
 
-def _address(host: str) -> str:
+def address_of(host: str) -> str:
+    """As it stands in a URL, for who asks from this machine."""
     if host in ("0.0.0.0", "::", ""):
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 _FILES_ENOUGH: Final = 65_536
 
 
-def log_to_stderr(level: str) -> None:
-    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+def log_to_stderr(level: str, node: str | None = None) -> None:
+    """`node`: the process's name in a cluster, whose nodes may all write to one terminal."""
+    who = "" if node is None else " " + node.replace("%", "%%")
+    logging.basicConfig(level=level.upper(), format=f"%(asctime)s{who} %(levelname)s %(name)s: %(message)s")
 
 
 async def serve(server: Life, announcement: Callable[[], str], *, stop_with_stdin: bool) -> None:
@@ -32,7 +34,8 @@ async def serve(server: Life, announcement: Callable[[], str], *, stop_with_stdi
     # What was made until now stays: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
-    click.echo(announcement())
+    if not server.is_stopping:
+        click.echo(announcement())
     await server.wait_stopped()
 
 

@@ -2,6 +2,7 @@
 
     founders      which nodes get the replicas of a new table
     hosting       the replicas that metadata says are here: begun, gone on with, removed
+    remembering   what a node that starts without etcd goes by
     publishing    who belongs to the groups that are led here, into the metadata
     tables        the tables that other nodes make, change and delete: followed here
     agreement     a change of tables is answered when all nodes know of it

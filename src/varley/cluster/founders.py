@@ -8,7 +8,7 @@ node, which later moves even out. Neither needs more than a view.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from varley.errors import NodesMissing
 from varley.metadata.group_members import GroupMembers
@@ -21,6 +21,11 @@ from varley.paxos.membership import Configuration, Member
 def is_serving(info: NodeInfo) -> bool:
     """A node that starts says that it is up before it has an API."""
     return bool(info.api)
+
+
+def machines(nodes: Iterable[NodeInfo]) -> int:
+    """On how many the serving ones of these are: so many replicas a group can have."""
+    return len({info.machine or f"{info.name}/" for info in nodes if is_serving(info)})    # no name has a slash
 
 
 class Founders:
@@ -55,7 +60,7 @@ class Founders:
             for member in published.configuration.members
         )
         return [
-            Place(info.name, info.zone, info.capacity, replicas=has[info.name])
+            Place(info.name, info.zone, info.capacity, replicas=has[info.name], machine=info.machine)
             for info in self._nodes
             if self.may_found(info)
         ]

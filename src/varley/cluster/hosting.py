@@ -23,6 +23,9 @@ nothing.
 A group that came of a split has nothing at first that anybody may see: its replicas are begun as any, but are not where
 requests find them (`Hosted.closed`) before their own rows say that they have all (splits/).
 
+Without etcd. A node that was started by what it remembers (remembering.py) goes on with all members that its log has,
+and looks at nothing until it is told what the metadata is now.
+
 Removal. A member that is not in its group's newest configuration any more hears of that by the publication, which comes
 after it was chosen, and never goes back to an older one. A learner that was begun here by request (`begin`), before the
 group has taken it in, was never in a publication, and is left alone: whoever has begun it takes it away again.
@@ -35,15 +38,18 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
+from varley.cluster.remembering import Remembering
 from varley.errors import WorldError
 from varley.metadata.group_members import FOUNDING_EPOCH, GroupMembers, Published
+from varley.metadata.store import Told
 from varley.node.member import member_name, node_of
 from varley.node.member_partition import MemberPartition
 from varley.node.node import Node
 from varley.paxos.membership import Configuration, Member
 from varley.remote.by_quorum import by_lease
 from varley.remote.hosted import Hosted, Lead
-from varley.remote.leaders import Leaders
+from varley.remote.memds_node import MemdsNode
+from varley.router.memds import Group
 from varley.storage.member_log import RecoveredMember
 from varley.storage.tree import Tree
 
@@ -61,17 +67,19 @@ class Hosting:
         node: Node,
         members: GroupMembers,
         hosted: Hosted,
-        leaders: Leaders,
+        memds: MemdsNode,
+        remembering: Remembering,
         keep: Callable[[Coroutine[Any, Any, None]], None],
         lead_of: Callable[[MemberPartition], Lead] = by_lease,
     ) -> None:
         """`keep` runs a coroutine, and says aloud if it fails. `lead_of`: what says whether a partition is surely led
         here, when it has answered."""
+        self._remembering = remembering
         self._loop = loop
         self._node = node
         self._members = members
         self._hosted = hosted
-        self._leaders = leaders
+        self._memds = memds
         self._keep = keep
         self._lead_of = lead_of
         self._lost: set[int] = set()        # groups whose member here must not go on under its name
@@ -83,25 +91,31 @@ class Hosting:
         # Told when a replica that leads its group knows that it has all; and asked what maps say of parents.
         self.on_opened: Callable[[MemberPartition, int], None] = _nobody_told
         self.parent_in_map: Callable[[int], int | None] = _no_parent
+        self._is_old = False                # what is known of the metadata may be: nothing begins, nothing is removed
         members.listeners.append(self._published)
         for group, published in members.items().items():
             self._know_members(group, published)
 
     def start(
-        self, recovered: Mapping[int, RecoveredMember], trees: Mapping[int, Tree], *, groups_before: int
+        self,
+        recovered: Mapping[int, RecoveredMember],
+        trees: Mapping[int, Tree],
+        *,
+        groups_before: int,
+        is_old: bool = False,
     ) -> None:
         """Go on with the lives that are in the log. `groups_before`: groups up to this one may have had members here in
-        another data folder (storage/node_folder.py)."""
+        another data folder (storage/node_folder.py). `is_old`: the metadata is what was remembered, until `see`."""
+        self._is_old = is_old
+        if is_old:
+            self._go_on_unnamed(recovered, trees)
         for group, published in self._members.items().items():
             mine = self._mine(published.configuration)
             each = recovered.get(group)
             if mine is None:
                 continue
             if each is not None and each.why_lost is None:
-                assert each.member is not None
-                if each.before is not None:
-                    self._lost_names[group] = each.before.lost
-                self.attach(group, self._node.open_member(each, trees.get(group)))
+                self._go_on(each, trees.get(group))
                 continue
             is_absent = each is None or each.is_absent
             if is_absent and group > groups_before and published.epoch == FOUNDING_EPOCH:
@@ -115,12 +129,34 @@ class Hosting:
         for group in list(self._members):
             self._look_at(group)
 
+    def _go_on(self, each: RecoveredMember, tree: Tree | None) -> None:
+        if each.group in self._node.members.by_group:
+            return
+        assert each.member is not None
+        if each.before is not None:
+            self._lost_names[each.group] = each.before.lost
+        self.attach(each.group, self._node.open_member(each, tree))
+
+    def _go_on_unnamed(self, recovered: Mapping[int, RecoveredMember], trees: Mapping[int, Tree]) -> None:
+        """Members that began after the metadata was remembered: the log knows of them, what is remembered does not."""
+        for group, each in recovered.items():
+            if each.why_lost is None and each.member is not None:
+                self._go_on(each, trees.get(group))
+
+    def see(self, told: Told) -> None:
+        """As the last view of the metadata (metadata/following.py): if what was known of it was old, now it is not."""
+        if self._is_old:
+            self._is_old = False
+            for group in {*self._members, *self._node.members.by_group}:
+                self._look_at(group)
+
     def stop(self) -> None:
         """Begin nothing more."""
         self._is_stopping = True
 
     async def begin(self, group: int, member: Member) -> None:
         """Begin this learner, which the group takes in next. Raises WorldError, and then it was not begun."""
+        await self._remembering.hosts(group)
         self.attach(group, await self._node.create_learner(group, member))
 
     async def end(self, group: int) -> None:
@@ -156,13 +192,10 @@ class Hosting:
         """Of a group that came of a split."""
         return self._members.parents.get(group) or self.parent_in_map(group)
 
-    def nodes_of(self, group: int) -> Sequence[str]:
-        """Where the group's members are, by the newest configuration that is known here."""
-        hosted = self._node.members.by_group.get(group)
-        published = self._members.get(group)
-        if hosted is not None:
-            return _nodes(hosted.configuration[1])
-        return () if published is None else _nodes(published.configuration)
+    def members_of(self, group: int) -> tuple[int, Sequence[str]]:
+        """The slot of the newest configuration of a group that has a member here, and where its members are."""
+        epoch, configuration = self._node.members.by_group[group].configuration
+        return epoch, nodes_of(configuration)
 
     # What the metadata says
 
@@ -171,17 +204,19 @@ class Hosting:
         self._look_at(group)
 
     def _know_members(self, group: int, published: Published | None) -> None:
-        if published is not None:
-            if self._mine(published.configuration) is not None:
-                self._named.add(group)
-            self._leaders.belongs_to(group, _nodes(published.configuration))
+        if published is None:
+            self._memds.forget(group)
+            return
+        if self._mine(published.configuration) is not None:
+            self._named.add(group)
+        self._memds.learn(group, Group(published.epoch, nodes_of(published.configuration)))
 
     def _mine(self, configuration: Configuration) -> Member | None:
         own = self._hosted.name
         return next((each for each in configuration.members if node_of(each.name) == own), None)
 
     def _look_at(self, group: int) -> None:
-        if self._is_stopping:
+        if self._is_stopping or self._is_old:
             return
         if group in self._busy:
             self._again.add(group)
@@ -224,9 +259,11 @@ class Hosting:
         is_lost = group in self._lost
         if not is_lost and published.epoch == FOUNDING_EPOCH:
             logger.info("group %d begins, with %s", group, ", ".join(sorted(published.configuration.names)))
+            await self._remembering.hosts(group)
             self.attach(group, await self._node.create_member(group, mine, published.configuration))
         elif not is_lost and not mine.votes:
             logger.info("group %d: %s joins", group, mine.name)
+            await self._remembering.hosts(group)
             self.attach(group, await self._node.create_learner(group, mine))
         else:
             await self._begin_another_life(group, mine, published.configuration)
@@ -240,6 +277,7 @@ class Hosting:
         logger.warning("group %d: %s comes back as %s", group, mine.name, name)
         member = Member(name, number, mine.kind, votes=False, joins=True)
         self._lost_names[group] = mine.name
+        await self._remembering.hosts(group)
         self.attach(group, await self._node.create_learner(group, member, lost=mine.name, known=known))
         self._lost.discard(group)
 
@@ -251,6 +289,7 @@ class Hosting:
             self._hosted.detach(group)
         self._hosted.closed.pop(group, None)
         await self._node.remove_group(group)
+        self._remembering.hosts_no_more(group)
 
 
 def _nobody_told(partition: MemberPartition, ballot: int) -> None:
@@ -261,5 +300,5 @@ def _no_parent(group: int) -> int | None:
     return None
 
 
-def _nodes(configuration: Configuration) -> tuple[str, ...]:
+def nodes_of(configuration: Configuration) -> tuple[str, ...]:
     return tuple(node_of(member.name) for member in configuration.members)

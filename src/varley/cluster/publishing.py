@@ -1,9 +1,9 @@
 """Who belongs to the groups that are led here, published into members/<group>.
 
-The group's log decides, and its leader tells the metadata, as soon as a configuration is chosen. A few looks a second
-at what is led here: configurations change by themselves too (a learner that has caught up gets its vote), and a look
-that finds nothing new costs a comparison. What could not be published, because etcd is away, is newer still at the next
-look. Two who both believe that they lead do no harm: the higher epoch wins (metadata/group_members.py).
+The group's log decides, and its leader tells MemDS and the metadata as soon as a configuration is chosen. A few looks a
+second at what is led here: configurations change by themselves too (a learner that has caught up gets its vote), and a
+look that finds nothing new costs a comparison. What could not be published, because etcd is away, is newer still at the
+next look. Two who both believe that they lead do no harm: the higher epoch wins (metadata/group_members.py).
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
+from varley.cluster.hosting import nodes_of
 from varley.errors import WorldError
 from varley.metadata.group_members import GroupMembers
 from varley.node.node import Node
 from varley.paxos.membership import Configuration
+from varley.remote.memds_node import MemdsNode
 
 logger = logging.getLogger("varley.cluster")
 
@@ -31,11 +33,13 @@ class Publishing:
         loop: asyncio.AbstractEventLoop,
         node: Node,
         members: GroupMembers,
+        memds: MemdsNode,
         keep: Callable[[Coroutine[Any, Any, None]], None],
     ) -> None:
         self._loop = loop
         self._node = node
         self._members = members
+        self._memds = memds
         self._keep = keep
         self._busy: set[int] = set()
         self._timer: asyncio.TimerHandle | None = None    # not None exactly while it runs
@@ -60,6 +64,7 @@ class Publishing:
             epoch, configuration = member.configuration
             published = self._members.get(group)
             if published is not None and epoch > published.epoch:
+                self._memds.has_members(group, epoch, nodes_of(configuration))
                 self._busy.add(group)
                 self._keep(self._publish(group, configuration, epoch))
 

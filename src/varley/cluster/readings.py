@@ -1,18 +1,46 @@
-"""What links, groups and metadata have to tell when metrics are read, as the metrics of admin/metrics.py."""
+"""What links, MemDS, groups and metadata have to tell when metrics are read, as the metrics of admin/metrics.py."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from varley.admin.metrics import Reading
 from varley.net.links import Links
 from varley.node.node import Node
+from varley.remote.memds_node import MemdsNode
+
+# Metric -> attribute of LinkCounters: all that it has.
+_COUNTED: Final = {
+    "varley_link_sent_bytes_total": "bytes_sent",
+    "varley_link_received_bytes_total": "bytes_received",
+    "varley_link_sent_frames_total": "frames_sent",
+    "varley_link_received_frames_total": "frames_received",
+    "varley_link_dropped_messages_total": "messages_dropped",
+    "varley_link_requests_not_sent_total": "requests_not_sent",
+    "varley_link_requests_unanswered_total": "requests_unanswered",
+    "varley_link_connections_total": "connections",
+    "varley_link_connections_lost_total": "connections_lost",
+    "varley_link_failed_dials_total": "dials_failed",
+}
 
 
 def of_links(links: Links) -> Iterator[Reading]:
-    for peer, _ in links.counters():
+    for peer, counters in links.counters():
         yield Reading("varley_link_up", int(links.is_up(peer)), (peer,))
         yield Reading("varley_link_waiting_bytes", links.outgoing_bytes(peer), (peer,))
+        for name, count in _COUNTED.items():
+            yield Reading(name, getattr(counters, count), (peer,))
+
+
+def of_memds(memds: MemdsNode) -> Iterator[Reading]:
+    counts = memds.counts
+    yield Reading("varley_memds_groups", len(memds))
+    yield Reading("varley_memds_sent_messages_total", counts.messages_sent)
+    yield Reading("varley_memds_sent_bytes_total", counts.bytes_sent)
+    yield Reading("varley_memds_received_messages_total", counts.messages_received)
+    yield Reading("varley_memds_received_bytes_total", counts.bytes_received)
+    yield Reading("varley_memds_look_ups_total", counts.look_ups)
 
 
 def of_metadata(trouble: Exception | None) -> Iterator[Reading]:

@@ -25,7 +25,7 @@ from varley.net.links import Links
 from varley.net.outcome import Answer, NoAnswer, NotSent
 from varley.node.member import node_of
 from varley.node.node import Node
-from varley.remote.leaders import Leaders
+from varley.remote.memds_node import MemdsNode
 
 _ANSWER_SECONDS: Final = 1.5
 
@@ -64,7 +64,7 @@ class Status:
         neighbours: Neighbours,
         members: GroupMembers,
         catalog: Catalog,
-        leaders: Leaders,
+        memds: MemdsNode,
     ) -> None:
         self._loop = loop
         self._cluster = cluster    # its name
@@ -74,7 +74,7 @@ class Status:
         self._neighbours = neighbours
         self._members = members
         self._catalog = catalog
-        self._leaders = leaders
+        self._memds = memds
         links.serve_requests(STATUS, lambda sender, payload, answer: answer(msgspec.json.encode(self.of_groups_here())))
         links.serve_requests(HAND_OVER, self._asked_to_hand_over)
 
@@ -186,12 +186,11 @@ class Status:
 
     def led_by(self, node: str) -> list[int]:
         """The groups that a node leads, as far as this one knows."""
-        return sorted(group for group, _ in self._leaders.led_by(node))
+        return sorted(self._memds.led_by(node))
 
     async def hand_over(self, group: int, to: str | None) -> str | None:
         """Let the node `to` lead, or anybody else. Says why not, or None: it is under way."""
-        known = self._leaders.find(group)
-        leader = None if known is None else known.leader
+        leader = self._memds.find(group).leader
         if leader is None:
             return f"nobody is known to lead group {group}"
         answer = await self._ask(leader, HAND_OVER, msgspec.msgpack.encode((group, to)))

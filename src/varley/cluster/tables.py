@@ -22,7 +22,7 @@ from varley.indexes.indexes import Indexes
 from varley.metadata.catalog import Catalog, Described
 from varley.metadata.split import Split
 from varley.node.partition import Partition
-from varley.remote.leaders import Leaders
+from varley.remote.memds_node import MemdsNode
 from varley.remote.places import Places
 from varley.router.routes import Router
 from varley.streams.streams import Streams
@@ -43,7 +43,7 @@ class Tables:
         sweeper: Sweeper,
         transactions: Transactions,
         indexes: Indexes,
-        leaders: Leaders,
+        memds: MemdsNode,
     ) -> None:
         self._catalog = catalog
         self._places = places
@@ -52,7 +52,7 @@ class Tables:
         self._sweeper = sweeper
         self._transactions = transactions
         self._indexes = indexes
-        self._leaders = leaders
+        self._memds = memds
         self._has_ledger = False
         self.is_serving = False     # set when transactions have been started
 
@@ -136,7 +136,7 @@ class Tables:
                 self._sweeper.redefine(after)
             else:
                 self._indexes.redirect(child.parent, child.group, child.low)
-            self._leaders.was_split(child.parent)
+            self._memds.was_split(child.parent)
 
     def _go(self, described: Described) -> None:
         kept = self._catalog.deleted.get(described.table.id)

@@ -73,7 +73,7 @@ class Gateway:
         # What it is about may have been split, and who asks has an old map: what is known of the other group is not
         # known of the one that was asked.
         group = away.group if call.about is None else call.about
-        call.send_back(not_here(self.peers.leaders.find(group)))
+        call.send_back(not_here(self.peers.memds.find(group)))
 
     # From others
 

@@ -91,10 +91,15 @@ class Abroad:
         self._inquire(_Open(group, *origin, list(rows)), heard)
 
     def _inquire(self, question: Question, heard: Callable[[bytes | ApiError], None]) -> None:
-        def is_here() -> bool:
-            return self._closed_here(question.group) is not None
+        """Of a child of a split that does not serve yet no leader is known: then all its members are asked, in turn."""
+        group = question.group
+        is_open = group in self._hosted.partitions or self._peers.memds.find(group).leader is not None
 
-        self._peers.inquire(DELIVER, question, Need.LEADER, heard, also_here=is_here)
+        def is_here() -> bool:
+            return self._closed_here(group) is not None
+
+        need = Need.LEADER if is_open else Need.COPY
+        self._peers.inquire(DELIVER, question, need, heard, also_here=is_here)
 
     def _closed_here(self, group: int) -> tuple[MemberPartition, int] | None:
         closed = self._hosted.closed.get(group)
@@ -124,13 +129,13 @@ class Abroad:
         closed = self._closed_here(group)
         found = self._hosted.partitions.get(group) if closed is None else (closed[0], closed[0])
         if found is None or not found[1].is_leading:
-            answer(not_here(self._peers.leaders.find(group)))
+            answer(not_here(self._peers.memds.find(group)))
             return
         partition, _ = found
 
         def settled(error: BaseException | None) -> None:
             if error is not None:    # nobody knows: it is sent again, to whoever leads then
-                answer(not_here(self._peers.leaders.find(group)))
+                answer(not_here(self._peers.memds.find(group)))
             else:
                 answer(ANSWER + encode(None))
 

@@ -193,6 +193,10 @@ class Catalog:
         """
         self._apply(await self._snapshot())
 
+    def begin(self, listed: Listed) -> None:
+        """The same by what was read, or remembered, before. Raises the same."""
+        self._apply(listed)
+
     def see(self, told: Told) -> None:
         """Take in what a watch of the store tells. Raises what `load` raises, and then never goes on."""
         if self._failure is not None:

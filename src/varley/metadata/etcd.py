@@ -174,23 +174,39 @@ class EtcdStore:
         self._silence_seconds = silence_seconds
         self._root = f"{address.prefix}/".encode()
         self._cluster_id = 0    # etcd's own; 0: not known yet
+        self._told_before = 0   # the revision that was told before this process began, if it relies on that
         self._distrusted: WorldError | None = None    # why no more changes are made; set once
         self._writing = asyncio.Lock()    # one change at a time: the writer tells of one
         self._writer: _Writer | None = None
 
     @classmethod
+    def at(cls, url: str, clock: Clock | None = None, **patience: float) -> EtcdStore:
+        """The store that `url` names (see etcd_address.py), which has not been asked anything. Raises BadSettings."""
+        return cls(etcd_address.parse(url), clock, **patience)
+
+    @classmethod
     async def open(cls, url: str, clock: Clock | None = None, **patience: float) -> EtcdStore:
-        """The store that `url` names (see etcd_address.py), once it has answered.
+        """The same, once it has answered.
 
         Raises BadSettings; Unreachable; Refused if etcd does not let us in.
         """
-        store = cls(etcd_address.parse(url), clock, **patience)
+        store = cls.at(url, clock, **patience)
         try:
             await store.get("groups")
         except BaseException:
             await store.close()
             raise
         return store
+
+    @property
+    def etcd(self) -> int:
+        """Its id; 0: it has not been heard of yet."""
+        return self._cluster_id
+
+    def has_told(self, etcd: int, version: int) -> None:
+        """An etcd of this id has told this node all up to this version, in an earlier life that it goes on with: an
+        older one is not trusted."""
+        self._cluster_id, self._told_before = etcd, version
 
     async def get(self, key: str) -> Entry | None:
         found = (await self._client.call("kv/range", {"key": self._raw(key)}, _Range)).kvs
@@ -237,7 +253,7 @@ class EtcdStore:
 
     async def watch(self, prefix: str) -> AsyncGenerator[Told, None]:
         version: int | None = None    # of what was told last; None: nothing, or nothing that could be gone on from
-        newest = 0    # that was ever told
+        newest = self._told_before    # that was ever told
         while True:
             try:
                 self._trust((await self._client.call("kv/range", self._nothing(), _Range)).header, newest)

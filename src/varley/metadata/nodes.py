@@ -47,6 +47,7 @@ class NodeInfo(Stored, frozen=True, kw_only=True):
     data_id: str    # of its data folder, in which its promises are
     version: str    # of Varley
     capacity: float = 1.0    # its share of replicas, beside that of others
+    machine: str = ""    # on which there are other nodes too: no group has two replicas there
 
 
 class NameTaken(WorldError):
@@ -134,7 +135,8 @@ class Nodes:
 class Registration:
     """This node's entry, as long as it is up. Made by Nodes.register."""
 
-    def __init__(self, nodes: Nodes, info: NodeInfo, seconds: float) -> None:
+    def __init__(self, nodes: Nodes, info: NodeInfo, seconds: float = LEASE_SECONDS) -> None:
+        """Nobody sees it before `take`, or `hold`, which takes as soon as that can be."""
         self.info = info
         self._nodes = nodes
         self._seconds = seconds

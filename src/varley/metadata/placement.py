@@ -2,14 +2,14 @@
 
 The rules, the first before all others:
 
-    1. never two replicas of a group on one node
+    1. never two replicas of a group on one node, nor on one machine: several nodes may be processes of one
     2. of its zones, each has as few replicas as can be: one, if there are as many zones as replicas
     3. the least loaded node first: fewest replicas for its capacity, then least weight for it, then by name
 
 *Weight* is whatever measures what a replica holds and does (bytes, writes): autoadmin/balance.py says what.
 
-Fewer nodes than replicas: as many replicas as there are nodes; `is_short` says so, and a later pass over the group
-(replacement, another node's arrival) makes up for it. A group does not wait for the node that would make it whole.
+Fewer machines than replicas: as many replicas as there are machines; `is_short` says so, and a later pass over the
+group (replacement, another node's arrival) makes up for it. A group does not wait for who would make it whole.
 
 "Least loaded first" keeps nodes of one zone within one replica of each other where all are of one capacity: whoever
 gets the next one has the fewest. It does not keep zones even: three zones of one, one and ten nodes get a third of the
@@ -41,6 +41,7 @@ class Place:
     capacity: float = 1.0    # > 0; of two nodes the one with twice the capacity gets twice the replicas
     replicas: int = 0
     weight: float = 0.0
+    machine: str = ""    # that it shares with others; empty: it has one of its own
 
     @property
     def load(self) -> tuple[float, float, str]:
@@ -59,7 +60,7 @@ class Chosen:
     """Where the replicas of one new group go."""
 
     nodes: Sequence[str]    # in the order in which they were chosen, no two the same
-    is_short: bool    # there are fewer than were asked for: there are no more nodes
+    is_short: bool    # there are fewer than were asked for: there are no more nodes, or machines
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,8 @@ def place(groups: Sequence[int], replicas: int, places: Iterable[Place]) -> Mapp
         nodes: list[str] = []
         while len(nodes) < replicas and len(nodes) < len(now):
             best = _best(now.values(), nodes, now)
-            assert best is not None
+            if best is None:
+                break
             nodes.append(best)
             now[best] = now[best].with_one_more()
         chosen[group] = Chosen(nodes, is_short=len(nodes) < replicas)
@@ -132,9 +134,9 @@ def moves(groups: Iterable[Replicas], places: Iterable[Place], *, moves_max: int
 
 
 def _best(candidates: Iterable[Place], taken: Collection[str], places: Mapping[str, Place]) -> str | None:
-    """Of the candidates that are not taken: in the zone with the fewest of the taken, the least loaded."""
-    in_zone = _zones(taken, places)
-    free = [each for each in candidates if each.name not in taken]
+    """Of the candidates on machines that are not taken: in the zone with the fewest of the taken, the least loaded."""
+    in_zone, machines = _zones(taken, places), _machines(taken, places)
+    free = [each for each in candidates if each.name not in taken and each.machine not in machines]
     if not free:
         return None
     return min(free, key=lambda each: (in_zone.get(each.zone, 0), *each.load)).name
@@ -148,6 +150,11 @@ def _zones(nodes: Iterable[str], places: Mapping[str, Place]) -> dict[str, int]:
             zone = places[node].zone
             count[zone] = count.get(zone, 0) + 1
     return count
+
+
+def _machines(nodes: Iterable[str], places: Mapping[str, Place]) -> set[str]:
+    """Those that nodes share; a node with a machine of its own is told from others by its name."""
+    return {places[node].machine for node in nodes if node in places and places[node].machine}
 
 
 def _apart(groups: Iterable[Replicas], places: Mapping[str, Place]) -> Move | None:
@@ -193,6 +200,8 @@ def _number(place: Place) -> float:
 
 def _may_move(group: Replicas, source: Place, target: Place, places: Mapping[str, Place]) -> bool:
     if target.name in group.nodes:
+        return False
+    if target.machine in _machines((node for node in group.nodes if node != source.name), places):
         return False
     in_zone = _zones(group.nodes, places)
     return source.zone == target.zone or in_zone.get(target.zone, 0) < in_zone[source.zone]

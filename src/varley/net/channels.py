@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-# Channels
+# Channels. 2 was used once: it told who leads which group.
 PAXOS: Final = 1          # messages of replica groups
-ROUTES: Final = 2         # who leads which group
 RING: Final = 3           # membership, comparisons and probes of the ring
 MEMDS: Final = 4          # what MemDS nodes tell and ask one another (router/memds.py)
 
@@ -26,3 +25,4 @@ HAND_OVER: Final = 12     # let another member of a group lead
 PARTICIPANT: Final = 5    # prepare, commit and cancel of a transaction
 RING_CALL: Final = 6      # fetch and store of the ring, and requests that another node coordinates
 ADMIN: Final = 7          # what keeps the cluster whole: autoadmin/messages.py
+RELAY: Final = 13         # a request to a node that the sender cannot reach (remote/relay.py)

@@ -152,6 +152,10 @@ class Links:
         link = self._links.get(name)
         return link is not None and link.connection is not None
 
+    def up(self) -> list[str]:
+        """The other nodes of which `is_up` says so."""
+        return [name for name, link in self._links.items() if link.connection is not None]
+
     def watch(self, has_changed: Callable[[str, bool], None]) -> None:
         """Call (name, is_up) whenever the answer of `is_up` changes, for any peer."""
         self._watchers.append(has_changed)

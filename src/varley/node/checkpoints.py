@@ -7,12 +7,13 @@
                                                        |
                                                        +--> given up: the log has its rows
 
-A replica is due when its overlay is large, or when the log is long and its oldest segment could go if the replica had a
-checkpoint. That segment may be held by something else, an index that has not taken all that it was sent: then no
-checkpoint would make the log shorter, and none is begun for its sake, however long it is. Many small
-overlays are as much memory as a large one: when they come to several times the usual size, smaller ones are due too,
-and the checkpoint thread makes no pauses; when they come to several times that, writes are refused until it has
-caught up (`Pressure`).
+A replica is due when its overlay is large (or, of a group with other members, the entries in memory that a checkpoint
+would let go: of a row that is written again and again the overlay has one version, and they have all), or when the log
+is long and its oldest segment could go if the replica had a checkpoint. That segment may be held by something else, an
+index that has not taken all that it was sent: then no checkpoint would make the log shorter, and none is begun for its
+sake, however long it is. Many small overlays are as much memory as a large one: when they come to several times the
+usual size, smaller ones are due too, and the checkpoint thread makes no pauses; when they come to several times that,
+writes are refused until it has caught up (`Pressure`).
 
 A checkpoint that the disk refuses is tried again, every second: until then its rows stay in memory, and the log has
 them. Where nobody can wait for the disk to get space, it is given up: when the node stops, and when the group is
@@ -48,6 +49,11 @@ class Held(Protocol):
 
     @property
     def tree(self) -> Tree: ...
+
+    @property
+    def unsaved_bytes(self) -> int:
+        """About how much memory the next checkpoint, and the one under way, will free."""
+        ...
 
     def is_held_back(self, slot: int) -> bool:
         """Whether the log cannot let go of this slot, whatever the tree has, since what it carries has not arrived."""
@@ -101,6 +107,7 @@ class Checkpoints:
         self._retries: dict[int, asyncio.TimerHandle] = {}    # group, in _frozen -> when it is tried again
         self._leaving: set[int] = set()    # groups that are being removed
         self._paused: set[int] = set()
+        self._suspended: set[int] = set()   # of these, those whose checkpoint, in _frozen, is tried again at `resume`
         self._when_quiet: dict[int, Callable[[], None]] = {}    # of paused groups, in _frozen
         self._waiters: list[asyncio.Future[None]] = []    # for the next one that ends
         self._timer: asyncio.TimerHandle | None = None
@@ -124,7 +131,8 @@ class Checkpoints:
     async def leave(self, group: int) -> None:
         """The group is about to be removed: return when no checkpoint of it is under way."""
         self._leaving.add(group)
-        if group in self._retries:
+        self._paused.discard(group)
+        if group in self._retries or group in self._suspended:
             self._end(group)
         while group in self._frozen:
             await self._next()
@@ -140,14 +148,24 @@ class Checkpoints:
         """Call `then` when none of this group is under way; none begins before `resume`."""
         self._paused.add(group)
         if group in self._retries:
-            self._end(group)
-        if group in self._frozen:
+            self._retries.pop(group).cancel()
+            self._suspended.add(group)
+        if group in self._frozen and group not in self._suspended:
             self._when_quiet[group] = then
         else:
             then()
 
     def resume(self, group: int) -> None:
+        """The tree may be another by now; or the same, with what a refused checkpoint has still to write."""
         self._paused.discard(group)
+        if group in self._suspended:
+            self._suspended.remove(group)
+            tree = self._replicas[group].tree
+            if tree.is_frozen:
+                assert self._checkpointer is not None
+                self._checkpointer.submit(tree, self._frozen[group])
+            else:
+                self._end(group)
 
     def begin_to_stop(self) -> None:
         """None is considered any more, and those under way make no pauses."""
@@ -161,6 +179,8 @@ class Checkpoints:
         """After `begin_to_stop`: write what every replica has; what the disk refuses stays in the log."""
         for group in list(self._retries):
             self._submit_again(group)
+        for group in list(self._suspended):
+            self.resume(group)
         for _ in range(2):    # one that is under way already does not have what was written since it began
             for replica in self._replicas.values():
                 if not replica.tree.is_frozen:
@@ -171,7 +191,7 @@ class Checkpoints:
     async def close(self) -> None:
         """After `begin_to_stop`: end the thread, when it has written what was begun."""
         assert self._checkpointer is not None
-        for group in list(self._retries):
+        for group in [*self._retries, *self._suspended]:
             self._end(group)
         await self._loop.run_in_executor(None, self._checkpointer.close)
         self._checkpointer = None
@@ -179,12 +199,12 @@ class Checkpoints:
     def _consider(self) -> None:
         self._timer = self._loop.call_later(_CONSIDER_SECONDS, self._consider)
         holders = self._holders() if self._log.bytes_in_log > self._log_bytes_max else ()
-        sizes = {replica: replica.tree.overlay_bytes for replica in self._replicas.values()}
+        sizes = {replica: replica.unsaved_bytes for replica in self._replicas.values()}
         total = sum(sizes.values())
         is_much = total > _HURRY_FACTOR * self._overlay_bytes_max
         overlay_bytes_max = total // (2 * len(sizes)) if is_much else self._overlay_bytes_max
-        for replica, overlay_bytes in sizes.items():
-            if overlay_bytes > overlay_bytes_max or replica in holders:
+        for replica, unsaved_bytes in sizes.items():
+            if unsaved_bytes > overlay_bytes_max or replica in holders:
                 self._begin(replica)
         assert self._checkpointer is not None
         self._checkpointer.hurry(is_much)
@@ -252,6 +272,7 @@ class Checkpoints:
     def _end(self, group: int) -> None:
         """It is finished, or given up."""
         del self._frozen[group]
+        self._suspended.discard(group)
         if group in self._retries:
             self._retries.pop(group).cancel()
         quiet = self._when_quiet.pop(group, None)

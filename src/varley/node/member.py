@@ -159,11 +159,11 @@ class HostedMember:
     """See above. `tree` is None in a log member, which votes and keeps no state."""
 
     __slots__ = (
-        "_before", "_changes", "_host", "_in_flight", "_inbox", "_is_given_up", "_is_noting", "_is_over",
-        "_is_releasing", "_is_stalled", "_lease_seen", "_led_since", "_member", "_pending", "_read", "_reads",
-        "_searched", "_successor", "_tree", "_undecided", "_waiting", "_when_idle", "answers", "ballot", "core",
-        "due_us", "epoch", "group", "is_leading", "name", "newest", "on_abandon", "orders", "outgoing", "partition",
-        "proposed_bytes", "scheduled_us", "speculative", "undecided_bytes",
+        "_before", "_changes", "_host", "_in_flight", "_inbox", "_is_carrying", "_is_given_up", "_is_noting",
+        "_is_over", "_is_releasing", "_is_stalled", "_lease_seen", "_led_since", "_member", "_pending", "_read",
+        "_reads", "_searched", "_successor", "_tree", "_undecided", "_waiting", "_when_idle", "answers", "ballot",
+        "core", "due_us", "epoch", "group", "is_leading", "name", "newest", "on_abandon", "orders", "outgoing",
+        "partition", "proposed_bytes", "scheduled_us", "speculative", "undecided_bytes",
     )  # fmt: skip
 
     def __init__(
@@ -210,7 +210,8 @@ class HostedMember:
         self.newest: Proposal | None = None
         self.on_abandon: Callable[[], None] | None = None
         self.outgoing: Outgoing | None = None
-        # While it leads, and nobody takes what entries carry elsewhere: those up to here carry nothing. None: all.
+        self._is_carrying = False       # what entries carry elsewhere is sent from here
+        # While that is so, and nobody takes it: the entries up to here carry nothing. None: all.
         self._searched: int | None = None
         self.undecided_bytes = 0        # of values proposed and not applied
         # How busy it is; both only ever grow
@@ -268,6 +269,13 @@ class HostedMember:
         return not self._waiting and not self._pending
 
     @property
+    def unsaved_bytes(self) -> int:
+        """See checkpoints.Held."""
+        log, tree = self.core.log, self.tree
+        slot = max(log.base, min(tree.checkpointed_slot, log.last))
+        return max(tree.overlay_bytes, log.bytes_between(slot, log.last))
+
+    @property
     def releasable_slot(self) -> int:
         """For the log, which counts the records of members by their order: see storage/member_log.py."""
         return self.orders.releasable
@@ -306,6 +314,11 @@ class HostedMember:
     # Who leads sends it. It tells the others up to which slot all has arrived, with each beat; they keep what is behind
     # that in their logs, and nothing in memory. What it has told is true for ever, so whoever leads next begins there;
     # one that has been told nothing, since it was started, begins with all that its log has.
+    #
+    # A leader begins with that when it serves; or before, if another member needs its state first. Story: 1. A and B
+    # elect A, C is away. 2. B is behind A's log, and A serves only when B has accepted A's first entry. 3. B gets no
+    # state that holds what has not arrived (snapshots.py). What A has applied is chosen: so A sends what that carries,
+    # serving or not.
 
     def carry(self, outgoing: Outgoing | None) -> None:
         """From now on `outgoing` takes what chosen entries carry; None: nobody does, and nobody has to."""
@@ -315,10 +328,22 @@ class HostedMember:
         self._searched = None
         if outgoing is None:
             return
-        if self.ballot:
+        if self._is_carrying:
             outgoing.begins(self.core.kept or 0, self.applied_rows)
         else:
             outgoing.ends()
+
+    def _begin_to_carry(self) -> None:
+        self._is_carrying = True
+        self._searched = kept = self.core.kept or 0
+        if self.outgoing is not None:
+            self.outgoing.begins(kept, self.applied_rows)
+        self._say_what_is_kept()
+
+    def _carry_no_more(self) -> None:
+        self._is_carrying = False
+        if self.outgoing is not None:
+            self.outgoing.ends()
 
     def _say_what_is_kept(self) -> None:
         applied = self.tree.applied_slot
@@ -392,12 +417,14 @@ class HostedMember:
     # Events
 
     def tick(self) -> None:
-        if self.ballot:
-            try:
+        try:
+            if self._is_carrying and not self.core.is_elected:
+                self._carry_no_more()   # it never came to serve
+            if self._is_carrying:
                 self._say_what_is_kept()    # the next beat says it
-            except Exception as error:
-                self._host.has_failed(self, error)
-                raise
+        except Exception as error:
+            self._host.has_failed(self, error)
+            raise
         self.step(Tick())
         if self._tree is None and self.core.chosen - self.core.log.base > LOG_ENTRIES_MAX:
             self.trim(self.core.chosen)
@@ -491,7 +518,7 @@ class HostedMember:
     def trim_to_checkpoint(self, kept_slot: int | None) -> None:
         """After a checkpoint: drop the entries that nobody needs any more; after `kept_slot` somebody does."""
         log = self.core.log
-        if self.ballot:
+        if self._is_carrying and self.core.is_elected:
             self._say_what_is_kept()
         # Not known yet, after a start: then nothing goes.
         needed_after = log.base if self.core.kept is None else self.core.kept
@@ -531,6 +558,8 @@ class HostedMember:
         for to, message in effects.send_at_once:
             host.send(group, member, to, message)
         for by in effects.snapshots:
+            if self.core.is_elected and not self._is_carrying:
+                self._begin_to_carry()
             host.snapshot_is_needed(self, by)
         if effects.persist:
             self._lease_seen = 0    # who belongs to the group may be others now, and they may have granted nothing
@@ -703,10 +732,7 @@ class HostedMember:
         self.ballot = ballot
         self.is_leading = True
         self._led_since = self._host.now_us()
-        self._searched = kept = self.core.kept or 0
-        if self.outgoing is not None:
-            self.outgoing.begins(kept, self.applied_rows)
-        self._say_what_is_kept()
+        self._begin_to_carry()
         assert self.partition is not None
         self.partition.leads(ballot)
 
@@ -732,8 +758,7 @@ class HostedMember:
         self.epoch += 1
         if self.on_abandon is not None:
             self.on_abandon()
-        if self.outgoing is not None:
-            self.outgoing.ends()
+        self._carry_no_more()
         self.speculative.clear()
         self.newest = None
         self.undecided_bytes = 0

@@ -84,6 +84,10 @@ class MemberPartition(Partition):
         return None if name is None else node_of(name)
 
     @property
+    def has_state(self) -> bool:
+        return self._tree.applied_slot > 0    # the first members of a group begin with slot 1
+
+    @property
     def ballot(self) -> int:
         return self._member.ballot
 

@@ -95,6 +95,12 @@ class Partition:
         return None
 
     @property
+    def has_state(self) -> bool:
+        """Whether what is here is of the partition at some time. Not so of a replica that is being built: it has
+        nothing, and that is not how the partition ever was for who has written to it."""
+        return True
+
+    @property
     def ballot(self) -> int:
         """Under which leadership answers are computed; for `may_answer`."""
         return self._replica.ballot

@@ -202,6 +202,11 @@ class Replica:
             self.outgoing.chosen(proposal.slot, rows)
 
     @property
+    def unsaved_bytes(self) -> int:
+        """See checkpoints.Held."""
+        return self.tree.overlay_bytes
+
+    @property
     def releasable_slot(self) -> int:
         """The log entries up to this slot are needed neither to recover the tree nor to carry anything elsewhere."""
         slot = self.tree.checkpointed_slot

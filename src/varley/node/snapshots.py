@@ -14,7 +14,7 @@ it gives, and for a while after, its log keeps what comes after that slot, or th
 at once. The receiver asks for each piece, so it decides how fast it goes, and a piece that was lost is asked for
 again.
 
-What entries carry to other groups (changes of global indexes) is in the log only. So a leader gives no state that holds
+What entries carry to other groups (changes of global indexes) is in the log only. So nobody gives a state that holds
 what has not arrived: the receiver may lead next, and would not know of it.
 
 A crash of the receiver leaves its old state, or the new one (tree_folder.py); the incoming rows are thrown away at the
@@ -250,12 +250,9 @@ class Snapshots:
 
     def _has_arrived(self, member: HostedMember, slot: int) -> bool:
         """Whether what the entries up to `slot` carry elsewhere has arrived there, as far as is known. The receiver
-        will not have them, and could not carry on with it if it were the next to lead.
-
-        Only whoever serves knows. Story: 1. A and B elect A, C is away. 2. B is behind A's log, and A serves only when
-        B has accepted A's first entry. 3. If A gave B nothing before A serves, neither would ever happen."""
+        will not have them, and could not carry on with it if it were the next to lead."""
         kept = member.core.kept
-        return not member.is_leading or (kept is not None and slot <= kept)
+        return kept is not None and slot <= kept
 
     def _more(self, number: int, after: bytes) -> Rows | Gone:
         giving = self._giving.get(number)

@@ -168,6 +168,11 @@ class Replica:
         return leader.ballot if leader is not None and leader.is_serving else NO_BALLOT
 
     @property
+    def is_elected(self) -> bool:
+        """Whether it leads, also if it does not serve yet."""
+        return self._leader is not None
+
+    @property
     def is_handing_over(self) -> bool:
         """Whether it leads, and proposes nothing any more, because another member is to lead."""
         return self._leader is not None and self._leader.successor is not None
@@ -199,7 +204,7 @@ class Replica:
         return self._grant.is_leader_healthy(now)
 
     def keep_after(self, slot: int) -> None:
-        """This member serves: let all who may lead later keep the entries after `slot` (or KEPT_BY_NOBODY)."""
+        """This member leads: let all who may lead later keep the entries after `slot` (or KEPT_BY_NOBODY)."""
         assert self._leader is not None
         self._leader.kept = self.kept = slot
 

@@ -1,7 +1,8 @@
 """Partitions that are on other nodes: who leads them, how they are asked, and what this node answers for its own.
 
-    leaders            group -> members, leader, ballot: as far as is known
+    memds_node         group -> members, leader: this node's MemDS, on its links
     journey            one question on its way to the node that can answer it, over failures and elections
+    relay              a request through a node that reaches the one that this node does not
     peers              the questions that nodes ask one another, and the answers of this one
     hosted             the partitions whose replicas are on this node
     routed_partition   a partition, wherever it is: what the routes of a cluster have in place of node.Partition

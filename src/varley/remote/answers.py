@@ -22,7 +22,7 @@ from varley.node.settled import when_settled
 from varley.remote import messages
 from varley.remote.hosted import Hosted
 from varley.remote.journey import ANSWER, not_here
-from varley.remote.leaders import Leaders
+from varley.remote.memds_node import MemdsNode
 from varley.remote.messages import RangeFound, RangeWanted, RowsQuestion, SumsWanted, ValuesWanted
 
 ROWS_MAX: Final = 1000    # in one answer: about a millisecond of the loop's time
@@ -33,21 +33,23 @@ Answer = Callable[[bytes], None]
 class RowsAnswers:
     """Used from the event loop only."""
 
-    def __init__(self, hosted: Hosted, leaders: Leaders) -> None:
+    def __init__(self, hosted: Hosted, memds: MemdsNode) -> None:
         self._hosted = hosted
-        self._leaders = leaders
+        self._memds = memds
 
     def asked(self, sender: str, payload: bytes, answer: Answer) -> None:
         question = messages.decode_rows_question(payload)
         if not isinstance(question, SumsWanted) and question.strong:
             self._strong(question, answer)
             return
-        found = self._hosted.partitions.get(question.group)
-        is_here = found is not None and not _is_another_s(found[0], question)
-        answer(ANSWER + _found(found[0], question) if found is not None and is_here else self._not_here(question.group))
+        partition = self._hosted.copy(question.group)
+        if partition is None or _is_another_s(partition, question):
+            answer(self._not_here(question.group))
+        else:
+            answer(ANSWER + _found(partition, question))
 
     def _not_here(self, group: int) -> bytes:
-        return not_here(self._leaders.find(group))
+        return not_here(self._memds.find(group))
 
     def _strong(self, question: RangeWanted | ValuesWanted, answer: Answer, *, is_confirmed: bool = False) -> None:
         found = self._hosted.partitions.get(question.group)

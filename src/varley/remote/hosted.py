@@ -97,6 +97,11 @@ class Hosted:
         del self.partitions[group]
         self.changed(group)
 
+    def copy(self, group: int) -> Partition | None:
+        """The replica that is here, if it can answer an eventual read."""
+        found = self.partitions.get(group)
+        return None if found is None or not found[0].has_state else found[0]
+
     def changed(self, group: int) -> None:
         """This node has begun to lead `group`, or to host it, or does so no more."""
         told = self._watchers.get(group)

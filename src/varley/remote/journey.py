@@ -2,11 +2,15 @@
 
     the leader, if one is known ---> answered
             |
-            +--- "not I, but n3 in ballot 7" ---> n3            nobody knows ---> the members, one after the other
+            +--- "not I, but n3 in ballot 7" ---> n3            nobody knows ---> two nodes are asked who leads
             |
-            +--- surely not acted on (no connection) ---> the next
+            +--- surely not acted on (no connection) ---> through another node, once (relay.py); then the same
             |
-            +--- nobody knows (no answer) ---> a read is asked again, elsewhere; of a write nobody can say
+            +--- nobody knows (no answer) ---> a read is asked again; of a write nobody can say
+
+It goes to nobody who is not known to lead: to ask who leads is a question of its own (memds_node.py, `look_up`), which
+costs nothing if it is lost, while a write that was sent to a node that falls silent has an outcome that nobody knows.
+What any replica can answer goes from one member to the next.
 
 All have been asked, and none leads: an election is under way. Then it waits, until a leader is heard of, or a moment,
 and begins anew. So a client sees slowness in a failover, not errors, as long as the outcome is certain; and an error
@@ -14,6 +18,11 @@ that says that nothing was done once `PATIENCE_SECONDS` are over.
 
 An answer begins with one byte: ANSWER and what was asked for, or NOT_HERE and what that node knows of the group. A node
 that is asked never asks another in turn: whoever asked goes on. So no question can go round in circles.
+
+How long one node is waited for. A connection that is lost, or silent for two seconds, ends what was asked on it at
+once. On one that is not, something is lost only in the moment in which a network breaks and mends. A leader that is
+slow is waited for: it is replaced when its lease ends, and says so; so WRITE_SECONDS is a few leases and elections, and
+nothing that still works takes longer.
 """
 
 from __future__ import annotations
@@ -21,17 +30,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from enum import Enum
-from typing import Final, Protocol
+from functools import partial
+from typing import Final
 
 import msgspec
 
 from varley.net.outcome import NoAnswer, NotSent, Outcome
 from varley.node.elsewhere import Need
-from varley.remote.leaders import Known, Leaders
+from varley.remote.memds_node import MemdsNode
+from varley.remote.relay import Ask, ask_through
+from varley.router.memds import UNKNOWN, Group
 
 PATIENCE_SECONDS: Final = 8.0       # longer than an election, and shorter than clients wait for an answer
 ANSWER_SECONDS: Final = 5.0         # for one node to answer a read
-WRITE_SECONDS: Final = 20.0         # the same for a write, which cannot be sent to another
+WRITE_SECONDS: Final = 10.0         # the same for a write, which cannot be sent to another
 _PAUSE_SECONDS: Final = 0.05
 _PAUSE_SECONDS_MAX: Final = 0.4
 
@@ -39,7 +51,7 @@ ANSWER: Final = b"\x00"
 NOT_HERE: Final = b"\x01"
 
 _encode = msgspec.msgpack.encode
-_decode_known = msgspec.msgpack.Decoder(Known | None).decode
+_decode_group = msgspec.msgpack.Decoder(Group).decode
 
 
 class End(Enum):
@@ -53,34 +65,30 @@ class End(Enum):
 Then = Callable[[bytes | End], None]
 
 
-class Ask(Protocol):
-    """net.links.Links.request."""
-
-    def __call__(
-        self, to: str, service: int, payload: bytes, then: Callable[[Outcome], None], *, timeout_seconds: float
-    ) -> None:
-        """`then` is called once, and not inside this."""
-        ...
-
-
-def not_here(known: Known | None) -> bytes:
+def not_here(known: Group) -> bytes:
     """The answer of a node that cannot do what is asked of it."""
     return NOT_HERE + _encode(known)
+
+
+def _known(told: bytes) -> Group:
+    try:
+        return _decode_group(told)
+    except msgspec.MsgspecError:    # of a newer version: that it is not there is all that we understand
+        return UNKNOWN
 
 
 class Journey:
     """Call `begin` once; `then` is called once, perhaps inside `begin`, with HERE."""
 
     __slots__ = (
-        "_ask", "_asked", "_deadline", "_group", "_is_here", "_leaders", "_loop", "_need", "_own_name", "_pause",
-        "_payload", "_service", "_then", "_timer",
+        "_ask", "_asked", "_deadline", "_group", "_is_here", "_loop", "_memds", "_need", "_own_name", "_pause",
+        "_payload", "_rounds", "_service", "_then", "_timer",
     )  # fmt: skip
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        leaders: Leaders,
-        own_name: str,
+        memds: MemdsNode,
         ask: Ask,
         group: int,
         need: Need,
@@ -91,8 +99,8 @@ class Journey:
     ) -> None:
         """`is_here`: whether this node can answer by itself now."""
         self._loop = loop
-        self._leaders = leaders
-        self._own_name = own_name
+        self._memds = memds
+        self._own_name = memds.name
         self._ask = ask
         self._group = group
         self._need = need
@@ -103,6 +111,7 @@ class Journey:
         # In this round: each node, and the ballot that was known then. It is asked once more if a later one is told of,
         # since it may have been asked before it was elected; so two who point at each other do not keep it going.
         self._asked: dict[str, int] = {}
+        self._rounds = 0
         self._pause = _PAUSE_SECONDS
         self._deadline = loop.time() + PATIENCE_SECONDS
         self._timer: asyncio.TimerHandle | None = None    # not None while it waits for an election
@@ -118,42 +127,62 @@ class Journey:
         if to is None:
             self._wait()
             return
-        known = self._leaders.find(self._group)
-        assert known is not None
-        self._asked[to] = known.ballot
-        seconds = WRITE_SECONDS if self._need is Need.WRITE else ANSWER_SECONDS
-        self._ask(to, self._service, self._payload, lambda answer: self._heard(to, answer), timeout_seconds=seconds)
+        self._asked[to] = self._memds.find(self._group).ballot
+        if self._need is not Need.COPY and not self._memds.is_up(to) and self._ways(to):
+            # To ask it all the same would be to wait for the attempt to connect: two seconds, if a network is silent.
+            self._send_through_another(to)
+            return
+        self._ask(to, self._service, self._payload, partial(self._heard, to), timeout_seconds=self._seconds)
+
+    @property
+    def _seconds(self) -> float:
+        return WRITE_SECONDS if self._need is Need.WRITE else ANSWER_SECONDS
 
     def _next(self) -> str | None:
         """Whom to ask now; None: all were asked in this round."""
-        known = self._leaders.find(self._group)
-        if known is None:
-            return None
+        known = self._memds.find(self._group)
         leader = known.leader
         if leader is not None and leader != self._own_name and self._asked.get(leader, -1) < known.ballot:
             return leader
-        return next((each for each in known.members if each not in self._asked and each != self._own_name), None)
+        if self._need is not Need.COPY:
+            return None
+        left = [each for each in known.members if each not in self._asked and each != self._own_name]
+        return next((each for each in left if self._memds.is_up(each)), left[0] if left else None)
 
-    def _heard(self, sender: str, answer: Outcome) -> None:
+    def _heard(self, sent_to: str | None, answer: Outcome) -> None:
+        """`sent_to`: None, if it came through another node."""
         if isinstance(answer, NoAnswer) and self._need is Need.WRITE:
             self._then(End.UNKNOWN)
+        elif isinstance(answer, NotSent) and sent_to is not None and self._need is not Need.COPY:
+            self._send_through_another(sent_to)
         elif isinstance(answer, NotSent | NoAnswer):
             self._step()
         elif answer[:1] == NOT_HERE:
-            known = _decode_known(answer[1:])
-            if self._need is not Need.COPY:
-                self._leaders.has_left(self._group, sender)
-            if known is not None:
-                self._leaders.learn(self._group, known)
+            self._memds.learn(self._group, _known(answer[1:]))
             self._step()
         else:
             self._then(answer[1:])
+
+    def _ways(self, to: str) -> list[str]:
+        return [each for each in self._memds.reachable(self._group) if each != to]
+
+    def _send_through_another(self, to: str) -> None:
+        ways = self._ways(to)
+        if not ways:
+            self._step()
+            return
+        via = ways[self._rounds % len(ways)]    # the next round tries another
+        ask_through(
+            self._ask, via, to, self._service, self._payload, partial(self._heard, None),
+            timeout_seconds=self._seconds,
+        )  # fmt: skip
 
     def _wait(self) -> None:
         if self._loop.time() >= self._deadline:
             self._then(End.UNREACHED)
             return
-        self._leaders.when_learnt(self._group, self._again)
+        self._memds.when_learnt(self._group, self._again)
+        self._memds.look_up(self._group)
         self._timer = self._loop.call_later(self._pause, self._again)
         self._pause = min(self._pause * 2, _PAUSE_SECONDS_MAX)
 
@@ -163,7 +192,8 @@ class Journey:
             return
         self._timer.cancel()
         self._timer = None
-        self._leaders.forget_waiting(self._group, self._again)
+        self._memds.forget_waiting(self._group, self._again)
         self._asked.clear()
+        self._rounds += 1
         # Not in this call stack: whoever tells of a leader may be in the middle of becoming it.
         self._loop.call_soon(self._step)

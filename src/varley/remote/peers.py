@@ -12,16 +12,16 @@ from typing import Final, Protocol
 
 from varley.clock import Clock
 from varley.errors import ApiError, InternalServerError, ServiceUnavailable
-from varley.net import channels
-from varley.net.channels import FORWARD, ROWS
+from varley.net.channels import FORWARD, RELAY, ROWS
 from varley.node.elsewhere import Need
 from varley.node.partition import Partition
 from varley.remote import messages
 from varley.remote.answers import RowsAnswers
 from varley.remote.hosted import Hosted
-from varley.remote.journey import ANSWER, Ask, End, Journey, Then
-from varley.remote.leaders import Known, Leaders, decode_announcement, encode_announcement
+from varley.remote.journey import ANSWER, End, Journey, Then
+from varley.remote.memds_node import MemdsNode
 from varley.remote.messages import CallWanted, Question, RangeWanted, SumsWanted, ValuesWanted
+from varley.remote.relay import Ask, Relay
 from varley.remote.remote_error import remote_error
 from varley.remote.remote_rows import RemoteRows, Row
 from varley.remote.routed_partition import routed
@@ -67,11 +67,9 @@ def unreached() -> ApiError:
     return ServiceUnavailable("No node leads the partition at the moment; nothing was done. Try again.")
 
 
-class Messages(Protocol):
+class Requests(Protocol):
     """What is asked of net.links.Links beside `request`."""
 
-    def serve_messages(self, channel: int, handler: Callable[[str, bytes], None]) -> None: ...
-    def send(self, to: str, channel: int, payload: bytes) -> None: ...
     def serve_requests(self, service: int, handler: Callable[[str, bytes, Answer], None]) -> None: ...
 
 
@@ -79,18 +77,21 @@ class Peers:
     """Used from the event loop only."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, clock: Clock, hosted: Hosted, leaders: Leaders, ask: Ask
+        self, loop: asyncio.AbstractEventLoop, clock: Clock, hosted: Hosted, memds: MemdsNode, ask: Ask
     ) -> None:
         self._loop = loop
         self._ask = ask
         self.hosted = hosted
-        self.leaders = leaders
+        self.memds = memds
         self.sums = Sums(clock, self._fetch_sum)
-        self.handlers: dict[int, Handler] = {ROWS: RowsAnswers(hosted, leaders).asked}    # by service
+        self.relay = Relay(ask)
+        self.handlers: dict[int, Handler] = {    # by service
+            ROWS: RowsAnswers(hosted, memds).asked,
+            RELAY: self.relay.asked,
+        }
 
-    def serve(self, links: Messages) -> None:
-        """Answer what others ask, and hear who leads. To be called when all handlers are there."""
-        links.serve_messages(channels.ROUTES, self.heard)
+    def serve(self, links: Requests) -> None:
+        """Answer what others ask. To be called when all handlers are there."""
         for service, handler in self.handlers.items():
             links.serve_requests(service, handler)
 
@@ -103,12 +104,11 @@ class Peers:
     def forget(self, group: int) -> None:
         """The group is there no more, on no node."""
         self.hosted.unwatch(group)
-        self.leaders.forget(group)
         self.sums.forget(group)
 
     def is_here(self, group: int, need: Need) -> bool:
         """Whether this node can answer by itself."""
-        return group in self.hosted.partitions if need is Need.COPY else self.hosted.leads(group)
+        return self.hosted.copy(group) is not None if need is Need.COPY else self.hosted.leads(group)
 
     async def know_sums(self, groups: Iterable[int]) -> None:
         """Return when items and bytes of all these groups are known."""
@@ -119,22 +119,6 @@ class Peers:
 
     # Who leads
 
-    def heard(self, sender: str, payload: bytes) -> None:
-        """A message of channel ROUTES."""
-        for group, known in decode_announcement(payload):
-            self.leaders.learn(group, known)
-
-    def begins_to_lead(self, group: int, ballot: int, members: Iterable[str]) -> bytes:
-        """This node does. Gives the message for all others."""
-        known = Known(ballot, self.hosted.name, tuple(members))
-        self.leaders.learn(group, known)
-        self.hosted.changed(group)
-        return encode_announcement([(group, known)])
-
-    def all_led(self) -> bytes:
-        """The message for a node that has just been connected."""
-        return encode_announcement(self.leaders.led_by(self.hosted.name))
-
     async def wait_for_leaders(self, groups: Iterable[int], seconds: float = NEW_GROUP_SECONDS) -> bool:
         """Return when each of these groups, which are new, is known to have a leader: True; or after so long: False.
 
@@ -144,9 +128,9 @@ class Peers:
         try:
             async with asyncio.timeout(seconds):
                 for group in groups:
-                    while (known := self.leaders.find(group)) is None or known.leader is None:
+                    while self.memds.find(group).leader is None:
                         learnt = asyncio.Event()
-                        self.leaders.when_learnt(group, learnt.set)
+                        self.memds.when_learnt(group, learnt.set)
                         await learnt.wait()
         except TimeoutError:
             return False
@@ -161,14 +145,13 @@ class Peers:
         """Ask whoever can answer. `then` gets the answer, or how it ended without one; HERE perhaps at once, also if
         the group has another part of its table by now."""
         group = question.group
-        splits = self.leaders.splits(group)
+        splits = self.memds.splits(group)
 
         def is_here() -> bool:
-            return self.is_here(group, need) or self.leaders.splits(group) != splits or also_here()
+            return self.is_here(group, need) or self.memds.splits(group) != splits or also_here()
 
         Journey(
-            self._loop, self.leaders, self.hosted.name, self._ask, group, need, service, messages.encode(question),
-            is_here, then,
+            self._loop, self.memds, self._ask, group, need, service, messages.encode(question), is_here, then,
         ).begin()  # fmt: skip
 
     def inquire(

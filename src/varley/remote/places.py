@@ -1,8 +1,7 @@
 """Where the partitions of a cluster are, as routes and nodes see it: what a Router gets in place of a Node.
 
     Router ---> create_group ---> a partition that is wherever it is       (routed_partition.py)
-    Node   ---> hosts, hosts_no_more, begins_to_lead, follows ---> what is here; who leads: told to all nodes
-    Links  ---> is_connected ---> told to a node that was away what it has missed
+    Node   ---> hosts, hosts_no_more, begins_to_lead, follows ---> what is here; who leads: memds_node.py
 
 Who has the replicas of a new group is decided elsewhere (metadata/placement.py), and so is what becomes of them; here
 it is only followed.
@@ -17,7 +16,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
 from varley.errors import WorldError
-from varley.net.channels import ROUTES
 from varley.node.partition import Partition
 from varley.remote.hosted import Lead
 from varley.remote.peers import Peers
@@ -30,19 +28,15 @@ class Places:
         self,
         loop: asyncio.AbstractEventLoop,
         peers: Peers,
-        send: Callable[[str, int, bytes], None],
-        others: Callable[[], Iterable[str]],
-        members_of: Callable[[int], Iterable[str]],
+        members_of: Callable[[int], tuple[int, Iterable[str]]],
         remove: Callable[[int], Awaitable[None]],
         refusal: Callable[[], WorldError | None] = lambda: None,
     ) -> None:
-        """`send`: of net.links.Links. `others`: the names of all other nodes; `members_of`: of those that have members
-        of a group. `remove`: removes the replica that is here, if there is one. `refusal`: why the disk of this node
-        takes no writes."""
+        """`members_of`: the nodes of the members of a group that is led here, and the slot of that configuration.
+        `remove`: removes the replica that is here, if there is one. `refusal`: why the disk of this node takes no
+        writes."""
         self._loop = loop
         self._peers = peers
-        self._send = send
-        self._others = others
         self._members_of = members_of
         self._remove = remove
         self._refusal = refusal
@@ -86,9 +80,9 @@ class Places:
 
     def begins_to_lead(self, group: int, ballot: int) -> None:
         """This node does. Called by whoever applies the log: what follows from it begins in a turn of its own."""
-        message = self._peers.begins_to_lead(group, ballot, self._members_of(group))
-        for node in self._others():
-            self._send(node, ROUTES, message)
+        epoch, members = self._members_of(group)
+        self._peers.memds.leads(group, ballot, epoch, members)
+        self._peers.hosted.changed(group)
         self._loop.call_soon(self._tell_of_leading, group)
 
     def _tell_of_leading(self, group: int) -> None:
@@ -98,12 +92,5 @@ class Places:
 
     def follows(self, group: int) -> None:
         """This node leads it no longer."""
-        self._peers.leaders.has_left(group, self._peers.hosted.name)
+        self._peers.memds.leads_no_more(group)
         self._peers.hosted.changed(group)
-
-    # From the links
-
-    def is_connected(self, node: str, is_up: bool) -> None:
-        """See net.links.Links.watch."""
-        if is_up:
-            self._send(node, ROUTES, self._peers.all_led())

@@ -30,6 +30,7 @@ from varley.remote.hosted import Hosted
 from varley.remote.sums import Sums
 from varley.storage.log_format import Row
 from varley.storage.tree import Tree
+from varley.table.parting import Parting
 
 
 class AbsentTree:
@@ -42,6 +43,10 @@ class AbsentTree:
     def __init__(self, group: int, sums: Sums) -> None:
         self._group = group
         self._sums = sums
+
+    @property
+    def parting(self) -> Parting | None:
+        raise Elsewhere(self._group, Need.COPY)
 
     @property
     def item_count(self) -> int:
@@ -86,17 +91,17 @@ class RoutedPartition:
 
     @property
     def tree(self) -> Tree:
-        found = self._hosted.partitions.get(self.group)
-        return cast(Tree, self._absent) if found is None else found[0].tree
+        partition = self._hosted.copy(self.group)
+        return cast(Tree, self._absent) if partition is None else partition.tree
 
     def get(self, key: bytes) -> bytes | None:
-        found = self._hosted.partitions.get(self.group)
-        if found is None:
+        partition = self._hosted.copy(self.group)
+        if partition is None:
             raise Elsewhere(self.group, Need.COPY)
-        end = found[0].tree.end
+        end = partition.tree.end
         if end is not None and key[:1] == ITEM_SPACE and key[1:] >= end.at:
             raise Elsewhere(end.child, Need.COPY)    # this node's map is old
-        return found[0].get(key)
+        return partition.get(key)
 
     def check_reading(self, high: bytes | None) -> None:
         end = self.tree.end

@@ -4,7 +4,9 @@
     B -> A   nothing more, if B knows the same; else  News(B's changes, wants_answer=True)
     A -> B   News(A's changes, wants_answer=False), if A knew anything that B did not
 
-So a change reaches all S nodes in about log S seconds, and two nodes that agree exchange sixteen bytes.
+So a change reaches all S nodes in about log S seconds, and two nodes that agree exchange sixteen bytes. Whoever takes a
+change from an administrator tells all members at once, since homes that do not know that they are some have nothing to
+say (ring_node/moving.py); whom that does not reach, gossip does.
 
 *Seeds* come from the settings of each node, not from gossip, and are drawn from like members: A and B, told about
 different rings by their administrators, would otherwise never hear of each other (section 4.8.2). The paper says that
@@ -63,8 +65,10 @@ class Gossip:
     def changed(self, history: History) -> Effects:
         """An administrator's command was taken: `history` is ours with one change more."""
         assert set(self.history.changes) <= set(history.changes)
+        others = sorted((self.history.members().keys() | history.members().keys()) - {self._own})
         self.history = history
-        return Effects(persist=history)
+        news = News(history.changes, wants_answer=False)
+        return Effects(persist=history, send=tuple((node, news) for node in others))
 
     def receive(self, sender: str, message: Message) -> Effects:
         match message:

@@ -57,6 +57,10 @@ class History:
         """Raises KeyError if it is no member: the administrator's mistake."""
         return self._with(Kind.LEAVE, node, self.members()[node], now_us)
 
+    def before(self, change: Change) -> History:
+        """What there was when this one of the changes came."""
+        return History(self.changes[: self.changes.index(change)])
+
     def _with(self, kind: Kind, node: str, member: Member, now_us: int) -> History:
         """Whatever this machine's clock says, a new change comes after those of the node that are known."""
         last_us = max((change.time_us for change in self.changes if change.node == node), default=-1)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from varley.ring import preference_list
-from varley.ring.membership import History, Member
+from varley.ring.membership import Change, History, Member
 from varley.ring.preference_list import PreferenceList
 from varley.ring.tokens import POSITION_BITS, Owners, partition_of, rebalance
 
@@ -29,13 +29,25 @@ class Placement:
         return self.history.members()
 
     @cached_property
-    def owners(self) -> Owners:
-        """Each change in turn, in the order that all agree on."""
+    def _steps(self) -> list[Owners]:
+        """The owners after each change in turn, in the order that all agree on."""
         owners: Owners = ()
+        steps = []
         for change, members in self.history.walk():
             capacities = {name: member.capacity for name, member in members.items()}
             owners = rebalance(owners, capacities, self.partitions, salt=f"{change.time_us}/{change.node}")
-        return owners
+            steps.append(owners)
+        return steps
+
+    @property
+    def owners(self) -> Owners:
+        return self._steps[-1] if self._steps else ()
+
+    def before(self, change: Change) -> Placement:
+        """As it was without this one of its changes, and all that came after it."""
+        former = Placement(self.history.before(change), self.partitions)
+        vars(former)["_steps"] = self._steps[: len(former.history.changes)]     # not to be worked out again
+        return former
 
     @property
     def ids(self) -> range:

@@ -77,6 +77,20 @@ def coordinator(
     return next((node for node in preference if node == own or is_alive(node)), own)
 
 
+def exchanged(own: str, before: Iterable[str], after: Iterable[str]) -> frozenset[str]:
+    """Who took the place of `own` among a key's homes, or whose place it took; nobody if it was and is one, or neither.
+
+    While both sides of an exchange answer gets with what the other has too, it does not matter who has heard of it, nor
+    how much was brought over. R homes of after, those that are new among them, answer for themselves and for all who
+    are homes no more: for at least R homes of before (as many came as went). So among the W that took a put before,
+    there is one. The same holds the other way round, for a get that still goes to the homes of before.
+    """
+    old, new = frozenset(before), frozenset(after)
+    if (own in old) == (own in new):
+        return frozenset()
+    return new - old if own in old else old - new
+
+
 def moved(before: Iterable[str], after: Iterable[str]) -> tuple[frozenset[str], frozenset[str]]:
     """(who became a home, who no longer is one) of a partition, from its homes before and after."""
     old, new = frozenset(before), frozenset(after)

@@ -44,6 +44,10 @@ class BadContext(ValueError):
     """A client sent a context that we did not hand out. Nothing was read or written."""
 
 
+class BadSiblings(ValueError):
+    """A peer sent bytes that are no versions. Nothing was read or written."""
+
+
 class Mode(Enum):
     """What becomes of versions that are concurrent; chosen per bucket, never changed while it holds anything."""
 
@@ -257,6 +261,14 @@ def decode(raw: bytes) -> Siblings:
     found = Siblings(tuple(versions))
     vars(found)["_encoded"] = bytes(raw)    # the same versions have the same bytes: not to be made again
     return found
+
+
+def decode_sent(raw: bytes) -> Siblings:
+    """What a peer says that it holds. Raises BadSiblings."""
+    try:
+        return decode(raw)
+    except (AssertionError, struct.error, UnicodeDecodeError) as error:
+        raise BadSiblings(f"these bytes are no versions: {error!r}") from None
 
 
 _FORMAT = 1

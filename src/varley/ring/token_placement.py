@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from varley.ring import preference_list
-from varley.ring.membership import History, Kind, Member
+from varley.ring.membership import Change, History, Kind, Member
 from varley.ring.preference_list import PreferenceList
 from varley.ring.tokens import POSITION_BITS, Tokens, range_of, ring_of
 
@@ -49,6 +49,10 @@ class TokenPlacement:
     @cached_property
     def owners(self) -> tuple[str, ...]:
         return tuple(node for _, node in self.ring)
+
+    def before(self, change: Change) -> TokenPlacement:
+        """As it was without this one of its changes, and all that came after it."""
+        return TokenPlacement(self.history.before(change), self.tokens_per_capacity)
 
     @cached_property
     def ids(self) -> tuple[int, ...]:

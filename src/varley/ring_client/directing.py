@@ -28,7 +28,7 @@ from typing import Final
 
 from varley.ring import get_quorum
 from varley.ring.get_quorum import GetQuorum
-from varley.ring.siblings import BadContext, decode, decode_context
+from varley.ring.siblings import BadContext, BadSiblings, decode_context, decode_sent
 from varley.ring_client.found import Found, Sibling
 from varley.ring_client.outcomes import (
     NoAnswer,
@@ -79,6 +79,7 @@ class Attempts:
         *,
         repeats: int | None,
         then: Callable[[Response | RingClientError], None],
+        until: float | None = None,
     ) -> None:
         self._pool = pool
         self._endpoints = list(endpoints)[:TRIES_MAX]
@@ -86,7 +87,7 @@ class Attempts:
         self._request = request
         self._is_write = repeats is not None
         self._repeats_left = repeats or 0
-        self._until = pool.deadline()
+        self._until = pool.deadline() if until is None else until
         self._then = then
         self._failure: RingClientError = RingUnavailable("no node of the ring is known")
         self._unknown: OutcomeUnknown | None = None     # what an earlier attempt left open, no later failure can close
@@ -135,8 +136,9 @@ class ServerDriven:
         self._chance = chance
         self._repeats = repeats
 
-    def get(self, bucket: str, key: bytes, r: int | None, then: GetThen) -> None:
-        self._attempt(get_request(bucket, key, r), partial(_told_found, then), repeats=None)
+    def get(self, bucket: str, key: bytes, r: int | None, then: GetThen, until: float | None = None) -> None:
+        """`until`: the end of its time, if it has begun already."""
+        self._attempt(get_request(bucket, key, r), partial(_told_found, then), repeats=None, until=until)
 
     def write(
         self, bucket: str, key: bytes, value: bytes | None, context: str | None, w: int | None, then: PutThen
@@ -149,9 +151,10 @@ class ServerDriven:
         pass
 
     def _attempt(
-        self, asked: bytes, then: Callable[[Response | RingClientError], None], *, repeats: int | None
-    ) -> None:
-        Attempts(self._pool, self.in_turn(), asked, repeats=repeats, then=then).next()
+        self, asked: bytes, then: Callable[[Response | RingClientError], None], *, repeats: int | None,
+        until: float | None = None,
+    ) -> None:  # fmt: skip
+        Attempts(self._pool, self.in_turn(), asked, repeats=repeats, then=then, until=until).next()
 
     def in_turn(self) -> list[str]:
         """All of them, those that did not answer lately last."""
@@ -196,7 +199,7 @@ class ClientDriven:
             return
         preference = self._placement.preference(bucket, key)
         quorum = GetQuorum("", preference, n, wanted, self._is_alive(preference, wanted), mode)
-        _Get(self, quorum, bucket, key, r, then).begin()
+        _Get(self, quorum, bucket, key, r, self._pool.deadline(), then).begin()
 
     def write(
         self, bucket: str, key: bytes, value: bytes | None, context: str | None, w: int | None, then: PutThen
@@ -233,18 +236,20 @@ class ClientDriven:
 
     # ---- What a get needs
 
-    def fetch(self, node: str, bucket: str, key: bytes, then: Callable[[Reply], None]) -> None:
+    def fetch(self, node: str, bucket: str, key: bytes, until: float, then: Callable[[Reply], None]) -> None:
+        """A node that says nothing gets half of the time that is left: after it another one may be asked."""
         assert self._placement is not None
         endpoint = self._placement.endpoints.get(node)
         if endpoint is None:    # a new placement since, without it
             self._loop.call_soon(then, NotSent(f"{node} has no endpoint"))
             return
-        self._pool.ask(endpoint, fetch_request(bucket, key, self._placement.version), then)
+        seconds = (until - self._pool.now()) / 2
+        self._pool.ask(endpoint, fetch_request(bucket, key, self._placement.version), then, seconds)
 
-    def get_anywhere(self, bucket: str, key: bytes, r: int | None, then: GetThen) -> None:
+    def get_anywhere(self, bucket: str, key: bytes, r: int | None, until: float, then: GetThen) -> None:
         """A node coordinates, after all."""
         self.refresh()
-        self._given.get(bucket, key, r, then)
+        self._given.get(bucket, key, r, then, until)
 
     def let_a_home_repair(self, node: str, bucket: str, key: bytes) -> None:
         endpoint = None if self._placement is None or self._is_closed else self._placement.endpoints.get(node)
@@ -318,13 +323,15 @@ class _Get:
     """One get that the client coordinates: carries out what the quorum says."""
 
     def __init__(
-        self, ring: ClientDriven, quorum: GetQuorum, bucket: str, key: bytes, r: int | None, then: GetThen
-    ) -> None:
+        self, ring: ClientDriven, quorum: GetQuorum, bucket: str, key: bytes, r: int | None, until: float,
+        then: GetThen,
+    ) -> None:  # fmt: skip
         self._ring = ring
         self._quorum = quorum
         self._bucket = bucket
         self._key = key
         self._r = r
+        self._until = until     # the end of its time, for a node that coordinates after all too
         self._then = then
 
     def begin(self) -> None:
@@ -332,21 +339,24 @@ class _Get:
 
     def _do(self, effects: get_quorum.Effects) -> None:
         for node in effects.fetch:
-            self._ring.fetch(node, self._bucket, self._key, partial(self._fetched, node))
+            self._ring.fetch(node, self._bucket, self._key, self._until, partial(self._fetched, node))
         match effects.outcome:
             case get_quorum.Found() as found:
                 self._then(_as_found(found))
             case get_quorum.NotEnough():
-                self._ring.get_anywhere(self._bucket, self._key, self._r, self._then)
+                self._ring.get_anywhere(self._bucket, self._key, self._r, self._until, self._then)
         if effects.repair:
             self._ring.let_a_home_repair(effects.repair[0].node, self._bucket, self._key)
 
     def _fetched(self, node: str, reply: Reply) -> None:
         if isinstance(reply, Response) and reply.status == 200:
             self._ring.note(reply)
-            self._do(self._quorum.fetched(node, decode(reply.body)))
-        else:
-            self._do(self._quorum.failed(node))
+            try:
+                self._do(self._quorum.fetched(node, decode_sent(reply.body)))
+                return
+            except BadSiblings:
+                pass    # a proxy's page, perhaps
+        self._do(self._quorum.failed(node))
 
 
 def _as_found(found: get_quorum.Found) -> Found:

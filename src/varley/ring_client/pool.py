@@ -85,8 +85,8 @@ class Pool:
         except TimeoutError:
             then(NotSent(f"{endpoint} takes no connection within {self._connect_seconds:g} s"))
             return
-        except OSError as error:
-            then(NotSent(f"{endpoint} cannot be reached: {error.strerror or error}"))
+        except (OSError, ValueError) as error:      # ValueError: no such name can be
+            then(NotSent(f"{endpoint} cannot be reached: {getattr(error, 'strerror', None) or error}"))
             return
         self._open.add(connection)
         if not connection.is_open:

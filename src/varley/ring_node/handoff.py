@@ -82,6 +82,9 @@ class Handoff:
         found = (head for id_ in self._stray_ranges() for head in rows_of_range(self._store, self._members, id_))
         return sum(1 for _ in islice(found, STRAYS_MAX))
 
+    def has_strays(self) -> bool:
+        return any(True for _ in self._stray_ranges())
+
     def tick(self) -> None:
         self.is_waiting = False
         for home in sorted(self._store.hint_counts):

@@ -86,6 +86,10 @@ class Members:
     def homes_of(self, ring_key: bytes) -> PreferenceList:
         return self.homes(self.range_of(ring_key))
 
+    def homes_under(self, placement: Placement | TokenPlacement, ring_key: bytes) -> PreferenceList:
+        """Who would be, or was, home of a key."""
+        return placement.homes(placement.partition_of(ring_key), self._ring.bucket(bucket_of(ring_key)).n)
+
     def members_since(self, epoch_seconds: float) -> set[str]:
         """All who are members, and all who have left since then."""
         left = {change.node for change in self.history.changes if change.time_us >= epoch_seconds * 1e6}
@@ -136,7 +140,7 @@ class Members:
     def left(self) -> dict[str, Member]:
         """Who was a member and is none: as they were."""
         return {
-            change.node: change.member for change in self.history.changes
+            change.node: change.member for change in self.placement.history.changes
             if change.node not in self.placement.members
         }  # fmt: skip
 

@@ -4,6 +4,7 @@
     store          rows, hints, trees
     members        gossip and placement
     handoff        hints and rows that moved         ┐
+    moving         what gets are told while homes change
     transfers      ranges for those who joined       │ in the background: each piece takes a slice of `admission`,
     comparisons    trees against the other homes     │ which shrinks when gets become slow
     tombstones     deletes that nobody needs         ┘
@@ -35,6 +36,7 @@ from varley.ring_node.folder import RingFolder, open_engine
 from varley.ring_node.handoff import Handoff
 from varley.ring_node.keys import ring_key
 from varley.ring_node.members import Members
+from varley.ring_node.moving import Moving
 from varley.ring_node.numbers import Numbers
 from varley.ring_node.peers import Links, Peers, Reply
 from varley.ring_node.requests import Requests
@@ -61,6 +63,7 @@ HANDOFF_SECONDS = 1.0
 OFFER_SECONDS = 0.25
 PROBE_SECONDS = 0.25
 TOMBSTONE_SECONDS = 1.0
+MOVING_SECONDS = 1.0
 JOIN_SECONDS = 5.0          # how long a node that joins waits for a seed
 
 _LOOK_SECONDS = 0.1         # a node that stops looks so often whether its disk has failed
@@ -151,7 +154,8 @@ class RingNode:
         self._tombstones = Tombstones(
             own.name, own.tombstone_grace_seconds, store, members, peers, admission, numbers, clock, loop
         )
-        self._requests = Requests(own, ring, loop, clock, store, members, peers, numbers, self._was_read)
+        self._moving = Moving(own.name, members, peers, clock, self._handoff.has_strays)
+        self._requests = Requests(own, ring, loop, clock, store, members, peers, self._moving, numbers, self._was_read)
         members.placed = self._placed
         members.start(store, peers, self._links)
         self._comparisons.place_anew()
@@ -165,6 +169,7 @@ class RingNode:
         self._every("transfers", OFFER_SECONDS, self._transfers.tick)
         self._every("probes", PROBE_SECONDS, peers.probe)
         self._every("tombstones", TOMBSTONE_SECONDS, self._tombstones.tick)
+        self._every("moving", MOVING_SECONDS, self._moving.tick)
         logger.info("node %s serves: %d rows, %d hints, engine %s", self.name, store.row_count,
                     store.hint_counts.total(), engine.kind)  # fmt: skip
 
@@ -294,6 +299,8 @@ class RingNode:
     async def join(self, *, zone: str | None = None, capacity: float | None = None) -> None:
         if self._own.seeds.keys() - {self.name} and self.name not in self.members.placement.members:
             await self._find_seed()
+        if not self._is_serving:
+            raise WorldError(_NOT_STARTED, operation="join")
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.join_now(zone, capacity, lambda: done.set_result(None))
         await done
@@ -318,7 +325,10 @@ class RingNode:
                 found.set_result(name)
 
         def ask(name: str) -> None:
-            if found.done() or not self._is_serving:
+            if found.done():
+                return
+            if not self._is_serving:
+                found.set_exception(WorldError(_NOT_STARTED, operation="join"))
                 return
             if name in self.peers.refused:
                 found.set_exception(BadSettings(
@@ -357,7 +367,7 @@ class RingNode:
     # ---- Events
 
     def _requested(self, sender: str, request: wire.Request, reply: Reply) -> None:
-        if not self._is_serving or self.store.failed is not None:
+        if not self._is_serving:
             reply(wire.Refused(_NOT_STARTED))
             return
         try:
@@ -376,7 +386,7 @@ class RingNode:
             case wire.Fetch():
                 self._requests.fetch(
                     request.ring_key, lambda siblings: reply(wire.Held(siblings.encode())),
-                    lambda: reply(wire.Refused("the rows cannot be read")),
+                    lambda: reply(wire.Refused("the rows cannot be read")), is_alone=request.is_alone,
                 )  # fmt: skip
             case wire.ForwardedPut():
                 self._requests.forwarded(request, reply)
@@ -387,6 +397,8 @@ class RingNode:
             case wire.Forget():
                 self._tombstones.forget(request.ring_key, request.digest)
                 reply(wire.Done())
+            case wire.Settled():
+                self._moving.asked(request, reply)
 
     def _received(self, sender: str, message: wire.OneWay) -> None:
         if not self._is_serving:
@@ -414,6 +426,7 @@ class RingNode:
             self._transfers.offer(range_id, gained)
         self._transfers.place_anew()
         self._comparisons.place_anew()
+        self._moving.place_anew()
         self._learnt()
         self._soon(self._handoff.tick)
 

@@ -8,6 +8,7 @@ NAMES = (
     "gets", "gets_refused",                                 # coordinated here
     "puts", "puts_refused", "puts_unknown", "puts_forwarded",
     "repairs",                                              # sets sent after a get
+    "fetches_united",                                       # answered together with other nodes, while homes change
     "hints_stored", "hints_delivered", "strays_delivered",  # a stray: a row that became another node's
     "comparisons", "comparisons_differing", "comparison_bytes", "rows_exchanged", "row_bytes_exchanged",
     "transfers_begun", "transfers_finished", "rows_transferred", "row_bytes_transferred",

@@ -10,8 +10,8 @@ What the client is told is certain or says that it is not: NotEnough (nothing wa
 from __future__ import annotations
 
 import logging
-import struct
 from collections.abc import Callable
+from functools import partial
 from typing import Final, NamedTuple
 
 from varley.clock import Clock
@@ -24,8 +24,9 @@ from varley.ring.put_quorum import PutQuorum
 from varley.ring.siblings import Context, Siblings, Stamp, decode_context
 from varley.ring.vector_clock import VectorClock
 from varley.ring_node import service, wire
-from varley.ring_node.keys import ring_key
+from varley.ring_node.keys import bucket_of, ring_key
 from varley.ring_node.members import Members
+from varley.ring_node.moving import Moving
 from varley.ring_node.numbers import Numbers
 from varley.ring_node.peers import Peers, Reply
 from varley.ring_node.service import Got, Put, RingError, Value
@@ -75,6 +76,7 @@ class Requests:
         store: Store,
         members: Members,
         peers: Peers,
+        moving: Moving,
         numbers: Numbers,
         read: Callable[[float], None],
     ) -> None:
@@ -90,6 +92,7 @@ class Requests:
         self._store = store
         self._members = members
         self._peers = peers
+        self._moving = moving
         self._numbers = numbers
         self._read = read
 
@@ -103,8 +106,9 @@ class Requests:
         wrong = self._wrong(bucket, key, w, "w")
         if wrong is None and value is not None and len(value) > VALUE_BYTES_MAX:
             wrong = service.TooLarge(f"a value has at most {VALUE_BYTES_MAX} bytes, this one has {len(value)}")
-        if wrong is None and self._store.failed is not None:
-            wrong = service.Unavailable(f"this node's disk takes no writes: {self._store.failed}")
+        refusal = self._store.refusal
+        if wrong is None and refusal is not None:
+            wrong = service.Unavailable(refusal)
         try:
             seen = Context() if context is None else decode_context(context.decode("latin-1"))
         except codec.BadContext as error:
@@ -123,9 +127,12 @@ class Requests:
         if by == name or is_forwarded:
             self._coordinate(put, seen.clock, preference, then)
         else:
-            self._forward(put, by, seen.clock, preference, then)
+            self._forward(put, by, seen.clock, preference, then, frozenset({by}))
 
-    def _forward(self, put: _Put, by: str, seen: VectorClock, preference: PreferenceList, then: ThenPut) -> None:
+    def _forward(
+        self, put: _Put, by: str, seen: VectorClock, preference: PreferenceList, then: ThenPut, tried: frozenset[str]
+    ) -> None:
+        """To `by`, who is among `tried`; and to others after it, as long as surely nothing was done."""
         self._numbers.add("puts_forwarded")
         is_told = False
 
@@ -133,21 +140,29 @@ class Requests:
             nonlocal is_told
             if not is_told:
                 is_told = True
-                then(_of_answer(answer, by))
+                told = _of_answer(answer, by)
+                if isinstance(told, service.Unavailable):
+                    elsewhere()
+                else:
+                    then(told)
 
         def failed(is_certain: bool) -> None:
             nonlocal is_told
             if is_told:
                 return
             is_told = True
-            if is_certain:      # nothing was done there: another one, or this node itself, may do it
-                other = coordinator(preference, put.settings.n, self._own.name, self._peers.is_alive)
-                if other in (by, self._own.name):
-                    self._coordinate(put, seen, preference, then)
-                else:
-                    self._forward(put, other, seen, preference, then)
+            if is_certain:
+                elsewhere()
             else:
                 then(service.Unknown(f"node {by} has not said what became of the put", 0, put.w))
+
+        def elsewhere() -> None:
+            is_left = lambda node: node not in tried and self._peers.is_alive(node)  # noqa: E731
+            other = coordinator(preference, put.settings.n, self._own.name, is_left)
+            if other == self._own.name:
+                self._coordinate(put, seen, preference, then)
+            else:
+                self._forward(put, other, seen, preference, then, tried | {other})
 
         self._peers.ask(
             by, wire.ForwardedPut(put.bucket, put.key, put.context, put.value, put.w), answered, failed,
@@ -184,20 +199,23 @@ class Requests:
     # ---- What other nodes ask
 
     def store(self, request: wire.Store, reply: Reply) -> None:
-        if self._store.failed is not None:
-            reply(wire.Refused("the disk takes no writes"))
+        refusal = self._store.refusal
+        if refusal is not None:
+            reply(wire.Refused(refusal))
             return
         if request.hint_for not in (None, self._own.name):
             self._numbers.add("hints_stored")
         try:
-            siblings = codec.decode(request.siblings)
-        except (AssertionError, struct.error, UnicodeDecodeError) as error:
-            raise wire.BadMessage(f"no versions: {error!r}") from None
+            siblings = codec.decode_sent(request.siblings)
+        except codec.BadSiblings as error:
+            raise wire.BadMessage(str(error)) from None
         done = lambda: reply(wire.Done())  # noqa: E731
         self._store.merge(request.ring_key, siblings, request.hint_for, done, is_durable=request.is_durable)
 
-    def fetch(self, name: bytes, then: Callable[[Siblings], None], failed: Callable[[], None]) -> None:
-        """What this node has of a key. One of the two is called, in a later turn."""
+    def fetch(
+        self, name: bytes, then: Callable[[Siblings], None], failed: Callable[[], None], *, is_alone: bool = False
+    ) -> None:
+        """What this node has of a key, or has to know of it while homes change. One of the two is called, later."""
         began = self._clock.monotonic()
 
         def read() -> None:
@@ -206,10 +224,37 @@ class Requests:
                 siblings = self._store.shown(name)
             except WorldError:
                 failed()    # the store has said so in the log, and what it says of itself from now on
+                return
+            others = frozenset() if is_alone else self._moving.others(name)
+            if others:
+                self._unite(name, siblings, others, then)
             else:
                 then(siblings)
 
         self._loop.call_soon(read)
+
+    def _unite(self, name: bytes, own: Siblings, others: frozenset[str], then: Callable[[Siblings], None]) -> None:
+        """With what these have. One that does not answer is done without, in time for who waits for us."""
+        self._numbers.add("fetches_united")
+        sets = [own]
+        lacking = set(others)
+
+        def over(node: str) -> None:
+            if node in lacking:
+                lacking.discard(node)
+                if not lacking:
+                    then(codec.reconcile(sets, self._ring.bucket(bucket_of(name)).mode))
+
+        def answered(node: str, answer: wire.Answer) -> None:
+            siblings = _held(answer, node)
+            if siblings is not None:
+                sets.append(siblings)
+            over(node)
+
+        seconds = self._own.replica_timeout_seconds / 2
+        for node in sorted(others):
+            failed = partial(lambda node, _: over(node), node)
+            self._peers.ask(node, wire.Fetch(name, True), partial(answered, node), failed, timeout_seconds=seconds)
 
     def forwarded(self, request: wire.ForwardedPut, reply: Reply) -> None:
         def then(answer: Put | RingError) -> None:
@@ -348,8 +393,11 @@ class _GetDrive:
             self._do(self._quorum.fetched(node, siblings))
 
         def answered(answer: wire.Answer) -> None:
-            assert isinstance(answer, wire.Held)
-            fetched(codec.decode(answer.siblings))
+            siblings = _held(answer, node)
+            if siblings is None:
+                self._do(self._quorum.failed(node))
+            else:
+                fetched(siblings)
 
         if node == self._node._own.name:
             failed = lambda: self._do(self._quorum.failed(node))  # noqa: E731
@@ -363,7 +411,7 @@ class _GetDrive:
         self._node._numbers.add("repairs")
         logger.debug("a get repairs key %r at %s", self._name, node)
         if node == self._node._own.name:
-            if self._node._store.failed is None:
+            if self._node._store.refusal is None:
                 self._node._store.merge(self._name, siblings, None, _nothing)
         else:
             request = wire.Store(self._name, siblings.encode(), None, False)
@@ -380,6 +428,16 @@ class _GetDrive:
                 self._node._numbers.add("gets_refused")
                 count = len(outcome.answered)
                 return service.NotEnough(f"{count} nodes have answered, and R is {self._r}", count, self._r)
+
+
+def _held(answer: wire.Answer, node: str) -> Siblings | None:
+    """What a node has; None if it does not read as that."""
+    assert isinstance(answer, wire.Held)
+    try:
+        return codec.decode_sent(answer.siblings)
+    except codec.BadSiblings as error:
+        logger.error("node %s gave an answer that cannot be: %s", node, error)
+        return None
 
 
 def _to_answer(answer: Put | RingError) -> wire.PutAnswer:

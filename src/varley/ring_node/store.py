@@ -54,6 +54,7 @@ logger = logging.getLogger("varley.ring")
 
 FLUSH_SECONDS: Final = 0.05
 RETRY_SECONDS: Final = 1.0
+BACKLOG_BYTES_MAX: Final = 128 << 20    # waiting for the disk, beside a write buffer: one that hangs says nothing
 DELETIONS_MAX: Final = 100_000      # remembered one by one
 _CLOCK: Final = struct.Struct(">QQ")
 _CLOCK_KEY: Final = rows.memory_key("clock")
@@ -118,6 +119,15 @@ class Store:
     def buffer_bytes(self) -> int:
         """About, of what is not durable yet."""
         return self._dirty_bytes + self._writing_bytes
+
+    @property
+    def refusal(self) -> str | None:
+        """Why this node takes no writes now, if it does not. What it holds may be read, if the disk lets it."""
+        if self.failed is not None:
+            return f"this node's disk takes no writes: {self.failed}"
+        if self.buffer_bytes > self._buffer_bytes_max + BACKLOG_BYTES_MAX:
+            return f"this node's disk is behind by {self.buffer_bytes} bytes"
+        return None
 
     # ---- Start
 
@@ -480,7 +490,7 @@ class Store:
             if isinstance(failure, (DiskFull, Exhausted)):
                 self._loop.call_later(RETRY_SECONDS, self._begin)
             return      # whoever waits hears nothing, and tells its client that nobody knows
-        if self.failed is not None:
+        if isinstance(self.failed, (DiskFull, Exhausted)):     # one that could not be read meanwhile stays failed
             logger.warning("the ring's disk takes writes again")
             self.failed = None
         self.engine.renew()
@@ -492,7 +502,7 @@ class Store:
             self._is_flush_due = True
             self._loop.call_later(FLUSH_SECONDS, self._flush)
         for call in then:
-            call()
+            self._loop.call_soon(call)      # each in a turn of its own: one that raises keeps no other waiting
 
 
 def _after(prefix: bytes) -> bytes:

@@ -162,7 +162,10 @@ class Tombstones:
             else:
                 reply(wire.Refused("this node has something else of the key"))
 
-        self._store.when_synced(request.ring_key, answer)
+        if self._store.failed is None:
+            self._store.when_synced(request.ring_key, answer)
+        else:
+            reply(wire.Refused("what this node has may not be on its disk"))
 
     def is_forgettable(self, key: bytes, digest: bytes) -> bool:
         if not self._store.is_synced(key):

@@ -43,9 +43,10 @@ class Store(_Message, frozen=True, tag=1):
 
 
 class Fetch(_Message, frozen=True, tag=2):
-    """-> Held: all that you have of the key."""
+    """-> Held: all that you have of the key, and what others have for you (moving.py)."""
 
     ring_key: bytes
+    is_alone: bool = False      # what you have yourself; earlier nodes do not say so
 
 
 class Probe(_Message, frozen=True, tag=3):
@@ -73,6 +74,12 @@ class Forget(_Message, frozen=True, tag=6):
     """Every member said so, twice: delete it, if it is still that. -> Done"""
 
     ring_key: bytes
+    digest: bytes
+
+
+class Settled(_Message, frozen=True, tag=7):
+    """Do you know this history of membership, and have no row that belongs elsewhere? -> Done or Refused. moving.py."""
+
     digest: bytes
 
 
@@ -153,7 +160,7 @@ class Finished(_Message, frozen=True, tag=48):
     range_id: bytes
 
 
-Request = Store | Fetch | Probe | ForwardedPut | Forgettable | Forget
+Request = Store | Fetch | Probe | ForwardedPut | Forgettable | Forget | Settled
 Answer = Done | Held | Refused | PutAnswer | Mismatch
 OneWay = Greeting | News | Compare | Agree | Rows | Offer | Accept | Refuse | Finished | Mismatch
 TransferMessage = transfer.Offer | transfer.Accept | transfer.Refuse | transfer.Finished

@@ -71,8 +71,8 @@ class Ranges:
         self, low: bytes, high: bytes | None, *, reverse: bool = False
     ) -> Iterator[tuple[Partition, bytes, bytes | None]]:
         """The owners of [low, high), each with the part of it that it owns. What a replica has beyond its part is of a
-        split of which it has not heard yet, or is about to go: it must not be read. Raises Elsewhere where this node has
-        not heard of a split."""
+        split of which it has not heard yet, or is about to go: it must not be read. Raises Elsewhere where this node
+        has not heard of a split."""
         first, last = self._numbers_over(low, high)
         space = low[:1]
         for number in reversed(range(first, last)) if reverse else range(first, last):

@@ -37,6 +37,7 @@ DATA_FORMAT: Final = 1
 _IDENTITY: Final = "identity.json"
 _NEW_IDENTITY: Final = "identity.json.new"
 _LOCK: Final = "lock"
+PROCESSES_FILE: Final = "processes.json"    # of a server of several processes: cli/processes_folder.py
 _FOLDERS: Final = ("log", "trees", "metadata")
 
 
@@ -108,7 +109,29 @@ def _make_folder(path: str) -> None:
 
 def _refuse_what_is_not_ours(path: str) -> None:
     names = set(os.listdir(path))
+    if PROCESSES_FILE in names:
+        raise BadSettings(
+            f"{path} is the data folder of a server of several processes",
+            hint=f"{PROCESSES_FILE} in it says how many: start it with --processes and that number",
+        )
     if _IDENTITY not in names and not names <= {_NEW_IDENTITY, _LOCK, *_FOLDERS}:
+        raise BadSettings(
+            f"{path} is not empty, and not a data folder of Varley",
+            hint="Choose an empty folder, or one that does not exist yet, with --data-dir",
+        )
+
+
+def refuse_other_folders(path: str) -> None:
+    """For a server of several processes, whose folder is there. Raises BadSettings if it is another kind of folder."""
+    names = set(os.listdir(path))
+    if PROCESSES_FILE in names:
+        return
+    if _IDENTITY in names:
+        raise BadSettings(
+            f"{path} is the data folder of a server of one process",
+            hint="Start it without --processes, or choose another folder with --data-dir",
+        )
+    if not names <= {_LOCK, PROCESSES_FILE + ".new"}:
         raise BadSettings(
             f"{path} is not empty, and not a data folder of Varley",
             hint="Choose an empty folder, or one that does not exist yet, with --data-dir",

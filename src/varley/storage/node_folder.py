@@ -66,6 +66,12 @@ def refuse_nodes_folder(folder: DataFolder) -> None:
         )
 
 
+def owner_of(path: str) -> tuple[str, str] | None:
+    """(cluster, node) whose data folder this is, None if it is no node's. Raises Damaged, BadSettings."""
+    there = _read(os.path.join(path, "metadata", _FILE))
+    return None if there is None else there[:2]
+
+
 def _path(folder: DataFolder) -> str:
     return os.path.join(folder.metadata, _FILE)
 
@@ -77,7 +83,7 @@ def _read(path: str) -> tuple[str, str, int] | None:
             there = json.load(file)
         if there["format"] == _FORMAT:
             return str(there["cluster"]), str(there["node"]), int(there["groups_given"])
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, KeyError, TypeError):
         raise Damaged("this does not say which node the folder belongs to", path=path) from None

@@ -215,7 +215,7 @@ class Abroad:
         try:
             self._answer(question, answer)
         except Elsewhere:
-            answer(not_here(self._peers.leaders.find(question.group)))
+            answer(not_here(self._peers.memds.find(question.group)))
 
     def _answer(self, question: Any, answer: Answer, *, is_confirmed: bool = False) -> None:
         group = question.group
@@ -223,7 +223,7 @@ class Abroad:
         if found is None or not found[1].is_leading:
             raise Elsewhere(group, Need.WRITE)
         partition, lead = found
-        told = _Telling(answer, not_here(self._peers.leaders.find(group)), lead, is_confirmed=is_confirmed)
+        told = _Telling(answer, not_here(self._peers.memds.find(group)), lead, is_confirmed=is_confirmed)
         told.again = lambda: self._answer_again(question, answer)
         match question:
             case _Evaluate(work=work) | _Prepare(work=work) | _Write(work=work):
@@ -244,7 +244,7 @@ class Abroad:
         try:
             self._answer(question, answer, is_confirmed=True)
         except Elsewhere:
-            answer(not_here(self._peers.leaders.find(question.group)))
+            answer(not_here(self._peers.memds.find(question.group)))
 
     def _work(self, question: Any, work: Work, partition: Partition, told: _Telling) -> None:
         participant, name = partition.participant, work.name
