@@ -53,6 +53,8 @@ from varley.storage.undelivered import Undelivered
 
 logger = logging.getLogger("varley.server")
 
+_HELD_SECONDS: Final = 1.0    # requests, at most, while a partition is split
+
 _CALLS_SECONDS: Final = 5.0    # for calls to end whose connections are closed already
 
 
@@ -204,9 +206,16 @@ class Server(Life):
         """While a partition is about to be another's: some milliseconds."""
         assert self._held is None, "one holds them at a time"
         held = self._held = []
+        late = self._loop.call_later(_HELD_SECONDS, self._let_go, held)
         try:
             yield
         finally:
+            late.cancel()
+            self._let_go(held)
+
+    def _let_go(self, held: list[Call]) -> None:
+        """What they waited for is over, or takes long: then some of them are told to try again."""
+        if self._held is held:
             self._held = None
             for call in held:
                 self._loop.call_soon(self._handle_late, call)

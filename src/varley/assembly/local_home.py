@@ -26,6 +26,8 @@ Holding = Callable[[], AbstractAsyncContextManager[None]]
 class LocalHome:
     """See splits.splitting.Home."""
 
+    is_alone = True
+
     def __init__(
         self, catalog: Catalog, node: Groups, router: Router, indexes: Indexes, streams: Streams, sweeper: Sweeper,
         holding: Holding,

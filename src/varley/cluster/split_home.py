@@ -24,6 +24,8 @@ from varley.table.parting import Origin
 class ClusterHome:
     """See splits.splitting.Home."""
 
+    is_alone = False
+
     def __init__(
         self, hosted: Hosted, places: Places, abroad: Callable[[], Abroad], mapped: Callable[[Described, Split], None]
     ) -> None:
