@@ -175,3 +175,41 @@ def test_a_partition_without_items_is_split_in_the_middle_of_its_hashes() -> Non
         put(client, 1, 1)
         assert scanned(client) == {1: 1}
         client.close()
+
+
+def test_a_split_does_not_wait_for_an_index_that_is_held_back() -> None:
+    with server(index_delay_seconds=3600.0) as running:
+        client, admin = Client(running.port), Admin(running.admin_port)
+        client.call("CreateTable", TABLE)
+        for number in range(20):
+            put(client, number, 1)
+        admin.split()
+        for number in range(20):
+            put(client, number, 2)
+        assert scanned(client) == dict.fromkeys(range(20), 2)
+        assert scanned(client, IndexName="by-g") == {}
+        running.advance(3601)
+        until(lambda: scanned(client, IndexName="by-g") == dict.fromkeys(range(20), 2))
+        client.close()
+
+
+def test_a_table_that_is_deleted_takes_its_split_with_it() -> None:
+    with server() as running:
+        client, admin = Client(running.port), Admin(running.admin_port)
+        client.call("CreateTable", {key: value for key, value in TABLE.items() if key != "StreamSpecification"})
+        put(client, 1, 1)
+        assert admin.order()["refused"] is None
+
+        def is_deleted() -> bool:
+            try:
+                client.call("DeleteTable", {"TableName": "Things"})
+            except Refused as refused:
+                assert refused.answer["__type"].endswith("#ResourceInUseException")
+                return False
+            return True
+
+        until(is_deleted)
+        until(lambda: not admin.under_way())
+        client.call("CreateTable", TABLE)
+        assert scanned(client) == {}
+        client.close()
