@@ -98,6 +98,7 @@ def test_a_power_cut_at_each_step(index: str | None, tmp_path: Path) -> None:
 def _goes_on(
     name: str, copy: Path, expected: dict[int, Version], tried: dict[int, Version], **wanted: Any
 ) -> None:
+    assert examine(str(copy), lambda path: None) == [], f"{name}: as it was cut"
     with varley.Server(data_dir=str(copy), admin_port=0, split_keep_seconds=0.1) as server:
         client, admin = Client(server.port), Admin(server.admin_port)
         found = scanned(client)

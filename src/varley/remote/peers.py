@@ -114,7 +114,7 @@ class Peers:
         """Return when items and bytes of all these groups are known."""
         known = self._loop.create_future()
         away = [group for group in groups if not self.is_here(group, Need.COPY)]
-        self.sums.refresh(away, known.set_result)
+        self.sums.refresh(away, lambda error: None if known.done() else known.set_result(None))    # who asked has gone
         await known
 
     # Who leads

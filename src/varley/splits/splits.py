@@ -125,8 +125,14 @@ class Splits:
 
     def begins_to_lead(self, group: int) -> None:
         """This node leads `group` from now on: perhaps in the middle of its split."""
-        if self._timer is not None:
-            self.look()
+        if self._timer is None:
+            return
+        for described in self._catalog:
+            for each in described.splits.values():
+                if each.split.parent == group and described.is_in_map(each.split):
+                    # Nothing of the upper part is to begin here any more: whoever knows the map waits for the child.
+                    self._home.partition(group).tree.closed_from = each.split.location
+        self.look()
 
     def _look_again(self) -> None:
         self._timer = self._loop.call_later(_LOOK_SECONDS, self._look_again)

@@ -313,8 +313,10 @@ class _Walk:
         except NotThisFormat as error:
             self._find(path, f"the entry is of another format: {error}", group=group, offset=offset)
             return
+        # The child of a split begins with shards that are of the time of its parent's last entry about it.
+        is_opening = any(row[1] == parting.ORIGIN_KEY for row in rows)
         for row in rows:
-            self._log_row(row, entry_timestamp(entry.entry), path, group, offset)
+            self._log_row(row, None if is_opening else entry_timestamp(entry.entry), path, group, offset)
         self._carried.meet(group, entry.slot, rows)
         logged = self._logged.get(group)
         if logged is not None:
@@ -322,7 +324,7 @@ class _Walk:
                 if not key.startswith(OUTGOING_SPACE):
                     logged.put(key, value)
 
-    def _log_row(self, row: Row, time_us: int, path: str, group: int, offset: int) -> None:
+    def _log_row(self, row: Row, time_us: int | None, path: str, group: int, offset: int) -> None:
         _, key, value, _ = row
         is_short_form = value == THE_ITEM and key.startswith(OUTGOING_SPACE)
         problems = [
