@@ -169,7 +169,9 @@ class Splitting:
 
     @property
     def _parent(self) -> Partition:
-        """Raises NotNow if this node does not lead it."""
+        """Raises NotNow if this node does not lead it, or it is being split no more."""
+        if not self._is_ordered:
+            raise NotNow("the split was taken back")
         if not self._home.leads(self.split.parent):
             raise NotNow("the parent is led elsewhere")
         return self._home.partition(self.split.parent)
@@ -399,8 +401,6 @@ class Splitting:
         """Raises NotNow if this node does not lead the parent any more, or the split is gone."""
         while not is_so():
             tree = self._parent.tree
-            if not self._is_ordered:
-                raise NotNow("the split was taken back")
             waiting = self._indexes.bytes_for_child(self.split.parent, self.split.child)
             if waiting > _BACKLOG_BYTES and tree.closed_from != self.split.location:
                 tree.closed_from = self.split.location
