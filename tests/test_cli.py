@@ -114,6 +114,11 @@ def test_version_and_commands(capsys: pytest.CaptureFixture[str]) -> None:
         (["serve", "--host", "0.0.0.0"], "--insecure"),
         (["serve", "--in-memory", "--data-dir", "x"], "Leave out --in-memory"),
         (["serve", "--config", "/nowhere/varley.toml"], "/nowhere/varley.toml"),
+        (["serve", "--zone", "a"], "Add --cluster"),
+        (["serve", "--processes", "2", "--in-memory"], "in_memory"),
+        (["serve", "--cluster", "h1", "--name", "n1"], "etcd://"),
+        (["cluster", "status", "--data-dir", "/nowhere"], "--admin"),
+        (["cluster", "move", "--group", "7"], "--from NAME"),
         (["serv"], "serv"),
     ],
 )

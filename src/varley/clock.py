@@ -104,9 +104,12 @@ class MovableClock:
         """
         if not 0 <= epoch_seconds < EPOCH_SECONDS_MAX:
             raise ValueError(f"a clock is set to a time from 1970 to 9999, not to {epoch_seconds}")
-        moved = epoch_seconds - self.time()
-        self._offset += moved
-        self._monotonic_offset += max(moved, 0.0)
+        self.be_ahead(self._offset + epoch_seconds - self.time())
+
+    def be_ahead(self, seconds: float) -> None:
+        """Make `offset` this, which was the offset of a clock that was moved."""
+        self._monotonic_offset += max(seconds - self._offset, 0.0)
+        self._offset = seconds
         self._tell()
 
     def watch(self, moved: Callable[[], None]) -> None:

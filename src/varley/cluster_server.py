@@ -39,24 +39,29 @@ from varley.api.services import Services
 from varley.assembly.background import Abroad, Background
 from varley.assembly.life import Life
 from varley.assembly.link_tls import link_tls
+from varley.assembly.opened_log import Log, engines_of, open_log
 from varley.assembly.ports import Ports
 from varley.assembly.services import services
 from varley.assembly.split_pages import SplitPages
+from varley.assembly.tables import drop_tables
 from varley.assembly.tasks import Tasks, answer, of_tasks
 from varley.autoadmin.driver import Rules
 from varley.autoadmin.health import Trust
 from varley.autoadmin.keeper import Keeper
 from varley.autoadmin.repair import Patience
+from varley.bulk.owning import Owning
 from varley.clock import Clock
 from varley.cluster.agreement import Agreement
-from varley.cluster.founders import Founders, is_serving, machines
+from varley.cluster.definitions import Definitions
+from varley.cluster.everywhere import Everywhere
+from varley.cluster.founders import is_serving, machines
 from varley.cluster.hosting import Hosting
+from varley.cluster.knowledge import Knowledge
 from varley.cluster.neighbours import Neighbours
 from varley.cluster.pages import ClusterPages
 from varley.cluster.placing_pages import PlacingPages
 from varley.cluster.publishing import Publishing
 from varley.cluster.readings import of_groups, of_links, of_memds, of_metadata
-from varley.cluster.remembering import Remembering, first_listed
 from varley.cluster.split_home import ClusterHome
 from varley.cluster.status import Status
 from varley.cluster.tables import Tables
@@ -67,13 +72,9 @@ from varley.http.call import Call
 from varley.indexes.abroad import Abroad as IndexesAbroad
 from varley.listening import cannot_listen, in_url, reachable
 from varley.metadata.catalog import Catalog
-from varley.metadata.etcd import EtcdStore
-from varley.metadata.following import View, follow
 from varley.metadata.group_members import GroupMembers
 from varley.metadata.nodes import FORMAT_VERSION, NodeInfo, Nodes, Registration
-from varley.metadata.store import Listed
 from varley.net.links import Links
-from varley.node.member import node_of
 from varley.node.member_partition import MemberPartition
 from varley.node.node import Node
 from varley.remote.by_quorum import ByQuorum, by_lease
@@ -84,14 +85,8 @@ from varley.remote.places import Places
 from varley.router.routes import Router
 from varley.settings import LEASE, ClusterSettings, MemberSettings, NodeSettings
 from varley.storage.data_folder import DataFolder
-from varley.storage.inventory import Inventory
-from varley.storage.log_writer import LogWriter
-from varley.storage.memory_log import MemoryLog
-from varley.storage.node_folder import claim
-from varley.storage.opening import Expected, OpenData, open_data
+from varley.storage.opening import Expected, OpenData
 from varley.storage.refusing_log import RefusingLog
-from varley.storage.remembered import Remembered
-from varley.storage.tree_folder import NoFolder, TreeFolder
 from varley.transactions.abroad import Abroad as TransactionsAbroad
 
 logger = logging.getLogger("varley.cluster")
@@ -120,13 +115,9 @@ class ClusterServer(Life):
         self._followers = Tasks("followers")    # what runs until this node stops
         self._work = Tasks("groups")            # what is done for groups
         self._does_node_run = False    # between node.start and node.stop or node.halt
-        self._metadata_trouble: Exception | None = None    # why the watch is not followed any more
         # Built by _open(), in this order.
         self._folder: DataFolder | None = None    # None: in memory
-        self._store: EtcdStore | None = None
-        self._remembered: Remembered | None = None    # not None: etcd was away when this node started
-        self._remembering: Remembering | None = None
-        self._first: Listed     # the metadata that it began with
+        self._known: Knowledge | None = None
         self._links: Links | None = None
         self._nodes: Nodes
         self._members: GroupMembers
@@ -137,6 +128,7 @@ class ClusterServer(Life):
         self._neighbours: Neighbours
         self._peers: Peers
         self._places: Places
+        self._definitions: Definitions
         self._node: Node
         self._hosting: Hosting | None = None
         self._publishing: Publishing | None = None
@@ -144,10 +136,11 @@ class ClusterServer(Life):
         self._router: Router
         self._background: Background | None = None
         self._tables: Tables
+        self._owning: Owning
         self._agreement: Agreement
         self._services: Services
         self._gateway: Gateway
-        self._log: LogWriter | MemoryLog | RefusingLog
+        self._log: Log
         self._ports: Ports | None = None
         self.port = 0
         self.link_port = 0
@@ -169,47 +162,23 @@ class ClusterServer(Life):
 
     async def _open_metadata(self) -> None:
         """The views of what etcd has, and this node's place in them."""
-        store = self._store = EtcdStore.at(self._url)
-        listed, remembered = await first_listed(self._loop, store, self._folder)
-        self._remembered = remembered
-        self._remembering = Remembering(self._loop, self._folder, self._work.start, lambda: store.etcd)
-        self._remembering.see(listed)
-        self._nodes = Nodes(store)
-        founders = self._founders = Founders(self._nodes, replicas=self._cluster.replicas)
-        self._members = founders.members = GroupMembers(store, founders)
-        self._catalog = Catalog(store, self._members)
-        self._members.see(listed)
-        self._catalog.begin(listed)
-        self._groups_before = self._catalog.groups_given
-        if self._folder is not None:
-            claiming = functools.partial(
-                claim, self._folder, store.address.prefix, self.name, self._catalog.groups_given
-            )
-            self._groups_before = await self._loop.run_in_executor(None, claiming)
-        if remembered is not None:
-            logger.warning(
-                "etcd cannot be reached: this node starts by what it knew of the cluster when it ran last. Tables "
-                "cannot be changed until etcd is back"
-            )
-        await self._remembering.hosts(*self._groups_of_this_node())
-        self._first = listed
+        known = self._known = await Knowledge.open(
+            self._loop, self._url, self.name, self._folder, replicas=self._cluster.replicas, keep=self._work.start
+        )
+        self._nodes, self._members, self._catalog = known.nodes, known.members, known.catalog
 
     async def _open_links(self) -> None:
-        member, store = self._member, self._store
-        assert store is not None
+        member, known = self._member, self._known
+        assert known is not None
         links = self._links = Links(
-            self._loop, self.name, cluster=f"cluster {store.address.prefix}", tls=link_tls(member)
+            self._loop, self.name, cluster=f"cluster {known.store.address.prefix}", tls=link_tls(member)
         )
         try:
             self.link_port = await links.listen(self._settings.host, member.link_port)
         except OSError as error:
             raise cannot_listen(error, self._settings.host, member.link_port, "link_port") from error
         self._neighbours = Neighbours(links, self._nodes)
-        self._nodes.see(self._first)
-        if self._remembered is None:
-            self._registration = await self._nodes.register(self._info(api=""))
-        else:
-            self._registration = Registration(self._nodes, self._info(api=""))    # `hold` says it when etcd is back
+        self._registration = await known.register(self._info(api=""))
 
     def _info(self, *, api: str) -> NodeInfo:
         """What this node says of itself; without an API while it starts."""
@@ -232,10 +201,9 @@ class ClusterServer(Life):
 
     async def _open_storage(self) -> OpenData | None:
         """The node, with its log open, and nothing on it yet; gives what recovery found. None: in memory."""
-        settings = self._settings
-        engines: TreeFolder | NoFolder = NoFolder()
-        if self._folder is not None:
-            engines = TreeFolder(self._folder.trees, Inventory.read(self._folder.path))
+        settings, known = self._settings, self._known
+        assert known is not None
+        engines = engines_of(self._folder)
         self._node = Node(
             self._loop,
             self._clock,
@@ -248,58 +216,41 @@ class ClusterServer(Life):
             on_leading=self._on_leading,
             on_following=self._on_following,
         )
-        opened = None
-        if self._folder is None:
-            self._log = MemoryLog(on_durable=self._node.log_is_durable)
-        else:
-            assert isinstance(engines, TreeFolder)
-            opening = functools.partial(
-                open_data,
-                self._folder,
-                engines,
-                Expected((), self._catalog.groups_given, {}, members=self._groups_of_this_node()),
-                segment_bytes=settings.segment_bytes,
-                on_durable=self._node.log_is_durable,
-                on_failure=self._node.log_has_failed,
-            )
-            opened = await self._loop.run_in_executor(None, opening)
-            self._log = opened.log
+        expected = Expected((), self._catalog.groups_given, {}, members=known.groups_here())
+        self._log, opened = await open_log(
+            self._loop, self._node, self._folder, engines, expected, segment_bytes=settings.segment_bytes
+        )
         self._node.start(self._log)
         self._does_node_run = True
         return opened
 
-    def _groups_of_this_node(self) -> set[int]:
-        """That have a member here, as far as is known."""
-        named = {
-            group
-            for group, published in self._members.items().items()
-            if any(node_of(name) == self.name for name in published.configuration.names)
-        }
-        return named if self._remembered is None else named.union(self._remembered.hosted)
-
     def _open_background(self) -> None:
         """Routes, and what works on tables by itself."""
-        links, settings, store = self._links, self._settings, self._store
-        assert links is not None and store is not None
+        links, settings, known = self._links, self._settings, self._known
+        assert links is not None and known is not None
         self._hosted = Hosted(self.name)
-        memds = self._memds = MemdsNode(self._loop, self.name, links.send, self._random, self._is_gone)
+        memds = self._memds = MemdsNode(self._loop, self.name, links.send, self._random, known.is_gone)
         peers = self._peers = Peers(self._loop, self._clock, self._hosted, memds, links.request)
         self._places = Places(self._loop, peers, self._members_of, _leave_to_hosting, lambda: self._node.refusal)
         self._router = Router(self._places, index_backlog_bytes=settings.index_backlog_bytes)
+        self._definitions = Definitions(
+            self._loop, self._catalog, replica=self._hosted.copy, begins=self._places.begins_to_lead,
+            hand_over=lambda group: self._node.members.by_group[group].hand_over_to_anybody(),
+        )  # fmt: skip
         background = self._background = Background(
             self._loop,
             self._clock,
             self._random,
             settings=settings,
             cluster=self._cluster,
-            store=store,
+            store=known.store,
             catalog=self._catalog,
             node=self._places,
             router=self._router,
             abroad=Abroad(
                 home=self._split_home,
                 leads=self._hosted.leads,
-                indexes=lambda: IndexesAbroad(peers),
+                indexes=lambda: IndexesAbroad(peers, self._definitions.is_current),
                 transactions=lambda router: TransactionsAbroad(
                     peers, router, lambda operation, actions: bind(self._services, operation, actions)
                 ),
@@ -309,6 +260,10 @@ class ClusterServer(Life):
         self._places.on_leading += (
             background.indexes.begins_to_lead, background.sweeper.begins_to_lead, background.splits.begins_to_lead,
         )  # fmt: skip
+        self._router.watchers.append(self._definitions)
+        background.bulk.operations.see(known.first)
+        background.bulk.peers, background.bulk.name = peers, self.name
+        self._owning = Owning(self._loop, background.bulk, self._nodes, self._clock, background.tasks.start)
         self._tables = Tables(
             self._catalog, self._places, self._router, background.streams, background.sweeper, background.transactions,
             background.indexes, self._peers.memds,
@@ -327,21 +282,20 @@ class ClusterServer(Life):
 
     def _serve_groups(self, opened: OpenData | None) -> None:
         """In one step of the loop: tables, the members that are here, and what other nodes ask."""
-        links, store, background = self._links, self._store, self._background
-        assert links is not None and store is not None and background is not None
-        memds, remembering = self._memds, self._remembering
-        assert self._registration is not None and memds is not None and remembering is not None
+        links, known, background, memds = self._links, self._known, self._background, self._memds
+        assert links is not None and known is not None and background is not None and memds is not None
+        assert self._registration is not None
         self._hosting = Hosting(
-            self._loop, self._node, self._members, self._hosted, memds, remembering, self._work.start,
+            self._loop, self._node, self._members, self._hosted, memds, known.remembering, self._work.start,
             lead_of=by_lease if self._cluster.strong_reads == LEASE else ByQuorum,
         )  # fmt: skip
         self._hosting.parent_in_map = self._catalog.parent_of
         self._hosting.on_opened = self._on_leading
         self._publishing = Publishing(self._loop, self._node, self._members, memds, self._work.start)
-        self._keeper = self._made_keeper(links, store, self._hosting)
+        self._keeper = self._made_keeper(links, known, self._hosting)
         self._agreement = Agreement(self._loop, links, self._catalog, lambda: self._neighbours)
         self._status = Status(
-            self._loop, store.address.prefix, links, self._node, self._nodes, self._neighbours, self._members,
+            self._loop, known.store.address.prefix, links, self._node, self._nodes, self._neighbours, self._members,
             self._catalog, memds,
         )  # fmt: skip
         self._tables.open_all()
@@ -351,19 +305,20 @@ class ClusterServer(Life):
         self._hosting.start(
             {} if opened is None else opened.members,
             {} if opened is None else opened.trees,
-            groups_before=self._groups_before,
-            is_old=self._remembered is not None,
+            groups_before=known.groups_before,
+            is_old=known.is_old,
         )
         self._publishing.start()
         background.start_in_cluster()
+        self._owning.start()
         self._tables.is_serving = True
-        self._followers.start(self._follow(store))
+        self._followers.start(known.follow([self._keeper.orders, background.bulk.operations], self._hosting))
         self._followers.start(self._hold(self._registration))
         self._followers.keep_running(lambda: self._found_ledger(background))
         self._keeper.serve(self._work.start)
         self._keeper.start(self._followers.start, self._followers.keep_running)
 
-    def _made_keeper(self, links: Links, store: EtcdStore, hosting: Hosting) -> Keeper:
+    def _made_keeper(self, links: Links, known: Knowledge, hosting: Hosting) -> Keeper:
         cluster = self._cluster
         rules = Rules(
             replicas=cluster.replicas,
@@ -379,26 +334,30 @@ class ClusterServer(Life):
         folder = self._folder
         free_bytes = None if folder is None else lambda: shutil.disk_usage(folder.path).free
         keeper = Keeper(
-            self._node, links, store, self._nodes, self._members, rules, now=self._loop.time, clock=self._clock,
+            self._node, links, known.store, self._nodes, self._members, rules, now=self._loop.time, clock=self._clock,
             begin=hosting.begin, end=hosting.end, disk=disk, free_bytes=free_bytes,
         )  # fmt: skip
-        self._founders.may_found = lambda info: is_serving(info) and info.name not in keeper.orders.draining
+        known.founders.may_found = lambda info: is_serving(info) and info.name not in keeper.orders.draining
         return keeper
 
     async def _open_ports(self) -> None:
-        background, store, links = self._background, self._store, self._links
-        assert background is not None and store is not None and links is not None and self._memds is not None
-        if self._remembered is None:
-            await background.load()
+        background, known, links = self._background, self._known, self._links
+        assert background is not None and known is not None and links is not None and self._memds is not None
         pages = ClusterPages(
             self._status, links, self._neighbours, is_development=self._settings.clock_is_movable
         )
+        everywhere = Everywhere(
+            self._loop, links, self._nodes, self._clock, is_development=self._settings.clock_is_movable,
+            rotate=background.streams.rotate, drop_tables=self._drop_tables, forget=background.transactions.forget,
+            keep=self._work.start,
+        )  # fmt: skip
+        everywhere.serve()
         self._ports = Ports(
             self._settings,
             self._clock,
             self._gateway.handle,
             why_not_ready=self._why_not_ready,
-            warning=self._warning,
+            warning=lambda: known.warning,
             counters=self._router.counters,
             readings=[
                 functools.partial(readings.of_log, self._log),
@@ -408,7 +367,7 @@ class ClusterServer(Life):
                 functools.partial(of_links, links),
                 functools.partial(of_memds, self._memds),
                 functools.partial(of_groups, self._node),
-                lambda: of_metadata(self._metadata_trouble or store.trouble),
+                lambda: of_metadata(known.trouble),
                 functools.partial(of_tasks, self._calls, self._followers, self._work, background.tasks),
             ],
             rotate_shards=background.streams.rotate,
@@ -416,6 +375,7 @@ class ClusterServer(Life):
                 **pages.pages(),
                 **PlacingPages(self._keeper).pages(),
                 **SplitPages(background.splits, self._peers.know_sums).pages(),
+                **everywhere.pages(),
             },
             shares_port=self._member.share_port,
         )
@@ -426,15 +386,6 @@ class ClusterServer(Life):
         await self._registration.say(msgspec.structs.replace(self._registration.info, api=api))
 
     # What runs until it stops
-
-    async def _follow(self, store: EtcdStore) -> None:
-        assert self._hosting is not None and self._remembering is not None
-        try:
-            views: list[View] = [self._remembering, self._nodes, self._members, self._keeper.orders, self._catalog]
-            await follow(store, [*views, self._hosting])
-        except Exception as error:    # ours too: all nodes read the same, and would all stop
-            logger.error("the metadata is not followed any more, until this node is started again", exc_info=error)
-            self._metadata_trouble = error
 
     async def _hold(self, registration: Registration) -> None:
         try:
@@ -461,9 +412,10 @@ class ClusterServer(Life):
         assert self._hosting is not None
         self._hosting.attach(partition.group, partition)
         if partition.group not in self._hosted.closed:    # else when it has all: see cluster/hosting.py
-            self._places.begins_to_lead(partition.group, ballot)
+            self._definitions.begins_to_lead(partition, ballot)
 
     def _on_following(self, partition: MemberPartition) -> None:
+        self._definitions.follows(partition.group)
         self._places.follows(partition.group)
 
     def _split_home(self, background: Background) -> ClusterHome:
@@ -479,10 +431,6 @@ class ClusterServer(Life):
         assert self._hosting is not None
         return self._hosting.members_of(group)
 
-    def _is_gone(self, group: int) -> bool:
-        """Whether there was a group of this number, as far as the metadata is known here, and is none any more."""
-        return self._members.get(group) is None and group <= self._catalog.groups_given
-
     # Requests
 
     def _run_here(self, call: Call) -> bytes | None:
@@ -493,12 +441,21 @@ class ClusterServer(Life):
         self._calls.start(answer(self._agreed(work), call))
 
     async def _agreed(self, work: Coroutine[Any, Any, bytes]) -> bytes:
-        """If tables were changed: answered when all nodes know."""
-        before = self._catalog.made
+        """If tables or bulk operations were changed: answered when all nodes know."""
+        before = self._made()
         body = await work
-        if self._catalog.made != before:
-            await self._agreement.wait_seen(self._catalog.made)
+        if self._made() != before:
+            await self._agreement.wait_seen(self._made())
         return body
+
+    async def _drop_tables(self) -> None:
+        assert self._background is not None
+        await drop_tables(self._catalog, self._places, self._router, self._background)
+        await self._agreement.wait_seen(self._made())
+
+    def _made(self) -> int:
+        assert self._background is not None
+        return max(self._catalog.made, self._background.bulk.operations.made)
 
     def _why_not_ready(self) -> str | None:
         """For `/ready`: in a few words why other nodes should be asked, or None."""
@@ -508,13 +465,6 @@ class ClusterServer(Life):
             return "the cluster has no ledger yet: nodes are missing"
         refusal = self._node.refusal
         return None if refusal is None else f"writes are refused: {refusal.problem}"
-
-    def _warning(self) -> str | None:
-        """For `/ready`: what is amiss while requests are served all the same, or None."""
-        assert self._store is not None
-        if self._metadata_trouble is not None:
-            return f"changes of tables and members are not heard of: {self._metadata_trouble}"
-        return None if self._store.trouble is None else f"tables and members stay as they are: {self._store.trouble}"
 
     # Stopping
 
@@ -529,11 +479,12 @@ class ClusterServer(Life):
         await self._calls.end_within(_CALLS_SECONDS)
         self._publishing.stop()
         if failure is None:
+            self._owning.stop()
             await self._background.stop_in_cluster()
-            assert self._remembering is not None
-            self._remembering.stop()
+            assert self._known is not None
+            self._known.remembering.stop()
             await self._work.end_within(_WORK_SECONDS)
-            await self._remembering.save()
+            await self._known.remembering.save()
             self._does_node_run = False
             await self._node.stop()
 
@@ -560,8 +511,6 @@ class ClusterServer(Life):
             self._publishing.stop()
         if self._memds is not None:
             self._memds.stop()
-        if self._remembering is not None:
-            self._remembering.stop()
         if self._ports is not None:
             await self._ports.close()
         if self._background is not None:
@@ -572,8 +521,8 @@ class ClusterServer(Life):
         await self._work.cancel()
         if self._links is not None:
             await self._links.close()
-        if self._store is not None:
-            await self._store.close()
+        if self._known is not None:
+            await self._known.close()
         if self._folder is not None:
             self._folder.close()
 

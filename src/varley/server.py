@@ -26,6 +26,7 @@ from varley.api import operations
 from varley.api.services import Services
 from varley.assembly.background import Background
 from varley.assembly.life import Life
+from varley.assembly.opened_log import Log, engines_of, open_log
 from varley.assembly.ports import Ports
 from varley.assembly.services import services
 from varley.assembly.split_pages import SplitPages
@@ -41,15 +42,7 @@ from varley.node.node import Node
 from varley.router.routes import Router
 from varley.settings import ClusterSettings, NodeSettings
 from varley.storage.data_folder import DataFolder
-from varley.storage.inventory import Inventory
-from varley.storage.log_writer import LogWriter
-from varley.storage.memory_log import MemoryLog
 from varley.storage.node_folder import refuse_nodes_folder
-from varley.storage.opening import open_data
-from varley.storage.refusing_log import RefusingLog
-from varley.storage.tree import Tree
-from varley.storage.tree_folder import NoFolder, TreeFolder
-from varley.storage.undelivered import Undelivered
 
 logger = logging.getLogger("varley.server")
 
@@ -77,7 +70,7 @@ class Server(Life):
         self._node: Node
         self._router: Router
         self._background: Background | None = None
-        self._log: LogWriter | MemoryLog | RefusingLog
+        self._log: Log
         self._services: Services
         self._ports: Ports | None = None    # not None once the storage is open
         self.port = 0
@@ -107,10 +100,7 @@ class Server(Life):
     async def _open_storage(self, store: Store) -> Background:
         """All from the node up to the tables' partitions, and what works on these by itself."""
         settings = self._settings
-        engines: TreeFolder | NoFolder = NoFolder()
-        if self._folder is not None:
-            inventory = Inventory.read(self._folder.path)
-            engines = TreeFolder(self._folder.trees, inventory, is_read_only=self._is_read_only)
+        engines = engines_of(self._folder)
         self._node = Node(
             self._loop,
             self._clock,
@@ -133,7 +123,11 @@ class Server(Life):
             router=self._router,
             holding=self._holding,
         )
-        trees, undelivered = await self._open_log(engines)
+        self._log, opened = await open_log(
+            self._loop, self._node, self._folder, engines, expected_of(self._catalog),
+            segment_bytes=settings.segment_bytes,
+        )  # fmt: skip
+        trees = {} if opened is None else opened.trees
         open_tables(self._catalog, trees, self._node, self._router, background)
         self._node.start(self._log, is_read_only=self._is_read_only)
         self._does_node_run = True
@@ -141,27 +135,8 @@ class Server(Life):
         if self._is_read_only:
             logger.warning("%s is read-only: reads are answered, writes are refused", settings.data_dir)
         else:
-            await background.start(undelivered)
+            await background.start([] if opened is None else opened.undelivered)
         return background
-
-    async def _open_log(self, engines: TreeFolder | NoFolder) -> tuple[dict[int, Tree], list[Undelivered]]:
-        """Returns what storage.opening.OpenData says of these two."""
-        if self._folder is None:
-            self._log = MemoryLog(on_durable=self._node.log_is_durable)
-            return {}, []
-        assert isinstance(engines, TreeFolder)
-        opening = functools.partial(
-            open_data,
-            self._folder,
-            engines,
-            expected_of(self._catalog),
-            segment_bytes=self._settings.segment_bytes,
-            on_durable=self._node.log_is_durable,
-            on_failure=self._node.log_has_failed,
-        )
-        opened = await self._loop.run_in_executor(None, opening)
-        self._log = opened.log
-        return opened.trees, opened.undelivered
 
     async def _open_ports(self, background: Background) -> None:
         self._services = services(

@@ -125,6 +125,18 @@ def test_told_twice_it_hurries() -> None:
     run(life())
 
 
+def test_a_parent_that_goes_does_not_make_it_hurry() -> None:
+    async def life() -> None:
+        parts = Parts()
+        await parts.start()
+        parts.end_with_parent()
+        parts.end_with_parent()
+        await parts.wait_stopped()
+        assert parts.steps == ["open", "wind down", "close"]
+
+    run(life())
+
+
 @pytest.mark.parametrize("first", [None, DISK], ids=["it was told to", "the disk failed"])
 def test_all_is_closed_even_if_it_cannot_wind_down(first: Exception | None) -> None:
     async def life() -> None:

@@ -25,6 +25,7 @@ from varley.node.member import node_of
 from varley.node.member_partition import MemberPartition
 from varley.node.node import Node
 from varley.paxos.membership import Configuration, Member
+from varley.remote.memds_node import MemdsNode
 from varley.storage.memory_log import MemoryLog
 from varley.storage.tree_folder import NoFolder
 
@@ -92,7 +93,8 @@ class Machine:
         self.registration: Registration = loop.run(self.nodes.register(info))
         self.start(self.registration.hold())
         self.start(follow(store, [self.nodes, self.members, self.orders]))
-        self.publishing = Publishing(loop, self.node, self.members, self.start)
+        memds = MemdsNode(loop, name, links.send, Random(cluster.random.random()))     # nobody asks it here
+        self.publishing = Publishing(loop, self.node, self.members, memds, self.start)
         self.publishing.start()
         keeper.start(self.start, lambda run: self.start(run()))
 

@@ -45,7 +45,7 @@ def test_what_a_group_usually_writes_follows_slowly() -> None:
     sight = Sight(Patience(), Trust())
     look(sight, 0, lag=0, writes=10.0)
     burst = look(sight, 30, lag=0, writes=1010.0)
-    assert 50 < burst.usual_writes < 70 and burst.load == 1010.0
+    assert 40 < burst.usual_writes < 60 and burst.load == 1010.0
     for now in range(60, 3600, 30):
         view = look(sight, now, lag=0, writes=1010.0)
     assert view.usual_writes > 1000

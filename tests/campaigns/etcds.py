@@ -84,7 +84,8 @@ class Etcds:
 
     def close(self) -> None:
         for process in self._own.values():
-            process.terminate()
+            process.send_signal(signal.SIGCONT)     # it may be frozen still, if something went wrong
+            process.kill()
         for process in self._own.values():
             process.wait()
 

@@ -16,6 +16,8 @@ def main(paths: list[str]) -> None:
     rows: dict[str, list[str]] = {
         "nodes, replicas": [f"{run['nodes']}, {run['replicas']}" for run in runs],
         "reads by": [run["reads"] for run in runs],
+        "lines of their own, etcds": ["yes, 3" if run.get("namespaces") else "no, 1" for run in runs],
+        "clocks off, permille": [str(run.get("drift", 0)) for run in runs],
         "seed": [str(run["seed"]) for run in runs],
         "seconds": [str(run["seconds"]) for run in runs],
         "troubles": [str(sum(kind["times"] for kind in run["faults"].values())) for run in runs],

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -148,7 +149,8 @@ class NamespacedCluster(LocalCluster):
     def _wait_started(self, name: str) -> None:
         process = self._processes[name]
         assert process.stdout is not None
-        line = process.stdout.readline()
+        says, _, _ = select.select([process.stdout], [], [], _START_SECONDS)
+        line = process.stdout.readline() if says else b""
         assert line, self._log_of(name).read_text()[-2000:]
         self.nodes[name] = {"host": _address(name), **json.loads(line)}
         deadline = time.monotonic() + _START_SECONDS

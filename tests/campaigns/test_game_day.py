@@ -4,6 +4,8 @@ docs/game_day.md."""
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +60,19 @@ def test_a_leader_that_does_not_look_at_its_lease_is_found_out(tmp_path: Path) -
     )
     assert code == 1, found
     assert any("is not linearizable" in problem for problem in found["problems"])
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("etcd_program")
+def test_lines_are_cut_and_clocks_drift(tmp_path: Path) -> None:
+    if os.geteuid() or not (shutil.which("ip") and shutil.which("unshare")):
+        pytest.skip("NOT TESTED: network namespaces are for root, with iproute2 and util-linux")
+    code, found = played(
+        tmp_path, "--minutes", "0.3", "--namespaces", "--drift", "9", "--only", "cut the leader off",
+        "--only", "one of three etcds killed", "--only", "the leader's disk is slow",
+    )  # fmt: skip
+    assert (code, found["problems"]) == (0, [])
+    assert found["outcomes"]["ok"] > 100 and found["faults"]
 
 
 # The verdicts, each with what it must not let pass

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from varley.cluster.local_etcd import LocalEtcd
+from varley.cluster.local_etcd import LocalEtcd, last_words
 from varley.errors import WorldError
 from varley.metadata.etcd import EtcdStore
 from varley.metadata.store import ABSENT, Change, Entry
@@ -46,7 +46,7 @@ def test_it_answers_when_it_has_started_and_keeps_what_it_has(tmp_path: Path) ->
 def test_it_ends_when_whoever_started_it_is_killed(tmp_path: Path) -> None:
     program = """
 import asyncio, sys
-from varley.cluster.local_etcd import LocalEtcd
+from varley.cluster.local_etcd import LocalEtcd, last_words
 async def main():
     etcd = await LocalEtcd.start(sys.argv[1])
     print(etcd.pid, flush=True)
@@ -89,3 +89,16 @@ def test_a_port_that_was_asked_for_and_is_taken_is_refused(tmp_path: Path) -> No
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(WorldError, match="etcd has ended") as refusal:
         asyncio.run(LocalEtcd.start(str(tmp_path), port=taken.getsockname()[1]))
     assert "in use" in refusal.value.hint
+
+
+@pytest.mark.parametrize(
+    ("log", "said"),
+    [
+        ("", ""),
+        ("one\n two \n\n", "two"),
+        ("a\npanic: no space left\n\ngoroutine 1 [running]:\n\tmain.go:28\n", "panic: no space left"),
+        ('{"level":"info"}\n{"level":"fatal","msg":"no space"}\nexit\n', '{"level":"fatal","msg":"no space"}'),
+    ],
+)
+def test_what_its_log_says_last_is_what_has_failed(log: str, said: str) -> None:
+    assert last_words(log) == said

@@ -62,6 +62,32 @@ def test_a_port_that_was_asked_for_and_is_taken_is_refused() -> None:
             choose_ports(1, port)
 
 
+def test_processes_have_ports_side_by_side_that_nobody_else_has(tmp_path: Path) -> None:
+    plan = plan_of(str(tmp_path), 3, None, 0, {"processes": "2"})
+    ports = [port for place in plan.places for port in (
+        place.port, place.link_port, place.link_port + 1, place.admin_port, place.admin_port + 1
+    )]  # fmt: skip
+    assert len(set(ports)) == 15
+    assert plan.flags["cluster.initial_partitions"] == "6"
+    words = plan.command(plan.places[0])
+    assert words[words.index("--processes") + 1] == "2"
+    plan.save()
+    assert plan_of(str(tmp_path), None, None, None, {}).places == plan.places
+    with pytest.raises(BadSettings, match="processes: 2, not 1"):
+        plan_of(str(tmp_path), None, None, None, {"processes": "1"})
+
+
+def test_more_zones_than_nodes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadSettings, match="3 nodes cannot stand in 4 zones"):
+        plan_of(str(tmp_path), 3, 4, 0, {})
+
+
+def test_a_plan_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WorldError, match="cannot be written"):
+        Plan(str(tmp_path / "file" / "folder"), 1, []).save()
+
+
 def test_a_file_that_is_no_plan_is_told(tmp_path: Path) -> None:
     assert Plan.read(str(tmp_path)) is None
     (tmp_path / "cluster.json").write_text("{}")

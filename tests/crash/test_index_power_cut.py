@@ -32,7 +32,8 @@ from tests.indexes.indexed_node import BY_G, BY_G_KEYS, NAME, IndexedNode, index
 from tests.storage.forgetful_disk import ForgetfulDisk
 from varley.errors import DiskFull
 from varley.indexes import backfill
-from varley.indexes.indexes import Indexes, _Source
+from varley.indexes.sending import Sending
+from varley.indexes.source import Source
 from varley.metadata.catalog import Described
 from varley.metadata.memory import MemoryStore
 from varley.node.node import Node
@@ -258,8 +259,8 @@ def test_the_judge_notices_a_log_that_is_released_before_indexes_begin(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As it was once: until then nobody knew of anything undelivered, which was taken for nothing."""
-    as_it_was = property(lambda source: source._indexes.propagation.oldest(source._group))
-    monkeypatch.setattr(_Source, "oldest", as_it_was)
+    as_it_was = property(lambda source: source._sending.propagation.oldest(source._group))
+    monkeypatch.setattr(Source, "oldest", as_it_was)
     assert notices(tmp_path, lives=LIVES, steps=STEPS, share=SHARE)
 
 
@@ -273,15 +274,15 @@ def test_the_judge_notices_a_recovery_that_sends_nothing(tmp_path: Path, monkeyp
 def test_the_judge_notices_filling_that_later_changes_overtake(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def send_later(indexes: Indexes, source: int, slot: int, parts: Any, then: Any) -> None:
+    def send_later(sending: Sending, source: int, slot: int, parts: Any, then: Any) -> None:
         def send() -> None:
-            if all(map(indexes.propagation.is_target, parts)):    # not deleted meanwhile
-                send_at_once(indexes, source, slot, parts, then)
+            if all(map(sending.propagation.is_target, parts)):    # not deleted meanwhile
+                send_at_once(sending, source, slot, parts, then)
 
-        indexes._loop.call_soon(indexes._loop.call_soon, send)
+        sending._loop.call_soon(sending._loop.call_soon, send)
 
-    send_at_once = Indexes._send_filling
-    monkeypatch.setattr(Indexes, "_send_filling", send_later)
+    send_at_once = Sending.filled
+    monkeypatch.setattr(Sending, "filled", send_later)
     assert notices(tmp_path)
 
 

@@ -10,9 +10,11 @@ import msgspec
 import pytest
 
 from tests.remote.machines import Body, Cluster, Machine
-from varley.errors import NotLeading
-from varley.net.channels import FORWARD
+from varley.errors import InternalServerError, NotLeading
+from varley.net.channels import FORWARD, ROWS
+from varley.node.elsewhere import Need
 from varley.remote import journey
+from varley.remote.messages import SumsWanted
 
 KEY: Body = {"pk": {"S": "k"}}
 CREATE: Body = {
@@ -205,6 +207,38 @@ async def test_two_nodes_that_lose_only_each_other_talk_through_the_third(world:
     assert (world.third.name, world.leader.name, FORWARD) in wire.questions
     assert await world.get(world.other) == "1"
     assert await world.get(world.leader) == "1"
+
+
+@in_cluster
+async def test_an_answer_that_cannot_be_read_is_told_as_unknown(world: World) -> None:
+    assert world.leader.peers is not None
+    world.leader.peers.handlers[FORWARD] = lambda sender, payload, answer: answer(journey.ANSWER + b"\xff")
+    status, body = await world.put(1, world.other)
+    assert status == 500 and b"nobody knows" in body
+
+
+@in_cluster
+async def test_a_question_to_this_node_itself_that_fails_is_answered(world: World) -> None:
+    peers = world.leader.peers
+    assert peers is not None
+
+    def fail(sender: str, payload: bytes, answer: object) -> None:
+        raise AssertionError("an error of ours")
+
+    peers.handlers[ROWS] = fail
+    heard: list[object] = []
+    peers.inquire(ROWS, SumsWanted(world.group), Need.COPY, heard.append)
+    [error] = heard
+    assert isinstance(error, InternalServerError)
+
+
+@in_cluster
+async def test_who_waits_for_leaders_no_more_is_forgotten(world: World) -> None:
+    peers = world.leader.peers
+    assert peers is not None
+    for _ in range(3):
+        assert not await peers.wait_for_leaders([99], 0)
+    assert not peers.memds._waiting
 
 
 @in_cluster

@@ -8,9 +8,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import msgspec
+import pytest
 
 from tests.remote.machines import Body, Cluster, Machine
 from varley.net.channels import DELIVER
+from varley.table.outgoing import progress_key
 
 CREATE: Body = {
     "TableName": "things",
@@ -75,7 +77,7 @@ def test_an_index_that_is_added_later_is_filled_by_all_and_becomes_active() -> N
             described = cluster.catalog.get("things")
             assert described is not None
             [index] = described.table.global_indexes
-            return index.status == "ACTIVE" and not any(each.indexes._backfills for each in cluster.machines)
+            return index.status == "ACTIVE" and all(each.indexes.filling.is_idle for each in cluster.machines)
 
         await until(is_active)
         for machine in cluster.machines:
@@ -99,7 +101,7 @@ def test_what_was_applied_while_another_led_is_read_from_the_log_by_the_next_lea
         route = cluster.machines[0].router.route("things")
         group = route.partition_of(route.keys.row_key({"pk": {"S": "001"}})).group
         owner = cluster.owner(group)
-        source = owner.indexes._sources[group]
+        source = owner.indexes.sources[group]
         applied: list[tuple[int, Any]] = []
         real = source.chosen
 
@@ -125,7 +127,10 @@ def test_what_was_applied_while_another_led_is_read_from_the_log_by_the_next_lea
     asyncio.run(run())
 
 
-def test_what_is_for_an_index_that_is_not_known_yet_waits_and_holds_up_what_follows() -> None:
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_what_is_for_an_index_that_is_not_known_waits_unless_it_was_deleted(is_deleted: bool) -> None:
+    """It was if this node knows all that leaders have known. What follows waits too."""
+
     async def run() -> None:
         cluster = Cluster("n1", "n2", "n3")
         await cluster.start()
@@ -134,7 +139,7 @@ def test_what_is_for_an_index_that_is_not_known_yet_waits_and_holds_up_what_foll
         route = cluster.machines[0].router.route("things")
         group = route.partition_of(route.keys.row_key({"pk": {"S": "001"}})).group
         owner = cluster.owner(group)
-        source = owner.indexes._sources[group]
+        source = owner.indexes.sources[group]
         applied: list[tuple[int, Any]] = []
         replica = owner.node._replicas[group]
         replica.outgoing = SimpleNamespace(  # type: ignore[assignment]
@@ -144,13 +149,17 @@ def test_what_is_for_an_index_that_is_not_known_yet_waits_and_holds_up_what_foll
         await put(owner, 1)
         [(slot, rows)] = applied
         known, source.indexes = source.indexes, {}
+        abroad = owner.indexes._abroad
+        assert abroad is not None
+        abroad.is_current = lambda group: is_deleted
         source.begins(slot - 1, lambda after: iter([(slot, rows)] if after < slot else []))
         for _ in range(20):
             await asyncio.sleep(0)
-        assert source.kept_after(slot) == slot - 1
-        source.indexes = known
+        if not is_deleted:
+            assert source.kept_after(slot) == slot - 1
+            source.indexes = known
         await until(lambda: source.kept_after(slot) == slot)
-        assert (await told(cluster.machines[0], "Query", RED))["Count"] == 1
+        assert (await told(cluster.machines[0], "Query", RED))["Count"] == (0 if is_deleted else 1)
         await cluster.stop()
 
     asyncio.run(run())
@@ -180,6 +189,67 @@ def test_a_batch_that_arrives_twice_is_taken_once() -> None:
         assert (await told(cluster.machines[0], "Query", RED))["Count"] == 20
         told_of = (await told(cluster.machines[1], "DescribeTable", {"TableName": "things"}))["Table"]
         assert told_of["GlobalSecondaryIndexes"][0]["ItemCount"] == 20
+        await cluster.stop()
+
+    asyncio.run(run())
+
+
+def test_what_arrived_while_another_led_is_read_anew() -> None:
+    """1. n1 fills an index with what partition P has. 2. n2 leads P for a moment, and sends the index a later slot: it
+    passes over what is on its way from n1. 3. n1 leads P again and hears that this has arrived. Were it to note that,
+    and to go on behind it, it would be missing for ever."""
+
+    async def run() -> None:
+        cluster = Cluster("n1", "n2", "n3")
+        await cluster.start()
+        await told(cluster.machines[0], "CreateTable", CREATE)
+        for number in range(60):
+            await put(cluster.machines[number % 3], number)
+        held: list[Callable[[], None]] = []
+        for machine in cluster.machines:
+            sending = machine.indexes.sending
+            real = sending._delivered
+            sending._delivered = lambda *told, real=real: held.append(lambda: real(*told))  # type: ignore[assignment, misc]
+        update = {
+            "TableName": "things",
+            "AttributeDefinitions": ATTRIBUTES,
+            "GlobalSecondaryIndexUpdates": [{"Create": INDEX}],
+        }
+        await told(cluster.machines[1], "UpdateTable", update)
+        route = cluster.machines[0].router.route("things")
+        await until(lambda: len(held) >= 3)     # each node has sent something
+        backfills = [each for machine in cluster.machines for each in machine.indexes.filling._backfills.values()]
+        under_way = {backfill._left[0].group for backfill in backfills}
+        assert len(under_way) == 3
+        for lease in cluster.leases.values():
+            lease.ballot += 2
+        while held:
+            held.pop()()
+            for _ in range(20):
+                await asyncio.sleep(0)
+        described = cluster.catalog.get("things")
+        assert described is not None
+        [index] = described.table.global_indexes
+        for machine in cluster.machines:
+            for group, (partition, _) in machine.hosted.partitions.items():
+                assert group not in under_way or partition.newest(progress_key(index.id)) is None
+        for machine in cluster.machines:    # as each is told that leads again
+            for partition in route.partitions:
+                if machine.hosted.leads(partition.group):
+                    machine.indexes.begins_to_lead(partition.group)
+        while not arrived(cluster)() or held:
+            for delivered in held:
+                delivered()
+            held.clear()
+            await asyncio.sleep(0)
+        async with asyncio.timeout(20):
+            while (await told(cluster.machines[0], "DescribeTable", {"TableName": "things"}))["Table"][
+                "GlobalSecondaryIndexes"
+            ][0]["IndexStatus"] != "ACTIVE":
+                for delivered in held:
+                    delivered()
+                held.clear()
+        assert (await told(cluster.machines[0], "Query", RED))["Count"] == 60
         await cluster.stop()
 
     asyncio.run(run())

@@ -14,9 +14,10 @@ import pytest
 
 from tests.etcd_server import EtcdServer
 from tests.metadata.lossy_proxy import Fate, LossyProxy
+from varley.clock import MovableClock, StoppedClock
 from varley.errors import DiskFull, OutcomeUnknown, Unreachable, WorldError
 from varley.metadata import etcd as etcd_module
-from varley.metadata.etcd import EtcdStore
+from varley.metadata.etcd import EtcdLease, EtcdStore
 from varley.metadata.etcd_client import Failure, Header, Refused, error_of, refusal
 from varley.metadata.store import ABSENT, Change, Changed, Entry, Listed
 
@@ -185,6 +186,48 @@ def test_what_was_never_sent_is_surely_not_made() -> None:
         assert refusal.value.retryable
         assert "Tables go on as they are" in refusal.value.hint
         assert "secret" not in str(refusal.value)
+
+    asyncio.run(scenario())
+
+
+# Leases
+
+
+class RefusingClient:
+    """Renewals are refused so often, and then done."""
+
+    def __init__(self, refusals: int) -> None:
+        self.refusals = refusals
+        self.lease: EtcdLease | None = None
+        self.has_refused = asyncio.Event()
+
+    async def call(self, path: str, request: object, kind: object, *, patience: float) -> object:
+        self.refusals -= 1
+        if self.refusals >= 0:
+            self.has_refused.set()
+            raise Refused(14, "etcdserver: no leader", "127.0.0.1:2379")
+        assert self.lease is not None
+        self.lease.lost.set()       # that is enough: `keep` ends
+        return etcd_module._KeptAlive(etcd_module._Granted(ID=1, TTL=60))
+
+
+@pytest.mark.parametrize(("refusals", "renewed"), [(3, True), (10**9, False)])
+def test_a_renewal_that_is_refused_is_tried_again_while_the_lease_may_run(
+    refusals: int, renewed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Story: etcd has no quorum for a moment, and says so. Whoever has a lease is not to fail of that."""
+    monkeypatch.setattr(etcd_module, "_PAUSE_SECONDS", 0.0)
+    clock = MovableClock(StoppedClock())
+
+    async def scenario() -> None:
+        client = RefusingClient(refusals)
+        lease = EtcdLease(client, clock, etcd_module._Granted(ID=1, TTL=60), 60.0)    # type: ignore[arg-type]
+        client.lease = lease
+        keeping = asyncio.ensure_future(lease.keep())
+        await client.has_refused.wait()
+        clock.advance(0 if renewed else 60)
+        await keeping
+        assert lease.lost.is_set() and (client.refusals < 0) == renewed
 
     asyncio.run(scenario())
 

@@ -75,6 +75,19 @@ def test_a_large_payload_arrives_whole() -> None:
     run(scenario)
 
 
+@pytest.mark.slow
+def test_a_large_payload_arrives_also_behind_a_small_one() -> None:
+    async def scenario(world: World) -> None:
+        one, two = await world.pair()
+        large = bytes(OUTGOING_BYTES_MAX + 1)
+        one.links.send("n2", CHANNEL, b"small")
+        one.links.send("n2", CHANNEL, large)
+        await two.until(lambda: len(two.inbox) == 2)
+        assert two.inbox == [("n1", b"small"), ("n1", large)]
+
+    run(scenario)
+
+
 def test_what_is_said_while_the_connection_is_on_its_way_waits_for_it() -> None:
     async def scenario(world: World) -> None:
         one, two = await world.node("n1"), await world.node("n2")

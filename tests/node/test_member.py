@@ -300,6 +300,21 @@ def test_a_log_member_votes_and_has_no_state(tmp_path: Path) -> None:
     cluster.stop()
 
 
+@pytest.mark.parametrize(("name", "most"), [("LOG_ENTRIES_MAX", 20), ("LOG_BYTES_MAX", 4000)])
+def test_a_log_member_drops_what_the_others_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, most: int
+) -> None:
+    monkeypatch.setattr(f"varley.node.member.{name}", most)
+    cluster = MemberCluster(tmp_path, 35, full=2, logs=1)
+    for number in range(60):
+        cluster.write(Write(f"row {number}", number))
+        cluster.loop.run_for(0.1)
+    log = cluster.machines["n3"].core.log
+    assert log.base > 20
+    assert cluster.wait_for_leader().core.log.base == 1, "nobody else has to have dropped it"
+    cluster.stop()
+
+
 def test_a_group_that_is_removed_leaves_nothing_and_can_come_back(tmp_path: Path) -> None:
     cluster = MemberCluster(tmp_path, 13)
     for number in range(10):
@@ -511,8 +526,13 @@ def test_a_full_disk_of_the_leader_makes_another_lead(tmp_path: Path) -> None:
     full = cluster.wait_for_leader()
     full.disk.fail("write_synced", errno.ENOSPC, times=1000)
     waiter = cluster.write(Write("a", 2))
+    cluster.loop.run_for(0.1)
+    confirmed: list[object] = []
+    assert full.partition is not None
+    full.partition.confirm(confirmed.append)
     cluster.loop.run_for(6)
     assert isinstance(waiter.answer, LeaderReplaced), "its own disk never had it, and the others may"
+    assert isinstance(confirmed[0], NotLeading), "who reads does not wait for the disk"
     leader = cluster.wait_for_leader()
     assert leader is not full
     assert leader.partition is not None

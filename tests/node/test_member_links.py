@@ -20,7 +20,8 @@ from varley.storage.tree_folder import NoFolder
 GROUP = 7
 MS = 1000
 TIMING = Timing(
-    lease_us=400 * MS, beat_us=80 * MS, election_us=430 * MS, spread_us=150 * MS, answer_us=80 * MS, resend_us=60 * MS,
+    lease_us=400 * MS, beat_us=80 * MS, rest_us=120 * MS, together_us=20 * MS, election_us=430 * MS, spread_us=150 * MS,
+    answer_us=80 * MS, resend_us=60 * MS,
     hand_over_us=300 * MS,
 )  # fmt: skip
 SECONDS = 30

@@ -19,11 +19,13 @@ from varley.errors import LeaderReplaced, NotLeading, Throttling
 from varley.node.member import HostedMember, Step
 from varley.paxos.leader import Leader
 from varley.paxos.lease import Timing
+from varley.paxos.replica import Replica
 from varley.storage.member_log import Orders
 
 MS = 1000
 TIMING = Timing(
-    lease_us=400 * MS, beat_us=80 * MS, election_us=430 * MS, spread_us=150 * MS, answer_us=80 * MS, resend_us=60 * MS,
+    lease_us=400 * MS, beat_us=80 * MS, rest_us=120 * MS, together_us=20 * MS, election_us=430 * MS, spread_us=150 * MS,
+    answer_us=80 * MS, resend_us=60 * MS,
     hand_over_us=300 * MS, window_entries=64, chunk_entries=16, window_bytes=8192, chunk_bytes=4096,
 )  # fmt: skip
 ROWS = 6
@@ -272,7 +274,7 @@ def sends_before_the_disk_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def leads_on_without_a_lease(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Leader, "has_lost_quorum", lambda leader, now: False)
+    monkeypatch.setattr(Leader, "has_quorum_until", property(lambda leader: 2**62))
     monkeypatch.setattr(HostedMember, "may_answer", lambda member, ballot: True)
 
 
@@ -297,10 +299,36 @@ def forgets_the_speculative_layer_late(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(HostedMember, "__init__", keeping)
 
 
+def answers_before_the_log_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits is told as soon as a write is proposed."""
+    flush = HostedMember.flush
+
+    def flushing(member: HostedMember) -> None:
+        proposals = [proposal for proposal, _ in member._pending]
+        flush(member)
+        for proposal in proposals:
+            if not proposal.waiter.answers:     # type: ignore[attr-defined]
+                proposal.waiter.reply(proposal.answer)
+                proposal.waiter = Waiter()
+
+    monkeypatch.setattr(HostedMember, "flush", flushing)
+
+
+def takes_all_that_it_has_for_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A follower applies what its leader has sent, whoever else has it."""
+
+    def learn(replica: Replica, chosen: int, held: int) -> None:
+        replica._learner.learn(replica.log.last)
+
+    monkeypatch.setattr(Replica, "_learn_from_leader", learn)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("plant", "troubles"),
     [
+        (answers_before_the_log_has_it, ["isolate", "heal", "power", "hand over"]),
+        (takes_all_that_it_has_for_chosen, ["isolate", "heal", "kill leader", "restart"]),
         (sends_before_the_disk_has_it, ["power", *["heal"] * 5]),
         (leads_on_without_a_lease, ["isolate", "heal"]),
         (lets_go_of_the_log_with_the_newest_state, ["power", "checkpoint", "checkpoint"]),

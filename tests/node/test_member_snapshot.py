@@ -13,6 +13,7 @@ from tests.node.member_cluster import GROUP, Machine, MemberCluster
 from tests.node.stepped_loop import SteppedLoop
 from tests.node.writes import Write
 from varley.errors import DiskFull
+from varley.net.channels import SNAPSHOT
 from varley.node import snapshots
 from varley.node.members import Members, NoLinks
 from varley.paxos.events import AddLearner
@@ -236,6 +237,35 @@ def test_a_note_that_is_not_as_it_was_written_is_none() -> None:
     assert decode_note(note.encoded()) == note
     assert decode_note(note.encoded().replace(b"42", b"43")) is None
     assert decode_note(b"") is None
+
+
+def test_an_answer_that_is_not_understood_ends_the_taking_and_the_next_begins(tmp_path: Path) -> None:
+    cluster, learner = cluster_with_a_learner(tmp_path, 44)
+    member = Member("n4", 4, votes=False, joins=True)
+    learner.join(member)
+    garbled: list[str] = []
+    for machine in cluster.machines.values():
+        links = cluster.network.links[machine.name]
+        serve = links.services[SNAPSHOT]
+
+        def served(
+            sender: str, payload: bytes, answer: Callable[[bytes], None],
+            serve: Callable[[str, bytes, Callable[[bytes], None]], None] = serve,
+        ) -> None:  # fmt: skip
+            if b"More" in payload and not garbled:
+                garbled.append(sender)
+                answer(b"garbage")
+            else:
+                serve(sender, payload, answer)
+
+        links.services[SNAPSHOT] = served
+    leader = cluster.wait_for_leader()
+    assert leader.node.reconfigure(GROUP, AddLearner(member)) is None
+    cluster.loop.run_for(1)
+    assert garbled == ["n4"]
+    cluster.settle(20)
+    assert rows_of(learner) == rows_of(leader)
+    cluster.stop()
 
 
 def refuse_checkpoints(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from varley.paxos.election import Candidate
 from varley.paxos.events import Tick
 from varley.paxos.log import Log
 from varley.paxos.membership import LOG, Configuration, Member
-from varley.paxos.messages import CONFIGURATION, VALUE, Answer, Ask, Entry, Prepare, Promise
+from varley.paxos.messages import CONFIGURATION, VALUE, Answer, Ask, Beat, Entry, Prepare, Promise, Refused, Resigned
 from varley.paxos.records import Promised
 
 ONE, TWO, THREE = ballot_of(1, 1), ballot_of(2, 3), ballot_of(3, 1)
@@ -131,3 +131,46 @@ def test_the_next_leader_serves_within_three_seconds() -> None:
     group.deliver()
     group.wait(3_000_000, without="A")
     assert [name for name in "BC" if group.replicas[name].serving_ballot]
+
+
+def resigned(group: Group) -> Resigned:
+    """A has led, and heard nobody for as long as its lease lasts."""
+    group.elect()
+    group.wait(group.timing.beat_us)
+    ballot = group.replicas["A"].serving_ballot
+    while group.replicas["A"].serving_ballot:
+        group.now = group.replicas["A"].due
+        group.step("A", Tick())
+    said = {to: message for sender, to, message in group.wire if isinstance(message, Resigned)}
+    group.wire.clear()
+    assert said == {"B": Resigned(ballot), "C": Resigned(ballot)}
+    return said["B"]
+
+
+def test_a_leader_without_a_lease_says_that_nobody_has_to_wait_for_it() -> None:
+    group = Group(*members(*"ABC"))
+    said = resigned(group)
+    now = group.now
+    b = group.replicas["B"]
+    # What it beat last, B and C had no reason not to grant.
+    for name in "BC":
+        group.receive(name, "A", Beat(said.ballot, 99, now, 0, b.chosen, 0))
+    group.receive("B", "A", said)
+    group.step("B", Tick())
+    group.deliver(without="A")
+    assert b.serving_ballot > said.ballot, "C is told with the question that the lease was given up"
+    assert group.now == now
+
+
+def test_a_grant_of_another_ballot_binds_on() -> None:
+    group = Group(*members(*"ABC"))
+    said = resigned(group)
+    b = group.replicas["B"]
+    group.receive("B", "A", Beat(said.ballot, 99, group.now, 0, b.chosen, 0))
+    group.receive("B", "A", Resigned(said.ballot - 1))
+    effects = group.receive("B", "C", Prepare(ballot_of(9, 3), b.chosen, 0))
+    assert effects.send == (("C", Refused(ballot_of(9, 3), said.ballot, True)),)
+    group.receive("B", "A", said)
+    effects = group.receive("B", "C", Prepare(ballot_of(9, 3), b.chosen, 0))
+    [(to, message)] = effects.send
+    assert to == "C" and isinstance(message, Promise)

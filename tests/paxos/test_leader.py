@@ -237,6 +237,28 @@ def test_who_knows_less_than_the_leaders_base_but_has_the_entries_gets_no_snapsh
     assert not any(effects.snapshots for effects in group.effects["C"])
 
 
+def test_who_does_not_answer_is_sent_a_little_again_and_the_rest_when_that_has_arrived() -> None:
+    """It may be slow, or dead, and the leader of many groups would do nothing but send windows again."""
+    group = led()
+    a, b = group.replicas["A"], group.replicas["B"]
+    for _ in range(5):
+        group.propose("A", *[b"v" * 1000] * 100)
+    group.deliver(without="B")
+    missing = a.log.last - b.log.last
+    assert missing == 500
+    sent: list[int] = []
+    for _ in range(10):
+        group.now += TIMING.resend_us
+        effects = group.step("A", Tick())
+        sent += [len(one.entries) for to, one in effects.send_at_once if to == "B" and isinstance(one, Accept)]
+        group.deliver(without="B")
+    assert len(sent) >= 9 and max(sent) <= 64
+    group.now += TIMING.resend_us
+    group.step("A", Tick())
+    group.deliver()
+    assert b.log.last == a.log.last
+
+
 def bytes_of(message: object) -> int:
     return sum(len(entry.value) for entry in message.entries) if isinstance(message, Accept | Learn) else 0
 

@@ -52,6 +52,9 @@ def test_bytes_are_counted_right_whatever_was_cut_and_trimmed() -> None:
         low = chance.randint(log.base, log.last)
         high = chance.randint(low, log.last)
         assert log.bytes_between(low, high) == sum(sizes[slot] for slot in range(low + 1, high + 1))
+        anywhere = chance.randint(0, log.last + 3)
+        behind = range(max(log.base, anywhere) + 1, log.last + 1)
+        assert log.bytes_after(anywhere) == sum(sizes[slot] for slot in behind)
         assert [len(each.value) for each in log.after(low)] == [sizes[slot] for slot in range(low + 1, log.last + 1)]
 
 

@@ -21,6 +21,7 @@ from varley.api.services import Services
 from varley.bulk.operations import BulkOperations
 from varley.bulk.runner import BulkRunner
 from varley.clock import Clock, StoppedClock
+from varley.cluster.definitions import Definitions
 from varley.errors import ApiError, WorldError
 from varley.expiry.sweeper import Sweeper
 from varley.gateway.gateway import Gateway
@@ -34,6 +35,7 @@ from varley.metadata.memory import MemoryStore
 from varley.net.links import Links
 from varley.net.outcome import NoAnswer, NotSent, Outcome
 from varley.node.member import member_name
+from varley.node.member_partition import MemberPartition
 from varley.node.node import Node
 from varley.node.partition import Partition
 from varley.paxos.lease import Timing
@@ -60,7 +62,8 @@ Heard = Callable[[Outcome], None]
 PARTITIONS = 5
 MS = 1000
 TIMING = Timing(
-    lease_us=400 * MS, beat_us=80 * MS, election_us=430 * MS, spread_us=150 * MS, answer_us=80 * MS, resend_us=60 * MS,
+    lease_us=400 * MS, beat_us=80 * MS, rest_us=120 * MS, together_us=20 * MS, election_us=430 * MS, spread_us=150 * MS,
+    answer_us=80 * MS, resend_us=60 * MS,
     hand_over_us=300 * MS,
 )  # fmt: skip
 AUTHORIZATION = (
@@ -203,6 +206,7 @@ class Machine:
         self.cluster = cluster
         loop = asyncio.get_running_loop()
         clock = cluster.clock
+        self.is_late = False    # it hears of no change of a table until `catch_up`
         self.peers: Peers | None = None
         self.links: Links | None = None
         if cluster.is_linked:
@@ -210,8 +214,8 @@ class Machine:
         self.node = Node(
             loop, clock, engines=NoFolder(), overlay_bytes_max=1 << 30, log_bytes_max=1 << 30, on_fatal=_fatal,
             name=name, links=self.links, timing=TIMING, chance=random.Random(f"elections of {name}"),
-            on_leading=lambda partition, ballot: self.places.begins_to_lead(partition.group, ballot),
-            on_following=lambda partition: self.places.follows(partition.group),
+            on_leading=lambda partition, ballot: self.definitions.begins_to_lead(partition, ballot),
+            on_following=self._follows,
         )  # fmt: skip
         self.node.start(MemoryLog(on_durable=self.node.log_is_durable))
         self.hosted = Hosted(name)
@@ -221,6 +225,10 @@ class Machine:
             ask = cluster.wire.of(name) if self.links is None else self.links.request
             self.peers = Peers(loop, clock, self.hosted, self.memds, ask)
             self.places = Places(loop, self.peers, cluster.members_of, cluster.remove)
+            self.definitions = Definitions(
+                loop, cluster.catalog, replica=self.hosted.copy, begins=self.places.begins_to_lead,
+                hand_over=lambda group: self.node.members.by_group[group].hand_over_to_anybody(),
+            )  # fmt: skip
         self.router = Router(self.node if self.peers is None else _Placing(self))
         chance = random.Random(name)
         abroad = None
@@ -229,8 +237,10 @@ class Machine:
         self.transactions = Transactions(loop, clock, chance, self.router, abroad)
         self.indexes = Indexes(
             loop, clock, cluster.catalog, self.router, delay_seconds=0.0, keep=self._keep,
-            abroad=None if self.peers is None else Abroad(self.peers),
+            abroad=None if self.peers is None else Abroad(self.peers, self.definitions.is_current),
         )
+        if self.peers is not None:
+            self.router.watchers.append(self.definitions)
         self.streams: MirroredStreams = MirroredStreams(clock, self)
         self.router.watchers.append(self)
         settings = NodeSettings(in_memory=True, port=0)
@@ -259,6 +269,10 @@ class Machine:
         self.indexes.start()
         if self.peers is not None:
             self.places.on_leading += (self.indexes.begins_to_lead, self.services.sweeper.begins_to_lead)
+
+    def _follows(self, partition: MemberPartition) -> None:
+        self.definitions.follows(partition.group)
+        self.places.follows(partition.group)
 
     def run_here(self, call: Call) -> bytes | None:
         return operations.run(self.services, call)
@@ -310,12 +324,20 @@ class Machine:
             return
         self.cluster.is_mirroring = True
         for other in self.cluster.machines:
-            if other is not self:
-                _step(
-                    other.router.update(described)
-                    if route.name in other.router
-                    else other.router.open_partitions(described)
-                )
+            if other is not self and not other.is_late:
+                other.hear_of(described)
+        self.cluster.is_mirroring = False
+
+    def hear_of(self, described: Described) -> None:
+        is_known = described.table.name in self.router
+        _step(self.router.update(described) if is_known else self.router.open_partitions(described))
+
+    def catch_up(self) -> None:
+        """It hears of what it has missed."""
+        self.is_late = False
+        self.cluster.is_mirroring = True
+        for described in self.cluster.catalog:
+            self.hear_of(described)
         self.cluster.is_mirroring = False
 
     def index_closed(self, index: GlobalIndexRoute) -> None:

@@ -79,7 +79,7 @@ class Writer:
 
 
 def hold_back(machine: Machine, seconds: float) -> None:
-    machine.indexes._delay_seconds = seconds
+    machine.indexes.sending.delay_seconds = seconds
 
 
 async def items(machine: Machine, operation: str, body: Body) -> list[Any]:

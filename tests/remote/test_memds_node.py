@@ -167,6 +167,21 @@ def test_a_look_up_goes_to_two_and_members_first() -> None:
     assert of_one(wire.nodes["n1"].find) == ("n5", ("n1", "n4", "n5"))
 
 
+def test_many_who_wait_for_one_leader_ask_once_in_a_moment() -> None:
+    wire = Wire("n1", "n2", "n3")
+    node = wire.nodes["n1"]
+    wire.messages.clear()
+    for _ in range(1000):
+        node.look_up(7)
+    assert len(wire.messages) == 2
+    wire.now += 0.05
+    node.look_up(7)
+    assert len(wire.messages) == 4
+    node.learn(7, OLD)          # whoever asks now asks about something else
+    node.look_up(7)
+    assert len(wire.messages) == 6
+
+
 def test_a_group_that_is_gone_does_not_come_back_from_who_has_not_heard_of_it() -> None:
     wire = Wire("n1", "n2")
     for node in wire.nodes.values():

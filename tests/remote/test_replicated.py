@@ -121,6 +121,29 @@ def test_a_replica_that_is_being_built_answers_nobody() -> None:
     _in_time(run)
 
 
+def test_a_page_that_is_read_while_the_replica_goes_is_read_elsewhere() -> None:
+    """Slice by slice; after the first one, what is left is on this node no more."""
+
+    async def run() -> None:
+        cluster = Cluster("n1", "n2", "n3", clock=SystemClock(), is_replicated=True)
+        await cluster.start()
+        await told(cluster.machines[0], "CreateTable", CREATE)
+        puts = [{"PutRequest": {"Item": {"pk": {"S": f"{number:04}"}}}} for number in range(1000)]
+        for first in range(0, 1000, 25):
+            await told(cluster.machines[0], "BatchWriteItem", {"RequestItems": {"things": puts[first : first + 25]}})
+        machine = cluster.machines[2]
+        assert await count(machine, "Scan", {"TableName": "things"}, 1000) == 1000
+        last = machine.router.route("things").partitions[-1].group
+        scanning = asyncio.ensure_future(told(machine, "Scan", {"TableName": "things"}))
+        await asyncio.sleep(0)
+        machine.places.hosts_no_more(last)
+        await machine.node.remove_group(last)
+        assert (await scanning)["Count"] == 1000
+        await cluster.stop()
+
+    _in_time(run)
+
+
 _ONLY_7: Body = {
     "TableName": "things",
     "KeyConditionExpression": "pk = :k",

@@ -240,9 +240,9 @@ def test_a_method_that_is_not_offered_comes_with_those_that_are(doors: Street) -
 def test_values_end_at_a_megabyte(doors: Street) -> None:
     assert doors.ask("PUT", "/ring/v1/carts/7", b"x" * 1048576, Content_Type=BYTES).status == 200
     answer = doors.ask("PUT", "/ring/v1/carts/7", b"x" * 1048577, Content_Type=BYTES)
-    assert (answer.status, answer.error) == (413, "TooLarge")
+    assert (answer.status, answer.error) == (400, "TooLarge")
     answer = put(doors, "/ring/v1/carts/7", b"x" * 1048577)
-    assert (answer.status, answer.error) == (413, "TooLarge")
+    assert (answer.status, answer.error) == (400, "TooLarge")
 
 
 def test_what_the_front_door_refuses_is_worded_like_the_rest(doors: Street) -> None:
@@ -259,7 +259,7 @@ def test_what_the_front_door_refuses_is_worded_like_the_rest(doors: Street) -> N
         (service.Unavailable("stopping"), 503, "Unavailable", {}),
         (service.Unknown("perhaps", 1, 2), 504, "OutcomeUnknown", {"stored": 1, "needed": 2}),
         (service.TooManySiblings("too many"), 409, "TooManySiblings", {}),
-        (service.TooLarge("too large"), 413, "TooLarge", {}),
+        (service.TooLarge("too large"), 400, "TooLarge", {}),
     ],
 )
 def test_what_the_ring_cannot_do_says_whether_it_was_done(

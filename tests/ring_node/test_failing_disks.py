@@ -14,8 +14,8 @@ from tests.ring_node.test_real_links import Ring
 from tests.ring_node.test_store import Machine, one
 from varley.errors import Damaged, DiskFull, WorldError
 from varley.ring_node import rows, store
-from varley.ring_node.engines.engine import Batch, Entry
-from varley.ring_node.engines.lmdb import LmdbEngine, NoRoom
+from varley.ring_node.engines.engine import Batch, Entry, NoRoom
+from varley.ring_node.engines.lmdb import LmdbEngine
 from varley.ring_node.keys import ring_key
 from varley.ring_node.service import Put, Unavailable
 
@@ -48,8 +48,7 @@ def test_a_forwarded_put_that_meets_a_disk_that_cannot_be_read_is_answered_once(
 def test_a_tree_that_cannot_grow_is_a_disk_that_has_failed(tmp_path: Path) -> None:
     engine = LmdbEngine(str(tmp_path / "rows"))
     machine = Machine(engine)
-    machine.writer.failure = NoRoom("the map is full", path="p", operation="write", hint="")
-    engine.grow = broken  # type: ignore[method-assign]
+    machine.writer.failure = NoRoom("the map is full", path="p", grow=broken)
     machine.stamp()
     machine.run()
     assert machine.store.failed is not None and machine.stamped == []
@@ -153,3 +152,16 @@ def test_a_node_whose_disk_hangs_refuses_puts_and_others_stand_in_for_it(monkeyp
     assert isinstance(ring.put(first, b"k", b"v"), Unavailable), "surely nothing was done"
     for other in ring.processes.keys() - {first}:
         assert isinstance(ring.put(other, b"k", b"v", w=3), Put), "whoever is no home forwards to one that takes it"
+
+
+@pytest.mark.slow
+def test_background_work_gives_its_slices_back_while_the_disk_is_full() -> None:
+    ring = PretendedRing(3)
+    for name in ring.processes:
+        ring[name].store._writer.failure = DiskFull("full", path="p", operation="write", hint="")  # type: ignore
+        assert ring[name].admission.take(ring[name].peers.now_us)
+        ring[name]._comparisons._begin(min(ring[name]._comparisons._pairs))
+        ring[name].peers.is_alive = lambda _: False  # type: ignore[method-assign]
+        ring[name].store.remember("something", b"", lambda: None)
+    ring.run(20)
+    assert all(process.node.admission.taken == 0 for process in ring.processes.values())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.ring_node.pretended import PretendedRing, settings
 from varley.ring_node import service
 from varley.ring_node.keys import ring_key
@@ -93,3 +95,28 @@ def test_too_few_nodes_are_said_to_be_too_few() -> None:
     ring.put("n0", b"k", b"v")
     assert ring.put("n0", b"k", b"v") == service.NotEnough("1 nodes can be reached, and W is 2", 1, 2)
     assert isinstance(ring.get("n0", b"k"), service.NotEnough)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("milliseconds", [0, 1, 2, 5, 20])
+def test_what_is_under_way_when_a_node_stops_ends_with_it(milliseconds: int) -> None:
+    """Its disk is closed; the loop, and the other nodes, go on: nothing may be read or written any more."""
+    ring = PretendedRing(4)
+    ring.processes["n3"].kill()
+    keys = [b"%d" % index for index in range(20)]
+    for key in keys:
+        ring.put("n0", key, b"v")
+        ring.put("n0", key, None)
+    for name in "n1", "n2":
+        ring[name].store.delete(ring_key("b", b"0"), None, ring[name].store.row(ring_key("b", b"0")).digest, 1)
+    ring.processes["n3"].start()
+    ring.wait(lambda: ring["n0"].peers.is_alive("n3"))
+    for key in keys:
+        ring["n0"].get("b", key, r=None, then=lambda _: None)
+        ring["n0"].put("b", key, None, b"w", w=None, then=lambda _: None)
+    ring["n0"]._handoff.tick()
+    ring.run(milliseconds / 1000)
+    node = ring["n0"]
+    node.close()
+    node.store.engine.get = node.store.engine.scan = None  # type: ignore[assignment, method-assign]
+    ring.run(5)

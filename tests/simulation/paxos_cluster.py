@@ -3,8 +3,8 @@
 The world is as bad as the protocol allows: messages are lost, late, repeated and out of order; links fail in one
 direction; a crash takes what was not synced, or keeps a part of it; members come and go; clocks run at wrong rates
 within the bound; members are stopped between any two of their steps, also between computing a read and checking the
-lease. A disk makes records durable one by one, in their order, a little later; effects wait for that as effects.py
-says.
+lease. Clients do nothing now and then, so that groups come to rest (paxos/rest.py). A disk makes records durable one by
+one, in their order, a little later; effects wait for that as effects.py says.
 
 Time is in microseconds of a clock that nobody in the group can see.
 """
@@ -36,9 +36,10 @@ from varley.paxos.events import (
 )
 from varley.paxos.lease import Timing
 from varley.paxos.membership import FULL, LOG, Configuration, Member
-from varley.paxos.messages import VALUE, AnyMessage, decode, encode
+from varley.paxos.messages import VALUE, AnyMessage, Beat, Granted, decode, encode
 from varley.paxos.records import Record
 from varley.paxos.replica import Replica, first_records
+from varley.paxos.rest import beat_at_rest, granted_at_rest
 
 MS = 1000
 SECOND = 1000 * MS
@@ -47,7 +48,8 @@ HEALED_US = 10 * SECOND     # so long after everything is healed, a group works 
 
 # Elections in half a second: so a run sees many. Windows of a few entries: so they are full now and then.
 FAST = Timing(
-    lease_us=400 * MS, beat_us=80 * MS, election_us=430 * MS, spread_us=150 * MS, answer_us=80 * MS, resend_us=60 * MS,
+    lease_us=400 * MS, beat_us=80 * MS, rest_us=120 * MS, together_us=20 * MS, election_us=430 * MS, spread_us=150 * MS,
+    answer_us=80 * MS, resend_us=60 * MS,
     hand_over_us=300 * MS, window_entries=8, chunk_entries=6,
 )  # fmt: skip
 
@@ -62,6 +64,7 @@ class Weather:
     late: float = 0.02              # so many messages take a hundred times as long
     sync_us: int = 4 * MS
     drift_permille: int = 10        # of the clocks
+    lulls: float = 0.03             # after so many requests there is none for up to a second
     fault_every_us: int = 500 * MS
     checkpoint_every_us: int = 700 * MS
 
@@ -158,11 +161,14 @@ class Node:
         for to in effects.snapshots:
             cluster.send_snapshot(self, to)
         self.waiting.append((list(effects.persist), effects))
-        cluster.judges.look(self.name, self.replica)
-        cluster.look_at_leases()
+        self._show()
         self._sync()
         self._wake(effects.timers)
         return effects
+
+    def _show(self) -> None:
+        self.cluster.judges.look(self.name, self.replica)
+        self.cluster.look_at_leases()
 
     def _wake(self, at_local: int) -> None:
         at = (at_local - self.offset) * 1000 // self.rate_permille + 1
@@ -173,8 +179,42 @@ class Node:
         self.cluster.at(at - self.cluster.now, self, self._tick)
 
     def _tick(self) -> None:
-        if self.cluster.now >= self.wake_at:
+        if self.cluster.now < self.wake_at:
+            return
+        if self.replica.serving_ballot:
+            self.replica.keep_after(self.state.slot)
+        if not self._beat_at_rest():
             self.step(Tick())
+
+    def _beat_at_rest(self) -> bool:
+        if self.waiting:
+            return False
+        replica, now = self.replica, self.clock()
+        lease_left = replica.beat_at_rest(now)
+        if lease_left is None:
+            return False
+        beat = beat_at_rest(replica.serving_ballot, replica.log.last, now, lease_left)
+        for other in replica.configuration.others(self.name):
+            self.cluster.send(self.name, other, beat, in_short=True)
+        self._show()
+        self._wake(replica.due)
+        return True
+
+    def receive_in_short(self, sender: str, message: AnyMessage) -> bool:
+        """Whether the member at rest takes it without a step."""
+        replica, now = self.replica, self.clock()
+        if isinstance(message, Granted):
+            return replica.granted_at_rest(sender, message.ballot, message.sent_at)
+        assert isinstance(message, Beat)
+        beat = (message.ballot, message.chosen, message.lease_left)
+        if self.waiting or not replica.grant_at_rest(sender, *beat, now):
+            return False
+        self.cluster.at_rest += 1
+        answer = granted_at_rest(message.ballot, message.chosen, message.sent_at)
+        self.cluster.send(self.name, sender, answer, in_short=True)
+        self._show()
+        self._wake(replica.due)
+        return True
 
     def _sync(self) -> None:
         """One sync at a time takes all that waits; what needs none goes at once, if nothing is before it."""
@@ -285,6 +325,8 @@ class Cluster:
         self.now = 0
         self.written = 0
         self.steps = 0      # of all members
+        self.faults = 0     # troubles that were tried: some find nobody to befall
+        self.at_rest = 0    # Beats that members at rest have granted without a step
         self._events: list[tuple[int, int, Node | None, int, Callable[[], None]]] = []
         self._count = 0
         self.blocked: set[tuple[str, str]] = set()      # (from, to)
@@ -309,7 +351,7 @@ class Cluster:
         self._count += 1
         heapq.heappush(self._events, (self.now + delay, self._count, node, node.life if node else 0, action))
 
-    def send(self, sender: str, to: str, message: AnyMessage) -> None:
+    def send(self, sender: str, to: str, message: AnyMessage, *, in_short: bool = False) -> None:
         if to == sender:
             node = self.nodes[sender]
             self.at(0, node, lambda: self._deliver(sender, to, encode(message)))
@@ -325,16 +367,18 @@ class Cluster:
             delay = random.randint(1, weather.delay_us)
             if not self.is_calm and random.random() < weather.late:
                 delay *= 100
-            self.at(delay, None, lambda: self._deliver(sender, to, data))
+            self.at(delay, None, lambda: self._deliver(sender, to, data, in_short))
 
-    def _deliver(self, sender: str, to: str, data: bytes) -> None:
+    def _deliver(self, sender: str, to: str, data: bytes, in_short: bool = False) -> None:
         node = self.nodes.get(to)
         if node is None or not node.is_up or (sender, to) in self.blocked:
             return
         if node.paused_until > self.now:
-            self.at(node.paused_until - self.now, node, lambda: self._deliver(sender, to, data))
+            self.at(node.paused_until - self.now, node, lambda: self._deliver(sender, to, data, in_short))
             return
-        node.step(Received(sender, decode(data)))
+        message = decode(data)
+        if not (in_short and node.receive_in_short(sender, message)):
+            node.step(Received(sender, message))
 
     def send_snapshot(self, provider: Node, to: str) -> None:
         state, log = provider.state, provider.replica.log
@@ -391,7 +435,10 @@ class Cluster:
                 node.write()
             else:
                 node.read(by_lease=self.random.random() < 0.7)
-        self.at(self.random.randint(1, 2 * every_us), None, lambda: self.load(every_us))
+        pause_us = self.random.randint(1, 2 * every_us)
+        if not self.is_calm and self.random.random() < self.weather.lulls:
+            pause_us = self.random.randint(1, SECOND)
+        self.at(pause_us, None, lambda: self.load(every_us))
 
     def checkpoints(self) -> None:
         for node in self.up():
@@ -401,6 +448,7 @@ class Cluster:
 
     def troubles(self) -> None:
         if not self.is_calm:
+            self.faults += 1
             self.random.choice(self.kinds_of_trouble)(self)
             self.at(self.random.randint(1, 2 * self.weather.fault_every_us), None, self.troubles)
 

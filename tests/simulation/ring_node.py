@@ -19,7 +19,7 @@ from varley.ring.hash_tree import HashTree
 from varley.ring.hints import Hint, HintDelivery
 from varley.ring.membership import History
 from varley.ring.placement import Placement
-from varley.ring.preference_list import Target, coordinator, moved
+from varley.ring.preference_list import Target, coordinator
 from varley.ring.put_quorum import PutQuorum
 from varley.ring.siblings import NONE, Context, Mode, Siblings, Stamp, reconcile
 from varley.ring.vector_clock import VectorClock
@@ -348,9 +348,8 @@ class RingNode:
         old, self.placement = self.placement, Placement(history, self._settings.partitions)
         for partition in range(self._settings.partitions):
             before, after = (placement.homes(partition, self._settings.n) for placement in (old, self.placement))
-            gained, _ = moved(before, after)
             if self.name in before:
-                self._offers |= {(partition, node) for node in gained}
+                self._offers |= {(partition, node) for node in set(after) - set(before)}
             if self.name not in after:
                 self._incoming.no_longer_home(partition)
 

@@ -16,6 +16,7 @@ from msgspec.structs import replace as replace_struct
 from tests.simulation.paxos_cluster import (
     FAST,
     FAULTS,
+    HEALED_US,
     SECOND,
     Bugs,
     Cluster,
@@ -33,8 +34,9 @@ from tests.simulation.paxos_judges import Broken, Stuck
 from varley.paxos import election, leader, lease, replica
 from varley.paxos.effects import Outbox
 from varley.paxos.events import AddLearner, Change
+from varley.paxos.lease import Timing
 from varley.paxos.membership import FULL, LOG, Configuration, Member
-from varley.paxos.messages import Entry, Promise
+from varley.paxos.messages import Entry, Promise, Resigned
 from varley.paxos.replica import Replica
 
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "2000"))
@@ -56,17 +58,19 @@ def run(seed: int, seconds: int = SECONDS, **settings: object) -> Cluster:
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_what_is_chosen_stays_and_all_clients_see_one_history(part: int) -> None:
-    writes = steps = 0
+    writes = steps = faults = at_rest = 0
     for seed in [int(ONLY)] if ONLY else range(part, SEEDS, PARTS):
         try:
             # Some write down after every few bytes what is chosen.
             cluster = run(seed, timing=replace(FAST, chunk_bytes=24) if seed & 4 else FAST)
             writes += cluster.judges.writes
             steps += cluster.steps
+            faults += cluster.faults
+            at_rest += cluster.at_rest
         except (Broken, AssertionError) as error:
             pytest.fail(f"SIMULATION_SEED={seed} SIMULATION_SECONDS={SECONDS}: {type(error).__name__}: {error}")
-    print(f"{writes} writes acknowledged in {steps} steps")
-    assert writes > 0
+    print(f"{writes} writes acknowledged in {steps} steps, {faults} troubles, {at_rest} leases granted at rest")
+    assert writes > 0 and at_rest > 0
 
 
 def test_a_seed_decides_everything() -> None:
@@ -79,6 +83,33 @@ def test_clocks_may_be_wrong_by_a_fifth_if_all_reckon_with_it() -> None:
     timing = replace(FAST, drift_permille=200)
     for seed in range(4):
         run(seed, 6, weather=Weather(drift_permille=200), timing=timing)
+
+
+def time_without_a_leader(seed: int, *, at_rest: bool) -> int:
+    """From when a leader hears nobody any more, and is heard by all, until another serves. With the times of a real
+    group."""
+    weather = Weather(loss=0.001, late=0, lulls=0, fault_every_us=10**12)
+    cluster = Cluster(seed, full=(3, 2, 5)[seed % 3], logs=seed % 3 % 2, weather=weather, timing=Timing(), troubles=())
+    if not at_rest:
+        cluster.load()
+    cluster.run(6 * SECOND + seed * 31_000)
+    [deaf] = cluster.leaders()
+    granted = cluster.at_rest
+    for name in cluster.nodes:
+        if name != deaf.name:
+            cluster.cut(name, deaf.name, both=False)
+    since = cluster.now
+    while not any(node is not deaf for node in cluster.leaders()):
+        cluster.run(10_000)
+        assert cluster.now < since + HEALED_US
+    assert (granted > 0) == at_rest
+    return cluster.now - since
+
+
+@pytest.mark.parametrize("at_rest", [False, True])
+def test_a_leader_that_is_heard_and_hears_nobody_is_followed_within_three_seconds(at_rest: bool) -> None:
+    times = [time_without_a_leader(seed, at_rest=at_rest) for seed in range(30)]
+    assert max(times) < 3 * SECOND, times
 
 
 # Planted bugs. Each is seen by the judges, or by an assert of the core, within a few seeds.
@@ -122,8 +153,31 @@ def test_bug_reads_are_answered_without_looking_at_the_lease_again() -> None:
 def test_bug_the_lease_reckons_with_perfect_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease.Timing, "leader_lease_us", property(lambda timing: timing.lease_us))
     timing = replace(FAST, drift_permille=200, election_us=90_000, spread_us=50_000)
-    weather = Weather(drift_permille=200)
-    assert "lease" in first_broken(lambda seed: planted(seed, weather=weather, timing=timing))
+    weather, troubles = Weather(drift_permille=200), (isolate, isolate, heal_links)
+    found = first_broken(lambda seed: planted(seed, weather=weather, timing=timing, troubles=troubles), seeds=100)
+    assert "lease" in found
+
+
+def test_bug_a_member_at_rest_grants_what_it_must_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a look at the ballot, a leader of the past gets its lease again."""
+
+    def grant_at_rest(self: Replica, sender: str, ballot: int, slot: int, lease_left: int, now: int) -> bool:
+        return grant_as_it_is(self, sender, max(ballot, self.promised), self.log.last, lease_left, now) or True
+
+    grant_as_it_is = Replica.grant_at_rest
+    monkeypatch.setattr(Replica, "grant_at_rest", grant_at_rest)
+    weather = Weather(lulls=0.1, fault_every_us=300_000)
+    assert "lease" in first_broken(lambda seed: planted(seed, weather=weather))
+
+
+def test_bug_a_leader_resigns_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def beat(self: leader.Leader, now: int, out: Outbox) -> None:
+        beat_as_it_is(self, now, out)
+        out.send_at_once.extend((name, Resigned(self.ballot)) for name in self.configuration.names)
+
+    beat_as_it_is = leader.Leader.beat
+    monkeypatch.setattr(leader.Leader, "beat", beat)
+    assert "lease" in first_broken(lambda seed: planted(seed))
 
 
 def test_bug_promises_are_counted_and_not_who_promised(monkeypatch: pytest.MonkeyPatch) -> None:

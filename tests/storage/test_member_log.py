@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import msgspec
 import pytest
 
-from tests.simulation.paxos_cluster import SECOND, Cluster
+from tests.simulation.paxos_cluster import FAST, SECOND, Cluster
 from varley.errors import Damaged
 from varley.paxos.acceptor import Acceptor
 from varley.paxos.membership import Configuration, Member
@@ -65,6 +66,7 @@ def is_same(one: Acceptor, other: Acceptor) -> bool:
         Promised(65537),
         Adopted(65537, 1, (Entry(65537, NOTHING, b""), Entry(65537, VALUE, value(2)))),
         Learnt(2, (Entry(65537, VALUE, value(2)), Entry(65537, CONFIGURATION, CONFIGURATION_OF_THREE.encoded()))),
+        Learnt(10, ()),
         Based(9, 65537, CONFIGURATION_OF_THREE),
         first_state(MEMBERS[0], first_records(CONFIGURATION_OF_THREE), Before("n1", ("n2", "n3"))),
     ],
@@ -90,7 +92,7 @@ def test_entries_are_records_of_their_own() -> None:
 
 def simulated_records(seed: int) -> dict[str, tuple[Member, list[Record]]]:
     """Of members that have lived through elections, crashes, snapshots. Values are made to be entries of rows."""
-    cluster = Cluster(seed, full=3, logs=seed % 2)
+    cluster = Cluster(seed, full=3, logs=seed % 2, timing=replace(FAST, chunk_bytes=24) if seed & 2 else FAST)
     cluster.live(6 * SECOND)
     return {
         name: (node.member, [with_rows(record) for record in node.records]) for name, node in cluster.nodes.items()

@@ -11,7 +11,6 @@ from varley.table.partition_map import PartitionMap, PartitionRange, segment_ran
 from varley.table.stored_format import UnknownFormat
 
 locations = st.binary(min_size=16, max_size=40)
-bounds = st.binary(max_size=20)
 
 
 @st.composite
@@ -33,20 +32,6 @@ def owns(one: PartitionRange, location: bytes) -> bool:
 @given(maps(), locations)
 def test_every_location_has_one_owner_and_find_finds_it(whole: PartitionMap, location: bytes) -> None:
     assert [one for one in whole if owns(one, location)] == [whole.find(location)]
-
-
-@given(maps(), bounds, st.none() | bounds)
-def test_overlapping_gives_the_owners_of_a_range_in_order(
-    whole: PartitionMap, low: bytes, high: bytes | None
-) -> None:
-    wanted = [
-        one
-        for one in whole
-        if (high is None or one.low < high) and (one.high is None or low < one.high)
-    ]
-    if high is not None and low >= high:
-        wanted = []
-    assert list(whole.overlapping(low, high)) == wanted
 
 
 @given(maps())

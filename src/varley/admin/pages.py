@@ -121,7 +121,7 @@ class Pages:
             return _problem(403, "A web page may not move the clock")
         try:
             wanted = msgspec.json.decode(request.body)
-            _move_clock(self._movable_clock, wanted)
+            move_clock(self._movable_clock, wanted)
         except (msgspec.DecodeError, ValueError) as error:
             return _problem(400, f'{error}. Send {{"advance_seconds": 3600}} or {{"set": 1700000000}}')
         return self._now()
@@ -131,7 +131,7 @@ class Pages:
         if "origin" in request.headers:
             return _problem(403, "A web page may not end shards")
         try:
-            wanted = msgspec.json.decode(request.body, type=_Rotation)
+            wanted = msgspec.json.decode(request.body, type=Rotation)
         except msgspec.DecodeError as error:
             return _problem(400, f'{error}. Send {{"table": "Music"}}')
         try:
@@ -143,12 +143,14 @@ class Pages:
         return _json(200, {"ending": ending})
 
 
-class _Rotation(msgspec.Struct, forbid_unknown_fields=True):
+class Rotation(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of POST /shards."""
+
     table: str
 
 
-def _move_clock(clock: MovableClock, wanted: Any) -> None:
-    """Raises ValueError when `wanted` is not exactly one of the two moves (the client's fault)."""
+def move_clock(clock: MovableClock, wanted: Any) -> None:
+    """As the body of POST /clock says. Raises ValueError, the client's fault, if that is not one of the two moves."""
     if not isinstance(wanted, dict) or len(wanted) != 1:
         raise ValueError("The body is not an object with one member")
     [(move, seconds)] = wanted.items()

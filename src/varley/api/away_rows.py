@@ -6,6 +6,7 @@ What such a request costs and answers is worked out where it arrived, from store
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from varley.node.elsewhere import Need
@@ -73,4 +74,4 @@ class AwayRows:
         for need, groups in self._wanted.items():
             assert self._peers is not None
             keys = {group: keys for group, (keys, _) in groups.items()}
-            self._peers.values(keys, need, lambda values, error, need=need: heard(need, values, error))  # type: ignore[misc]
+            self._peers.values(keys, need, partial(heard, need))

@@ -8,6 +8,9 @@ A line is {"Item": {...}}, with ConditionExpression, ExpressionAttributeNames an
 be conditional. One that cannot be put (no JSON, wrong key, too large) is counted as failed and reported; one whose
 condition fails is reported; neither stops the operation.
 
+In a cluster one node runs it, its owner (bulk/owning.py). If that cannot record how far it is for so long that others
+take it for gone, it stops: another may have gone on from the last record.
+
 After a crash it goes on from the last record: lines behind that are put once more. For a put without a condition that
 changes nothing; one with attribute_not_exists is then told that its item exists, and is reported although it was put.
 A record per line would make that exact, and the whole fifty times slower.
@@ -55,6 +58,7 @@ from varley.storage.object_folder import LineReader, NoBucket, ObjectFolder, Sto
 logger = logging.getLogger("varley.bulk")
 
 _RECORD_SECONDS: Final = 1.0    # between two records
+OWNER_SECONDS: Final = 8.0    # without a record; then the owner stops, before its lease as a node can have ended
 _AGAIN_SECONDS: Final = 0.2    # after writes that were not taken
 _encode = msgspec.json.encode
 _decode_line = decoder(PutItemRequest)
@@ -80,7 +84,7 @@ class _Stopped(Exception):
 
 
 class _Torn(Exception):
-    """The server stops while some lines are put and others are not: the record before them is what counts."""
+    """It stops while some lines are put that are in no record: the last one is what counts."""
 
 
 class _Run:
@@ -89,7 +93,7 @@ class _Run:
     def __init__(self, runner: BulkRunner, number: int) -> None:
         self._runner = runner
         self._number = number
-        operation = runner.operations.get(number)
+        operation = self._begun = runner.operations.get(number)
         self._changes: dict[str, Any] = {}    # members of the record that it does not have yet
         self._processed = operation.processed_items
         self._failed = operation.failed_items
@@ -182,6 +186,9 @@ class _Run:
     def _check_going_on(self) -> None:
         if self._runner.is_stopping or self._operation.status == "CANCELLING":
             raise _Stopped
+        if self._begun.owner and self._runner.monotonic() >= self._recorded_at + OWNER_SECONDS:
+            logger.warning("bulk operation %d stops: how far it is cannot be recorded", self._number)
+            raise _Torn
 
     # Putting
 
@@ -279,6 +286,7 @@ class _Run:
             raise _Failed("S3WriteFailed", str(error)) from error
         await self._runner.operations.change(
             self._number,
+            by=self._begun,
             processed_items=self._processed,
             failed_items=self._failed,
             put_bytes=self._put_bytes,

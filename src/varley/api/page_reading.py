@@ -31,8 +31,8 @@ class RowsOf(Protocol):
     def __call__(self, partition: Partition, item_key: ItemKey | None, limit: int | None) -> Rows: ...
 
 
-def tree_of(partition: Partition, item_key: ItemKey | None, limit: int | None) -> Rows:
-    return partition.tree
+def rows_here(partition: Partition, item_key: ItemKey | None, limit: int | None) -> Rows:
+    return partition
 
 
 class _RowsWherever:
@@ -46,7 +46,7 @@ class _RowsWherever:
     def __call__(self, partition: Partition, item_key: ItemKey | None, limit: int | None) -> Rows:
         group = partition.group
         if group not in self.away:
-            return partition.tree
+            return partition
         return self._peers.rows(group, self._need, min(limit or _FETCHED_ROWS, _FETCHED_ROWS), item_key)
 
 
@@ -79,7 +79,7 @@ class PageReading:
 
     def run(self, call: Call) -> bytes | None:
         """The answer, or None if it takes a while (undecided writes, many rows); `call` gets it then."""
-        rows_of = tree_of if call.elsewhere is None else self._rows_wherever(call.elsewhere)
+        rows_of = rows_here if call.elsewhere is None else self._rows_wherever(call.elsewhere)
         undecided = self._undecided(rows_of) if self.is_strong else ()
         if undecided:
             when_settled(undecided, lambda error: self._begin(call, rows_of, error))
@@ -109,7 +109,7 @@ class PageReading:
         need = Need.LEADER if self.is_strong else Need.COPY
         groups = [partition.group for partition in self.partitions()]
         away = {group for group in groups if not peers.is_here(group, need)}
-        return _RowsWherever(peers, need, away) if away and len(groups) > 1 else tree_of
+        return _RowsWherever(peers, need, away) if away and len(groups) > 1 else rows_here
 
     def _fetch(self, call: Call, page: Page, away: RowsAway) -> None:
         def then(error: BaseException | None) -> None:

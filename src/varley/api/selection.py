@@ -24,7 +24,7 @@ import msgspec
 from varley.api import capacity, next_token
 from varley.api.expressions import BoundCondition, Shape
 from varley.api.next_token import Place
-from varley.api.page_reading import PageReading, RowsOf, tree_of
+from varley.api.page_reading import PageReading, RowsOf, rows_here
 from varley.api.ranges import COLLECTION_BYTES, ReadIndex, after, count_page, item_key_of
 from varley.errors import ValidationError
 from varley.http.call import Call
@@ -146,7 +146,7 @@ class Selection:
         end = self._end(begun)
         return Place(end, None) if end < len(self.ranges) else None
 
-    def page_ranges(self, place: Place, rows_of: RowsOf = tree_of, limit: int | None = None) -> list[Range]:
+    def page_ranges(self, place: Place, rows_of: RowsOf = rows_here, limit: int | None = None) -> list[Range]:
         """What to read for the page that begins there. Raises ValidationError for a place that cannot be."""
         item_key = item_key_of(self.index) if self.is_fetching else None
         row = None if place.key is None else self._row_of(place.key)

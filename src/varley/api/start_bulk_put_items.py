@@ -102,45 +102,57 @@ def run(services: Services, call: Call) -> None:
 async def _start(
     services: Services, request: StartBulkPutItemsRequest, table: Table, objects: ObjectFolder, view: View
 ) -> bytes:
-    operations = services.bulk.operations
     async with services.bulk.starts:
-        shown = _shown(request)
-        for earlier in operations:
-            if earlier.client_token is not None and earlier.client_token == request.client_token:
-                if earlier.started_at < view.now - TOKEN_SECONDS:
-                    continue
-                if (earlier.table_id, earlier.request) != (table.id, shown):
-                    raise IdempotentParameterMismatch
-                return _answer(earlier)
-        if any(not each.is_over and each.table_id == table.id for each in operations):
-            raise ResourceInUse(f"A bulk operation is in progress for the table: {table.name}")
-        operation = BulkOperation(
-            format_version=1,
-            number=operations.next_number(),
-            arn=bulk_arn(
-                table.name,
-                account=view.account,
-                region=view.region,
-                now=view.now,
-                chance=services.random.getrandbits(32),
-            ),
-            status="IN_PROGRESS",
-            table_name=table.name,
-            table_id=table.id,
-            request=shown,
-            client_token=request.client_token,
-            started_at=round(view.now, 3),
-        )
-        try:
-            bucket = shown["OutputS3Configuration"]["S3Bucket"]
-            await services.bulk.on_disk(objects.check, bucket, report_key(operation, ERROR))
-        except NoBucket:
-            raise ValidationError(f"The specified bucket does not exist: {bucket}") from None
-        except OutsideBucket as error:
-            raise ValidationError(f"The key leads out of its bucket: {error}") from None
-        await operations.add(operation)
-    services.bulk.run(operation)
+        while (operation := await _begun(services, request, table, objects, view)) is None:
+            pass    # another node was quicker, perhaps with this one
     return _answer(operation)
+
+
+async def _begun(
+    services: Services, request: StartBulkPutItemsRequest, table: Table, objects: ObjectFolder, view: View
+) -> BulkOperation | None:
+    """The operation that the request has begun, or an earlier one of the same token. None: what is known was old."""
+    operations = services.bulk.operations
+    shown = _shown(request)
+    for earlier in operations:
+        if earlier.client_token is not None and earlier.client_token == request.client_token:
+            if earlier.started_at < view.now - TOKEN_SECONDS:
+                continue
+            if (earlier.table_id, earlier.request) != (table.id, shown):
+                raise IdempotentParameterMismatch
+            return earlier
+    if any(not each.is_over and each.table_id == table.id for each in operations):
+        raise ResourceInUse(f"A bulk operation is in progress for the table: {table.name}")
+    operation = BulkOperation(
+        format_version=1,
+        number=operations.next_number(),
+        arn=bulk_arn(
+            table.name,
+            account=view.account,
+            region=view.region,
+            now=view.now,
+            chance=services.random.getrandbits(32),
+        ),
+        status="IN_PROGRESS",
+        table_name=table.name,
+        table_id=table.id,
+        request=shown,
+        client_token=request.client_token,
+        started_at=round(view.now, 3),
+        owner=services.bulk.name,
+        claim=1 if services.bulk.name else 0,
+    )
+    try:
+        bucket = shown["OutputS3Configuration"]["S3Bucket"]
+        await services.bulk.on_disk(objects.check, bucket, report_key(operation, ERROR))
+    except NoBucket:
+        raise ValidationError(f"The specified bucket does not exist: {bucket}") from None
+    except OutsideBucket as error:
+        raise ValidationError(f"The key leads out of its bucket: {error}") from None
+    if not await operations.add(operation):
+        return None
+    services.bulk.run(operation)
+    return operation
 
 
 def _shown(request: StartBulkPutItemsRequest) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar, Final
 
 import msgspec
@@ -69,7 +70,7 @@ def run(services: Services, call: Call) -> bytes | None:
     rows: list[tuple[Route, bytes]] = []
     for number, (get, route) in enumerate(zip(gets, routes, strict=True)):
         key: Item = get.key or {}
-        row = refusals.row_of(number, route, key, lambda route=route, key=key: route.keys.row_key(key))  # type: ignore[misc]
+        row = refusals.row_of(number, route, key, partial(route.keys.row_key, key))
         if row is not None:
             rows.append((route, row))
     refusals.check()

@@ -146,8 +146,7 @@ class Background:
 
     def start_in_cluster(self) -> None:
         """The same for a node of a cluster, whose partitions begin to be led at any time; what works where they are
-        led is told of that. Of bulk operations nothing is gone on with: they belong to the node that has begun them,
-        which is not written down.
+        led is told of that. Bulk operations are gone on with by who owns them (bulk/owning.py).
         """
         self.sweeper.start(self._catalog)
         self.splits.know_all()

@@ -106,6 +106,11 @@ class Life(abc.ABC):
         """Or has stopped."""
         return self._is_stopping
 
+    def end_with_parent(self) -> None:
+        """Whoever has started it as a child stops, or has gone: begin to stop, without hurry if that is begun."""
+        if not self._is_stopping:
+            self._stop_soon()
+
     def fail(self, error: Exception) -> None:
         """Something that this server cannot go on without has failed."""
         if not self._is_stopping:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from varley.assembly.background import Background
 from varley.metadata.catalog import Catalog
 from varley.node.node import Node
-from varley.router.routes import Router
+from varley.router.routes import Groups, Router
 from varley.storage.opening import Expected
 from varley.storage.tree import Tree
 from varley.storage.undelivered import IndexGroups
@@ -59,7 +59,7 @@ def open_tables(catalog: Catalog, trees: dict[int, Tree], node: Node, router: Ro
     assert not partitions, "trees of groups that nobody knows"
 
 
-async def drop_tables(catalog: Catalog, node: Node, router: Router, background: Background) -> None:
+async def drop_tables(catalog: Catalog, node: Groups, router: Router, background: Background) -> None:
     """Delete every table, with its streams, and forget the transactions."""
     streams = background.streams
     async with catalog.changes:

@@ -104,7 +104,8 @@ class Sight:
         return frozenset(stalled)
 
     def _usual_writes(self, leader: MemberReport, now: float) -> float:
-        before, at = self._usual.get(leader.group, (leader.writes, now))
+        # From nothing: what is written when a look begins may be a burst, and of all groups as much is missing.
+        before, at = self._usual.get(leader.group, (0.0, now))
         usual = before + (leader.writes - before) * min(1.0, (now - at) / _USUAL_SECONDS)
         self._usual[leader.group] = usual, now
         return usual

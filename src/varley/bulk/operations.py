@@ -5,20 +5,26 @@
 
 A record is a frozen value, and replaced as a whole: at the start, when the operation is cancelled, about once a second
 while it reads, and at its end. So whatever a crash leaves, counts and position belong together, and the operation goes
-on from there (api/bulk_put.py). Records older than 90 days, which the service does not list either, go at the start of
-the server.
+on from there (api/bulk_put.py). Records older than 90 days, which the service does not list either, are forgotten.
+
+In a cluster all nodes know all records, and each operation that is not over has an owner, which runs it. Every change
+expects the version that it was computed from. Who runs an operation also expects to own it as it did when it began
+(`by`): owner, and which claim it was. So of two who believe that they run it the one whose claim is older hears so at
+its next record (`TakenOver`), and what it has not recorded does not count. Who takes over, and when: owning.py.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, Literal
 
 import msgspec
 
-from varley.errors import Damaged, ResourceNotFound
-from varley.metadata.store import ABSENT, Change, Store
+from varley.errors import ResourceNotFound
+from varley.metadata.mirror import Mirror
+from varley.metadata.store import ABSENT, Change, Store, Told
+from varley.metadata.stored_value import decoded
 from varley.table.stored_format import Stored, stored_decoder
 from varley.table.table_name import table_arn
 
@@ -54,6 +60,8 @@ class BulkOperation(Stored, frozen=True, kw_only=True):
     report_bytes: dict[str, int] = {}    # noqa: RUF012 - by kind of output: what was written of the report
     failure_code: str | None = None
     failure_message: str | None = None
+    owner: str = ""    # in a cluster: the node that runs it
+    claim: int = 0     # ascends each time that it gets an owner
 
     @property
     def is_over(self) -> bool:
@@ -99,30 +107,28 @@ class BulkOperation(Stored, frozen=True, kw_only=True):
 _decode = stored_decoder(BulkOperation, _FORMAT_VERSION)
 
 
+class TakenOver(Exception):
+    """The operation has another owner by now, or is over, or forgotten."""
+
+
 class BulkOperations:
-    """All of this server. Used from the event loop only."""
+    """All of this server, or of the cluster. Used from the event loop only."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._mirror = Mirror(_PREFIX)
         self._by_number: dict[int, BulkOperation] = {}
-        self._versions: dict[int, int] = {}
-        self._changes = asyncio.Lock()    # one at a time: each expects the version that the one before it has made
+        self._changes = asyncio.Lock()    # one at a time, so that those of one server never get in each other's way
+        self.made = 0    # version of the newest change that this process has made
 
     async def load(self, now: float) -> None:
-        """Read everything. Called once. Raises Damaged, naming the key."""
-        for entry in await self._store.list(_PREFIX):
-            try:
-                operation = _decode(entry.value)
-            except ValueError as error:
-                raise Damaged(
-                    f"Metadata is not what was written: {error}", path=entry.key,
-                    hint="Restore the metadata folder from a copy",
-                ) from error  # fmt: skip
-            self._by_number[operation.number] = operation
-            self._versions[operation.number] = entry.version
-        old = [each for each in self._by_number.values() if each.is_over and each.started_at < now - _KEPT_SECONDS]
-        for operation in old:
-            await self._forget(operation)
+        """Read everything. Called once. Raises Damaged, naming the key; WorldError if a newer Varley wrote it."""
+        self.see(await self._store.snapshot(_PREFIX))
+        await self.forget_old(now)
+
+    def see(self, told: Told) -> None:
+        """Take in what a watch of the store tells. Raises Damaged, or WorldError if a newer Varley wrote it."""
+        self._refresh(self._mirror.see(told))
 
     def __iter__(self) -> Iterator[BulkOperation]:
         """Newest first."""
@@ -141,32 +147,67 @@ class BulkOperations:
     def next_number(self) -> int:
         return max(self._by_number, default=0) + 1
 
-    async def add(self, operation: BulkOperation) -> None:
-        """Keep a new operation. Raises what Store raises."""
+    async def add(self, operation: BulkOperation) -> bool:
+        """Keep a new operation. False: another node has given its number to another; what is known is new now.
+
+        Raises what Store raises.
+        """
         async with self._changes:
-            await self._put(operation)
+            if await self._put(operation, ABSENT):
+                return True
+            await self._read_anew()
+            return False
 
-    async def change(self, number: int, **members: Any) -> BulkOperation:
-        """Replace some members of an operation that is not over. Raises what Store raises."""
+    async def change(self, number: int, *, by: BulkOperation | None = None, **members: Any) -> BulkOperation:
+        """Replace some members of an operation that is not over.
+
+        `by`: the operation as it was when whoever changes it began; None: whoever owns it. Raises TakenOver; what
+        Store raises.
+        """
         async with self._changes:
-            before = self._by_number[number]
-            assert not before.is_over
-            await self._put(msgspec.structs.replace(before, **members))
-            return self._by_number[number]
+            while True:
+                before = self._by_number.get(number)
+                if before is None or before.is_over:
+                    raise TakenOver
+                if by is not None and (before.owner, before.claim) != (by.owner, by.claim):
+                    raise TakenOver
+                after = msgspec.structs.replace(before, **members)
+                if await self._put(after, self._mirror.entries[_key(number)].version):
+                    return after
+                await self._read_anew()
 
-    async def _put(self, operation: BulkOperation) -> None:
-        number = operation.number
-        version = await self._store.compare_and_set(
-            [Change(_key(number), self._versions.get(number, ABSENT), msgspec.json.encode(operation))]
-        )
-        assert version is not None, "nobody else writes these keys"
-        self._by_number[number] = operation
-        self._versions[number] = version
+    async def forget_old(self, now: float) -> None:
+        """Those that are over and that the service would list no more. Raises what Store raises."""
+        for operation in list(self._by_number.values()):
+            if operation.is_over and operation.started_at < now - _KEPT_SECONDS:
+                key = _key(operation.number)
+                async with self._changes:
+                    entry = self._mirror.entries.get(key)
+                    if entry is not None:
+                        await self._make(Change(key, entry.version, None))    # or another node was quicker
 
-    async def _forget(self, operation: BulkOperation) -> None:
-        number = operation.number
-        await self._store.compare_and_set([Change(_key(number), self._versions.pop(number), None)])
-        del self._by_number[number]
+    async def _put(self, operation: BulkOperation, expected_version: int) -> bool:
+        return await self._make(Change(_key(operation.number), expected_version, msgspec.json.encode(operation)))
+
+    async def _make(self, change: Change) -> bool:
+        version = await self._store.compare_and_set([change])
+        if version is None:
+            return False
+        self.made = version
+        self._refresh(self._mirror.made([change], version))
+        return True
+
+    async def _read_anew(self) -> None:
+        self.see(await self._store.snapshot(_PREFIX))
+
+    def _refresh(self, before: Iterable[str]) -> None:
+        for key in before:
+            entry = self._mirror.entries.get(key)
+            number = int(key.removeprefix(_PREFIX), 16)
+            if entry is None:
+                self._by_number.pop(number, None)
+            else:
+                self._by_number[number] = decoded(entry, _decode)
 
 
 def bulk_arn(table: str, *, account: str, region: str, now: float, chance: int) -> str:

@@ -29,7 +29,7 @@ def shown(told: dict[str, Any]) -> str:
         return "Nobody has looked after the cluster yet."
     counts = {name: state.get(name, 0) for name in ("repairing", "stuck", "silent", "moving")}
     lines = [
-        click.style(f"{state['node']} looks after {state['groups']} groups", bold=True),
+        click.style(f"{state['node']} looks after {_counted(state['groups'], 'group')}", bold=True),
         f"{counts['repairing']} are not as they should be, {counts['stuck']} of them cannot be put right now; "
         f"{counts['silent']} have no leader that says anything; {counts['moving']} are moved",
         "",
@@ -47,13 +47,17 @@ def shown(told: dict[str, Any]) -> str:
 
 def _condition(node: dict[str, Any]) -> str:
     words = [
-        node["condition"], f"{node.get('replicas', 0)} replicas", f"leads {node.get('leads', 0)}",
+        node["condition"], _counted(node.get("replicas", 0), "replica"), f"leads {node.get('leads', 0)}",
     ]  # fmt: skip
     if node.get("trouble"):
         words.append(node["trouble"])
     if node.get("draining"):
         words.append("empty: it may stop" if node.get("may_stop") else "is being emptied")
     return ", ".join(words)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def run_drain(
@@ -102,7 +106,7 @@ def wait_empty(
             if node is not None and node.get("draining"):
                 if node.get("may_stop"):
                     return
-                trouble = f"it has {node.get('replicas', 0)} replicas, and leads {node.get('leads', 0)}"
+                trouble = f"it has {_counted(node.get('replicas', 0), 'replica')}, and leads {node.get('leads', 0)}"
         if trouble != said:
             say(f"{name}: {trouble}")
             said = trouble

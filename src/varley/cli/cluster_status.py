@@ -37,11 +37,19 @@ def ask(urls: Sequence[str], path: str, body: dict[str, Any] | None = None) -> d
                 return problem
             raise WorldError(problem.get("message", str(error)), operation="ask", path=url) from None
         except (OSError, ValueError) as error:
-            trouble = f"{url} does not answer: {error}"
+            trouble = f"{url} does not answer: {_reason(error)}"
     raise WorldError(
         f"No node of the cluster answers; {trouble}", operation="ask",
         hint="Name the admin port of one with --admin http://127.0.0.1:8001",
     )  # fmt: skip
+
+
+def _reason(error: Exception) -> str:
+    """Without the numbers and classes that the library wraps around it."""
+    inner = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(inner, OSError) and inner.strerror:
+        return inner.strerror.lower()
+    return str(inner)
 
 
 def admin_urls(admin: str | None, data_dir: str) -> list[str]:
@@ -52,7 +60,8 @@ def admin_urls(admin: str | None, data_dir: str) -> list[str]:
     if plan is None:
         raise BadSettings(
             "It is not known which cluster is meant", path=os.path.abspath(data_dir),
-            hint="Name the admin port of a node with --admin, or the folder of a local cluster with --data-dir",
+            hint="Name the admin port of a node with --admin, or the folder of a local cluster with --data-dir. "
+            "`varley cluster up` starts a cluster on this machine",
         )  # fmt: skip
     return [f"http://127.0.0.1:{place.admin_port}" for place in plan.places]
 
@@ -135,7 +144,12 @@ def run_hand_over(group: int | None, node: str | None, to: str | None, admin: st
     wish: dict[str, Any] = {"node": node}
     if group is not None:
         wish = {"group": group} if to is None else {"group": group, "to": to}
-    answer = ask(admin_urls(admin, data_dir), "/hand-over", wish)
+    urls = admin_urls(admin, data_dir)
+    if node is not None and node not in {each["name"] for each in ask(urls, "/cluster")["nodes"]}:
+        raise WorldError(f"There is no node {node}", operation="hand over", hint="`varley cluster status` lists them")
+    answer = ask(urls, "/hand-over", wish)
+    if not answer["groups"]:
+        click.echo(f"{node} leads nothing.")
     for each in answer["groups"]:
         why = answer["refused"].get(str(each))
         click.echo(f"Group {each}: " + ("is being handed over" if why is None else why))

@@ -22,9 +22,10 @@ from varley.cli.cluster_plan import Place, Plan
 from varley.cli.flags import destination, option_of
 from varley.cli.local_nodes import LocalNodes, asked_to_start, serve
 from varley.cli.readiness import is_ready
-from varley.cluster.local_etcd import LocalEtcd, free_ports
+from varley.cluster.local_etcd import LocalEtcd, find_etcd, free_ports
 from varley.errors import BadSettings, WorldError
 from varley.settings import ClusterSettings, NodeSettings, all_settings, load
+from varley.storage.data_folder import held, refuse_data_folder
 
 FIRST_PORT: Final = 8000
 _LINKS_ABOVE: Final = 10_000        # above the port of clients
@@ -36,8 +37,8 @@ _SHOWN: Final = ("name", "zone", "endpoint", "pid")
 
 # What is said once for all nodes; the rest of `varley serve` is for one.
 PASSED_ON: Final = (
-    "processes", "region", "ttl_delay", "index_delay_seconds", "checkpoint_log_bytes", "segment_bytes", "drain_seconds",
-    "log_level", "cluster.initial_partitions", "cluster.replicas", "cluster.split_keep_seconds",
+    "processes", "region", "s3_dir", "ttl_delay", "index_delay_seconds", "checkpoint_log_bytes", "segment_bytes",
+    "drain_seconds", "log_level", "cluster.initial_partitions", "cluster.replicas", "cluster.split_keep_seconds",
     "cluster.stream_shard_seconds", "cluster.suspect_seconds", "cluster.replace_seconds", "cluster.balance",
     "cluster.strong_reads",
 )  # fmt: skip
@@ -102,8 +103,11 @@ def run_up(
     flags = {name: values[destination(name)] for name in PASSED_ON}
     given = {name: str(value) for name, value in flags.items() if value is not None}
     assert given.keys() <= known.keys()
-    plan = plan_of(os.path.abspath(data_dir), nodes, zones, port, given)
-    asyncio.run(_up(plan, as_json=as_json, stop_with_stdin=stop_with_stdin))
+    folder = os.path.abspath(data_dir)
+    find_etcd()     # before there is a folder
+    with held(folder, refuse_data_folder):    # by one `up`: another would write over its plan
+        plan = plan_of(folder, nodes, zones, port, given)
+        asyncio.run(_up(plan, as_json=as_json, stop_with_stdin=stop_with_stdin))
 
 
 async def _up(plan: Plan, *, as_json: bool, stop_with_stdin: bool) -> None:
@@ -122,6 +126,8 @@ def plan_of(folder: str, nodes: int | None, zones: int | None, port: int | None,
     processes = _checked((saved.flags if saved else {}) | flags)[0].processes
     if saved is None:
         count = nodes or 3
+        if zones is not None and zones > count:
+            raise BadSettings(f"{count} nodes cannot stand in {zones} zones", hint="More --nodes, or fewer --zones")
         # Fewer nodes than replicas would wait for more, which do not come.
         chosen = {"cluster.replicas": str(min(3, count))}
         if processes > 1:

@@ -29,6 +29,7 @@ import click
 
 from varley.cli.serving import stop_when_stdin_ends
 from varley.errors import WorldError
+from varley.storage.disk import failure
 
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 20.0
@@ -78,13 +79,18 @@ class SavedPlan(abc.ABC, Generic[P]):
             ) from None
 
     def save(self) -> None:
-        os.makedirs(self.folder, exist_ok=True)
+        """Raises WorldError if it cannot be written."""
         path = os.path.join(self.folder, self.file)
         saved = {"nodes": [vars(place) for place in self.places], **vars(self)}
         del saved["places"], saved["folder"]
-        with open(os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            json.dump(saved, file, indent=1)
-        os.replace(path + ".new", path)
+        try:
+            os.makedirs(self.folder, exist_ok=True)
+            file = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with open(file, "w", encoding="utf-8") as text:
+                json.dump(saved, text, indent=1)
+            os.replace(path + ".new", path)
+        except OSError as error:
+            raise failure(error, f"The {self.kind}'s file cannot be written", path, "write") from error
 
     def place(self, name: str) -> P | None:
         return next((each for each in self.places if each.name == name), None)

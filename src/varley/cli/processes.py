@@ -35,7 +35,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import click
@@ -140,23 +140,22 @@ class _Child:
 class Supervisor:
     """Used from one event loop, that of the main thread: etcd ends with the thread that has started it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, port: int) -> None:
+        """`port`: kept for them while this runs (listening.reserve)."""
         self._settings = settings
+        self.port = port
         self._tasks = Tasks("processes")
         self._children: list[_Child] = []
         self._etcd: LocalEtcd | None = None
         self._over = asyncio.Event()
         self._failure: WorldError | None = None     # why it is over; None: it was told to stop
-        self._reserved: Sequence[socket.socket] = ()
         self._etcd_folder = os.path.join(settings.folder(), "etcd")
-        self.port = 0
 
     # From start to stop
 
     async def start(self) -> bool:
         """Return when all serve, or when it is over: whether they serve. Raises WorldError. stop() follows always."""
         settings = self._settings
-        self._reserved, self.port = _reserved(settings.node)
         url = settings.member.cluster
         if url is None:
             self._etcd = await LocalEtcd.start(self._etcd_folder)
@@ -188,7 +187,10 @@ class Supervisor:
     async def stop(self) -> None:
         """Let all end, etcd last: they say goodbye to it."""
         self._end()
-        self._signal(signal.SIGTERM)
+        # Not by a signal: systemd has sent one to each of them too, and who is told twice does not wait for clients.
+        for child in self._children:
+            if child.process is not None and child.process.stdin is not None:
+                child.process.stdin.close()
         running = [each.process for each in self._children if each.process is not None]
         try:
             async with asyncio.timeout(self._settings.node.drain_seconds + _STOP_SECONDS):
@@ -200,8 +202,6 @@ class Supervisor:
         if etcd is not None:
             await etcd.stop()
         await self._tasks.wait_ended()
-        for each in self._reserved:
-            each.close()
 
     def _end(self, failure: WorldError | None = None) -> None:
         if not self._over.is_set():
@@ -256,8 +256,9 @@ class Supervisor:
             logger.error("process %s: %s", child.name, error)
             return None
         assert process.stdout is not None
-        if self._over.is_set():    # meanwhile: nobody has told this one
-            process.terminate()
+        if self._over.is_set():    # meanwhile: stop() has not seen this one
+            assert process.stdin is not None
+            process.stdin.close()
         line = await process.stdout.readline()
         if line:
             if child.said:
@@ -309,11 +310,18 @@ class Supervisor:
         ]
 
 
-def _reserved(node: NodeSettings) -> tuple[Sequence[socket.socket], int]:
+@contextlib.contextmanager
+def _reserved(node: NodeSettings) -> Iterator[int]:
+    """The port. Raises WorldError: somebody else has it."""
     try:
-        return reserve(node.host, node.port)
+        sockets, port = reserve(node.host, node.port)
     except OSError as error:
         raise cannot_listen(error, node.host, node.port) from error
+    try:
+        yield port
+    finally:
+        for each in sockets:
+            each.close()
 
 
 def _without_settings(environment: Mapping[str, str]) -> dict[str, str]:
@@ -336,8 +344,11 @@ def run(settings: Settings, *, as_json: bool, stop_with_stdin: bool) -> None:
     url = settings.member.cluster
     log_to_stderr(settings.node.log_level, settings.name)
     cluster = None if url is None else etcd_address.parse(url).prefix
-    with claimed(settings.folder(), name=settings.name, processes=settings.node.processes, cluster=cluster):
-        asyncio.run(_supervise(Supervisor(settings), settings, as_json=as_json, stop_with_stdin=stop_with_stdin))
+    count = settings.node.processes
+    # The port first: whoever cannot have it may choose another number of processes, and the folder would not forget.
+    claim = claimed(settings.folder(), name=settings.name, processes=count, cluster=cluster)
+    with _reserved(settings.node) as port, claim:
+        asyncio.run(_supervise(settings, port, as_json=as_json, stop_with_stdin=stop_with_stdin))
 
 
 def _refuse_without_etcd() -> None:
@@ -350,7 +361,8 @@ def _refuse_without_etcd() -> None:
         ) from None  # fmt: skip
 
 
-async def _supervise(supervisor: Supervisor, settings: Settings, *, as_json: bool, stop_with_stdin: bool) -> None:
+async def _supervise(settings: Settings, port: int, *, as_json: bool, stop_with_stdin: bool) -> None:
+    supervisor = Supervisor(settings, port)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, supervisor.begin_to_stop)

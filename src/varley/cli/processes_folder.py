@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from varley.errors import BadSettings, Damaged
-from varley.storage.data_folder import PROCESSES_FILE, lock_folder, refuse_other_folders
+from varley.storage.data_folder import PROCESSES_FILE, held, refuse_other_folders
 from varley.storage.disk import RealDisk, failure
 
 _FORMAT: Final = 1
@@ -31,17 +31,9 @@ def claimed(folder: str, *, name: str, processes: int, cluster: str | None) -> I
 
     Raises BadSettings if it is somebody else's, DataFolderLocked, Damaged, and WorldError if it cannot be written.
     """
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except OSError as error:
-        raise failure(error, "The data folder cannot be made", folder, "create") from error
-    refuse_other_folders(folder)
-    lock = lock_folder(folder)
-    try:
+    with held(folder, refuse_other_folders):
         _claim(os.path.join(folder, PROCESSES_FILE), name, processes, cluster)
         yield
-    finally:
-        os.close(lock)
 
 
 def _claim(path: str, name: str, processes: int, cluster: str | None) -> None:

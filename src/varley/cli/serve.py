@@ -6,7 +6,7 @@ Nothing dear is imported before the settings are known to be right: a mistyped f
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -14,7 +14,17 @@ import click
 from varley import __version__
 from varley.cli.flags import ServeCommand, destination
 from varley.errors import BadSettings
-from varley.settings import ClusterSettings, MemberSettings, NodeSettings, all_settings, given, load, load_member
+from varley.settings import (
+    MEMBER_PREFIX,
+    ClusterSettings,
+    MemberSettings,
+    NodeSettings,
+    all_settings,
+    flag_of,
+    given,
+    load,
+    load_member,
+)
 
 if TYPE_CHECKING:
     from varley.cluster_server import ClusterServer
@@ -68,6 +78,7 @@ def run(config: str | None, as_json: bool, stop_with_stdin: bool, **values: Any)
         )
     node, cluster = load(flags, config_path=config)
     member = load_member(flags, config_path=config)
+    _refuse_idle_flags(flags, member)
     if node.processes > 1:
         from varley.cli import processes  # here: one process needs none of it
 
@@ -80,6 +91,16 @@ def run(config: str | None, as_json: bool, stop_with_stdin: bool, **values: Any)
 
     log_to_stderr(node.log_level, member.name)
     uvloop.run(_serve(node, cluster, member, as_json=as_json, stop_with_stdin=stop_with_stdin))
+
+
+def _refuse_idle_flags(flags: Mapping[str, Any], member: MemberSettings) -> None:
+    """Whoever says which node this is and not of which cluster gets a server that is alone, and would not notice."""
+    idle = [flag_of(name) for name, value in flags.items() if name.startswith(MEMBER_PREFIX) and value is not None]
+    if idle and member.cluster is None:
+        raise BadSettings(
+            f"{idle[0]} is for a node of a cluster, and no cluster is named",
+            hint="Add --cluster etcd://HOST/NAME, or leave it out; `varley cluster up` starts a whole cluster here",
+        )
 
 
 async def _serve(

@@ -29,7 +29,7 @@ async def serve(server: Life, announcement: Callable[[], str], *, stop_with_stdi
     """Until it is told to stop. Raises WorldError: it cannot start, or cannot go on."""
     allow_open_files()
     if stop_with_stdin:
-        stop_when_stdin_ends(server.begin_to_stop)
+        stop_when_stdin_ends(server.end_with_parent)
     await server.start()
     # What was made until now stays: the collector need not look at it again and again.
     gc.collect()

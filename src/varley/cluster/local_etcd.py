@@ -25,6 +25,7 @@ from typing import Final
 from varley.errors import WorldError
 from varley.metadata.etcd_address import DEFAULT_PREFIX
 from varley.metadata.etcd_http import Endpoint, NoAnswer, NotSent
+from varley.storage.disk import failure
 
 _HOST: Final = "127.0.0.1"
 _READY_SECONDS: Final = 30.0    # from start to the first answer; usually half of one
@@ -60,7 +61,10 @@ class LocalEtcd:
         Raises WorldError: there is no etcd in PATH, or it does not start.
         """
         program = find_etcd()
-        os.makedirs(folder, mode=0o700, exist_ok=True)
+        try:
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise failure(error, "The folder of etcd cannot be made", folder, "create") from error
         log_path = os.path.join(folder, "etcd.log")
         for attempt in range(_ATTEMPTS):
             own_port, peer_port = free_ports(2)
@@ -139,14 +143,21 @@ class LocalEtcd:
         raise self._failed(f"etcd has ended with status {self._process.returncode}")
 
     def _failed(self, problem: str) -> WorldError:
-        lines = self._log_tail().strip().splitlines()
-        last = f"Its log ends: {lines[-1]}" if lines else "Its log is empty"
+        last = last_words(self._log_tail())
+        last = f"Its log says: {last}" if last else "Its log is empty"
         return WorldError(problem, path=self.log_path, operation="start etcd", hint=last)
 
     def _log_tail(self) -> str:
         with open(self.log_path, "rb") as log:
             log.seek(max(0, os.path.getsize(self.log_path) - _LOG_TAIL_BYTES))
             return log.read().decode(errors="replace")
+
+
+def last_words(log: str) -> str:
+    """The last line that says what has failed: what a panic prints after that is for those who wrote etcd."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    telling = [line for line in lines if line.startswith("panic:") or '"level":"fatal"' in line or " C | " in line]
+    return (telling or lines or [""])[-1]
 
 
 def find_etcd() -> str:

@@ -61,9 +61,11 @@ class Publishing:
         for group, member in self._node.members.by_group.items():
             if not member.is_leading or group in self._busy:
                 continue
-            epoch, configuration = member.configuration
             published = self._members.get(group)
-            if published is not None and epoch > published.epoch:
+            if published is None or member.core.log.configuration_slot <= published.epoch:
+                continue    # nothing newer, chosen or not
+            epoch, configuration = member.configuration
+            if epoch > published.epoch:
                 self._memds.has_members(group, epoch, nodes_of(configuration))
                 self._busy.add(group)
                 self._keep(self._publish(group, configuration, epoch))

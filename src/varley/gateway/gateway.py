@@ -17,7 +17,10 @@ no client is told of a failure of what was done, nor is a write done twice.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+
+import msgspec
 
 from varley.errors import ApiError
 from varley.gateway.asked import Asked
@@ -30,6 +33,8 @@ from varley.remote.journey import ANSWER, End, not_here
 from varley.remote.messages import CallAnswered, CallWanted
 from varley.remote.peers import Answer, Peers, identity_of, unknown, unreached
 from varley.remote.remote_error import remote_error
+
+logger = logging.getLogger("varley.cluster")
 
 RunHere = Callable[[Call], bytes | None]
 
@@ -59,11 +64,7 @@ class Gateway:
             elif answer is End.UNKNOWN:
                 call.fail(unknown())
             else:
-                answered = messages.decode_call_answered(answer)
-                if answered.status == 200:
-                    call.reply(answered.body)
-                else:
-                    call.fail(remote_error(answered))
+                _pass_back(call, answer)
 
         self.peers.travel(FORWARD, _wanted(call, away.group), away.need, ended)
 
@@ -87,6 +88,20 @@ class Gateway:
         else:
             if body is not None:
                 call.reply(body)
+
+
+def _pass_back(call: Call, answer: bytes) -> None:
+    try:
+        answered = messages.decode_call_answered(answer)
+        refusal = None if answered.status == 200 else remote_error(answered)
+    except msgspec.MsgspecError as error:    # of another version, or ours: the client must not wait for ever
+        logger.error("what %s was answered elsewhere cannot be read: %s", call.operation, error)
+        call.fail(unknown())
+        return
+    if refusal is None:
+        call.reply(answered.body)
+    else:
+        call.fail(refusal)
 
 
 def _wanted(call: Call, group: int) -> CallWanted:

@@ -55,8 +55,11 @@ _decode_bool = msgspec.msgpack.Decoder(bool).decode
 class Abroad:
     """Used from the event loop only."""
 
-    def __init__(self, peers: Peers) -> None:
+    def __init__(self, peers: Peers, is_current: Callable[[int], bool]) -> None:
+        """`is_current(group)`: whether this node knows all indexes that leaders of a table's partition have known, of
+        those that have not been deleted since."""
         self._peers = peers
+        self.is_current = is_current
         self._hosted: Hosted = peers.hosted
         # Whether this node has read all of a partition that it leads, by group, for the index with this id.
         self.is_filled: Callable[[int, str], bool] = _nothing_is_filled

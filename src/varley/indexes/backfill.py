@@ -67,6 +67,7 @@ class Backfill:
         self._send = send
         self._finished = finished
         self._key = progress_key(index.id)
+        self._reign = 0     # of the first one, in which all of this was read
         self._after: bytes | None = None    # the last item of it that has arrived; None: none
         self._noted: bytes | None = None    # how far its progress row is
         self._slices = 0                    # since then
@@ -98,10 +99,12 @@ class Backfill:
     def _begin(self) -> None:
         if self._is_stopped:
             return
-        if self._is_led_elsewhere():
-            return
         if not self._left:
             self._finished()
+            return
+        if self._left[0].is_leading:
+            self._reign = self._left[0].reign
+        if self._is_led_elsewhere():
             return
         progress = self._left[0].newest(self._key)
         self._after = self._noted = None if progress is None else progress_item_key(progress)
@@ -134,8 +137,11 @@ class Backfill:
             self._loop.call_soon(self._arrived, last)
 
     def _is_led_elsewhere(self) -> bool:
-        """The first partition that is left is led by another node meanwhile, which goes on with it: to the next one."""
-        if not self._left or self._left[0].is_leading:
+        """The first partition that is left is led by another node meanwhile, which goes on with it: to the next one.
+
+        If this node leads it again by now, it is read anew (filling.py): what another leader has sent since may have
+        made the index pass over what was on its way from here, though that is said to have arrived."""
+        if self._left[0].is_leading and self._left[0].reign == self._reign:
             return False
         self.partitions.remove(self._left.pop(0))
         self._loop.call_soon(self._begin)

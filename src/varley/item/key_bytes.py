@@ -35,6 +35,7 @@ TALLY_SPACE = b"\x06"       # how much the local indexes hold, and how large eac
 STREAM_SPACE = b"\x20"
 EXPIRY_SPACE = b"\x30"
 SOURCE_SPACE = b"\x40"      # in a global index: how far each base partition has been applied
+DEFINITION_SPACE = b"\x41"  # in a cluster: which definition of the table leaders have followed
 MARKER_SPACE = b"\x50"      # what a transaction has prepared for an item: followed by what follows 00 in the item's key
 TOKEN_SPACE = b"\x51"       # a transaction of this partition alone that was done: followed by its id
 PURGE_SPACE = b"\x52"       # in the ledger of transactions: when each record may go
@@ -45,7 +46,7 @@ OUTGOING_SPACE = b"\xf0"    # never in a tree: what the log carries to global in
 DERIVED_SPACES = frozenset(
     space[0]
     for space in (
-        *LOCAL_INDEX_SPACES, TALLY_SPACE, STREAM_SPACE, EXPIRY_SPACE, SOURCE_SPACE,
+        *LOCAL_INDEX_SPACES, TALLY_SPACE, STREAM_SPACE, EXPIRY_SPACE, SOURCE_SPACE, DEFINITION_SPACE,
         MARKER_SPACE, TOKEN_SPACE, PURGE_SPACE, SPLIT_SPACE,
     )
 )

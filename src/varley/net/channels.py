@@ -13,6 +13,8 @@ from typing import Final
 PAXOS: Final = 1          # messages of replica groups
 RING: Final = 3           # membership, comparisons and probes of the ring
 MEMDS: Final = 4          # what MemDS nodes tell and ask one another (router/memds.py)
+BEATS: Final = 5          # of leaders of replica groups at rest: of many groups in one message
+GRANTS: Final = 6         # the answers to those
 
 # Services
 FORWARD: Final = 1        # a whole API request, sent on to the node that leads the partition
@@ -25,4 +27,5 @@ HAND_OVER: Final = 12     # let another member of a group lead
 PARTICIPANT: Final = 5    # prepare, commit and cancel of a transaction
 RING_CALL: Final = 6      # fetch and store of the ring, and requests that another node coordinates
 ADMIN: Final = 7          # what keeps the cluster whole: autoadmin/messages.py
+EVERYWHERE: Final = 14    # what an operator tells all nodes (cluster/everywhere.py)
 RELAY: Final = 13         # a request to a node that the sender cannot reach (remote/relay.py)

@@ -17,8 +17,9 @@ the rest nobody knows. Requests that are made while a connection is on its way w
 none is tried (the pause after a failure) they are told so at once.
 
 **Bounds.** The queue holds OUTGOING_BYTES_MAX. What is beyond is dropped (one-way messages, answers) or not sent
-(requests), so that a peer that takes nothing cannot cost a node its memory. One part is taken into an empty queue
-however large it is.
+(requests), so that a peer that takes nothing cannot cost a node its memory. One large part may go beyond it: if it were
+taken into an empty queue only, one that is always sent in a turn with others (an entry of a log, behind a leader's sign
+of life) would never be sent.
 
 **Silence.** Who has nothing to say sends a sign of life each half second; who hears nothing for two seconds takes the
 peer for dead and closes. A peer whose process is stopped, whose machine is gone or whose cable is cut is noticed in
@@ -61,6 +62,7 @@ from varley.net.timeouts import Request, Timeouts
 logger = logging.getLogger("varley.net")
 
 OUTGOING_BYTES_MAX: Final = 32 * 1024 * 1024
+_LARGE_BYTES: Final = OUTGOING_BYTES_MAX // 2     # a larger part counts as this much when there must be room for it
 SILENCE_SECONDS_MAX: Final = 2.0       # after which a peer counts as dead
 ALIVE_SECONDS: Final = 0.5             # between signs of life
 DIAL_SECONDS_MAX: Final = 2.0          # for TCP and TLS, and as much again for the hello
@@ -201,7 +203,7 @@ class Link:
         assert len(payload) <= PAYLOAD_BYTES_MAX
         if self.connection is None and not self.is_connecting:
             return f"{self.peer} is not connected"
-        if self._queue and self._queued_bytes + PART_HEAD_BYTES + len(payload) > OUTGOING_BYTES_MAX:
+        if self._queued_bytes + min(PART_HEAD_BYTES + len(payload), _LARGE_BYTES) > OUTGOING_BYTES_MAX:
             return f"{self.peer} does not take what it is sent"
         return None
 

@@ -7,8 +7,8 @@
                                                        |
                                                        +--> given up: the log has its rows
 
-A replica is due when its overlay is large (or, of a group with other members, the entries in memory that a checkpoint
-would let go: of a row that is written again and again the overlay has one version, and they have all), or when the log
+A replica is due when its overlay is large, or, of a group with other members, the entries in memory that a checkpoint
+would let go (of a row that is written again and again the overlay has one version, and they have all); or when the log
 is long and its oldest segment could go if the replica had a checkpoint. That segment may be held by something else, an
 index that has not taken all that it was sent: then no checkpoint would make the log shorter, and none is begun for its
 sake, however long it is. Many small overlays are as much memory as a large one: when they come to several times the
@@ -36,7 +36,8 @@ from varley.storage.tree import Frozen, Tree
 
 logger = logging.getLogger("varley.node")
 
-_CONSIDER_SECONDS = 0.1    # how often checkpoints are considered
+_CONSIDER_SECONDS = 0.1             # how often checkpoints are considered …
+_CONSIDER_SECONDS_EACH = 0.00025    # … and so much later for each replica: thousands cost little by being looked at
 _RETRY_SECONDS = 1.0       # after a checkpoint that the disk refused
 _HURRY_FACTOR = 4          # from so many times the usual overlay on, checkpoints make no pauses
 _REFUSE_FACTOR = 16        # from so many times on, writes are refused until checkpoints have caught up
@@ -197,15 +198,16 @@ class Checkpoints:
         self._checkpointer = None
 
     def _consider(self) -> None:
-        self._timer = self._loop.call_later(_CONSIDER_SECONDS, self._consider)
+        pause = _CONSIDER_SECONDS + _CONSIDER_SECONDS_EACH * len(self._replicas)
+        self._timer = self._loop.call_later(pause, self._consider)
         holders = self._holders() if self._log.bytes_in_log > self._log_bytes_max else ()
-        sizes = {replica: replica.unsaved_bytes for replica in self._replicas.values()}
+        # Most of thousands have nothing.
+        sizes = {replica: size for replica in self._replicas.values() if (size := replica.unsaved_bytes)}
         total = sum(sizes.values())
         is_much = total > _HURRY_FACTOR * self._overlay_bytes_max
-        overlay_bytes_max = total // (2 * len(sizes)) if is_much else self._overlay_bytes_max
-        for replica, unsaved_bytes in sizes.items():
-            if unsaved_bytes > overlay_bytes_max or replica in holders:
-                self._begin(replica)
+        overlay_bytes_max = total // (2 * len(self._replicas)) if is_much else self._overlay_bytes_max
+        for replica in dict.fromkeys((*holders, *(each for each, size in sizes.items() if size > overlay_bytes_max))):
+            self._begin(replica)
         assert self._checkpointer is not None
         self._checkpointer.hurry(is_much)
         self._pressure.is_high = total > _REFUSE_FACTOR * self._overlay_bytes_max

@@ -27,8 +27,7 @@ node has one log for all of its groups, and a full disk is full for all of them)
 
 Measured in memory with rows of 1 KB on 2 busy cores, CPU for each write: a group of one 5 µs; a leader whose two peers
 are other processes 15 µs when 64 writes come in a turn of the loop, of which the sockets are the largest part; all
-three members in one process 25 µs (64 in a turn) and 40 µs (16). An idle group costs its node 160 µs a second, for
-beats.
+three members in one process 25 µs (64 in a turn) and 40 µs (16).
 
 Everything here runs on the event loop.
 """
@@ -60,7 +59,8 @@ UNDECIDED_ENTRIES_MAX: Final = 8192
 UNDECIDED_BYTES_MAX: Final = 16 * 1024 * 1024
 ENTRY_BYTES_MAX: Final = 160 * 1024 * 1024      # a frame of the links takes it, beside what a promise has to carry
 
-LOG_ENTRIES_MAX: Final = 4096                   # a log member drops what it may when it has more
+LOG_ENTRIES_MAX: Final = 4096                   # a log member drops what it may when it has more,
+LOG_BYTES_MAX: Final = 16 * 1024 * 1024         # or more than that
 RETAINED_BYTES_MAX: Final = 16 * 1024 * 1024    # so much is kept for followers that do not have it yet
 _SEARCHED_ENTRIES: Final = 2000     # in one step, for what they carry elsewhere: some milliseconds
 _STRANGE_US: Final = 60_000_000     # after so long of leading, what is carried to somebody unknown goes to nobody
@@ -88,8 +88,12 @@ class Host(Protocol):
 
     def send(self, group: int, sender: Member, to: str, message: AnyMessage) -> None: ...
 
+    def send_at_rest(self, group: int, sender: str, to: Sequence[str], lease_left: int, ballot: int, slot: int) -> None:
+        """The Beat of a leader at rest, together with those of others."""
+        ...
+
     def wake(self, member: HostedMember, at_us: int) -> None:
-        """Call `member.tick()` at about that time; what was asked for before does not count any more."""
+        """Call `member.tick(now)` at about that time; what was asked for before does not count any more."""
         ...
 
     def has_followed(self) -> None:
@@ -158,12 +162,14 @@ class _Parts:
 class HostedMember:
     """See above. `tree` is None in a log member, which votes and keeps no state."""
 
+    tree: Tree      # not there in a log member, which has no state
+
     __slots__ = (
         "_before", "_changes", "_host", "_in_flight", "_inbox", "_is_carrying", "_is_given_up", "_is_noting",
         "_is_over", "_is_releasing", "_is_stalled", "_lease_seen", "_led_since", "_member", "_pending", "_read",
-        "_reads", "_searched", "_successor", "_tree", "_undecided", "_waiting", "_when_idle", "answers", "ballot",
-        "core", "due_us", "epoch", "group", "is_leading", "name", "newest", "on_abandon", "orders", "outgoing",
-        "partition", "proposed_bytes", "scheduled_us", "speculative", "undecided_bytes",
+        "_reads", "_searched", "_successor", "_tried", "_undecided", "_waiting", "_when_idle", "answers", "ballot",
+        "core", "due_us", "epoch", "group", "has_tree", "is_leading", "life", "name", "newest", "on_abandon",
+        "orders", "outgoing", "partition", "proposed_bytes", "scheduled_us", "speculative", "tree", "undecided_bytes",
     )  # fmt: skip
 
     def __init__(
@@ -179,13 +185,16 @@ class HostedMember:
         assert (tree is not None) == (member.kind == FULL)
         self.group = group
         self.name = member.name
+        self.life = life_of(member.name)
         self.core = core
         self.orders = orders
         self.partition: Follows | None = None   # None in a log member
         self._host = host
         self._member = member
         self._before = before
-        self._tree = tree
+        self.has_tree = tree is not None
+        if tree is not None:
+            self.tree = tree
         # Between steps and the log
         self._waiting: deque[Step] = deque()
         self._in_flight = 0             # of those, so many were given to the log, which has not answered yet
@@ -213,6 +222,7 @@ class HostedMember:
         self._is_carrying = False       # what entries carry elsewhere is sent from here
         # While that is so, and nobody takes it: the entries up to here carry nothing. None: all.
         self._searched: int | None = None
+        self._tried = 0                 # of a log member: up to here it has tried to drop what others hold
         self.undecided_bytes = 0        # of values proposed and not applied
         # How busy it is; both only ever grow
         self.proposed_bytes = 0         # of values
@@ -225,17 +235,8 @@ class HostedMember:
     # What can be seen
 
     @property
-    def tree(self) -> Tree:
-        assert self._tree is not None, "a log member has no state"
-        return self._tree
-
-    @property
     def member(self) -> Member:
         return self._member
-
-    @property
-    def has_tree(self) -> bool:
-        return self._tree is not None
 
     @property
     def leader_name(self) -> str | None:
@@ -271,9 +272,8 @@ class HostedMember:
     @property
     def unsaved_bytes(self) -> int:
         """See checkpoints.Held."""
-        log, tree = self.core.log, self.tree
-        slot = max(log.base, min(tree.checkpointed_slot, log.last))
-        return max(tree.overlay_bytes, log.bytes_between(slot, log.last))
+        tree = self.tree
+        return max(tree.overlay_bytes, self.core.log.bytes_after(tree.checkpointed_slot))
 
     @property
     def releasable_slot(self) -> int:
@@ -293,9 +293,9 @@ class HostedMember:
         """The log is long: do what lets go of this record, but for a checkpoint."""
         if order <= self.orders.releasable:
             return
-        if self._tree is None:
+        if not self.has_tree:
             self.trim(self.core.chosen)
-        if self.orders.is_held_by_state or self._tree is None:
+        if self.orders.is_held_by_state or not self.has_tree:
             self.note_state()
 
     def newest_row(self, key: bytes) -> bytes | None:
@@ -416,8 +416,10 @@ class HostedMember:
 
     # Events
 
-    def tick(self) -> None:
+    def tick(self, now_us: int) -> None:
         try:
+            if self.ballot and self._beat_at_rest(now_us):
+                return
             if self._is_carrying and not self.core.is_elected:
                 self._carry_no_more()   # it never came to serve
             if self._is_carrying:
@@ -426,12 +428,52 @@ class HostedMember:
             self._host.has_failed(self, error)
             raise
         self.step(Tick())
-        if self._tree is None and self.core.chosen - self.core.log.base > LOG_ENTRIES_MAX:
-            self.trim(self.core.chosen)
+
+    # At rest: see paxos/rest.py. What waits for the disk makes it a step.
+
+    def _beat_at_rest(self, now_us: int) -> bool:
+        if self._waiting or self._pending or self._is_stalled:
+            return False
+        core = self.core
+        lease_left = core.beat_at_rest(now_us)
+        if lease_left is None:
+            return False
+        others = core.configuration.others(self.name)
+        self._host.send_at_rest(self.group, self.name, others, lease_left, self.ballot, core.log.last)
+        self.due_us = core.due
+        self._host.wake(self, self.due_us)
+        return True
+
+    def grant_at_rest(self, sender: str, ballot: int, slot: int, lease_left: int, now_us: int) -> bool:
+        """Whether it is granted, and to be answered in short. False: `receive` it as a Beat."""
+        if self._waiting or self._is_stalled:
+            return False
+        try:
+            is_granted = self.core.grant_at_rest(sender, ballot, slot, lease_left, now_us)
+        except Exception as error:
+            self._host.has_failed(self, error)
+            raise
+        if is_granted:
+            self.due_us = self.core.due     # later than before
+        return is_granted
+
+    def granted_at_rest(self, sender: str, ballot: int, sent_at: int) -> bool:
+        """Whether it is counted. False: `receive` it as a Granted."""
+        return self.core.granted_at_rest(sender, ballot, sent_at)
 
     def receive(self, sender: str, message: AnyMessage) -> None:
         if not self._is_stalled:
             self.step(Received(sender, message))
+            if not self.has_tree:
+                self._drop_what_may_go()
+
+    def _drop_what_may_go(self) -> None:
+        """Of a log member. Others may not hold it yet: so it is tried again when there is as much again."""
+        log, chosen = self.core.log, self.core.chosen
+        since = max(log.base, self._tried)
+        if chosen - since > LOG_ENTRIES_MAX or log.bytes_between(since, chosen) > LOG_BYTES_MAX:
+            self._tried = chosen
+            self.trim(chosen)
 
     def step(self, event: Event) -> Effects:
         assert not self._is_over, "stepped after a step that failed"
@@ -773,6 +815,10 @@ class HostedMember:
         changes, self._changes = self._changes, []
         for _, then in changes:
             _tell(then, unknown)
+        # What the core has to say of reads waits for the log, and the log may take nothing for hours.
+        reads, self._reads = self._reads, {}
+        for then in reads.values():
+            _tell(then, not_done)
         assert self.partition is not None
         self.partition.follows()
         self._host.has_followed()

@@ -28,7 +28,7 @@ from varley.storage.log_format import Row
 class MemberPartition(Partition):
     """Used from the event loop only."""
 
-    __slots__ = ("_member", "_on_following", "_on_leading")
+    __slots__ = ("_member", "_on_following", "_on_leading", "is_barred")
 
     def __init__(
         self,
@@ -48,6 +48,8 @@ class MemberPartition(Partition):
         self._pressure = pressure
         self.group = member.group
         self.get = member.tree.get
+        self.scan = member.tree.scan
+        self.is_barred = False  # its member leads, but nothing is to be asked of it yet: see cluster/definitions.py
         # `participant` and `_markers` are there while it leads: see leads, follows, __getattr__.
         self._on_leading = on_leading
         self._on_following = on_following
@@ -56,6 +58,7 @@ class MemberPartition(Partition):
     # From the member
 
     def leads(self, ballot: int) -> None:
+        self.is_barred = False
         self.participant = Participant(self._member, self.next_timestamp)
         self._markers = self.participant.markers
         self._on_leading(self, ballot)
@@ -75,7 +78,7 @@ class MemberPartition(Partition):
 
     @property
     def is_leading(self) -> bool:
-        return self._member.is_leading
+        return self._member.is_leading and not self.is_barred
 
     @property
     def leader(self) -> str | None:
@@ -111,7 +114,7 @@ class MemberPartition(Partition):
     # As in Partition, while it leads
 
     def write(self, write: Write, waiter: Waiter) -> bytes | None:
-        if not self._member.is_leading:
+        if not self._member.is_leading or self.is_barred:
             raise self.not_leading()
         if self._member.is_full:
             raise self.overload()
@@ -142,7 +145,7 @@ class MemberPartition(Partition):
         return self._member.newest
 
     def _check_leading(self) -> None:
-        if not self._member.is_leading:
+        if not self._member.is_leading or self.is_barred:
             raise self.not_leading()
 
     def carry_outgoing(self, outgoing: Outgoing | None) -> None:

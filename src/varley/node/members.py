@@ -7,6 +7,13 @@ One channel of Links carries the messages of all groups:
          10..11   life of the receiver: what was meant for an earlier one is thrown away
          12..     the message, paxos/messages.py
 
+Most groups rest, and what is said in them is said for many together, a few times a second (paxos/rest.py):
+
+    BEATS    bytes 0..7    when it was sent, by the clock of the sender: the answer repeats it
+             32 for each   group, life of the sender, life of the receiver, what is left of the lease, ballot, last slot
+    GRANTS   bytes 0..7    when the beats were sent that it answers
+             28 for each   group, life of the sender, life of the receiver, ballot, last slot
+
 What all groups of a turn of the loop propose goes to the log together, and what they send leaves in one write for each
 other node (Links sees to that).
 
@@ -38,15 +45,20 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from varley.errors import LeaderReplaced
-from varley.net.channels import PAXOS
+from varley.net.channels import BEATS, GRANTS, PAXOS
 from varley.node.member import HostedMember, life_of, member_name, node_of
 from varley.paxos.membership import Member
 from varley.paxos.messages import AnyMessage, decode, encode
+from varley.paxos.rest import beat_at_rest, granted_at_rest
 
 logger = logging.getLogger("varley.node")
 
 _TOGETHER_US: Final = 10_000    # timers come at multiples of this
 _HEAD: Final = Struct("<QHH")
+_SENT_AT: Final = Struct("<Q")
+_BEAT: Final = Struct("<IQQ")       # behind a head: what is left of the lease, in microseconds; ballot; last slot
+_BEATS: Final = Struct("<QHHIQQ")
+_GRANTS: Final = Struct("<QHHQQ")
 
 
 class Links(Protocol):
@@ -102,6 +114,7 @@ class Members:
         self.by_group: dict[int, HostedMember] = {}
         self.heard_us: dict[int, dict[str, int]] = {}   # group -> member -> when something of it last came
         self._unflushed: list[HostedMember] = []
+        self._beats: dict[str, list[bytes]] = {}    # node -> those that this turn of the timer sends, with their heads
         self._due: list[tuple[int, int, int]] = []      # heap of (when, group, when it asked for)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_us = 0
@@ -109,12 +122,14 @@ class Members:
         self._has_failed = False    # nothing is sent any more: see above
         self._when_none_leads: Callable[[], None] | None = None
         links.serve_messages(PAXOS, self._receive)
+        links.serve_messages(BEATS, self._receive_beats)
+        links.serve_messages(GRANTS, self._receive_grants)
 
     def add(self, member: HostedMember) -> None:
         assert member.group not in self.by_group
         self.by_group[member.group] = member
         self.heard_us[member.group] = {}
-        member.tick()
+        member.tick(self.now_us())
 
     def remove(self, group: int) -> HostedMember:
         del self.heard_us[group]
@@ -190,7 +205,7 @@ class Members:
             return
         group, sender_life, life = _HEAD.unpack_from(payload)
         member = self.by_group.get(group)
-        if member is None or life != life_of(member.name):
+        if member is None or life != member.life:
             return
         try:
             message = decode(payload[_HEAD.size :])
@@ -200,6 +215,57 @@ class Members:
         sender = node if sender_life == 1 else member_name(node, sender_life)
         self.heard_us[group][sender] = self.now_us()
         member.receive(sender, message)
+
+    # Groups at rest
+
+    def send_at_rest(self, group: int, sender: str, to: Sequence[str], lease_left: int, ballot: int, slot: int) -> None:
+        beat = _BEAT.pack(lease_left, ballot, slot)
+        beats = self._beats
+        for other in to:
+            node, head = _address(group, sender, other)
+            found = beats.get(node)
+            if found is None:
+                found = beats[node] = []
+            found += (head, beat)
+
+    def _send_beats(self, now_us: int) -> None:
+        beats, self._beats = self._beats, {}
+        if not self._has_failed:
+            for node, parts in beats.items():
+                self._links.send(node, BEATS, _SENT_AT.pack(now_us) + b"".join(parts))
+
+    def _receive_beats(self, node: str, payload: bytes) -> None:
+        if self._is_stopping or not _is_whole(node, payload, _BEATS):
+            return
+        now_us = self.now_us()
+        (sent_at,) = _SENT_AT.unpack_from(payload)
+        answers = [payload[: _SENT_AT.size]]
+        for group, sender_life, life, lease_left, ballot, slot in _BEATS.iter_unpack(payload[_SENT_AT.size :]):
+            member = self.by_group.get(group)
+            if member is None or life != member.life:
+                continue
+            sender = node if sender_life == 1 else member_name(node, sender_life)
+            self.heard_us[group][sender] = now_us
+            if member.grant_at_rest(sender, ballot, slot, lease_left, now_us):
+                answers.append(_GRANTS.pack(group, life, sender_life, ballot, slot))
+            else:
+                member.receive(sender, beat_at_rest(ballot, slot, sent_at, lease_left))
+        if len(answers) > 1 and not self._has_failed:
+            self._links.send(node, GRANTS, b"".join(answers))
+
+    def _receive_grants(self, node: str, payload: bytes) -> None:
+        if self._is_stopping or not _is_whole(node, payload, _GRANTS):
+            return
+        now_us = self.now_us()
+        (sent_at,) = _SENT_AT.unpack_from(payload)
+        for group, sender_life, life, ballot, slot in _GRANTS.iter_unpack(payload[_SENT_AT.size :]):
+            member = self.by_group.get(group)
+            if member is None or life != member.life:
+                continue
+            sender = node if sender_life == 1 else member_name(node, sender_life)
+            self.heard_us[group][sender] = now_us
+            if not member.granted_at_rest(sender, ballot, sent_at):
+                member.receive(sender, granted_at_rest(ballot, slot, sent_at))
 
     # Timers
 
@@ -229,13 +295,23 @@ class Members:
                 continue    # it is gone, or was to be woken earlier
             member.scheduled_us = 0
             if member.due_us <= now_us:
-                member.tick()
+                member.tick(now_us)
             else:
                 self.wake(member, member.due_us)
+        if self._beats:
+            self._send_beats(now_us)
         self._set_timer()
 
 
-@lru_cache(4096)
+def _is_whole(node: str, payload: bytes, entry: Struct) -> bool:
+    """Whether there is a time, and entries behind it."""
+    if len(payload) >= _SENT_AT.size and (len(payload) - _SENT_AT.size) % entry.size == 0:
+        return True
+    logger.warning("a message of %s is thrown away: it has %d bytes", node, len(payload))
+    return False
+
+
+@lru_cache(65536)
 def _address(group: int, sender: str, to: str) -> tuple[str, bytes]:
     """(the node, what precedes the message)."""
     return node_of(to), _HEAD.pack(group, life_of(sender), life_of(to))

@@ -527,14 +527,14 @@ class Node:
         """
         await self.stop_leading()
         self._begin_to_stop()
-        for member in self.members.by_group.values():
+        for member in list(self.members.by_group.values()):
             member.give_up(LeaderReplaced(member.group))
             await self._idle(member)
         self._log.flush()
         for replica in self._replicas.values():
             await self._decided(replica)
         await self._checkpoints.finish_all()
-        for member in self.members.by_group.values():
+        for member in list(self.members.by_group.values()):
             member.note_state()
             await self._idle(member)
         await self._let_go(self._releasable())

@@ -64,7 +64,8 @@ class Partition:
     """The leader of one group. Used from the event loop only."""
 
     __slots__ = (
-        "_markers", "_now_us", "_pressure", "_replica", "_speculative", "_tree", "get", "group", "participant", "tree",
+        "_markers", "_now_us", "_pressure", "_replica", "_speculative", "_tree", "get", "group", "participant", "scan",
+        "tree",
     )  # fmt: skip
 
     # Changes whenever somebody else may have written to the partition since. Alone in its group, nobody else can.
@@ -81,6 +82,7 @@ class Partition:
         self.group = replica.group
         self.tree = replica.tree
         self.get = replica.tree.get    # the applied state of one row: (key) -> stored value | None
+        self.scan = replica.tree.scan  # that of a range of rows
 
     # Who leads. A group of one leads itself; see member_partition.py for the others.
 

@@ -342,7 +342,13 @@ class _Taking:
                 return
             if isinstance(payload, bytes):
                 self._attempts = 0
-                then(_ANSWER.decode(payload))
+                try:
+                    answer = _ANSWER.decode(payload)
+                except msgspec.DecodeError as error:
+                    logger.warning("what %s gives is not understood: %s", self._node, error)
+                    self.end()
+                else:
+                    then(answer)
                 return
             self._attempts += 1
             if self._attempts < ATTEMPTS:
@@ -436,6 +442,7 @@ class _Taking:
             elif isinstance(error, WorldError):
                 self._fail(error)
             elif error is not None:
+                self._snapshots._resume_checkpoints(self._member.group)
                 self.end()      # or the group would take no other, ever
                 raise error
             else:

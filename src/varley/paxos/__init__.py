@@ -12,6 +12,7 @@
     acceptor      promises and accepts; what is written down
     learner       what is chosen, and what of it was handed out to be applied
     lease         how long a leader may be sure that it is the only one
+    rest          the same where nothing happens, for many groups at once
     election      asking the others before standing for election; being elected
     leader        proposing, counting, bringing others up to date; reads
 

@@ -21,21 +21,22 @@ process may be stopped for a minute between two lines. Otherwise ([RT] 6.4): not
 answer a Beat that was sent afterwards; whatever was acknowledged before the read began is chosen at or below that slot.
 Reads that come during a round wait for the next one and share it.
 
-Stepping down. A leader whose lease has ended does so by itself (check-quorum): it may still be heard by some who would
-call it healthy. This and asking first (election.py) need each other: either alone leaves a group without a leader in
-some partition.
+Stepping down. A leader whose lease has ended does so by itself (check-quorum), and says it to whoever hears: it may
+still be heard by some who would call it healthy. This and asking first (election.py) need each other: either alone
+leaves a group without a leader in some partition.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from varley.paxos.acceptor import Acceptor
 from varley.paxos.ballot import Ballot
 from varley.paxos.effects import NotRead, Outbox, ReadAt
 from varley.paxos.learner import Learner
 from varley.paxos.lease import Lease, Timing
-from varley.paxos.membership import LOG, Configuration, follows
+from varley.paxos.membership import LOG, Configuration, Member, follows
 from varley.paxos.messages import (
     CONFIGURATION,
     NOTHING,
@@ -54,12 +55,14 @@ from varley.paxos.quorum import is_quorum, reached_by, reached_by_quorum
 from varley.paxos.records import Appended
 
 _UNKNOWN = -1
+_TRY_ENTRIES: Final = 64            # so much of a window is sent again, until something of it arrives,
+_TRY_BYTES: Final = 64 * 1024       # and of its values
 
 
 class Peer:
     """Another member, as far as the leader knows."""
 
-    __slots__ = ("asked_at", "chosen", "is_level", "last", "offered", "progress_at", "sent")
+    __slots__ = ("asked_at", "chosen", "is_level", "is_tried", "last", "offered", "progress_at", "sent")
 
     def __init__(self) -> None:
         self.chosen = _UNKNOWN      # what it knows to be chosen; of no use once it is level
@@ -68,6 +71,7 @@ class Peer:
         self.is_level = False
         self.sent = 0               # it was sent all up to here, as soon as it is level
         self.progress_at = 0        # when it last got on, or was sent something after it had everything
+        self.is_tried = False       # it has not got on since something was sent again: little is under way
         self.asked_at: int | None = None    # when it was last sent something that should make it level
 
 
@@ -78,6 +82,7 @@ class Leader:
         "_learner",
         "_name",
         "_peers",
+        "_quorum_until",
         "_reads",
         "_timing",
         "adopted_last",
@@ -106,6 +111,7 @@ class Leader:
         self._reads: list[tuple[int, int, int]] = []    # (Beat that must be answered, read, slot), ascending
         self.ballot = ballot
         self.began_at = now
+        self._quorum_until = now + timing.lease_us      # as it was when the step began: `due` may be early, not late
         self.adopted_last = acceptor.log.last
         self.first_own = self.adopted_last + 1      # slot of the first entry of this ballot
         self.matched: dict[str, int] = {}           # member -> last slot that it has accepted in this ballot
@@ -189,7 +195,8 @@ class Leader:
         if last > self.matched.get(sender, _UNKNOWN):
             self.matched[sender] = last
             if sender != self._name:
-                self._peer(sender).progress_at = now
+                peer = self._peer(sender)
+                peer.progress_at, peer.is_tried = now, False
             before = self._learner.chosen
             self._count()
             if before < self._learner.chosen == self._acceptor.log.last:
@@ -253,12 +260,16 @@ class Leader:
         if matched == log.last:
             peer.sent = matched     # it has everything: the usual case in a group where nothing happens
             return
+        window_entries, window_bytes = timing.window_entries, timing.window_bytes
         if peer.sent > matched and now - peer.progress_at >= timing.resend_us:
-            peer.sent = matched     # something was lost
+            peer.sent = matched     # something was lost; or it is slow, or dead: then a window would be for nothing
+            peer.is_tried = True
+        if peer.is_tried:
+            window_entries, window_bytes = min(_TRY_ENTRIES, window_entries), min(_TRY_BYTES, window_bytes)
         peer.sent = max(peer.sent, matched)
         in_flight = log.bytes_between(matched, peer.sent)
-        bytes_max = timing.window_bytes - in_flight if in_flight else max(timing.window_bytes, 1)
-        entries = log.after(peer.sent, timing.window_entries - (peer.sent - matched), bytes_max)
+        bytes_max = window_bytes - in_flight if in_flight else max(window_bytes, 1)
+        entries = log.after(peer.sent, max(0, window_entries - (peer.sent - matched)), bytes_max)
         if entries:
             if peer.sent == matched:
                 peer.progress_at = now
@@ -318,9 +329,47 @@ class Leader:
             # The own one too, behind what the own disk has still to write: see lease.py.
             (out.send if member.name == self._name else out.send_at_once).append((member.name, beat))
 
+    def beat_at_rest(self, now: int, lease_until: int) -> None:
+        """It was sent; see rest.py."""
+        self._quorum_until = lease_until
+        together_us = self._timing.together_us
+        self._beaten_at = now
+        self.beat_at = (now + self._timing.rest_us) // together_us * together_us
+
+    def is_at_rest(self, now: int) -> bool:
+        """Whether a Beat says nothing but that it leads: see rest.py."""
+        last = self._acceptor.log.last
+        return (
+            self.is_serving
+            and self._learner.chosen == last == self.kept == self.held
+            and self.successor is None
+            and not self._reads
+            and all(self._rests(member, last, now) for member in self.configuration.members)
+        )
+
+    def _rests(self, member: Member, last: int, now: int) -> bool:
+        """Whether this member has everything and is what it is to be. Nor does one matter that is silent: when it
+        speaks, it says where it is, in a step."""
+        if member.name == self._name:
+            return True
+        sent_at = self.lease.sent_at(member.name)
+        if now - max(self.began_at, sent_at or 0) > self._timing.lease_us:
+            return True
+        return self._peer(member.name).is_level and self.matched[member.name] == last and not member.joins
+
+    @property
+    def has_quorum_until(self) -> int:
+        """Then it is to step down, if nothing comes before."""
+        return max(self.lease_until, self.began_at + self._timing.lease_us)
+
+    @property
+    def due(self) -> int:
+        return min(self.beat_at, self._quorum_until)
+
     def has_lost_quorum(self, now: int) -> bool:
         """Whether it has had the time to get a lease, and has none."""
-        return now >= max(self.lease_until, self.began_at + self._timing.lease_us)
+        until = self._quorum_until = self.has_quorum_until
+        return now >= until
 
     def read(self, read: int, by_lease: bool, now: int, out: Outbox) -> None:
         assert self.is_serving

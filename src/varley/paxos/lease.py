@@ -5,6 +5,11 @@ member. The leader counts from the moment it *sent* the Beat, and less: as no cl
 one by more than `drift_permille`, the leader's count ends first. Whoever leads next has promises of a majority, which
 meets the majority that granted, so the lease was over before that promise. Only rates matter, never what clocks show.
 
+A leader whose lease has ended says so (`Resigned`), and what it was granted binds nobody any more: it never uses that
+ballot again. Story: 1. A leader's messages go out, and none come in. 2. It beats on, and the members grant: each grant
+lasts a lease from then. 3. Its lease ends. If it only fell silent, the last grants would bind for another whole lease,
+which nobody holds.
+
 Grants are not written down. A member that has just started does not know what it granted before, so it is silent, as
 if it had granted a whole lease to somebody it does not know.
 
@@ -32,6 +37,8 @@ class Timing:
     lease_us: int = 1_500_000
     drift_permille: int = 10        # no clock's rate is wrong by more
     beat_us: int = 300_000          # a leader beats this often
+    rest_us: int = 500_000          # and so often if its group is at rest: rest.py
+    together_us: int = 50_000       # then at multiples of this, < rest_us, so that beats of many groups go together
     election_us: int = 1_600_000    # a member that hears nothing for so long, and a part of the spread, asks the others
     spread_us: int = 600_000        # chance decides which part, so that one member is first
     tell_us: int = 2_000            # and sooner when the last entry for now was chosen, so long after the beat before
@@ -43,6 +50,10 @@ class Timing:
     window_bytes: int = 8 * 2**20   # the same of their values; one entry goes, however large
     chunk_entries: int = 512        # in one Learn; who is further behind than this catches up before it stands
     chunk_bytes: int = 4 * 2**20    # the same of their values; so much is chosen between two notes of that
+
+    def __post_init__(self) -> None:
+        assert 0 < self.together_us < self.rest_us
+        assert 2 * self.rest_us < self.lease_us, "one Beat of two may be lost"
 
     @property
     def leader_lease_us(self) -> int:
@@ -64,7 +75,8 @@ class Grant:
 
     def renew(self, holder: str, ballot: int, now: int, lease_us: int, lease_left: int) -> None:
         """A lease never gets shorter; that of another holder is over, or its ballot could not have been won."""
-        self.until = max(self.until, now + lease_us)
+        if now + lease_us > self.until:
+            self.until = now + lease_us
         self.holder, self.ballot = holder, ballot
         # Counted from arrival, the holder's lease may be over by then; that only makes an election come later.
         self.shown_until = now + lease_left
@@ -74,6 +86,11 @@ class Grant:
         if now >= self.until or candidate == self.holder:
             return False
         return self.holder is None or yielded != self.ballot
+
+    def release(self, ballot: int) -> None:
+        """The holder, if it leads in `ballot`, has given its lease up."""
+        if ballot == self.ballot:
+            self.until = self.shown_until = 0
 
     def is_leader_healthy(self, now: int) -> bool:
         """Whether the leader has shown, not just a sign of life, but a lease that a quorum renewed."""
@@ -94,8 +111,13 @@ class Lease:
         self.is_given_up = False            # handed over: never used again in this ballot
 
     def granted(self, member: str, sent_at: int) -> None:
-        self._sent[member] = max(sent_at, self._sent.get(member, sent_at))
-        self._voters = None
+        if sent_at > self._sent.get(member, -1):
+            self._sent[member] = sent_at
+            self._voters = None
+
+    def sent_at(self, member: str) -> int | None:
+        """When the newest Beat was sent that it has granted."""
+        return self._sent.get(member)
 
     def until(self, voters: Set[str]) -> int:
         """When it ends; 0 if there is none. Asked for in each step."""

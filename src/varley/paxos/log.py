@@ -58,6 +58,10 @@ class Log:
         assert self.base <= slot <= self.last and last <= self.last, (self.base, slot, last, self.last)
         return self._ends[last - self.base] - self._ends[slot - self.base]
 
+    def bytes_after(self, slot: int) -> int:
+        """Of the values after `slot`, as far as they are in the log."""
+        return self._ends[-1] - self._ends[min(max(slot - self.base, 0), len(self._entries))]
+
     @property
     def configuration(self) -> Configuration:
         """The newest one, chosen or not."""

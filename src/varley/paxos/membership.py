@@ -74,6 +74,17 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True, dict=True):   
         """Those that keep the state: how many copies of it there are, which a quorum does not tell."""
         return frozenset(member.name for member in self.members if member.may_lead)
 
+    def others(self, name: str) -> tuple[str, ...]:
+        """All members but this one."""
+        found = self._others.get(name)
+        if found is None:
+            found = self._others[name] = tuple(member.name for member in self.members if member.name != name)
+        return found
+
+    @cached_property
+    def _others(self) -> dict[str, tuple[str, ...]]:
+        return {}
+
     def member(self, name: str) -> Member | None:
         for member in self.members:
             if member.name == name:

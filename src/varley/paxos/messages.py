@@ -6,6 +6,7 @@
     lease, read-index    Beat -> Granted | Refused
     catching up          Fetch -> Learn, Learn -> Behind, Begin -> Behind                          (learner.py)
     hand-over            Yield
+    losing the lease     Resigned
     a second life        Reborn
 
 Each may be lost, late, repeated and out of order. Who sent it is known from the connection, and comes with the event.
@@ -173,6 +174,13 @@ class Yield(Message, frozen=True):
     ballot: Count
 
 
+class Resigned(Message, frozen=True):
+    """I have stopped leading in `ballot`, since nobody renews my lease, and shall not use it again. Whoever hears this
+    need not wait for the end of what it granted."""
+
+    ballot: Count
+
+
 class Reborn(Message, frozen=True):
     """The member `lost` has lost its log, and is now `member`."""
 
@@ -182,9 +190,10 @@ class Reborn(Message, frozen=True):
 
 AnyMessage = (
     Ask | Answer | Prepare | Promise | Accept | Accepted | Behind | Refused | Beat | Granted | Fetch | Learn | Begin
-    | Yield | Reborn
+    | Yield | Resigned | Reborn
 )  # fmt: skip
 
+_WITH_ENTRIES: Final = (Accept, Learn, Promise)
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final[msgspec.msgpack.Decoder[AnyMessage]] = msgspec.msgpack.Decoder(AnyMessage)
 
@@ -195,10 +204,12 @@ def encode(message: AnyMessage) -> bytes:
 
 def decode(message: bytes) -> AnyMessage:
     """Raises msgspec.DecodeError for what is no message."""
-    decoded_message = _DECODER.decode(message)
-    if isinstance(decoded_message, Accept | Promise | Learn):
-        configurations_in(decoded_message.entries)      # they are read while a step is under way: too late to refuse
-    return decoded_message
+    found = _DECODER.decode(message)
+    if isinstance(found, _WITH_ENTRIES):
+        for entry in found.entries:
+            if entry.kind == CONFIGURATION:
+                decoded(entry.value)    # it is read while a step is under way, too late to refuse it
+    return found
 
 
 def configurations_in(entries: Iterable[Entry]) -> list[Configuration]:

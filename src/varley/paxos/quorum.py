@@ -24,4 +24,4 @@ def reached_by(reached: Mapping[str, int], names: Set[str], enough: int) -> int:
     assert enough >= 1
     if len(names) < enough:
         return -1
-    return sorted((reached.get(name, -1) for name in names), reverse=True)[enough - 1]
+    return sorted([reached.get(name, -1) for name in names])[-enough]

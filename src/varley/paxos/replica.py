@@ -61,6 +61,7 @@ from varley.paxos.messages import (
     Promise,
     Reborn,
     Refused,
+    Resigned,
     Yield,
 )
 from varley.paxos.records import Based, Promised, Record
@@ -116,9 +117,11 @@ class Replica:
         self._leader: Leader | None = None      # at most one of these three
         self._seen = self._acceptor.promised    # the highest ballot heard of; never below the promise
         self._asked = 0                         # number of the last question
+        self._resigned = NO_BALLOT              # whose leader has said that it leads no more
         self._is_serving = False                # Serving was told, and Dropped was not
         self._held = 0                          # of log members: what the leader says others hold
         self.kept: int | None = None            # as the leader says, or `keep_after` here; None: it was not heard yet
+        self._is_at_rest = False                # nothing has happened since it was seen to be: rest.py
         self._now = now
         self._election_at = self._first_election(now, is_first_life)
         self._reborn_at = now                   # when to tell of it (again)
@@ -207,6 +210,64 @@ class Replica:
         """This member leads: let all who may lead later keep the entries after `slot` (or KEPT_BY_NOBODY)."""
         assert self._leader is not None
         self._leader.kept = self.kept = slot
+        self._is_at_rest = False
+
+    # At rest: see rest.py. Only if nothing waits for the disk
+
+    def beat_at_rest(self, now: int) -> int | None:
+        """If a Beat is due, and all that this leader has to say: what is left of its lease. The Beat is to be sent to
+        all others in short. None: `step`."""
+        leader = self._leader
+        if leader is None or now < max(self._now, leader.beat_at):
+            return None
+        if not (self._is_at_rest or (self._is_serving and self._lost is None and leader.is_at_rest(now))):
+            return None
+        lease_until = leader.lease_until
+        lease_left = lease_until - now
+        if lease_left <= 0:
+            return None
+        self._is_at_rest = True
+        self._now = now
+        self._grant.renew(self.name, leader.ballot, now, self.timing.lease_us, lease_left)
+        leader.lease.granted(self.name, now)
+        leader.beat_at_rest(now, lease_until)
+        return lease_left
+
+    def grant_at_rest(self, sender: str, ballot: Ballot, slot: int, lease_left: int, now: int) -> bool:
+        """Whether this Beat of a leader at rest is granted, which may be answered in short. False: `step`."""
+        acceptor = self._acceptor
+        if ballot != acceptor.promised or slot != acceptor.log.last or now < self._now:
+            return False
+        if not (self._is_at_rest or self._follows_at_rest(ballot, slot)):
+            return False
+        self._is_at_rest = True
+        self._now = now
+        self._grant.renew(sender, ballot, now, self.timing.lease_us, lease_left)
+        self._election_at = self._drawn(now, self.timing.election_us)
+        return True
+
+    def _follows_at_rest(self, ballot: Ballot, slot: int) -> bool:
+        return (
+            self._leader is None
+            and self._candidate is None
+            and self._asking is None
+            and self._lost is None
+            and self._acceptor.level == ballot
+            and self._learner.chosen == self._learner.applied == self._held == self.kept == slot
+        )
+
+    def granted_at_rest(self, sender: str, ballot: Ballot, sent_at: int) -> bool:
+        """Whether this answer in short is counted. False: `step`."""
+        leader = self._leader
+        if not self._is_at_rest or leader is None or leader.ballot != ballot:
+            return False
+        leader.lease.granted(sender, sent_at)
+        return True
+
+    @property
+    def due(self) -> int:
+        """As `Effects.timers`."""
+        return self._due()
 
     # A step
 
@@ -214,9 +275,10 @@ class Replica:
         """`now`: microseconds of this member's monotonic clock, never less than in the step before."""
         assert now >= self._now, "time went back"
         self._now = now
+        self._is_at_rest = False
         out = Outbox()
         if self._leader is not None and self._leader.has_lost_quorum(now):
-            self._step_down(now, out)   # first: a leader that was stopped must not propose before it knows
+            self._resign(now, out)      # first: a leader that was stopped must not propose before it knows
         match event:
             case Received(sender, message):
                 self._receive(sender, message, now, out)
@@ -263,7 +325,7 @@ class Replica:
     def _due(self) -> int:
         due = self._election_at
         if self._leader is not None:
-            due = self._leader.beat_at
+            due = self._leader.due
         elif self._candidate is not None:
             due = self._candidate.until
         elif self._asking is not None:
@@ -325,6 +387,8 @@ class Replica:
             case Yield(ballot):
                 if ballot == self._acceptor.promised and self._may_stand():
                     self._stand(ballot, now, out)
+            case Resigned(ballot):
+                self._is_free(ballot, now)
             case Reborn(lost, member):
                 self._replace_lost(lost, member, now, out)
             case _:
@@ -484,6 +548,13 @@ class Replica:
         self._asking = self._candidate = None
         self._election_at = self._drawn(now, self.timing.answer_us)
 
+    def _is_free(self, ballot: Ballot, now: int) -> None:
+        """The leader of `ballot` has resigned. Somebody is to follow it soon; chance decides who asks first."""
+        self._grant.release(ballot)
+        if ballot == self._acceptor.promised and self._leader is None:
+            self._resigned = ballot
+            self._election_at = min(self._election_at, self._drawn(now, 0))
+
     def _may_stand(self) -> bool:
         own = self.configuration.member(self.name)
         return own is not None and own.may_lead and self._leader is None
@@ -526,7 +597,8 @@ class Replica:
         elif self._grant.binds_against(self.name, NO_BALLOT, now):
             self._retry(now)    # its own grant is one that counts
         else:
-            self._stand(NO_BALLOT, now, out)
+            is_next = self._resigned == self._acceptor.promised
+            self._stand(self._resigned if is_next else NO_BALLOT, now, out)
 
     def _stand(self, yielded: Ballot, now: int, out: Outbox) -> None:
         self._asking = None
@@ -589,6 +661,14 @@ class Replica:
                 self._stand(NO_BALLOT, now, out)
 
     # Leading
+
+    def _resign(self, now: int, out: Outbox) -> None:
+        leader = self._leader
+        assert leader is not None
+        self._grant.release(leader.ballot)
+        for other in self.configuration.others(self.name):
+            out.send_at_once.append((other, Resigned(leader.ballot)))
+        self._step_down(now, out)
 
     def _step_down(self, now: int, out: Outbox) -> None:
         leader = self._leader

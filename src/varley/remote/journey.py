@@ -4,7 +4,7 @@
             |
             +--- "not I, but n3 in ballot 7" ---> n3            nobody knows ---> two nodes are asked who leads
             |
-            +--- surely not acted on (no connection) ---> through another node, once (relay.py); then the same
+            +--- surely not acted on (no connection) ---> through each other node, once (relay.py); then the same
             |
             +--- nobody knows (no answer) ---> a read is asked again; of a write nobody can say
 
@@ -82,7 +82,7 @@ class Journey:
 
     __slots__ = (
         "_ask", "_asked", "_deadline", "_group", "_is_here", "_loop", "_memds", "_need", "_own_name", "_pause",
-        "_payload", "_rounds", "_service", "_then", "_timer",
+        "_payload", "_service", "_then", "_timer", "_tried",
     )  # fmt: skip
 
     def __init__(
@@ -111,7 +111,7 @@ class Journey:
         # In this round: each node, and the ballot that was known then. It is asked once more if a later one is told of,
         # since it may have been asked before it was elected; so two who point at each other do not keep it going.
         self._asked: dict[str, int] = {}
-        self._rounds = 0
+        self._tried: dict[str, int] = {}    # who has relayed it, and to the leader of which ballot
         self._pause = _PAUSE_SECONDS
         self._deadline = loop.time() + PATIENCE_SECONDS
         self._timer: asyncio.TimerHandle | None = None    # not None while it waits for an election
@@ -128,11 +128,10 @@ class Journey:
             self._wait()
             return
         self._asked[to] = self._memds.find(self._group).ballot
-        if self._need is not Need.COPY and not self._memds.is_up(to) and self._ways(to):
-            # To ask it all the same would be to wait for the attempt to connect: two seconds, if a network is silent.
+        if self._memds.is_up(to):
+            self._ask(to, self._service, self._payload, partial(self._heard, to), timeout_seconds=self._seconds)
+        else:   # to ask it all the same would be to wait for an attempt to connect: seconds, if a network is silent
             self._send_through_another(to)
-            return
-        self._ask(to, self._service, self._payload, partial(self._heard, to), timeout_seconds=self._seconds)
 
     @property
     def _seconds(self) -> float:
@@ -146,8 +145,7 @@ class Journey:
             return leader
         if self._need is not Need.COPY:
             return None
-        left = [each for each in known.members if each not in self._asked and each != self._own_name]
-        return next((each for each in left if self._memds.is_up(each)), left[0] if left else None)
+        return next((each for each in known.members if each not in self._asked and self._memds.is_up(each)), None)
 
     def _heard(self, sent_to: str | None, answer: Outcome) -> None:
         """`sent_to`: None, if it came through another node."""
@@ -163,15 +161,16 @@ class Journey:
         else:
             self._then(answer[1:])
 
-    def _ways(self, to: str) -> list[str]:
-        return [each for each in self._memds.reachable(self._group) if each != to]
-
     def _send_through_another(self, to: str) -> None:
-        ways = self._ways(to)
-        if not ways:
+        """Through each once: if the leader has gone, those who wait for the next one would be sent around all the time.
+        """
+        ballot = self._asked[to]
+        ways = (each for each in self._memds.reachable(self._group) if self._tried.get(each, -1) < ballot)
+        via = next((each for each in ways if each != to), None)
+        if via is None:
             self._step()
             return
-        via = ways[self._rounds % len(ways)]    # the next round tries another
+        self._tried[via] = ballot
         ask_through(
             self._ask, via, to, self._service, self._payload, partial(self._heard, None),
             timeout_seconds=self._seconds,
@@ -194,6 +193,5 @@ class Journey:
         self._timer = None
         self._memds.forget_waiting(self._group, self._again)
         self._asked.clear()
-        self._rounds += 1
         # Not in this call stack: whoever tells of a leader may be in the middle of becoming it.
         self._loop.call_soon(self._step)

@@ -19,10 +19,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Protocol
+from typing import Final, Protocol
 
 from varley.net.channels import MEMDS
 from varley.router.memds import COMPARE_SECONDS, Effects, Group, Memds
+
+LOOK_UP_SECONDS: Final = 0.04    # between two look-ups of one group
 
 Send = Callable[[str, int, bytes], None]    # to whom, channel, payload: net.links.Links.send
 
@@ -66,6 +68,7 @@ class MemdsNode:
         self._up: set[str] = set()
         self._splits: Counter[int] = Counter()
         self._waiting: dict[int, list[Callable[[], None]]] = {}     # by group: who wants to hear of its next leader
+        self._looked_up: dict[int, float] = {}      # when others were asked last, of groups without news since
         self._timer: asyncio.TimerHandle | None = None      # not None from start() to stop()
 
     def serve(self, links: Messages) -> None:
@@ -149,9 +152,14 @@ class MemdsNode:
     def forget(self, group: int) -> None:
         """The group is there no more, as the metadata says."""
         self._memds.forget(group)
+        self._looked_up.pop(group, None)
 
     def look_up(self, group: int) -> None:
-        """Ask others now."""
+        """Ask others now; or not, if they were asked a moment ago: many may wait for one leader."""
+        now = self._loop.time()
+        if now - self._looked_up.get(group, 0.0) < LOOK_UP_SECONDS:
+            return
+        self._looked_up[group] = now
         self.counts.look_ups += 1
         self._carry_out(self._memds.look_up(group))
 
@@ -183,6 +191,7 @@ class MemdsNode:
             self.counts.bytes_sent += len(payload)
             self._send(to, MEMDS, payload)
         for group in effects.changed:
+            self._looked_up.pop(group, None)
             if group in self._waiting and self.find(group).leader is not None:
                 for then in self._waiting.pop(group):
                     then()

@@ -7,7 +7,9 @@ itself: the same handler that answers others answers it, so there is one way to 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Final, Protocol
 
 from varley.clock import Clock
@@ -26,6 +28,8 @@ from varley.remote.remote_error import remote_error
 from varley.remote.remote_rows import RemoteRows, Row
 from varley.remote.routed_partition import routed
 from varley.remote.sums import Sum, Sums
+
+logger = logging.getLogger("varley.cluster")
 
 # The headers that say who has signed a request, and for which Region (http/identity.py).
 _IDENTITY: Final = (b"authorization", b"x-amz-date", b"date")
@@ -84,7 +88,7 @@ class Peers:
         self.hosted = hosted
         self.memds = memds
         self.sums = Sums(clock, self._fetch_sum)
-        self.relay = Relay(ask)
+        self.relay = Relay(ask, memds.is_up)
         self.handlers: dict[int, Handler] = {    # by service
             ROWS: RowsAnswers(hosted, memds).asked,
             RELAY: self.relay.asked,
@@ -129,12 +133,19 @@ class Peers:
             async with asyncio.timeout(seconds):
                 for group in groups:
                     while self.memds.find(group).leader is None:
-                        learnt = asyncio.Event()
-                        self.memds.when_learnt(group, learnt.set)
-                        await learnt.wait()
+                        await self._learnt(group)
         except TimeoutError:
             return False
         return True
+
+    async def _learnt(self, group: int) -> None:
+        learnt = asyncio.Event()
+        tell = learnt.set
+        self.memds.when_learnt(group, tell)
+        try:
+            await learnt.wait()
+        finally:
+            self.memds.forget_waiting(group, tell)
 
     # Questions
 
@@ -171,7 +182,7 @@ class Peers:
 
         def ended(answer: bytes | End) -> None:
             if answer is End.HERE:
-                self.handlers[service](self.hosted.name, messages.encode(question), own)
+                self._ask_here(service, question, own, then)
             elif isinstance(answer, End):
                 then(unknown() if answer is End.UNKNOWN else unreached())
             else:
@@ -189,6 +200,24 @@ class Peers:
             self.inquire(service, question, need, then, tries=tries - 1, also_here=also_here)
 
         self.travel(service, question, need, ended, also_here)
+
+    def _ask_here(
+        self, service: int, question: Question, own: Answer, then: Callable[[bytes | ApiError], None]
+    ) -> None:
+        """As net.link.Link does for others: an error of ours is no reason that whoever asks waits for ever."""
+        is_answered = False
+
+        def answer(payload: bytes) -> None:
+            nonlocal is_answered
+            is_answered = True
+            own(payload)
+
+        try:
+            self.handlers[service](self.hosted.name, messages.encode(question), answer)
+        except Exception:
+            logger.exception("a question of this node to itself, service %d, could not be handled", service)
+            if not is_answered:
+                then(unknown())
 
     def rows(
         self, group: int, need: Need, rows_max: int, item_key: Callable[[bytes], bytes] | None
@@ -238,7 +267,7 @@ class Peers:
 
         for group, keys in wanted.items():
             question = ValuesWanted(group, need is not Need.COPY, keys)
-            self.inquire(ROWS, question, need, lambda answer, group=group, keys=keys: heard(group, keys, answer))  # type: ignore[misc]
+            self.inquire(ROWS, question, need, partial(heard, group, keys))
 
     def _fetch_sum(self, group: int, then: Callable[[Sum | None], None]) -> None:
         def heard(answer: bytes | ApiError) -> None:

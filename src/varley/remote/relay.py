@@ -70,14 +70,19 @@ def ask_through(
 class Relay:
     """What this node passes on for others. Used from the event loop only."""
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: Ask, is_up: Callable[[str], bool]) -> None:
+        """`is_up`: whether there is a connection with another node."""
         self._ask = ask
+        self._is_up = is_up
         self.count = 0
 
     def asked(self, sender: str, payload: bytes, answer: Answer) -> None:
         """Service RELAY."""
         self.count += 1
         wanted = _decode_wanted(payload)
+        if not self._is_up(wanted.to):
+            _tell(answer, NotSent(f"{wanted.to} is not connected here either"))
+            return
         self._ask(wanted.to, wanted.service, wanted.payload, partial(_tell, answer), timeout_seconds=wanted.seconds)
 
 

@@ -6,7 +6,7 @@ answers requests is the same on one machine and on many, and knows nothing of wh
 
 On one machine routes have the Partition itself, and none of this is there.
 
-    get, tree                                   any replica that is here, whether or not it leads
+    get, scan, tree                             any replica that is here, whether or not it leads
     undecided, undecided_range, reign           the leader; this is what a strong read asks first
     write, newest, propose, participant, …      the leader
 
@@ -107,6 +107,10 @@ class RoutedPartition:
         end = self.tree.end
         if end is not None and (high is None or len(high) == 1 or high[1:] > end.at):
             raise Elsewhere(end.child, Need.COPY)
+
+    def scan(self, low: bytes, high: bytes | None, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """Whoever reads a slice at a time asks anew for each: the replica may have gone in between, with its tree."""
+        return self.tree.scan(low, high, reverse=reverse)
 
     # The leader
 

@@ -8,6 +8,7 @@ seconds. Until the first answer it is nothing: whoever must not show that waits 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final, NamedTuple
 
 from varley.clock import Clock
@@ -60,7 +61,7 @@ class Sums:
             done(None)
 
         for group in old:
-            self._fetch(group, lambda found, group=group: heard(group, found))  # type: ignore[misc]
+            self._fetch(group, partial(heard, group))
 
     def forget(self, group: int) -> None:
         self._known.pop(group, None)

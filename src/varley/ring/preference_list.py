@@ -89,9 +89,3 @@ def exchanged(own: str, before: Iterable[str], after: Iterable[str]) -> frozense
     if (own in old) == (own in new):
         return frozenset()
     return new - old if own in old else old - new
-
-
-def moved(before: Iterable[str], after: Iterable[str]) -> tuple[frozenset[str], frozenset[str]]:
-    """(who became a home, who no longer is one) of a partition, from its homes before and after."""
-    old, new = frozenset(before), frozenset(after)
-    return new - old, old - new

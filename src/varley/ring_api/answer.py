@@ -45,7 +45,7 @@ ERRORS: Final[Mapping[type[RingError], tuple[int, str]]] = {
     BadRequest: (400, "BadRequest"),
     BadContext: (400, "BadContext"),
     TooManySiblings: (409, "TooManySiblings"),
-    TooLarge: (413, "TooLarge"),
+    TooLarge: (400, "TooLarge"),
     NotEnough: (503, "NotEnough"),
     Unavailable: (503, "Unavailable"),
     Unknown: (504, "OutcomeUnknown"),

@@ -103,7 +103,7 @@ def quorum_of(parameters: dict[str, str], name: str) -> int | None:
 
 
 def put_of(request: PlainRequest) -> tuple[bytes | None, bytes]:
-    """(context, value). Raises HttpError: 400, 413, 415."""
+    """(context, value). Raises HttpError: 400, 415."""
     kind = _content_type(request)
     if kind == JSON:
         body = decoded(request, PutBody, '{"value": "<base64>", "context": "<from the last get>" or null}')
@@ -115,7 +115,7 @@ def put_of(request: PlainRequest) -> tuple[bytes | None, bytes]:
             415, "UnsupportedMediaType", f"A value comes as {JSON}, or as it is with Content-Type: {BYTES}"
         )
     if len(value) > VALUE_BYTES_MAX:
-        raise HttpError(413, "TooLarge", f"A value has {VALUE_BYTES_MAX} bytes at most, and this one has {len(value)}")
+        raise HttpError(400, "TooLarge", f"A value has {VALUE_BYTES_MAX} bytes at most, and this one has {len(value)}")
     contexts.add(_as_context(request.headers.get(CONTEXT_HEADER, b"").decode("latin-1")))
     return _the_one(contexts), value
 

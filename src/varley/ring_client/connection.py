@@ -12,7 +12,8 @@ from typing import Any, cast
 
 import httptools
 
-from varley.ring_client.outcomes import NoAnswer, Reply, Response
+from varley.net.outcome import NoAnswer
+from varley.ring_client.outcomes import Reply, Response
 
 Then = Callable[[Reply], None]
 

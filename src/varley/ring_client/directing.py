@@ -26,13 +26,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
+from varley.net.outcome import NoAnswer, NotSent
 from varley.ring import get_quorum
 from varley.ring.get_quorum import GetQuorum
 from varley.ring.siblings import BadContext, BadSiblings, decode_context, decode_sent
 from varley.ring_client.found import Found, Sibling
 from varley.ring_client.outcomes import (
-    NoAnswer,
-    NotSent,
     OutcomeUnknown,
     Reply,
     Response,

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from varley.net.outcome import NoAnswer, NotSent
+
 
 class RingClientError(Exception):
     """`type`: as the server names it, or "NoAnswer"."""
@@ -42,20 +44,6 @@ class Response:
     status: int
     headers: Mapping[bytes, bytes]  # names in lower case
     body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class NotSent:
-    """There is no connection, so the node surely has not acted upon it."""
-
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class NoAnswer:
-    """It was sent, in part at least. Nobody knows."""
-
-    why: str
 
 
 Reply = Response | NotSent | NoAnswer

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from varley.net.outcome import NotSent
 from varley.ring_client.connection import Connection, Then, split
-from varley.ring_client.outcomes import NotSent, Reply, Response
+from varley.ring_client.outcomes import Reply, Response
 from varley.ring_client.protocol import addressed
 
 AVOIDED_SECONDS: Final = 1.0

@@ -15,19 +15,11 @@ from collections.abc import Callable
 from functools import partial
 
 from varley.ring import hash_tree
-from varley.ring.admission import BackgroundAdmission
-from varley.ring.chance import Chance
 from varley.ring.hash_tree import HashTree
 from varley.ring.siblings import Siblings
 from varley.ring.transfer import Outgoing
 from varley.ring_node import wire
-from varley.ring_node.deliveries import Deliveries
-from varley.ring_node.handoff import rows_of_range
-from varley.ring_node.members import Members
-from varley.ring_node.numbers import Numbers
-from varley.ring_node.peers import Peers
-from varley.ring_node.store import Store
-from varley.ring_node.writer import Loop
+from varley.ring_node.background import Background, Parts
 
 EXCHANGE_SECONDS = 2.0
 ROUND_SECONDS = 5.0
@@ -36,30 +28,10 @@ _EMPTY = HashTree()
 Pair = tuple[int, str]      # range, other home
 
 
-class Comparisons:
-    def __init__(
-        self,
-        own: str,
-        store: Store,
-        members: Members,
-        peers: Peers,
-        deliveries: Deliveries,
-        admission: BackgroundAdmission,
-        numbers: Numbers,
-        chance: Chance,
-        loop: Loop,
-        go_on: Callable[[], None],
-    ) -> None:
+class Comparisons(Background):
+    def __init__(self, parts: Parts, go_on: Callable[[], None]) -> None:
         """`go_on`: a slice is free again. It calls `tick` if nobody else wants it."""
-        self._own = own
-        self._store = store
-        self._members = members
-        self._peers = peers
-        self._deliveries = deliveries
-        self._admission = admission
-        self._numbers = numbers
-        self._chance = chance
-        self._loop = loop
+        super().__init__(parts)
         self._go_on = go_on
         self._queue: deque[Pair] = deque()              # each pair once, the next first
         self._pairs: frozenset[Pair] = frozenset()      # those in the queue
@@ -145,7 +117,7 @@ class Comparisons:
     def _digests(self, range_id: int, buckets: frozenset[int]) -> dict[bytes, bytes]:
         return {
             head.ring_key: head.digest
-            for head in rows_of_range(self._store, self._members, range_id)
+            for head in self._rows_of_range(range_id)
             if hash_tree.bucket_of(head.ring_key) in buckets
         }
 

@@ -22,24 +22,16 @@ With it at most one of the two deletes: of two copies that cross, each arrives a
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 
-from varley.clock import Clock
 from varley.ring import hints
-from varley.ring.admission import BackgroundAdmission
 from varley.ring.hints import Hint, HintDelivery
 from varley.ring.preference_list import PreferenceList
 from varley.ring.siblings import Siblings
-from varley.ring_node.deliveries import Deliveries
+from varley.ring_node.background import Background, Parts
 from varley.ring_node.keys import place_of
-from varley.ring_node.members import Members
-from varley.ring_node.numbers import Numbers
-from varley.ring_node.peers import Peers
-from varley.ring_node.rows import Head
-from varley.ring_node.store import Store
-from varley.ring_node.writer import Loop
 
 logger = logging.getLogger("varley.ring")
 
@@ -50,28 +42,9 @@ STRAYS_MAX = 10_000
 _STRAYS = ""    # in place of the home: no node has this name
 
 
-class Handoff:
-    def __init__(
-        self,
-        own: str,
-        store: Store,
-        members: Members,
-        peers: Peers,
-        deliveries: Deliveries,
-        admission: BackgroundAdmission,
-        numbers: Numbers,
-        clock: Clock,
-        loop: Loop,
-    ) -> None:
-        self._own = own
-        self._store = store
-        self._members = members
-        self._peers = peers
-        self._deliveries = deliveries
-        self._admission = admission
-        self._numbers = numbers
-        self._clock = clock
-        self._loop = loop
+class Handoff(Background):
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
         self.is_waiting = False     # a pass could not begin for want of a slice
         self._passes: dict[str, HintDelivery] = {}      # by home; each has a slice
         self._looked_at: dict[str, bytes] = {}          # home -> up to which place, if its hints go on beyond that
@@ -79,7 +52,7 @@ class Handoff:
     @property
     def strays(self) -> int:
         """Rows of ranges that this node is no home of; more than STRAYS_MAX are not counted."""
-        found = (head for id_ in self._stray_ranges() for head in rows_of_range(self._store, self._members, id_))
+        found = (head for id_ in self._stray_ranges() for head in self._rows_of_range(id_))
         return sum(1 for _ in islice(found, STRAYS_MAX))
 
     def has_strays(self) -> bool:
@@ -121,24 +94,21 @@ class Handoff:
                 break
             looked_at = place_of(head.ring_key)
             to = hints.receivers(home, self._members.homes_of(head.ring_key))
-            if to and self._reaches_all(to):
+            if to and all(map(self._reaches, to)):
                 found.append((Hint(home, head.ring_key, head.digest), to))
         return found
 
     def _strays(self) -> Iterator[tuple[Hint, PreferenceList]]:
         for range_id in self._stray_ranges():
             to = self._members.homes(range_id)
-            if to and self._reaches_all(to):
-                for head in rows_of_range(self._store, self._members, range_id):
+            if to and all(map(self._reaches, to)):
+                for head in self._rows_of_range(range_id):
                     yield Hint(_STRAYS, head.ring_key, head.digest), to
 
     def _stray_ranges(self) -> Iterator[int]:
         for range_id, tree in list(self._store.trees.items()):
             if any(tree.root) and not self._members.is_home(range_id):
                 yield range_id
-
-    def _reaches_all(self, nodes: Iterable[str]) -> bool:
-        return all(node == self._own or self._peers.is_alive(node) for node in nodes)
 
     def _do(self, home: str, delivery: HintDelivery, effects: hints.Effects) -> None:
         for node, hint in effects.deliver:
@@ -182,10 +152,3 @@ class Handoff:
             logger.info("rows that have become other nodes' were handed over")
         elif home not in self._store.hint_counts:
             logger.info("all hints for node %s are delivered", home)
-
-
-def rows_of_range(store: Store, members: Members, range_id: int) -> Iterator[Head]:
-    for low, high in members.spans(range_id):
-        for head in store.heads(low, high):
-            if members.range_of(head.ring_key) == range_id:
-                yield head

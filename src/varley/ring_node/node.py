@@ -29,6 +29,7 @@ from varley.ring.membership import Member
 from varley.ring.placement import Placement
 from varley.ring.token_placement import TokenPlacement
 from varley.ring_node import rows, service, wire
+from varley.ring_node.background import Parts, WhileServing
 from varley.ring_node.comparisons import Comparisons
 from varley.ring_node.deliveries import Deliveries
 from varley.ring_node.engines.engine import Engine
@@ -42,12 +43,12 @@ from varley.ring_node.peers import Links, Peers, Reply
 from varley.ring_node.requests import Requests
 from varley.ring_node.service import (
     Counters,
-    Got,
     MemberStatus,
     PlacementView,
-    Put,
     RingError,
     RingStatus,
+    ThenGot,
+    ThenPut,
 )  # fmt: skip
 from varley.ring_node.settings import RingNodeSettings, RingSettings
 from varley.ring_node.store import Store
@@ -146,14 +147,12 @@ class RingNode:
             heard=lambda _: self._soon(self._handoff.tick),
         )  # fmt: skip
         deliveries = Deliveries(own.name, store, peers)
-        background = (store, members, peers, deliveries, admission, numbers)
-        self._handoff = Handoff(own.name, *background, clock, loop)
-        self._transfers = Transfers(*background, loop)
-        go_on = partial(self._try, self._compare)
-        self._comparisons = Comparisons(own.name, *background, chance, loop, go_on)
-        self._tombstones = Tombstones(
-            own.name, own.tombstone_grace_seconds, store, members, peers, admission, numbers, clock, loop
-        )
+        while_serving = WhileServing(loop, self._go_on)
+        parts = Parts(own.name, store, members, peers, deliveries, admission, numbers, clock, chance, while_serving)
+        self._handoff = Handoff(parts)
+        self._transfers = Transfers(parts)
+        self._comparisons = Comparisons(parts, go_on=partial(self._try, self._compare))
+        self._tombstones = Tombstones(parts, own.tombstone_grace_seconds)
         self._moving = Moving(own.name, members, peers, clock, self._handoff.has_strays)
         self._requests = Requests(own, ring, loop, clock, store, members, peers, self._moving, numbers, self._was_read)
         members.placed = self._placed
@@ -207,11 +206,17 @@ class RingNode:
         self._timers[name] = self._loop.call_later(first, again)
 
     def _soon(self, action: Callable[[], None]) -> None:
-        self._loop.call_soon(lambda: self._try(action) if self._is_serving else None)
+        self._loop.call_soon(self._try, action)
 
-    def _try(self, action: Callable[[], None]) -> None:
-        """Background work ends where the disk does. The store has said so, and `status` does."""
+    def _try(self, action: Callable[[], object]) -> None:
+        """Nothing new is begun in the background while the disk fails."""
         if self.store.failed is None:
+            self._go_on(action)
+
+    def _go_on(self, action: Callable[[], object]) -> None:
+        """What was begun ends with the node, or where its disk does: the store has said so, and `status` does. While
+        the disk fails it still may: slices are given back by it."""
+        if self._is_serving:
             try:
                 action()
             except WorldError:
@@ -219,21 +224,14 @@ class RingNode:
 
     # ---- service.RingService
 
-    def get(self, bucket: str, key: bytes, *, r: int | None, then: Callable[[Got | RingError], None]) -> None:
+    def get(self, bucket: str, key: bytes, *, r: int | None, then: ThenGot) -> None:
         if self._is_serving:
             self._requests.get(bucket, key, r, then)
         else:
             self._loop.call_soon(then, service.Unavailable(_NOT_STARTED))
 
     def put(
-        self,
-        bucket: str,
-        key: bytes,
-        context: bytes | None,
-        value: bytes | None,
-        *,
-        w: int | None,
-        then: Callable[[Put | RingError], None],
+        self, bucket: str, key: bytes, context: bytes | None, value: bytes | None, *, w: int | None, then: ThenPut
     ) -> None:
         if self._is_serving:
             self._requests.put(bucket, key, context, value, w, then)

@@ -29,7 +29,7 @@ from varley.ring_node.members import Members
 from varley.ring_node.moving import Moving
 from varley.ring_node.numbers import Numbers
 from varley.ring_node.peers import Peers, Reply
-from varley.ring_node.service import Got, Put, RingError, Value
+from varley.ring_node.service import Got, Put, RingError, ThenGot, ThenPut, Value
 from varley.ring_node.settings import (
     KEY_BYTES_MAX,
     SIBLINGS_MAX,
@@ -43,9 +43,6 @@ from varley.ring_node.store import Store, TooMany
 from varley.ring_node.writer import Loop
 
 logger = logging.getLogger("varley.ring")
-
-ThenGot = Callable[[Got | RingError], None]
-ThenPut = Callable[[Put | RingError], None]
 
 _ERRORS: Final = {
     kind.__name__: kind

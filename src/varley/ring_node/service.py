@@ -158,25 +158,22 @@ class Counters:
     values: Mapping[str, int]               # e.g. "gets", "puts", "repairs", "hints_stored", "hints_delivered", …
 
 
+ThenGot = Callable[[Got | RingError], None]
+ThenPut = Callable[[Put | RingError], None]
+
+
 class RingService(Protocol):
     """Callbacks; event loop only. Settings of what is None are the bucket's."""
 
-    def get(self, bucket: str, key: bytes, *, r: int | None, then: Callable[[Got | RingError], None]) -> None: ...
+    def get(self, bucket: str, key: bytes, *, r: int | None, then: ThenGot) -> None: ...
 
     def put(
-        self,
-        bucket: str,
-        key: bytes,
-        context: bytes | None,
-        value: bytes | None,
-        *,
-        w: int | None,
-        then: Callable[[Put | RingError], None],
+        self, bucket: str, key: bytes, context: bytes | None, value: bytes | None, *, w: int | None, then: ThenPut
     ) -> None:
         """`value` None: delete (a tombstone)."""
 
     def fetch(self, bucket: str, key: bytes, then: Callable[[bytes | RingError], None]) -> None:
-        """What this node alone holds of a key, `Siblings.encode`d: for clients that coordinate gets themselves."""
+        """What this node answers for of a key, `Siblings.encode`d: for clients that coordinate gets themselves."""
 
     def status(self) -> RingStatus: ...
 

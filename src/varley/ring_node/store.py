@@ -43,8 +43,7 @@ from varley.errors import DiskFull, Exhausted, WorldError
 from varley.ring.hash_tree import HashTree
 from varley.ring.siblings import NONE, Mode, Siblings, Stamp, reconcile
 from varley.ring_node import rows
-from varley.ring_node.engines.engine import Engine, Entry
-from varley.ring_node.engines.lmdb import LmdbEngine, NoRoom
+from varley.ring_node.engines.engine import Engine, Entry, NoRoom
 from varley.ring_node.keys import bucket_of, place_at, place_of
 from varley.ring_node.rows import BadRow, Head
 from varley.ring_node.settings import SET_BYTES_MAX, SIBLINGS_MAX, RingSettings
@@ -282,6 +281,7 @@ class Store:
     def close(self) -> None:
         """No write is under way: after `flush`, or after the writer has stopped."""
         self._is_closed = True
+        self.failed = self.failed or WorldError("this node has stopped", operation="read")
         self._writer.close()
         self.engine.close()
 
@@ -312,6 +312,17 @@ class Store:
             return self._dirty[key]
         if key in self._writing:
             return self._writing[key]
+        return self._get(key)
+
+    def _refuse_if_closed(self) -> None:
+        """Answers of other nodes may still come in."""
+        if self._is_closed:
+            assert self.failed is not None
+            raise self.failed
+
+    def _get(self, key: bytes) -> Entry | None:
+        """What the engine has."""
+        self._refuse_if_closed()
         try:
             return self.engine.get(key)
         except WorldError as error:
@@ -332,20 +343,18 @@ class Store:
         is_forgotten_anyway = self.is_buffered or not self.engine.is_durable
         if is_forgotten_anyway or (key not in self._dirty and key not in self._writing):
             return self._read(key)
+        entry = self._get(key)
         try:
-            entry = self.engine.get(key)
             return NONE if entry is None else rows.decode_row(key, entry)
         except BadRow:
             return NONE     # what replaces it is on its way
-        except WorldError as error:
-            self._fail(error)
-            raise
 
     def _heads(self, low: bytes, high: bytes) -> Iterator[tuple[bytes, Head]]:
         """(engine's key, head); not quite in order, for what is not yet in the engine comes last.
 
         Lazy, and to be used up in the same turn of the loop, without writing meanwhile.
         """
+        self._refuse_if_closed()
         layers = {**self._writing, **self._dirty}
         above = {key: entry for key, entry in layers.items() if low <= key < high}
         bad = []
@@ -475,9 +484,8 @@ class Store:
 
     def _written(self, failure: WorldError | None) -> None:
         if isinstance(failure, NoRoom):
-            assert isinstance(self.engine, LmdbEngine)
             try:
-                self.engine.grow()
+                failure.grow()
             except WorldError as error:
                 failure = error
             else:

@@ -31,14 +31,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from varley.clock import Clock
-from varley.ring.admission import BackgroundAdmission
 from varley.ring_node import wire
-from varley.ring_node.members import Members
-from varley.ring_node.numbers import Numbers
-from varley.ring_node.peers import Peers, Reply
-from varley.ring_node.store import Store
-from varley.ring_node.writer import Loop
+from varley.ring_node.background import Background, Parts
+from varley.ring_node.peers import Reply
 
 QUIET_SECONDS = 30.0
 PASS = 64           # asked about at one time
@@ -46,28 +41,10 @@ LOOK = 2000         # looked at in one turn
 ASK_SECONDS = 2.0
 
 
-class Tombstones:
-    def __init__(
-        self,
-        own: str,
-        grace_seconds: float,
-        store: Store,
-        members: Members,
-        peers: Peers,
-        admission: BackgroundAdmission,
-        numbers: Numbers,
-        clock: Clock,
-        loop: Loop,
-    ) -> None:
-        self._own = own
+class Tombstones(Background):
+    def __init__(self, parts: Parts, grace_seconds: float) -> None:
+        super().__init__(parts)
         self._grace_seconds = grace_seconds
-        self._store = store
-        self._members = members
-        self._peers = peers
-        self._admission = admission
-        self._numbers = numbers
-        self._clock = clock
-        self._loop = loop
         self._to_look_at: list[bytes] = []              # of the tombstones there are; then all of them again
         self._asking: dict[bytes, set[str]] = {}        # key -> members that have not answered; a new set each time
         self._agreed: dict[bytes, tuple[bytes, float]] = {}     # key -> digest, when all had said so for the first time
@@ -98,9 +75,6 @@ class Tombstones:
             is_first = self._members.homes_of(key)[:1] == (self._own,)
             if is_first and (key not in self._agreed or now - self._agreed[key][1] >= QUIET_SECONDS):
                 yield key
-
-    def _reaches(self, name: str) -> bool:
-        return name == self._own or self._peers.is_alive(name)
 
     def _ask(self, key: bytes, names: set[str]) -> None:
         digest = self._store.row(key).digest

@@ -11,17 +11,10 @@ import logging
 from functools import partial
 
 from varley.ring import transfer
-from varley.ring.admission import BackgroundAdmission
 from varley.ring.siblings import Siblings
 from varley.ring.transfer import Incoming, Outgoing
 from varley.ring_node import wire
-from varley.ring_node.deliveries import Deliveries
-from varley.ring_node.handoff import rows_of_range
-from varley.ring_node.members import Members
-from varley.ring_node.numbers import Numbers
-from varley.ring_node.peers import Peers
-from varley.ring_node.store import Store
-from varley.ring_node.writer import Loop
+from varley.ring_node.background import Background, Parts
 
 logger = logging.getLogger("varley.ring")
 
@@ -31,24 +24,9 @@ SILENCE_US_MAX = 5_000_000
 Lot = tuple[int, str]       # range, to whom
 
 
-class Transfers:
-    def __init__(
-        self,
-        store: Store,
-        members: Members,
-        peers: Peers,
-        deliveries: Deliveries,
-        admission: BackgroundAdmission,
-        numbers: Numbers,
-        loop: Loop,
-    ) -> None:
-        self._store = store
-        self._members = members
-        self._peers = peers
-        self._deliveries = deliveries
-        self._admission = admission
-        self._numbers = numbers
-        self._loop = loop
+class Transfers(Background):
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
         self.is_waiting = False     # an offer was accepted, and could not be acted on for want of a slice
         self._incoming = Incoming(SILENCE_US_MAX)
         self._offers: dict[Lot, None] = {}              # not yet finished, in order
@@ -115,7 +93,7 @@ class Transfers:
             self.is_waiting = True      # it is offered again
             return
         self._numbers.add("transfers_begun")
-        keys = [head.ring_key for head in rows_of_range(self._store, self._members, lot[0])]
+        keys = [head.ring_key for head in self._rows_of_range(lot[0])]
         outgoing = self._outgoing[lot] = Outgoing(lot[0], keys)
         self._do(lot, outgoing, outgoing.accepted())
 

@@ -1,10 +1,10 @@
 """The Perkle tree: all routing metadata in one ordered map of bytes that can be compared with another's.
 
 A Patricia tree (keys that begin alike share the path to where they part) whose nodes carry hashes as a Merkle tree's
-do. The first gives what routing asks for: the entry with the greatest key that is not beyond the one asked for
-(`floor`: which partition owns this row?), everything below a prefix (all of one table), ranges in order. The second
-tells two nodes, in one comparison of 16 bytes, that they know the same, and otherwise leads to what one of them
-missed in as many steps as the tree is deep.
+do. The first gives what an ordered map has: the entry with the greatest key that is not beyond the one asked for
+(`floor`), everything below a prefix, ranges in order. (DynamoDB finds a row's partition by `floor`; here routes do
+that, by bisection: decision 0112.) The second tells two nodes, in one comparison of 16 bytes, that they know the same,
+and otherwise leads to what one of them missed in as many steps as the tree is deep.
 
     {"album", "alto", "arm"}          ""
                                       └── "a"

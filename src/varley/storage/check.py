@@ -43,6 +43,7 @@ from google_crc32c import value as _crc32c
 from varley.errors import ApiError, Damaged, WorldError
 from varley.item import marker, stored
 from varley.item.key_bytes import (
+    DEFINITION_SPACE,
     DERIVED_SPACES,
     EXPIRY_SPACE,
     ITEM_SPACE,
@@ -112,6 +113,7 @@ _ITEM_KEY_BYTES_MAX: Final = (
 _KEY_BYTES: Final = {
     ITEM_SPACE: (_KEY_BYTES_MIN, _ITEM_KEY_BYTES_MAX),
     SOURCE_SPACE: (SOURCE_KEY_BYTES, PROGRESS_KEY_BYTES),
+    DEFINITION_SPACE: (len(DEFINITION_SPACE), len(DEFINITION_SPACE)),
     OUTGOING_SPACE: (OUTGOING_KEY_AT, OUTGOING_KEY_AT + _ITEM_KEY_BYTES_MAX),
     SPLIT_SPACE: (parting.KEY_BYTES, parting.KEY_BYTES),
     **dict.fromkeys(LOCAL_INDEX_SPACES, (_KEY_BYTES_MIN + 3, _KEY_BYTES_MIN + 3 * SORT_KEY_BYTES_MAX + 2)),

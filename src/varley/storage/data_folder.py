@@ -23,20 +23,23 @@ the lock is shared among readers and excludes a server that writes.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import uuid
+from collections.abc import Callable, Iterator
 from typing import Final, Self
 
-from varley.errors import BadSettings, Damaged, DataFolderLocked, DiskFull, ReadOnly, WorldError
-from varley.storage.disk import CANNOT_WRITE, NO_SPACE, RealDisk
+from varley.errors import BadSettings, Damaged, DataFolderLocked, ReadOnly, WorldError
+from varley.storage.disk import CANNOT_WRITE, RealDisk, failure
 
 DATA_FORMAT: Final = 1
 
 _IDENTITY: Final = "identity.json"
 _NEW_IDENTITY: Final = "identity.json.new"
 _LOCK: Final = "lock"
+LOCAL_CLUSTER_FILE: Final = "cluster.json"    # of `varley cluster up`: cli/cluster_plan.py
 PROCESSES_FILE: Final = "processes.json"    # of a server of several processes: cli/processes_folder.py
 _FOLDERS: Final = ("log", "trees", "metadata")
 
@@ -109,6 +112,11 @@ def _make_folder(path: str) -> None:
 
 def _refuse_what_is_not_ours(path: str) -> None:
     names = set(os.listdir(path))
+    if LOCAL_CLUSTER_FILE in names:
+        raise BadSettings(
+            f"{path} is the folder of a cluster that `varley cluster up` has made",
+            hint="Start it with `varley cluster up --data-dir`, or choose another folder",
+        )
     if PROCESSES_FILE in names:
         raise BadSettings(
             f"{path} is the data folder of a server of several processes",
@@ -138,6 +146,27 @@ def refuse_other_folders(path: str) -> None:
         )
 
 
+def refuse_data_folder(path: str) -> None:
+    """For a folder that is to have the folders of several nodes. Raises BadSettings if it is a server's own."""
+    if _IDENTITY in os.listdir(path) or PROCESSES_FILE in os.listdir(path):
+        raise BadSettings(
+            f"{path} is the data folder of a server", hint="Choose another place with --data-dir"
+        )
+
+
+@contextlib.contextmanager
+def held(path: str, refuse: Callable[[str], None]) -> Iterator[None]:
+    """A folder that has those of several nodes: made if it is not there, then locked. `refuse` raises if it is another
+    kind of folder. Raises DataFolderLocked, and WorldError if it cannot be made."""
+    _make_folder(os.path.abspath(path))
+    refuse(path)
+    lock = lock_folder(path)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
 def lock_folder(path: str) -> int:
     """Lock another kind of folder that is to be written: the open lock file. Raises DataFolderLocked, ReadOnly."""
     lock, is_read_only = _take_lock(path)
@@ -155,14 +184,15 @@ def _take_lock(path: str) -> tuple[int | None, bool]:
         lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         if error.errno not in CANNOT_WRITE:
-            raise
+            raise failure(error, "The data folder cannot be locked", path, "lock") from error
         return _share_lock(path, lock_path), True
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise _locked(path, lock) from None
     os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)    # for people; the lock is what counts
+    with contextlib.suppress(OSError):    # for people, and the disk may be full: the lock is what counts
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     return lock, False
 
 
@@ -240,5 +270,4 @@ def _make(path: str, *, is_read_only: bool) -> str:
 
 
 def _cannot_make(path: str, error: OSError) -> WorldError:
-    kind = DiskFull if error.errno in NO_SPACE else ReadOnly
-    return kind(f"the data folder cannot be made: {error.strerror}", path=path, operation="create")
+    return failure(error, "The data folder cannot be made", path, "create")

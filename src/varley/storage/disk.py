@@ -43,8 +43,14 @@ def kind_of(code: int | None) -> type[WorldError]:
 def failure(error: OSError, problem: str, path: str, operation: str) -> WorldError:
     """What has failed, as `kind_of` says."""
     kind = kind_of(error.errno)
-    hint = "Allow this process more open files (ulimit -n), or close connections" if kind is Exhausted else ""
-    return kind(f"{problem}: {error.strerror}", path=path, operation=operation, hint=hint)
+    return kind(f"{problem}: {error.strerror}", path=path, operation=operation, hint=_HINTS.get(kind, ""))
+
+
+_HINTS: Final[dict[type[WorldError], str]] = {
+    Exhausted: "Allow this process more open files (ulimit -n), or close connections",
+    DiskFull: "Make room on that disk",
+    ReadOnly: "Let this user write there (owner, permissions, a file system that is not mounted read-only)",
+}
 
 
 class Disk(Protocol):

@@ -26,7 +26,7 @@ _BLOCK_ROWS: Final = 128    # how many rows a range read takes at once
 class MemoryEngine:
     """See tree.Engine."""
 
-    __slots__ = ("_keys", "_lock", "_rows", "applied", "has_partial_checkpoint")
+    __slots__ = ("_is_closed", "_keys", "_lock", "_rows", "applied", "has_partial_checkpoint")
 
     def __init__(self) -> None:
         self.applied: Applied = NOTHING
@@ -34,11 +34,13 @@ class MemoryEngine:
         self._rows: dict[bytes, bytes] = {}
         self._keys: SortedList[bytes] = SortedList()    # the keys of _rows, whenever _lock is free
         self._lock = Lock()
+        self._is_closed = False
 
     def get(self, key: bytes) -> bytes | None:
         return self._rows.get(key)
 
     def scan(self, low: bytes, high: bytes | None, reverse: bool) -> Iterator[Entry]:
+        assert not self._is_closed, "the tree is closed"
         rows, inclusive = self._rows, (True, False)
         while True:
             with self._lock:
@@ -78,7 +80,7 @@ class MemoryEngine:
             return MemorySnapshot(self.applied, [(key, self._rows[key]) for key in self._keys])
 
     def close(self) -> None:
-        pass
+        self._is_closed = True
 
 
 class MemorySnapshot:

@@ -236,11 +236,12 @@ class Streams:
         del self._open[stream.name]
 
     def rotate(self, table_name: str) -> int:
-        """End every open shard of the table's stream and begin new ones; how many. Raises Throttling."""
+        """End every open shard of the table's stream that is led here, and begin new ones; how many. Raises Throttling.
+        """
         enabled = [each for each in self._open.values() if each.table.name == table_name and each.status == "ENABLED"]
         for stream in enabled:
             stream.rotate(EVER)
-        return sum(len(stream.partitions) for stream in enabled)
+        return sum(partition.is_led for stream in enabled for partition in stream.partitions)
 
 
 def name_in_arn(arn: str) -> Name | None:

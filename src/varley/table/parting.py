@@ -18,9 +18,10 @@ outgoing row (table/outgoing.py), so that nobody has to know of the split to see
     f0, eight zero bytes, the child's group (8, big-endian)       value: empty
 
 What goes to the child: items from the location on, and their expiries; and rows that are about the partition as a whole
-and that both have to have, which are token rows of transactions, how far an index's partition has its sources, and how
-far expiries follow the table's definition. What does not: rows of the stream, which stay where they were made; markers
-of transactions, since a partition is not parted while an item of the upper part has one.
+and that both have to have, which are token rows of transactions, which definition leaders have followed, how far an
+index's partition has its sources, and how far expiries follow the table's definition. What does not: rows of the
+stream, which stay where they were made; markers of transactions, since a partition is not parted while an item of the
+upper part has one.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ import msgspec
 
 from varley.item import stored
 from varley.item.key_bytes import (
+    DEFINITION_SPACE,
     EXPIRY_SPACE,
     ITEM_SPACE,
     OUTGOING_SPACE,
@@ -54,7 +56,7 @@ KEY_BYTES: Final = len(PARTING_KEY)
 _ITEM: Final = ITEM_SPACE[0]
 _EXPIRY: Final = EXPIRY_SPACE[0]
 _SOURCE: Final = SOURCE_SPACE[0]
-_TOKEN: Final = TOKEN_SPACE[0]
+_WHOLE: Final = frozenset((TOKEN_SPACE[0], DEFINITION_SPACE[0]))
 _NO_INDEX: Final = OUTGOING_SPACE + bytes(8)    # no UUID begins like this
 
 _encode = msgspec.json.encode
@@ -141,7 +143,7 @@ def goes(key: bytes, at: bytes) -> bool:
         return key[1:] >= at
     if space == _EXPIRY:
         return key[ITEM_AT:] >= at or key == PROGRESS_KEY
-    return space == _TOKEN or (space == _SOURCE and len(key) == SOURCE_KEY_BYTES)
+    return space in _WHOLE or (space == _SOURCE and len(key) == SOURCE_KEY_BYTES)
 
 
 # In this order; of each the first key, and the first behind. Expiries are ordered by time: all are looked at.
@@ -151,6 +153,7 @@ def ranges(at: bytes) -> Sequence[tuple[bytes, bytes]]:
         (ITEM_SPACE + at, _behind(ITEM_SPACE)),
         (EXPIRY_SPACE, _behind(EXPIRY_SPACE)),
         (SOURCE_SPACE, _behind(SOURCE_SPACE)),
+        (DEFINITION_SPACE, _behind(DEFINITION_SPACE)),
         (TOKEN_SPACE, _behind(TOKEN_SPACE)),
     ]
 

@@ -30,7 +30,7 @@ table's key-range"; that a location is hash and sort key together is there too.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Final
@@ -82,12 +82,6 @@ class PartitionMap:
     def find(self, location: bytes) -> PartitionRange:
         """The owner of a location: a row key without its space byte."""
         return self.partitions[bisect_right(self._lows, location) - 1]
-
-    def overlapping(self, low: bytes, high: bytes | None) -> Sequence[PartitionRange]:
-        """The owners of the locations in [low, high), in order; a `high` of None has no end."""
-        first = bisect_right(self._lows, low) - 1
-        end = len(self._lows) if high is None else bisect_left(self._lows, high)
-        return self.partitions[first:end] if high is None or low < high else ()
 
 
 def initial(count: int, allocate_group: Callable[[], int]) -> PartitionMap:

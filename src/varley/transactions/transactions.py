@@ -114,8 +114,8 @@ class Transactions:
             self._recovery.halt()
 
     async def forget(self) -> None:
-        """Forget all that was done, as if ten minutes had passed. There are no tables any more."""
-        if self._ledger is None:
+        """Forget all that was done, as if ten minutes had passed, if this node leads the ledger. No table is left."""
+        if self._ledger is None or not self._ledger.partition.is_leading:
             return
         partition = self._ledger.partition
         while True:

@@ -180,7 +180,7 @@ class VectorSearch:
 def _rows_of(partition: Partition, peers: Peers | None) -> Rows:
     """`peers`: who has partitions that are not here; None: all are."""
     if peers is None or peers.is_here(partition.group, Need.COPY):
-        return partition.tree
+        return partition
     return peers.rows(partition.group, Need.COPY, _FETCHED_ROWS, None)
 
 

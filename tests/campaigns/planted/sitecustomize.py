@@ -60,4 +60,4 @@ if "serve" in sys.orig_argv:
 
     if os.environ.get("GAME_DAY_PLANT") == "no-lease":
         HostedMember.may_answer = lambda self, ballot: True
-        Leader.has_lost_quorum = lambda self, now: False
+        Leader.has_quorum_until = property(lambda self: 2**62)

@@ -14,13 +14,23 @@ answers from what it is writing, so it does not matter whether a read meets it b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol
+
+from varley.errors import WorldError
 
 
 class Entry(NamedTuple):
     head: bytes     # at most 60 KB
     body: bytes
+
+
+class NoRoom(WorldError):
+    """Not the disk is full but what the engine has laid out. Call `grow` on the loop, and write again."""
+
+    def __init__(self, problem: str, *, path: str, grow: Callable[[], None]) -> None:
+        super().__init__(problem, path=path, operation="write")
+        self.grow = grow    # raises WorldError
 
 
 Batch = Mapping[bytes, Entry | None]    # key (at most 256 bytes) -> what is there from now on; None: nothing
@@ -41,7 +51,8 @@ class Engine(Protocol):
     def write(self, batch: Batch) -> None:
         """All of it or, if it raises, nothing; durable when it returns.
 
-        Raises DiskFull or Exhausted (a retry may work); any other WorldError means that nothing may be written again.
+        Raises NoRoom, DiskFull or Exhausted (a retry may work); any other WorldError means that nothing may be written
+        again.
         """
         ...
 

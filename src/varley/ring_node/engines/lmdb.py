@@ -10,7 +10,8 @@ An LMDB value is
 
 A head is read from the map alone, so a scan of heads does not touch the overflow pages that large bodies lie on. The
 map is address space: MAP_BYTES at first, twice as much whenever a batch does not fit. It is moved for that between two
-transactions, with the loop's read transaction put down: `write` raises NoRoom, and the store calls `grow` on the loop.
+transactions, with the loop's read transaction put down: `write` raises NoRoom, and the store calls the `grow` of that
+on the loop.
 
 What LMDB checks of the bytes it reads: nothing. Heads and bodies carry checksums (rows.py); the structure of the tree
 is proved with `lmdb.verify` when the file is shorter than it says, as in storage/lmdb_engine.py, whose ways of making
@@ -28,7 +29,7 @@ from typing import Any, Final
 import lmdb
 
 from varley.errors import Damaged, DiskFull, Exhausted, ReadOnly, WorldError
-from varley.ring_node.engines.engine import Batch, Entry
+from varley.ring_node.engines.engine import Batch, Entry, NoRoom
 from varley.storage.disk import EXHAUSTED
 from varley.storage.lmdb_engine import (
     DATA_FILE,
@@ -107,12 +108,12 @@ class LmdbEngine:
                     else:
                         txn.put(key, b"".join((_LENGTH.pack(len(entry.head)), entry.head, entry.body)))
         except lmdb.MapFullError:
-            raise NoRoom("the map is full", path=self.path, operation="write") from None
+            raise NoRoom("the map is full", path=self.path, grow=self._grow) from None
         except (lmdb.Error, OSError) as error:
             raise self._failed(error, "write") from error
 
-    def grow(self) -> None:
-        """After NoRoom, on the loop's thread, with no write under way: a map twice as large."""
+    def _grow(self) -> None:
+        """On the loop's thread, with no write under way: a map twice as large."""
         self._txn.abort()
         self._map_bytes *= 2
         try:
@@ -158,10 +159,6 @@ class LmdbEngine:
                              hint="Allow this process more open files (ulimit -n), or close connections.")  # fmt: skip
         return WorldError(f"the disk failed: {error}", path=self.path, operation=operation,
                           hint="Restart the node; what it has not written, the other replicas bring.")  # fmt: skip
-
-
-class NoRoom(DiskFull):
-    """The map is full, not the disk. `grow`, then write again."""
 
 
 _HINT: Final = "Move the folder away and start the node with an empty one: the other replicas bring its rows."
