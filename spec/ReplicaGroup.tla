@@ -31,7 +31,8 @@ VARIABLES promised,     \* durable: the highest ballot promised
           level,        \* durable: the log is a beginning of that of the leader of `accepted`
           log,          \* durable: all entries, those that were dropped too
           base,         \* durable: entries up to here were dropped (Logs only)
-          learnt,       \* durable: up to here the log was changed by what others knew to be chosen
+          learnt,       \* durable: up to here the log was changed by what others knew to be chosen; what is noted
+                        \* beside that (records.py) only lets a crash forget less
           chosen,       \* in memory: what the member knows to be chosen
           standing,     \* in memory: the ballot it stands for election in, or 0
           leading,      \* in memory: the ballot it leads in, or 0

@@ -45,6 +45,11 @@ class SystemClock:
     monotonic = staticmethod(machine_time.monotonic)
 
 
+def time_us(clock: Clock) -> int:
+    """Microseconds since the epoch, as timestamps of items have them."""
+    return int(clock.time() * 1_000_000)
+
+
 def boot_time_us() -> int:
     """Microseconds since the machine was started, those while it was suspended too: what leases are measured with.
 

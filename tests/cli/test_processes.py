@@ -139,6 +139,12 @@ class Served:
             found.append(int(float(line.split()[1])))
         return found
 
+    def leaders(self, table: str) -> list[str]:
+        """Of each of its partitions."""
+        url = f"http://127.0.0.1:{self.said['admin_port']}/cluster"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return [group["leader"] for group in json.load(answer)["groups"] if group["table"] == table]
+
     def wait_logged(self, text: str, count: int = 1) -> None:
         deadline = time.monotonic() + SECONDS_MAX
         while self.log.read_text().count(text) < count:
@@ -162,6 +168,7 @@ def server(etcd_program: None, tmp_path: Path) -> Iterator[Served]:
 def test_all_processes_answer_on_one_port(server: Served) -> None:
     clients = [server.client() for _ in range(32)]
     clients[0].create_table(TableName="things", **TABLE)
+    assert sorted(server.leaders("things")) == ["n1.1", "n1.2"]
     for number, client in enumerate(clients):
         client.put_item(TableName="things", Item={"k": {"S": str(number)}})
     # Connections are kept, and the kernel has given some to each process: by chance, and all to one once in 2^31 times.

@@ -55,7 +55,7 @@ def test_a_sweep_ends_when_another_node_leads_and_begins_anew_when_this_one_does
         assert sweep.is_busy
         lease.is_leading = False
         async with asyncio.timeout(10):
-            while sweep.is_busy or sweeper.sweeps:  # noqa: ASYNC110
+            while sweep.is_busy or sweeper.under_way:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
         left = replica.tree.item_count
         assert left

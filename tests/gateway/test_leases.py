@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from tests.remote.machines import Body, Cluster
-from varley.remote.hosted import Then
+from varley.node.settled import Done
 
 TABLE: Body = {
     "TableName": "things",
@@ -131,7 +131,7 @@ class Doubt:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._asked: list[Then] = []
+        self._asked: list[Done] = []
         for lease in cluster.leases.values():
             lease.lapses = 1 << 60
             lease.on_confirm = self._asked.append

@@ -32,6 +32,16 @@ def test_with_fewer_nodes_than_replicas_it_says_so() -> None:
     assert not place([7], 1, [Place("n1", "a")])[7].is_short
 
 
+def test_partitions_of_one_table_are_spread_whatever_else_the_nodes_have() -> None:
+    """Two processes, one of which has the ledger; and a node that has just come to a cluster that has much."""
+    processes = [Place("n1.1", "", replicas=0), Place("n1.2", "", replicas=1)]
+    assert sorted(each.nodes[0] for each in place([2, 3], 1, processes).values()) == ["n1.1", "n1.2"]
+    nodes = [Place("n1", "a", replicas=40), Place("n2", "a", replicas=41), Place("new", "a")]
+    chosen = place(range(9), 1, nodes)
+    assert Counter(each.nodes[0] for each in chosen.values()) == {"n1": 3, "n2": 3, "new": 3}
+    assert place([1], 1, nodes)[1].nodes == ["new"]
+
+
 def test_no_two_replicas_are_on_one_machine_even_if_a_zone_is_crowded() -> None:
     processes = [Place(f"{machine}.{number}", "a", machine=machine) for machine in ("m1", "m2") for number in (1, 2)]
     for each in place(range(8), 3, processes).values():

@@ -38,9 +38,10 @@ from varley.node.member import member_name
 from varley.node.member_partition import MemberPartition
 from varley.node.node import Node
 from varley.node.partition import Partition
+from varley.node.settled import Done
 from varley.paxos.lease import Timing
 from varley.paxos.membership import Configuration, Member
-from varley.remote.hosted import Hosted, Then
+from varley.remote.hosted import Hosted
 from varley.remote.memds_node import MemdsNode
 from varley.remote.peers import Peers
 from varley.remote.places import Places
@@ -101,7 +102,7 @@ class Lease:
         self.ballot = 1
         self.leader: str | None = leader
         self.lapses = 0     # so many times yet, `may_answer` is not sure
-        self.on_confirm: Callable[[Then], None] = lambda then: asyncio.get_running_loop().call_soon(then, None)  # type: ignore[assignment,return-value]
+        self.on_confirm: Callable[[Done], None] = lambda then: asyncio.get_running_loop().call_soon(then, None)  # type: ignore[assignment,return-value]
 
     def may_answer(self, ballot: int) -> bool:
         if self.lapses:
@@ -109,7 +110,7 @@ class Lease:
             return False
         return ballot == self.ballot
 
-    def confirm(self, then: Then) -> None:
+    def confirm(self, then: Done) -> None:
         self.on_confirm(then)
 
 

@@ -59,30 +59,45 @@ class Traffic:
         self.ring[at].put("b", key, None, value, w=None, then=then)
 
 
+class Deliverer:
+    """Brings nothing to where it belongs until `is_held` is false: disks are slow, or ranges large."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.is_held = True
+        send = Deliveries._send
+
+        def sent(*arguments: Any) -> None:
+            if not self.is_held:
+                send(*arguments)
+
+        monkeypatch.setattr(Deliveries, "_send", sent)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 4])
-def test_gets_find_all_that_was_acknowledged_while_two_nodes_join_at_once(seed: int) -> None:
-    ring = PretendedRing(3, seed=seed)
-    fill(ring, KEYS[:8])
-    traffic = Traffic(ring, KEYS[:8])
+def test_gets_find_all_that_was_acknowledged_while_two_nodes_join_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    ring = PretendedRing(3, seed=2)
+    fill(ring)
+    traffic, deliverer = Traffic(ring, KEYS), Deliverer(monkeypatch)
     for name, by in ("n3", "n1"), ("n4", "n2"):
         newcomer(ring, name, seeds={by: (by, 1)})
         ring[name].join_now(None, None, lambda: None)
-    traffic.go_on(3)
-    assert traffic.gets > 1000 and not traffic.missed
-    assert total(ring, "fetches_united") > 0, "it was never needed"
+    traffic.go_on(0.5)
+    deliverer.is_held = False
+    traffic.go_on(0.5)
+    assert traffic.gets > 500 and not traffic.missed
 
 
 @pytest.mark.slow
-def test_gets_find_all_that_was_acknowledged_while_two_nodes_leave_at_once() -> None:
+def test_gets_find_all_that_was_acknowledged_while_two_nodes_leave_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     ring = PretendedRing(5)
-    fill(ring, KEYS[:8])
-    traffic = Traffic(ring, KEYS[:8])
+    fill(ring)
+    traffic, deliverer = Traffic(ring, KEYS), Deliverer(monkeypatch)
     for name, told in ("n3", "n1"), ("n4", "n2"):
         ring[told].members.leave(name, lambda: None)
-    traffic.go_on(3)
-    assert traffic.gets > 1000 and not traffic.missed
-    assert total(ring, "fetches_united") > 0, "it was never needed"
+    traffic.go_on(0.5)
+    deliverer.is_held = False
+    traffic.go_on(0.5)
+    assert traffic.gets > 500 and not traffic.missed
 
 
 @pytest.mark.slow

@@ -107,40 +107,40 @@ class Pages:
 
     def _now(self) -> Page:
         offset = self._movable_clock.offset if self._movable_clock is not None else 0.0
-        return _json(
+        return json_page(
             200,
             {"now": self._clock.time(), "offset_seconds": offset, "movable": self._movable_clock is not None},
         )
 
     def _move(self, request: Request) -> Page:
         if self._movable_clock is None:
-            return _problem(
+            return problem_page(
                 403, "The clock of this server cannot be moved; start it with --development-clock"
             )
         if "origin" in request.headers:
-            return _problem(403, "A web page may not move the clock")
+            return problem_page(403, "A web page may not move the clock")
         try:
             wanted = msgspec.json.decode(request.body)
             move_clock(self._movable_clock, wanted)
         except (msgspec.DecodeError, ValueError) as error:
-            return _problem(400, f'{error}. Send {{"advance_seconds": 3600}} or {{"set": 1700000000}}')
+            return problem_page(400, f'{error}. Send {{"advance_seconds": 3600}} or {{"set": 1700000000}}')
         return self._now()
 
 
     def _rotate(self, request: Request) -> Page:
         if "origin" in request.headers:
-            return _problem(403, "A web page may not end shards")
+            return problem_page(403, "A web page may not end shards")
         try:
             wanted = msgspec.json.decode(request.body, type=Rotation)
         except msgspec.DecodeError as error:
-            return _problem(400, f'{error}. Send {{"table": "Music"}}')
+            return problem_page(400, f'{error}. Send {{"table": "Music"}}')
         try:
             ending = self._rotate_shards(wanted.table)
         except Throttling as error:
-            return _problem(503, str(error))
+            return problem_page(503, str(error))
         if not ending:
-            return _problem(404, f"The table {wanted.table} has no stream that is enabled")
-        return _json(200, {"ending": ending})
+            return problem_page(404, f"The table {wanted.table} has no stream that is enabled")
+        return json_page(200, {"ending": ending})
 
 
 class Rotation(msgspec.Struct, forbid_unknown_fields=True):
@@ -168,9 +168,11 @@ def _text(status: int, text: str) -> Page:
     return Page(status, _TEXT, text.encode() + b"\n")
 
 
-def _json(status: int, members: dict[str, Any]) -> Page:
+def json_page(status: int, members: Any) -> Page:
+    """`members`: what msgspec can write as JSON."""
     return Page(status, _JSON, msgspec.json.encode(members) + b"\n")
 
 
-def _problem(status: int, message: str) -> Page:
-    return _json(status, {"message": message})
+def problem_page(status: int, message: str) -> Page:
+    """`message`: for whoever asked."""
+    return json_page(status, {"message": message})

@@ -5,17 +5,15 @@ What such a request costs and answers is worked out where it arrived, from store
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+import functools
+from collections.abc import Sequence
 from typing import Protocol
 
 from varley.node.elsewhere import Need
 from varley.node.partition import Partition
 from varley.node.replica import Proposal
-from varley.node.settled import when_settled
+from varley.node.settled import Done, after_calls, when_settled
 from varley.remote.peers import Peers, Values
-
-Then = Callable[[BaseException | None], None]
 
 
 class Holder(Protocol):
@@ -49,23 +47,14 @@ class AwayRows:
         keys.append(key)
         return found
 
-    def when_read(self, undecided: Sequence[Proposal], then: Then) -> None:
+    def when_read(self, undecided: Sequence[Proposal], then: Done) -> None:
         """Call `then` when all `undecided` are settled and what is elsewhere is fetched. There is some of either."""
-        left = bool(undecided) + len(self._wanted)
-        failure: BaseException | None = None
-
-        def done(error: BaseException | None) -> None:
-            nonlocal left, failure
-            failure = failure or error
-            left -= 1
-            if not left:
-                then(failure)
-
+        done = after_calls(bool(undecided) + len(self._wanted), then)
         if undecided:
             when_settled(undecided, done)
         self._fetch(done)
 
-    def _fetch(self, done: Then) -> None:
+    def _fetch(self, done: Done) -> None:
         def heard(need: Need, values: Values, error: BaseException | None) -> None:
             for group, found in values.items():
                 self._wanted[need][group][1].update(found)
@@ -74,4 +63,4 @@ class AwayRows:
         for need, groups in self._wanted.items():
             assert self._peers is not None
             keys = {group: keys for group, (keys, _) in groups.items()}
-            self._peers.values(keys, need, partial(heard, need))
+            self._peers.values(keys, need, functools.partial(heard, need))

@@ -8,7 +8,7 @@ is ([API]).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -33,6 +33,7 @@ from varley.item.value import Item, check_item
 from varley.limits import BATCH_WRITE_BYTES_MAX, BATCH_WRITE_REQUESTS_MAX, ITEM_BYTES_MAX
 from varley.node.elsewhere import Elsewhere, Need
 from varley.node.partition import Partition
+from varley.node.settled import Told, after_calls, reply_when_settled
 from varley.remote.peers import Peers
 from varley.router.routes import Route
 
@@ -138,34 +139,6 @@ class BatchTerms(Terms):
         return b""
 
 
-class Gather:
-    """Waits for every write of a batch; the first failure decides, once all are settled."""
-
-    __slots__ = ("_answer", "_call", "_error", "_left")
-
-    def __init__(self, call: Call, count: int, answer: Callable[[], bytes]) -> None:
-        self._call = call
-        self._left = count
-        self._answer = answer
-        self._error: BaseException | None = None
-
-    def reply(self, body: bytes) -> None:
-        self._left -= 1
-        if self._left == 0:
-            self._finish()
-
-    def fail(self, error: BaseException) -> None:
-        if self._error is None:
-            self._error = error
-        self.reply(b"")
-
-    def _finish(self) -> None:
-        if self._error is None:
-            self._call.reply(self._answer())
-        else:
-            self._call.fail(self._error)
-
-
 def run(services: Services, call: Call) -> bytes | None:
     request = _decode(call.body)
     constraints.check(constraints.BATCH_WRITE_ITEM, request)
@@ -216,12 +189,13 @@ def run(services: Services, call: Call) -> bytes | None:
     if peers is not None and not all(peers.is_here(partition.group, Need.WRITE) for partition, _, _, _ in writes):
         _Parts(call, peers, request, tally, writes).begin()
         return None
-    gather = Gather(call, len(writes), lambda: tally.answer(request.return_consumed_capacity))
+    done = after_calls(len(writes), reply_when_settled(call, lambda: tally.answer(request.return_consumed_capacity)))
+    each_settled = Told(done)    # the first failure decides, once all are settled
     again: list[tuple[str, WriteRequest]] = []    # by table as it was named
     throttled: list[ApiError] = []
     for partition, write, table, want in writes:
         try:
-            answer = partition.write(write, gather)
+            answer = partition.write(write, each_settled)
         except TransactionConflict:
             # The operation has no such error ([API]); what is tried again later may be done then.
             again.append((table, want))
@@ -232,15 +206,15 @@ def run(services: Services, call: Call) -> bytes | None:
             again.append((table, want))
             throttled.append(partition.overload())
         except ApiError as refusal:
-            gather.fail(refusal)
+            done(refusal)
         else:
             if answer is not None:
-                gather.reply(answer)
+                done(None)
     if len(throttled) == len(writes):
         raise throttled[0]
     for table, want in again:
         tally.unprocessed.setdefault(table, []).append(_again(want))
-        gather.reply(b"")
+        done(None)
     return None
 
 

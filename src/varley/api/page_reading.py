@@ -6,6 +6,7 @@ Query, Scan and SELECT differ in which rows they read and in what they answer; t
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from typing import Final, Protocol
 
@@ -50,32 +51,32 @@ class _RowsWherever:
         return self._peers.rows(group, self._need, min(limit or _FETCHED_ROWS, _FETCHED_ROWS), item_key)
 
 
-class PageReading:
+class PageReading(ABC):
     """What is asked for, and how the answer is made of it. Subclasses say both."""
 
     __slots__ = ()
 
     @property
+    @abstractmethod
     def owner(self) -> Route | GlobalIndexRoute:
         """What has the rows: a table, or a global index."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def is_strong(self) -> bool:
         """Whether all that was acknowledged before has to be seen."""
-        raise NotImplementedError
 
+    @abstractmethod
     def partitions(self) -> Sequence[Partition]:
         """Where the rows are, each once."""
-        raise NotImplementedError
 
+    @abstractmethod
     def page(self, rows_of: RowsOf) -> Page:
         """The page, of which nothing was read; `rows_of` gives the rows of each range of a partition."""
-        raise NotImplementedError
 
+    @abstractmethod
     def body(self, page: Page) -> bytes:
         """The answer, when the page is complete."""
-        raise NotImplementedError
 
     def run(self, call: Call) -> bytes | None:
         """The answer, or None if it takes a while (undecided writes, many rows); `call` gets it then."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from functools import partial
 from typing import ClassVar, Final
 
 import msgspec
@@ -70,7 +70,7 @@ def run(services: Services, call: Call) -> bytes | None:
     rows: list[tuple[Route, bytes]] = []
     for number, (get, route) in enumerate(zip(gets, routes, strict=True)):
         key: Item = get.key or {}
-        row = refusals.row_of(number, route, key, partial(route.keys.row_key, key))
+        row = refusals.row_of(number, route, key, functools.partial(route.keys.row_key, key))
         if row is not None:
             rows.append((route, row))
     refusals.check()

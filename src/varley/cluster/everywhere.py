@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import msgspec
 
-from varley.admin.pages import Page, PageMaker, Request, Rotation, move_clock
+from varley.admin.pages import Page, PageMaker, Request, Rotation, json_page, move_clock, problem_page
 from varley.clock import Clock, MovableClock
 from varley.errors import ApiError, Throttling, WorldError
 from varley.metadata.nodes import Nodes
@@ -29,7 +29,6 @@ from varley.net.channels import EVERYWHERE
 from varley.net.links import Links
 from varley.net.outcome import Answer, NoAnswer, NotSent
 
-_JSON: Final = "application/json"
 _ANSWER_SECONDS: Final = 5.0
 
 _encode = msgspec.msgpack.encode
@@ -84,62 +83,62 @@ class Everywhere:
     def _now(self) -> Page:
         offset = 0.0 if self._movable is None else self._movable.offset
         movable = self._movable is not None
-        return _json(200, {"now": self._clock.time(), "offset_seconds": offset, "movable": movable})
+        return json_page(200, {"now": self._clock.time(), "offset_seconds": offset, "movable": movable})
 
     async def _move(self, request: Request) -> Page:
         if self._movable is None:
-            return _problem(403, "The clocks of this cluster cannot be moved; start it with --development-clock")
+            return problem_page(403, "The clocks of this cluster cannot be moved; start it with --development-clock")
         if "origin" in request.headers:
-            return _problem(403, "A web page may not move the clock")
+            return problem_page(403, "A web page may not move the clock")
         trial = MovableClock(self._movable)
         try:
             move_clock(trial, msgspec.json.decode(request.body))
         except (msgspec.DecodeError, ValueError) as error:
-            return _problem(400, f'{error}. Send {{"advance_seconds": 3600}} or {{"set": 1700000000}}')
+            return problem_page(400, f'{error}. Send {{"advance_seconds": 3600}} or {{"set": 1700000000}}')
         answers = await self._ask_others(("offset",))
         stubborn = sorted(name for name, answer in answers.items() if answer is None)
         if stubborn:
             names = ", ".join(stubborn)
-            return _problem(409, f"The clock of {names} cannot be moved now, and would be another; nothing was moved")
+            return problem_page(409, f"The clock of {names} cannot be moved now; so none was")
         offset = self._movable.offset + trial.offset
         self._be_ahead(offset)
         late = sorted(name for name, answer in (await self._ask_others(("clock", offset))).items() if answer is None)
         if late:
-            return _problem(503, f"{', '.join(late)} has not answered, and may have another time. Send it again")
+            return problem_page(503, f"{', '.join(late)} has not answered, and may have another time. Send it again")
         return self._now()
 
     async def _end_shards(self, request: Request) -> Page:
         if "origin" in request.headers:
-            return _problem(403, "A web page may not end shards")
+            return problem_page(403, "A web page may not end shards")
         try:
             table = msgspec.json.decode(request.body, type=Rotation).table
         except msgspec.DecodeError as error:
-            return _problem(400, f'{error}. Send {{"table": "Music"}}')
+            return problem_page(400, f'{error}. Send {{"table": "Music"}}')
         try:
             ending = self._rotate(table)
         except Throttling as error:
-            return _problem(503, str(error))
+            return problem_page(503, str(error))
         answers = await self._ask_others(("shards", table))
         silent = sorted(name for name, answer in answers.items() if answer is None)
         if silent:
-            return _problem(503, f"{', '.join(silent)} has not answered: not all shards have ended. Send it again")
+            return problem_page(503, f"{', '.join(silent)} has not answered: not all shards have ended. Send it again")
         ending += sum(answers.values())
         if not ending:
-            return _problem(404, f"The table {table} has no stream that is enabled")
-        return _json(200, {"ending": ending})
+            return problem_page(404, f"The table {table} has no stream that is enabled")
+        return json_page(200, {"ending": ending})
 
     async def _reset(self, request: Request) -> Page:
         if self._movable is None:
-            return _problem(403, "All tables are dropped in development only; start it with --development-clock")
+            return problem_page(403, "All tables are dropped in development only; start it with --development-clock")
         if "origin" in request.headers:
-            return _problem(403, "A web page may not drop tables")
+            return problem_page(403, "A web page may not drop tables")
         try:
             await self._drop_tables()
             await self._forget()
         except (ApiError, WorldError) as error:
-            return _problem(503, str(error))
+            return problem_page(503, str(error))
         await self._ask_others(("forget",))
-        return _json(200, {})
+        return json_page(200, {})
 
     # Others
 
@@ -194,11 +193,3 @@ class Everywhere:
         offset = await self._ask(node, _encode(("offset",)))
         if offset and not self._is_moved:
             self._be_ahead(offset)
-
-
-def _json(status: int, members: Any) -> Page:
-    return Page(status, _JSON, msgspec.json.encode(members) + b"\n")
-
-
-def _problem(status: int, message: str) -> Page:
-    return _json(status, {"message": message})

@@ -14,16 +14,14 @@ Cutting is for trying out what becomes of a cluster whose network is broken: nob
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Literal
 
 import msgspec
 
-from varley.admin.pages import Page, PageMaker, Request
+from varley.admin.pages import Page, PageMaker, Request, json_page, problem_page
 from varley.cluster.neighbours import Neighbours
 from varley.cluster.status import Status
 from varley.net.links import Links
-
-_JSON: Final = "application/json"
 
 
 class _HandOver(msgspec.Struct, forbid_unknown_fields=True):
@@ -56,41 +54,41 @@ class ClusterPages:
         }
 
     async def _cluster(self, request: Request) -> Page:
-        return _json(200, await self._status.of_cluster())
+        return json_page(200, await self._status.of_cluster())
 
     async def _hand_over(self, request: Request) -> Page:
         if "origin" in request.headers:
-            return _json(403, {"message": "A web page may not do that"})
+            return problem_page(403, "A web page may not do that")
         try:
             wish = msgspec.json.decode(request.body, type=_HandOver)
         except msgspec.DecodeError as error:
-            return _json(400, {"message": str(error)})
+            return problem_page(400, str(error))
         if (wish.group is None) == (wish.node is None):
-            return _json(400, {"message": 'Send {"group": 7}, {"group": 7, "to": "n2"} or {"node": "n2"}'})
+            return problem_page(400, 'Send {"group": 7}, {"group": 7, "to": "n2"} or {"node": "n2"}')
         groups = [wish.group] if wish.group is not None else self._status.led_by(wish.node or "")
         refused = {}
         for group in groups:
             why = await self._status.hand_over(group, wish.to)
             if why is not None:
                 refused[str(group)] = why
-        return _json(409 if refused else 200, {"groups": groups, "refused": refused})
+        return json_page(409 if refused else 200, {"groups": groups, "refused": refused})
 
     def _state(self) -> Page:
         links = {name: {"up": self._links.is_up(name), "cut": name in self._cut} for name in self._neighbours}
-        return _json(200, links)
+        return json_page(200, links)
 
     def _make_trouble(self, request: Request) -> Page:
         if not self._is_development:
-            return _json(403, {"message": "Links are cut in development only; start it with --development-clock"})
+            return problem_page(403, "Links are cut in development only; start it with --development-clock")
         if "origin" in request.headers:
-            return _json(403, {"message": "A web page may not cut links"})
+            return problem_page(403, "A web page may not cut links")
         try:
             wish = msgspec.json.decode(request.body, type=_Trouble)
         except msgspec.DecodeError as error:
-            return _json(400, {"message": str(error)})
+            return problem_page(400, str(error))
         name = wish.cut or wish.mend or ""
         if name not in self._neighbours or (wish.cut is None) == (wish.mend is None):
-            return _json(400, {"message": f'There are {", ".join(self._neighbours)}. Send {{"cut": NODE}}'})
+            return problem_page(400, f'There are {", ".join(self._neighbours)}. Send {{"cut": NODE}}')
         if wish.cut is not None:
             self._links.cut(wish.cut, outgoing=wish.only != "incoming", incoming=wish.only != "outgoing")
             self._cut.add(wish.cut)
@@ -98,7 +96,3 @@ class ClusterPages:
             self._links.mend(name)
             self._cut.discard(name)
         return self._state()
-
-
-def _json(status: int, members: Any) -> Page:
-    return Page(status, _JSON, msgspec.json.encode(members) + b"\n")

@@ -10,16 +10,14 @@ Any node can be asked: an order is written into the metadata, and the active one
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
-from varley.admin.pages import Page, PageMaker, Request
+from varley.admin.pages import Page, PageMaker, Request, json_page, problem_page
 from varley.autoadmin.keeper import Keeper
 from varley.autoadmin.view import MoveOrder
 from varley.errors import WorldError
-
-_JSON: Final = "application/json"
 
 
 class _Drain(msgspec.Struct, forbid_unknown_fields=True):
@@ -51,9 +49,9 @@ class PlacingPages:
         try:
             state = await self._keeper.state()
         except WorldError as error:
-            return _json(503, {"message": str(error)})
+            return problem_page(503, str(error))
         orders = self._keeper.orders
-        return _json(
+        return json_page(
             200,
             {
                 "state": state,
@@ -66,14 +64,14 @@ class PlacingPages:
         self, request: Request, order: Callable[[bytes], Coroutine[Any, Any, str | None]]
     ) -> Page:
         if "origin" in request.headers:
-            return _json(403, {"message": "A web page may not do that"})
+            return problem_page(403, "A web page may not do that")
         try:
             refusal = await order(request.body)
         except msgspec.DecodeError as error:
-            return _json(400, {"message": str(error)})
+            return problem_page(400, str(error))
         except WorldError as error:
-            return _json(503, {"message": str(error)})
-        return _json(200 if refusal is None else 409, {"refused": refusal})
+            return problem_page(503, str(error))
+        return json_page(200 if refusal is None else 409, {"refused": refusal})
 
     async def _drain(self, body: bytes) -> str | None:
         wish = msgspec.json.decode(body, type=_Drain)
@@ -84,7 +82,3 @@ class PlacingPages:
         if wish.cancel:
             return await self._keeper.stay(wish.group)
         return await self._keeper.move(MoveOrder(wish.group, wish.source, wish.target))
-
-
-def _json(status: int, members: Any) -> Page:
-    return Page(status, _JSON, msgspec.json.encode(members) + b"\n")

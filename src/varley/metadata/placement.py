@@ -4,7 +4,11 @@ The rules, the first before all others:
 
     1. never two replicas of a group on one node, nor on one machine: several nodes may be processes of one
     2. of its zones, each has as few replicas as can be: one, if there are as many zones as replicas
-    3. the least loaded node first: fewest replicas for its capacity, then least weight for it, then by name
+    3. of groups that are placed together, which are one table's, each node has as few as can be, for its capacity
+    4. the least loaded node first: fewest replicas for its capacity, then least weight for it, then by name
+
+The third is for those who use one table: were all of its partitions on the node that has just come, or on the process
+that has not the ledger, it would have that one's throughput and no more.
 
 *Weight* is whatever measures what a replica holds and does (bytes, writes): autoadmin/balance.py says what.
 
@@ -28,6 +32,7 @@ replica of the partition; sections 2 and 5.1: the replicas of a group are in dif
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -82,17 +87,19 @@ class Move:
 
 
 def place(groups: Sequence[int], replicas: int, places: Iterable[Place]) -> Mapping[int, Chosen]:
-    """Where the replicas of new groups go, each group after the other. With no nodes, nowhere."""
+    """Where the replicas of new groups of one table go, each group after the other. With no nodes, nowhere."""
     assert replicas > 0
     now = {each.name: each for each in places}
+    given: Counter[str] = Counter()     # node -> replicas of these groups
     chosen = {}
     for group in groups:
         nodes: list[str] = []
         while len(nodes) < replicas and len(nodes) < len(now):
-            best = _best(now.values(), nodes, now)
+            best = _best(now.values(), nodes, now, given)
             if best is None:
                 break
             nodes.append(best)
+            given[best] += 1
             now[best] = now[best].with_one_more()
         chosen[group] = Chosen(nodes, is_short=len(nodes) < replicas)
     return chosen
@@ -133,13 +140,18 @@ def moves(groups: Iterable[Replicas], places: Iterable[Place], *, moves_max: int
     return found
 
 
-def _best(candidates: Iterable[Place], taken: Collection[str], places: Mapping[str, Place]) -> str | None:
-    """Of the candidates on machines that are not taken: in the zone with the fewest of the taken, the least loaded."""
+def _best(
+    candidates: Iterable[Place], taken: Collection[str], places: Mapping[str, Place], given: Mapping[str, int] = {}
+) -> str | None:
+    """Of the candidates on machines that are not taken: in the zone with the fewest of the taken, of those to which the
+    least was `given` so far, the least loaded."""
     in_zone, machines = _zones(taken, places), _machines(taken, places)
     free = [each for each in candidates if each.name not in taken and each.machine not in machines]
     if not free:
         return None
-    return min(free, key=lambda each: (in_zone.get(each.zone, 0), *each.load)).name
+    return min(
+        free, key=lambda each: (in_zone.get(each.zone, 0), given.get(each.name, 0) / each.capacity, *each.load)
+    ).name
 
 
 def _zones(nodes: Iterable[str], places: Mapping[str, Place]) -> dict[str, int]:

@@ -21,7 +21,7 @@ from varley.node.elsewhere import Elsewhere, Need
 from varley.node.member import HostedMember, node_of
 from varley.node.participant import Participant
 from varley.node.partition import Partition, Pressure, Write
-from varley.node.replica import Outgoing, Proposal, Waiter
+from varley.node.replica import Done, Outgoing, Proposal, Waiter
 from varley.storage.log_format import Row
 
 
@@ -108,7 +108,7 @@ class MemberPartition(Partition):
     def may_answer(self, ballot: int) -> bool:
         return self._member.may_answer(ballot)
 
-    def confirm(self, then: Callable[[BaseException | None], None]) -> None:
+    def confirm(self, then: Done) -> None:
         self._member.confirm(then)
 
     # As in Partition, while it leads

@@ -40,6 +40,7 @@ from varley.node.member_status import MemberStatus, status_of
 from varley.node.members import Links, Members, NoLinks
 from varley.node.partition import Partition, Pressure
 from varley.node.replica import Proposal, Replica
+from varley.node.settled import once_settled
 from varley.node.snapshots import RequestLinks, Snapshots
 from varley.paxos.events import Change, SnapshotInstalled
 from varley.paxos.lease import Timing
@@ -513,10 +514,9 @@ class Node:
 
     async def _decided(self, replica: Replica | HostedMember) -> None:
         """Wait until nothing that was proposed so far is undecided."""
-        if replica.newest is not None:
-            done = self._loop.create_future()
-            replica.newest.hold(lambda error: done.set_result(None))
-            await done
+        decided = self._loop.create_future()
+        once_settled(replica.newest, lambda error: decided.set_result(None))
+        await decided
 
     # Stopping
 

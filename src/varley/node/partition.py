@@ -29,7 +29,7 @@ from varley.item.marker import Marker
 from varley.item.stored import item_size
 from varley.item.units import write_units
 from varley.node.participant import DerivedRow, Participant
-from varley.node.replica import Leading, Outgoing, Proposal, Waiter
+from varley.node.replica import Done, Leading, Outgoing, Proposal, Waiter
 from varley.node.settled import reply_when_settled
 from varley.storage.log_format import ABSENT, DELETE, DERIVED, PUT, Row
 
@@ -112,7 +112,7 @@ class Partition:
         other node can have led meanwhile. If not, `confirm`, then compute it again."""
         return True
 
-    def confirm(self, then: Callable[[BaseException | None], None]) -> None:
+    def confirm(self, then: Done) -> None:
         """Call `then(None)` once the applied state is no older than any answer that was given before this call, or
         `then(error)`. May call at once."""
         then(None)

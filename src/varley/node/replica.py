@@ -35,7 +35,8 @@ class Waiter(Protocol):
     def fail(self, error: BaseException) -> None: ...
 
 
-Release = Callable[[BaseException | None], None]
+# What a wait ends with, called once. None: what was waited for is done, durably. Else why nobody can know.
+Done = Callable[[BaseException | None], None]
 
 
 class Outgoing(Protocol):
@@ -91,7 +92,7 @@ class Proposal:
         self.rows = rows    # what the slot's entry leaves behind
         self.waiter = waiter
         self.answer = answer
-        self.held: list[Release] | None = None    # others who observed this slot, in order of arrival
+        self.held: list[Done] | None = None    # others who observed this slot, in order of arrival
 
     def row(self, key: bytes) -> bytes | None:
         """The stored value that this slot leaves at `key`, one of its rows; None: no row."""
@@ -100,7 +101,7 @@ class Proposal:
                 return value
         raise AssertionError("the slot has no such row")
 
-    def hold(self, release: Release) -> None:
+    def hold(self, release: Done) -> None:
         """Call `release(None)` once this slot is applied, `release(error)` if nobody can know whether it is."""
         if self.held is None:
             self.held = []
@@ -249,7 +250,7 @@ class Replica:
 ANSWER_LOST = "an answer could not be given"
 
 
-def _release(held: Iterable[Release], error: BaseException | None) -> None:
+def _release(held: Iterable[Done], error: BaseException | None) -> None:
     for release in held:
         try:
             release(error)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from varley.node.replica import Proposal, Waiter
+from varley.node.replica import Done, Proposal, Waiter
 
-# What a wait ends with, called once. None: what was waited for is done, durably. Else why nobody can know.
-Done = Callable[[BaseException | None], None]
+__all__ = ("NOBODY", "Done", "Told", "after_calls", "once_settled", "reply_when_settled", "when_settled")
 
 
 class Told:

@@ -9,7 +9,8 @@ leaders in office, and others from being elected.
 from __future__ import annotations
 
 from varley.node.member_partition import MemberPartition
-from varley.remote.hosted import Lead, Then
+from varley.node.settled import Done
+from varley.remote.hosted import Lead
 
 
 def by_lease(partition: MemberPartition) -> Lead:
@@ -40,5 +41,5 @@ class ByQuorum:
     def may_answer(self, ballot: int) -> bool:
         return False
 
-    def confirm(self, then: Then) -> None:
+    def confirm(self, then: Done) -> None:
         self._partition.confirm(then)

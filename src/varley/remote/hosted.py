@@ -13,9 +13,7 @@ from typing import Protocol
 
 from varley.node.member_partition import MemberPartition
 from varley.node.partition import Partition
-from varley.node.replica import Proposal
-
-Then = Callable[[BaseException | None], None]
+from varley.node.replica import Done, Proposal
 
 
 class Lead(Protocol):
@@ -38,7 +36,7 @@ class Lead(Protocol):
         """Whether this node surely led in `ballot` until now: asked after an answer was computed."""
         ...
 
-    def confirm(self, then: Then) -> None:
+    def confirm(self, then: Done) -> None:
         """Ask a quorum whether this node leads: `then(None)`, or `then(error)` if not, or if nobody can know."""
         ...
 

@@ -119,7 +119,7 @@ class Route(Ranges):
 
     __slots__ = (
         "_counters", "_indexes", "consequences", "counts", "global_indexes", "index_counts",
-        "index_members", "is_closed", "keys", "name",
+        "index_members", "is_closed", "keys", "name", "vector_indexes",
     )  # fmt: skip
 
     def __init__(
@@ -153,6 +153,9 @@ class Route(Ranges):
         # By index: the member of ConsumedCapacity that tells of it.
         self.index_members = dict.fromkeys((index.name for index in local_indexes), "LocalSecondaryIndexes")
         self.index_members.update((index.name, "GlobalSecondaryIndexes") for index in global_indexes)
+        followers = () if consequences is None else consequences.followers
+        vectors = next((each for each in followers if isinstance(each, VectorIndexFollower)), None)
+        self.vector_indexes: Sequence[VectorIndexCodec] = () if vectors is None else vectors.indexes
         self.index_members.update((index.name, VECTOR_INDEXES) for index in self.vector_indexes)
 
     def index(self, name: str) -> LocalIndexCodec | GlobalIndexRoute:
@@ -164,13 +167,6 @@ class Route(Ranges):
             raise ValidationError(f"Cannot read from backfilling global secondary index: {name}")
         return index
 
-
-    @property
-    def vector_indexes(self) -> Sequence[VectorIndexCodec]:
-        for follower in () if self.consequences is None else self.consequences.followers:
-            if isinstance(follower, VectorIndexFollower):
-                return follower.indexes
-        return ()
 
     def vector_index(self, name: str) -> VectorIndexCodec:
         """Raises ValidationError, the client's fault, if the table has no such vector index."""

@@ -7,6 +7,7 @@ the index, and what INCLUDE names. An index that projects everything stores the 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
@@ -53,7 +54,7 @@ class Change(NamedTuple):
 NO_CHANGE: Final = Change((), 0.0, 0, 0, 0)
 
 
-class IndexRows:
+class IndexRows(ABC):
     """The rows of one index. `key_names` are the attributes of its own key, `table_names` those of the table's."""
 
     __slots__ = ("_projected_names", "key_names", "name", "projected", "start_names")
@@ -69,9 +70,9 @@ class IndexRows:
         # The attributes that its rows have of an item; None: all.
         self.projected = None if projection.kind == "ALL" else frozenset(self._projected_names)
 
+    @abstractmethod
     def entry(self, item_key: bytes, item: Item, size: int) -> Entry | None:
         """What the index has of `item` of `size` bytes, whose row key in the table is `item_key`; None: nothing."""
-        raise NotImplementedError
 
     def project(self, item: Item) -> Item:
         if self.projected is None:

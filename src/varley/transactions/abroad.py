@@ -41,7 +41,7 @@ from varley.node.elsewhere import Elsewhere, Need
 from varley.node.participant import Version
 from varley.node.partition import Partition
 from varley.node.replica import Proposal
-from varley.node.settled import Told, when_settled
+from varley.node.settled import Done, Told, when_settled
 from varley.remote.hosted import Lead
 from varley.remote.journey import ANSWER, not_here
 from varley.remote.messages import Question, encode
@@ -138,7 +138,6 @@ _decode_verdict = msgspec.msgpack.Decoder(Verdict | Unknown).decode
 _decode_versions = msgspec.msgpack.Decoder(list[Version]).decode
 
 Heard = Callable[[Verdict | ApiError], None]
-Done = Callable[[BaseException | None], None]
 
 
 class Abroad:

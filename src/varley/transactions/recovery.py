@@ -15,11 +15,12 @@ Source: ATC 2023, section 3.5, the recovery manager.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from varley.clock import Clock
+from varley.clock import Clock, time_us
 from varley.item.key_bytes import TOKEN_SPACE
 from varley.item.marker import ID_BYTES, Marker, Name
 from varley.node.partition import Partition
@@ -56,6 +57,7 @@ class Recovery:
         self._ledger_ballot = 0     # in which this node leads the ledger, as far as `_tick` has seen
         self._loop = loop
         self._clock = clock
+        self._now_us = functools.partial(time_us, clock)
         self._router = router
         self._ledger = ledger
         self._live = live
@@ -163,9 +165,6 @@ class Recovery:
 
         begun = found or Record(name, State.CANCELLED, bytes(ID_BYTES), tuple(items))
         Drive(self._ledger, begun, self._parts(items), self._now_us, then, self.leave, self._abroad).resume(state)
-
-    def _now_us(self) -> int:
-        return int(self._clock.time() * 1_000_000)
 
     def _parts(self, items: Sequence[tuple[str, bytes]]) -> dict[Partition, Part]:
         """`items`: table and row key. Of tables that are there: with a deleted one its markers went."""

@@ -24,11 +24,12 @@ partition the token row decides, and the ledger's record sees to it that both go
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 from typing import Final
 
-from varley.clock import Clock
+from varley.clock import Clock, time_us
 from varley.errors import (
     ApiError,
     IdempotentParameterMismatch,
@@ -74,6 +75,7 @@ class Transactions:
         self._spread: Coordination | None = None    # with them; together with the ledger
         self._loop = loop
         self._clock = clock
+        self._now_us = functools.partial(time_us, clock)
         self._random = random
         self._router = router
         self._ledger: Ledger | None = None      # they come together
@@ -312,9 +314,6 @@ class Transactions:
         latest_us = max((partition.tree.last_timestamp_us for partition in partitions), default=0)
         self._last_us = max(self._now_us(), self._last_us + 1, latest_us + 1, after_us + 1)
         return self._last_us
-
-    def _now_us(self) -> int:
-        return int(self._clock.time() * 1_000_000)
 
     # Reading
 
