@@ -13,15 +13,12 @@ In a cluster any node can be asked: an order is written into the metadata, and w
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final
 
 import msgspec
 
-from varley.admin.pages import Page, PageMaker, Request
+from varley.admin.pages import Page, PageMaker, Request, json_page, problem_page
 from varley.errors import ApiError, WorldError
 from varley.splits.splits import Splits
-
-_JSON: Final = "application/json"
 
 # From the groups of a table to when it is known how large they are.
 KnowSums = Callable[[Sequence[int]], Awaitable[None]]
@@ -50,26 +47,23 @@ class SplitPages:
             {"table": split.table, "parent": split.parent, "child": split.child, "at": split.at, "doing": doing}
             for split, doing in self._splits.under_way()
         ]
-        return _json(200, {"splits": told})
+        return json_page(200, {"splits": told})
 
     async def _split(self, request: Request) -> Page:
         if "origin" in request.headers:
-            return _json(403, {"message": "A web page may not do that"})
+            return problem_page(403, "A web page may not do that")
         try:
             wish = msgspec.json.decode(request.body, type=_Wish)
             at = None if wish.at is None else bytes.fromhex(wish.at)
         except (msgspec.DecodeError, ValueError) as error:
-            return _json(400, {"message": f'{error}. Send {{"table": "Music"}}'})
+            return problem_page(400, f'{error}. Send {{"table": "Music"}}')
         try:
             if self._know_sums is not None:
                 await self._know_sums(self._splits.groups_of(wish.table))
             split = await self._splits.order(wish.table, wish.index, wish.group, at)
         except ApiError as refusal:
-            return _json(409, {"refused": refusal.message})
+            return json_page(409, {"refused": refusal.message})
         except WorldError as error:
-            return _json(503, {"message": str(error)})
-        return _json(200, {"refused": None, "parent": split.parent, "child": split.child})
+            return problem_page(503, str(error))
+        return json_page(200, {"refused": None, "parent": split.parent, "child": split.child})
 
-
-def _json(status: int, members: Any) -> Page:
-    return Page(status, _JSON, msgspec.json.encode(members) + b"\n")
