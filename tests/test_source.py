@@ -25,7 +25,7 @@ LAYERS = (
     "limits", "errors", "settings", "clock", "listening", "counters",
     "item", "expression", "table", "paxos", "ring",
     "storage", "metadata", "net", "ring_node", "node", "router", "remote", "indexes", "streams", "transactions",
-    "expiry", "bulk", "vectors", "autoadmin",
+    "expiry", "bulk", "vectors", "splits", "autoadmin",
     "http", "api", "gateway", "admin", "cluster",
     "ring_api", "ring_client",
     "assembly", "cluster_server", "server", "ring_server", "testing", "cli", "pytest_plugin", "__main__",

@@ -42,6 +42,7 @@ from varley.assembly.link_tls import link_tls
 from varley.assembly.opened_log import Log, engines_of, open_log
 from varley.assembly.ports import Ports
 from varley.assembly.services import services
+from varley.assembly.split_pages import SplitPages
 from varley.assembly.tables import drop_tables
 from varley.assembly.tasks import Tasks, answer, of_tasks
 from varley.autoadmin.driver import Rules
@@ -61,6 +62,7 @@ from varley.cluster.pages import ClusterPages
 from varley.cluster.placing_pages import PlacingPages
 from varley.cluster.publishing import Publishing
 from varley.cluster.readings import of_groups, of_links, of_memds, of_metadata
+from varley.cluster.split_home import ClusterHome
 from varley.cluster.status import Status
 from varley.cluster.tables import Tables
 from varley.errors import NodesMissing, WorldError
@@ -246,6 +248,7 @@ class ClusterServer(Life):
             node=self._places,
             router=self._router,
             abroad=Abroad(
+                home=self._split_home,
                 leads=self._hosted.leads,
                 indexes=lambda: IndexesAbroad(peers, self._definitions.is_current),
                 transactions=lambda router: TransactionsAbroad(
@@ -254,14 +257,17 @@ class ClusterServer(Life):
             ),
         )
         background.transactions.why_no_ledger = NodesMissing("The cluster has no ledger of transactions yet")
-        self._places.on_leading += (background.indexes.begins_to_lead, background.sweeper.begins_to_lead)
+        self._places.on_leading += (
+            background.indexes.begins_to_lead, background.sweeper.begins_to_lead, background.splits.begins_to_lead,
+        )  # fmt: skip
         self._router.watchers.append(self._definitions)
         background.bulk.operations.see(known.first)
         background.bulk.peers, background.bulk.name = peers, self.name
         self._owning = Owning(self._loop, background.bulk, self._nodes, self._clock, background.tasks.start)
         self._tables = Tables(
-            self._catalog, self._places, self._router, background.streams, background.sweeper, background.transactions
-        )
+            self._catalog, self._places, self._router, background.streams, background.sweeper, background.transactions,
+            background.indexes, self._peers.memds,
+        )  # fmt: skip
         self._services = services(
             settings,
             self._cluster,
@@ -283,6 +289,8 @@ class ClusterServer(Life):
             self._loop, self._node, self._members, self._hosted, memds, known.remembering, self._work.start,
             lead_of=by_lease if self._cluster.strong_reads == LEASE else ByQuorum,
         )  # fmt: skip
+        self._hosting.parent_in_map = self._catalog.parent_of
+        self._hosting.on_opened = self._on_leading
         self._publishing = Publishing(self._loop, self._node, self._members, memds, self._work.start)
         self._keeper = self._made_keeper(links, known, self._hosting)
         self._agreement = Agreement(self._loop, links, self._catalog, lambda: self._neighbours)
@@ -363,7 +371,12 @@ class ClusterServer(Life):
                 functools.partial(of_tasks, self._calls, self._followers, self._work, background.tasks),
             ],
             rotate_shards=background.streams.rotate,
-            more_pages={**pages.pages(), **PlacingPages(self._keeper).pages(), **everywhere.pages()},
+            more_pages={
+                **pages.pages(),
+                **PlacingPages(self._keeper).pages(),
+                **SplitPages(background.splits, self._peers.know_sums).pages(),
+                **everywhere.pages(),
+            },
             shares_port=self._member.share_port,
         )
         await self._ports.open()
@@ -398,11 +411,21 @@ class ClusterServer(Life):
     def _on_leading(self, partition: MemberPartition, ballot: int) -> None:
         assert self._hosting is not None
         self._hosting.attach(partition.group, partition)
-        self._definitions.begins_to_lead(partition, ballot)
+        if partition.group not in self._hosted.closed:    # else when it has all: see cluster/hosting.py
+            self._definitions.begins_to_lead(partition, ballot)
 
     def _on_following(self, partition: MemberPartition) -> None:
         self._definitions.follows(partition.group)
         self._places.follows(partition.group)
+
+    def _split_home(self, background: Background) -> ClusterHome:
+        def abroad() -> IndexesAbroad:
+            assert background.indexes.abroad is not None
+            return background.indexes.abroad
+
+        return ClusterHome(
+            self._hosted, self._places, abroad, lambda described, split: self._tables.split(described, split)
+        )
 
     def _members_of(self, group: int) -> tuple[int, Iterable[str]]:
         assert self._hosting is not None

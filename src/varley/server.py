@@ -14,10 +14,11 @@ Stop: let requests end, make everything durable in the trees, unlock.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import random
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any, Final
 
 from varley.admin import readings
@@ -28,6 +29,7 @@ from varley.assembly.life import Life
 from varley.assembly.opened_log import Log, engines_of, open_log
 from varley.assembly.ports import Ports
 from varley.assembly.services import services
+from varley.assembly.split_pages import SplitPages
 from varley.assembly.tables import drop_tables, expected_of, open_tables
 from varley.assembly.tasks import Tasks, answer, of_tasks
 from varley.clock import Clock
@@ -44,6 +46,8 @@ from varley.storage.node_folder import refuse_nodes_folder
 
 logger = logging.getLogger("varley.server")
 
+_HELD_SECONDS: Final = 1.0    # requests, at most, while a partition is split
+
 _CALLS_SECONDS: Final = 5.0    # for calls to end whose connections are closed already
 
 
@@ -56,6 +60,7 @@ class Server(Life):
         self._clock = clock
         self._random = random.Random(random.SystemRandom().getrandbits(128))    # ids of tables and transactions
         self._loop: asyncio.AbstractEventLoop
+        self._held: list[Call] | None = None    # those that came while they wait; None: none do
         self._calls = Tasks("calls")    # what takes longer than its step of the loop, on behalf of a call
         self._does_node_run = False    # between node.start and node.stop or node.halt
         # Built by _open(), in this order.
@@ -116,6 +121,7 @@ class Server(Life):
             catalog=self._catalog,
             node=self._node,
             router=self._router,
+            holding=self._holding,
         )
         self._log, opened = await open_log(
             self._loop, self._node, self._folder, engines, expected_of(self._catalog),
@@ -157,6 +163,7 @@ class Server(Life):
                 functools.partial(of_tasks, self._calls, background.tasks),
             ],
             rotate_shards=background.streams.rotate,
+            more_pages=SplitPages(background.splits).pages(),
         )
         await self._ports.open()
         self.port, self.admin_port = self._ports.port, self._ports.admin_port
@@ -164,7 +171,38 @@ class Server(Life):
     # Requests
 
     def _handle(self, call: Call) -> bytes | None:
+        if self._held is not None:
+            self._held.append(call)
+            return None
         return operations.run(self._services, call)
+
+    @contextlib.asynccontextmanager
+    async def _holding(self) -> AsyncIterator[None]:
+        """While a partition is about to be another's: some milliseconds."""
+        assert self._held is None, "one holds them at a time"
+        held = self._held = []
+        late = self._loop.call_later(_HELD_SECONDS, self._let_go, held)
+        try:
+            yield
+        finally:
+            late.cancel()
+            self._let_go(held)
+
+    def _let_go(self, held: list[Call]) -> None:
+        """What they waited for is over, or takes long: then some of them are told to try again."""
+        if self._held is held:
+            self._held = None
+            for call in held:
+                self._loop.call_soon(self._handle_late, call)
+
+    def _handle_late(self, call: Call) -> None:
+        try:
+            body = self._handle(call)
+        except Exception as error:    # it has no caller: the client is its caller
+            call.fail(error)
+        else:
+            if body is not None:
+                call.reply(body)
 
     def _spawn(self, work: Coroutine[Any, Any, bytes], call: Call) -> None:
         """Run `work` and answer `call` with what it returns or raises."""

@@ -79,6 +79,9 @@ class ClusterSettings:
     stream_shard_seconds: float = _setting(
         4 * 3600.0, "Age at which a shard of a stream ends and another begins.", low=1, high=86_400
     )
+    split_keep_seconds: float = _setting(
+        30.0, "How long a partition that was split keeps what went, for reads begun before.", low=0.1, high=86_400
+    )
 
     def __post_init__(self) -> None:
         _check_all(self)

@@ -2,6 +2,7 @@
 
     python -m tests.campaigns.game_day --minutes 10 --nodes 3 --seed 1
     python -m tests.campaigns.game_day --minutes 10 --nodes 5 --seed 2 --reads read-index
+    python -m tests.campaigns.game_day --minutes 10 --splits 3      partitions are split meanwhile
     python -m tests.campaigns.game_day --minutes 10 --namespaces --drift 9
     python -m tests.campaigns.game_day --minutes 1 --plant no-lease --only 'cut the leader off'     must fail
 
@@ -72,6 +73,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--clients", type=int, default=6, help="of each node")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--reads", choices=["lease", "read-index"], default="lease")
+    parser.add_argument("--splits", type=float, help="order one every so many seconds")
     parser.add_argument("--only", action="append", help="this kind of trouble; may be given again")
     parser.add_argument("--plant", choices=["no-lease", "lying-client"], help="a defect that must be found")
     parser.add_argument("--namespaces", action="store_true", help="each node in one of its own, three etcds; as root")
@@ -113,6 +115,7 @@ def _made_cluster(folder: Path, asked: argparse.Namespace) -> LocalCluster:
     words = [
         "--replicas", str(asked.replicas), "--initial-partitions", str(asked.partitions),
         "--strong-reads", asked.reads, "--segment-bytes", str(2**20), "--checkpoint-log-bytes", str(4 * 2**20),
+        "--split-keep-seconds", "2",
     ]  # fmt: skip
     if asked.namespaces:
         return NamespacedCluster(folder, *words, nodes=asked.nodes)
@@ -133,6 +136,7 @@ async def _day(cluster: LocalCluster, asked: argparse.Namespace, has_small_disk:
     traffic = Traffic(addresses, asked.clients, asked.seed, lies=asked.plant == "lying-client")
     problems: list[str] = []
     faults: list[Fault] = []
+    splits = Splits(cluster, asked.splits, asked.seed)
     try:
         try:
             await _make_trouble(trouble, faults, traffic.record.acknowledged, asked, until=begun + 60 * asked.minutes)
@@ -140,15 +144,17 @@ async def _day(cluster: LocalCluster, asked: argparse.Namespace, has_small_disk:
             problems.append(f"a node could not be brought back, or told: {type(error).__name__} {error}")
             await asyncio.to_thread(_healed_somehow, trouble)
         lasted = time.monotonic() - begun
+        await splits.stop()
         await traffic.stop()
         problems += await asyncio.to_thread(_wait_whole, cluster)
+        problems += await asyncio.to_thread(splits.wait_ended)
         held, more = await asyncio.to_thread(_held, cluster)
         problems += more
     finally:
         trouble.close()
     record = traffic.record
     judged = [judge_items(record, held), judge_eventual(record), judge_money(record, held)]
-    return _report(asked, lasted, traffic, faults, problems, judged)
+    return _report(asked, lasted, traffic, faults, problems, judged) | {"splits": splits.ordered}
 
 
 def _open(cluster: LocalCluster) -> None:
@@ -171,6 +177,51 @@ def _open(cluster: LocalCluster) -> None:
     for table in ACCOUNTS:
         for number in range(ACCOUNTS_EACH):
             client.put_item(TableName=table, Item={"k": {"S": str(number)}, "n": {"N": str(OPENED_WITH)}})
+
+
+class Splits:
+    """Orders one for one table or index after the other, at one node after the other."""
+
+    def __init__(self, cluster: LocalCluster, seconds: float | None, seed: int) -> None:
+        self._cluster = cluster
+        self._seconds = seconds
+        self._chance = random.Random(f"splits {seed}")
+        self.ordered = 0    # and taken
+        self._task = None if seconds is None else asyncio.ensure_future(self._order(seconds))
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _order(self, seconds: float) -> None:
+        wishes = [{"table": table} for table in TABLES] + [{"table": INDEXED, "index": INDEX}]
+        while True:
+            await asyncio.sleep(seconds)
+            await asyncio.to_thread(self._order_one, self._chance.choice(wishes))
+
+    def _order_one(self, wish: dict[str, str]) -> None:
+        node = self._chance.choice(list(self._cluster.nodes))
+        try:
+            told = self._cluster.admin(node, "/split", wish)
+        except OSError:    # the node is away, or etcd is, or one is under way already
+            return
+        self.ordered += told["refused"] is None
+
+    def wait_ended(self) -> list[str]:
+        """What has not by then."""
+        begun = time.monotonic()
+        while True:
+            try:
+                left = [
+                    f"{name}: {each}" for name in self._cluster.alive()
+                    for each in self._cluster.admin(name, "/splits")["splits"]
+                ]
+            except OSError as error:
+                left = [str(error)]
+            if not left or time.monotonic() - begun > _LEVEL_SECONDS:
+                return [f"not split: {each}" for each in left]
+            time.sleep(0.2)
 
 
 async def _make_trouble(

@@ -44,6 +44,15 @@ def test_some_trouble(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("etcd_program")
+def test_partitions_are_split_while_leaders_are_killed(tmp_path: Path) -> None:
+    code, found = played(tmp_path, "--minutes", "0.4", "--splits", "1", "--only", "kill the leader")
+    assert (code, found["problems"]) == (0, [])
+    assert found["outcomes"]["ok"] > 100 and found["faults"]
+    assert found["splits"] >= 3
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("etcd_program")
 def test_a_leader_that_does_not_look_at_its_lease_is_found_out(tmp_path: Path) -> None:
     # By this seed it is cut off for longer than it takes to have another: six seconds, then four.
     code, found = played(

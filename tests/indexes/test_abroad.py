@@ -149,7 +149,7 @@ def test_what_is_for_an_index_that_is_not_known_waits_unless_it_was_deleted(is_d
         await put(owner, 1)
         [(slot, rows)] = applied
         known, source.indexes = source.indexes, {}
-        abroad = owner.indexes._abroad
+        abroad = owner.indexes.abroad
         assert abroad is not None
         abroad.is_current = lambda group: is_deleted
         source.begins(slot - 1, lambda after: iter([(slot, rows)] if after < slot else []))

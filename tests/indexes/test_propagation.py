@@ -260,3 +260,45 @@ def test_what_was_on_the_way_to_a_removed_target_is_done_with() -> None:
     assert (backlog.changes, backlog.bytes, calls) == (0, 0, [])
 
 
+
+
+def test_what_is_on_its_way_to_a_target_that_is_split_goes_on_to_both() -> None:
+    propagation = Propagation()
+    propagation.add_source(1)
+    propagation.add_target(11)
+    propagation.add_target(12)
+    backlog = Backlog(Backlogs(1 << 20))
+    low, high = (b"\x00a", b"1"), (b"\x00m", b"2")
+    propagation.changed(1, 1, {11: Part([low, high], backlog)})
+    propagation.changed(1, 2, {11: Part([low], backlog)})
+    propagation.changed(1, 3, {11: Part([high], backlog)})
+    bytes_before = backlog.bytes
+    under_way = propagation.next_batch(11, 0.0)
+    propagation.split_target(11, 12, b"m")
+    assert backlog.bytes == bytes_before
+    assert [delivery.rows for delivery in under_way] == [[low], [low], []]
+    redirected = propagation.next_batch(12, 0.0)
+    assert [(each.source, each.slot, each.rows) for each in redirected] == [(1, 1, [high]), (1, 3, [high])]
+    assert propagation.oldest(1) == 1
+    propagation.acknowledged(11)
+    assert propagation.oldest(1) == 1    # the child has not its part yet
+    propagation.acknowledged(12)
+    assert propagation.oldest(1) is None and backlog.bytes == 0
+
+
+def test_filling_is_split_as_changes_are() -> None:
+    propagation = Propagation()
+    propagation.add_source(1)
+    propagation.add_target(11)
+    propagation.add_target(12)
+    told: list[None] = []
+    rows: list[IndexRow] = [(b"\x00a", b"1"), (b"\x00m", b"2")]
+    propagation.filled(1, 7, {11: Part(rows, Backlog(Backlogs(1 << 20)))}, lambda: told.append(None))
+    propagation.split_target(11, 12, b"m")
+    for target in (11, 12):
+        [delivery] = propagation.next_batch(target, 0.0)
+        assert delivery.is_filling and delivery.slot == 7
+    assert propagation.acknowledged(11) == []
+    for call in propagation.acknowledged(12):
+        call()
+    assert told == [None]

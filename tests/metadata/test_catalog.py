@@ -9,12 +9,14 @@ import pytest
 
 from tests.indexes.indexed_node import BY_G, BY_G_KEYS, table
 from tests.table.tables import on_demand_table, provisioned_table
-from varley.errors import Damaged, ResourceInUse, ResourceNotFound, WorldError
+from varley.errors import Damaged, ResourceInUse, ResourceNotFound, ValidationError, WorldError
 from varley.metadata.catalog import Catalog
 from varley.metadata.local import LocalStore
 from varley.metadata.memory import MemoryStore
+from varley.metadata.split import Split
 from varley.metadata.store import ABSENT, Change, Store
 from varley.table.schema import Table, changed
+from varley.table.stream_record import new_stream
 
 
 async def loaded(store: Store) -> Catalog:
@@ -317,5 +319,139 @@ def test_an_index_is_added_to_what_somebody_else_has_made_of_the_table() -> None
         assert after.table.deletion_protection
         assert after.groups == [1, 2]
         assert [entry.value for entry in await store.list("groups")] == [b'{"format_version":1,"last":2}']
+
+    asyncio.run(scenario())
+
+
+# Splits
+
+MIDDLE = bytes.fromhex("80" + 15 * "00")
+
+
+async def order(catalog: Catalog, name: str, parent: int, at: bytes | None = MIDDLE) -> Split:
+    async with catalog.changes:
+        described = catalog.get(name)
+        assert described is not None
+        return await catalog.order_split(name, described.table.id, parent, at)
+
+
+def test_a_split_is_ordered_mapped_and_over(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        store = await LocalStore.open(str(tmp_path))
+        catalog = await loaded(store)
+        [group] = await create(catalog, on_demand_table("Music"))
+        split = await order(catalog, "Music", group)
+        assert (split.parent, split.child, split.location) == (group, group + 1, MIDDLE)
+        music = catalog.get("Music")
+        assert music is not None
+        assert [each.group for each in music.partitions] == [group]
+        assert music.groups == [group, group + 1] and music.unmapped == [group + 1]
+        assert catalog.parent_of(group + 1) == group
+        await store.close()
+        store = await LocalStore.open(str(tmp_path))    # it is ordered still
+        catalog = await loaded(store)
+        async with catalog.changes:
+            mapped = await catalog.map_split(split)
+        assert mapped is not None and mapped == catalog.get("Music")
+        assert [(each.low, each.group, each.parent) for each in mapped.partitions] == [
+            (b"", group, None), (MIDDLE, group + 1, group),
+        ]  # fmt: skip
+        assert mapped.is_in_map(split) and mapped.unmapped == []
+        assert mapped.before_splits(lambda child: True).partitions.partitions[0].high is None
+        async with catalog.changes:
+            assert await catalog.map_split(split) == mapped    # nothing is done a second time
+            await catalog.end_split(split)
+            await catalog.end_split(split)
+        music = catalog.get("Music")
+        assert music is not None and not music.splits
+        assert catalog.parent_of(group + 1) == group    # for good: its partition says so
+        await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_split_whose_place_was_left_open_gets_one() -> None:
+    async def scenario() -> None:
+        catalog = await loaded(MemoryStore())
+        [group] = await create(catalog, on_demand_table("Music"))
+        split = await order(catalog, "Music", group, None)
+        assert split.location is None
+        music = catalog.get("Music")
+        assert music is not None
+        ordered = music.splits[music.table.id]
+        async with catalog.changes:
+            assert await catalog.settle_split(ordered, MIDDLE)
+            assert not await catalog.settle_split(ordered, MIDDLE)    # somebody was quicker
+        music = catalog.get("Music")
+        assert music is not None and music.splits[music.table.id].split.location == MIDDLE
+
+    asyncio.run(scenario())
+
+
+def test_a_split_that_cannot_be_is_refused() -> None:
+    async def scenario() -> None:
+        catalog = await loaded(MemoryStore())
+        [low, high] = await create(catalog, on_demand_table("Music"), partitions=2)
+        for parent, at in [(low, MIDDLE), (high, MIDDLE), (77, MIDDLE)]:
+            with pytest.raises(ValidationError):
+                await order(catalog, "Music", parent, at)
+        await order(catalog, "Music", low, bytes.fromhex("40" + 15 * "00"))
+        with pytest.raises(ResourceInUse):
+            await order(catalog, "Music", high, bytes.fromhex("c0" + 15 * "00"))
+
+    asyncio.run(scenario())
+
+
+def test_what_is_being_split_keeps_its_indexes_and_streams() -> None:
+    async def scenario() -> None:
+        catalog = await loaded(MemoryStore())
+        [group] = await create(catalog, on_demand_table("Music"))
+        await order(catalog, "Music", group)
+        await protect(catalog, "Music")    # what else it is can change
+        async with catalog.changes:
+            with pytest.raises(ResourceInUse):
+                await catalog.change(
+                    "Music", lambda table: changed(table, streams=(new_stream(1_700_000_000_000, "KEYS_ONLY"),))
+                )
+
+    asyncio.run(scenario())
+
+
+def test_a_table_goes_with_its_split_unless_that_is_decided() -> None:
+    async def scenario() -> None:
+        store = MemoryStore()
+        catalog = await loaded(store)
+        [one] = await create(catalog, on_demand_table("Music"))
+        [other] = await create(catalog, on_demand_table("Films"))
+        await order(catalog, "Music", one)
+        await delete(catalog, "Music")
+        split = await order(catalog, "Films", other)
+        async with catalog.changes:
+            await catalog.map_split(split)
+        with pytest.raises(ResourceInUse):
+            await delete(catalog, "Films")
+        async with catalog.changes:
+            await catalog.end_split(split)
+        await delete(catalog, "Films")
+        assert [entry.key for entry in await store.list("")] == ["groups"]
+        assert (await loaded(store)).names() == []
+
+    asyncio.run(scenario())
+
+
+def test_who_has_an_old_view_maps_nothing_twice() -> None:
+    async def scenario() -> None:
+        store = MemoryStore()
+        one, other = await loaded(store), await loaded(store)
+        [group] = await create(one, on_demand_table("Music"))
+        split = await order(one, "Music", group)
+        async with other.changes:
+            await other.refresh()
+            assert await other.map_split(split) is not None
+            await other.end_split(split)
+        async with one.changes:
+            assert await one.map_split(split) is None    # it is over
+        music = one.get("Music")
+        assert music is not None and len(music.partitions) == 2
 
     asyncio.run(scenario())

@@ -117,3 +117,30 @@ def test_json_that_nobody_wrote_is_refused(json: bytes) -> None:
 def test_json_of_a_newer_version_is_refused_as_such(json: bytes) -> None:
     with pytest.raises(UnknownFormat):
         partition_map.from_json(json)
+
+
+def test_a_split_gives_the_upper_part_to_a_child() -> None:
+    whole = partition_map.initial(2, count(5).__next__)
+    at = bytes.fromhex("c0" + 15 * "00")
+    parted = partition_map.split(whole, 6, at, 9)
+    half = bytes.fromhex("80" + 15 * "00")
+    assert list(parted) == [
+        PartitionRange(b"", half, 5, 1), PartitionRange(half, at, 6, 2), PartitionRange(at, None, 9, 1, parent=6),
+    ]  # fmt: skip
+    assert partition_map.from_json(partition_map.to_json(parted)).partitions == parted.partitions
+    assert b'"group":9,"epoch":1,"parent":6' in partition_map.to_json(parted)
+    assert b"parent" not in partition_map.to_json(whole)    # as it was written before there were splits
+
+
+def test_without_its_child_a_partition_has_its_range_again() -> None:
+    whole = partition_map.initial(2, count(5).__next__)
+    parted = partition_map.split(whole, 5, bytes.fromhex("40" + 15 * "00"), 9)
+    assert [(each.low, each.high, each.group) for each in partition_map.without(parted, 9)] == [
+        (each.low, each.high, each.group) for each in whole
+    ]
+
+
+def test_a_location_outside_of_the_partition_is_a_bug() -> None:
+    whole = partition_map.initial(2, count(5).__next__)
+    with pytest.raises(AssertionError):
+        partition_map.split(whole, 5, bytes.fromhex("80" + 15 * "00"), 9)

@@ -20,13 +20,13 @@ from varley.api.selection import Selection
 from varley.api.services import Services
 from varley.api.statement import StatementWrite, check_parameters, read_of, route_of, write_of
 from varley.api.writes import Terms
-from varley.errors import ApiError, ValidationError, WorldError
+from varley.errors import ApiError, Throttling, ValidationError, WorldError
 from varley.expression import partiql
 from varley.http.call import Call
 from varley.http.wire import as_api_error
 from varley.item.units import read_units, write_units_of
 from varley.limits import PARTIQL_BATCH_STATEMENTS_MAX
-from varley.node.elsewhere import Need
+from varley.node.elsewhere import Elsewhere, Need
 from varley.node.replica import Proposal
 from varley.node.settled import reply_when_settled
 from varley.remote.peers import Peers
@@ -141,6 +141,8 @@ class _Slot:
             answer = self.route.partition_of(self.operation.key).write(self.operation, self)
         except ApiError as refusal:
             self.fail(refusal)
+        except Elsewhere:    # in the very moment in which its partition is split
+            self.fail(Throttling("The partition is being split. Try again in a moment."))
         else:
             if answer is not None:
                 self.reply(answer)

@@ -31,7 +31,7 @@ from varley.http.call import Call
 from varley.item.units import write_units_of
 from varley.item.value import Item, check_item
 from varley.limits import BATCH_WRITE_BYTES_MAX, BATCH_WRITE_REQUESTS_MAX, ITEM_BYTES_MAX
-from varley.node.elsewhere import Need
+from varley.node.elsewhere import Elsewhere, Need
 from varley.node.partition import Partition
 from varley.node.settled import Told, after_calls, reply_when_settled
 from varley.remote.peers import Peers
@@ -202,6 +202,9 @@ def run(services: Services, call: Call) -> bytes | None:
         except (Throttling, ProvisionedThroughputExceeded) as refusal:
             again.append((table, want))
             throttled.append(refusal)
+        except Elsewhere:    # in the very moment in which its partition is split
+            again.append((table, want))
+            throttled.append(partition.overload())
         except ApiError as refusal:
             done(refusal)
         else:

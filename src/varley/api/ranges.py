@@ -80,8 +80,8 @@ class RangeRead(PageReading):
         item_key = item_key_of(self.index) if self.is_fetching else None
         return Page(
             [
-                (rows_of(partition, item_key, self.limit), self.low, self.high)
-                for partition in self.owner.partitions_over(self.low, self.high, reverse=self.reverse)
+                (rows_of(partition, item_key, self.limit), low, high)
+                for partition, low, high in self.owner.pieces(self.low, self.high, reverse=self.reverse)
             ],
             reverse=self.reverse,
             limit=self.limit,

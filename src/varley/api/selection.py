@@ -165,9 +165,9 @@ class Selection:
             collection, low, high = ranges[0]
             ranges[0] = KeyRange(collection, low, row) if self.reverse else KeyRange(collection, after(row), high)
         return [
-            (rows_of(partition, item_key, limit), each.low, each.high)
+            (rows_of(partition, item_key, limit), low, high)
             for each in ranges
-            for partition in self.owner.partitions_over(each.low, each.high, reverse=self.reverse)
+            for partition, low, high in self.owner.pieces(each.low, each.high, reverse=self.reverse)
         ]
 
     def _end(self, place: Place) -> int:

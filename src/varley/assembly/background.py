@@ -3,6 +3,7 @@
     indexes         changes of items go on to global indexes; new indexes are filled      (indexes/)
     transactions    what a crash has left of them is finished; the ledger is kept short   (transactions/)
     sweeper         items whose time has come are deleted                                 (expiry/)
+    splits          partitions are split, where that was ordered                          (splits/)
     upkeep          old shards of streams end, old records go                             (streams/)
     bulk            puts of whole objects go on where the last run ended                  (bulk/)
 
@@ -13,6 +14,7 @@ taken; on a folder that cannot be written, never.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import uuid
 from collections.abc import Callable, Iterable
@@ -20,6 +22,7 @@ from dataclasses import dataclass
 from random import Random
 
 from varley.api.bulk_put import run_bulk_put
+from varley.assembly.local_home import Holding, LocalHome
 from varley.assembly.tasks import Tasks
 from varley.bulk.operations import BulkOperations
 from varley.bulk.runner import BulkRunner
@@ -30,8 +33,11 @@ from varley.indexes.abroad import Abroad as IndexesAbroad
 from varley.indexes.indexes import Indexes
 from varley.metadata.catalog import Catalog, Described
 from varley.metadata.store import Store
+from varley.node.partition import Partition
 from varley.router.routes import Groups, Router
 from varley.settings import ClusterSettings, NodeSettings
+from varley.splits.splits import Splits
+from varley.splits.splitting import Home
 from varley.storage.object_folder import ObjectFolder
 from varley.storage.undelivered import Undelivered
 from varley.streams.streams import Streams
@@ -53,6 +59,7 @@ class Abroad:
     leads: Callable[[int], bool]                            # whether this node leads a group
     indexes: Callable[[], IndexesAbroad]
     transactions: Callable[[Router], TransactionsAbroad]
+    home: Callable[[Background], Home]                      # where splits are carried out
 
 
 class Background:
@@ -71,8 +78,10 @@ class Background:
         node: Groups,
         router: Router,
         abroad: Abroad | None = None,
+        holding: Holding | None = None,
     ) -> None:
-        """`node`: where groups are opened and removed. `abroad`: None on a single server."""
+        """`node`: where groups are opened and removed. `abroad`: None on a single server. `holding`: while that is
+        entered, requests that come to a single server wait."""
         self._clock = clock
         self._random = random
         self._catalog = catalog
@@ -104,8 +113,21 @@ class Background:
             keep=self.tasks.start,
             leads=leads,
         )
+        self._local_home = LocalHome(
+            catalog, node, router, self.indexes, self.streams, self.sweeper,
+            holding or contextlib.nullcontext,
+        )  # fmt: skip
+        home = self._local_home if abroad is None else abroad.home(self)
+        self.splits = Splits(
+            loop, catalog, router, self.indexes, self.streams, home, self.tasks.start,
+            keep_seconds=cluster.split_keep_seconds,
+        )  # fmt: skip
         objects = None if settings.s3_dir is None else ObjectFolder(settings.s3_dir)
         self.bulk = BulkRunner(loop, clock, router, BulkOperations(store), objects, run_bulk_put, self.tasks.start)
+
+    def knows_child(self, partition: Partition) -> None:
+        """The child of a split, which serves nobody yet."""
+        self._local_home.knows(partition)
 
     async def load(self) -> None:
         """Read what is known of bulk operations. Raises what Store raises."""
@@ -114,7 +136,10 @@ class Background:
     async def start(self, undelivered: Iterable[Undelivered]) -> None:
         """Begin; `undelivered` is what recovery found. Returns when nobody can meet what a crash has left."""
         self.sweeper.start(self._catalog)
+        self.splits.know_all()
         self.indexes.start(undelivered)
+        self._local_home.redirect_all()
+        self.splits.start()
         await self._start_transactions()    # what was left is committed now, and indexes take what follows
         self.bulk.resume()
         self._upkeep.start()
@@ -124,7 +149,9 @@ class Background:
         led is told of that. Bulk operations are gone on with by who owns them (bulk/owning.py).
         """
         self.sweeper.start(self._catalog)
+        self.splits.know_all()
         self.indexes.start()
+        self.splits.start()
         self.transactions.start()
         self._upkeep.start()
 
@@ -181,6 +208,7 @@ class Background:
 
     def _begin_nothing_more(self) -> None:
         self._upkeep.stop()
+        self.splits.stop()
         self.sweeper.stop()
         self.bulk.stop()
 

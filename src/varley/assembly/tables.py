@@ -20,7 +20,14 @@ def expected_of(catalog: Catalog) -> Expected:
         indexes={
             id_bytes(index): IndexGroups([each.low for each in ranges], [each.group for each in ranges])
             for described in catalog
-            for index, ranges in described.index_partitions.items()
+            # To a child goes nothing but what its parent sends, before it is known to serve.
+            for index, ranges in described.before_splits(lambda child: True).index_partitions.items()
+        },
+        children={
+            each.split.child: at
+            for described in catalog
+            for each in described.splits.values()
+            if (at := each.split.location) is not None
         },
     )
 
@@ -32,6 +39,8 @@ def open_tables(catalog: Catalog, trees: dict[int, Tree], node: Node, router: Ro
     """
     partitions = {group: node.open_group(group, tree) for group, tree in trees.items()}
     for described in catalog:
+        # A child that has not everything serves nobody: its parent has that part still.
+        described = described.before_splits(lambda child: partitions[child].tree.origin is None)
         of_table = [partitions.pop(each.group) for each in described.partitions]
         of_indexes = {
             index: [partitions.pop(each.group) for each in ranges]
@@ -39,12 +48,15 @@ def open_tables(catalog: Catalog, trees: dict[int, Tree], node: Node, router: Ro
         }
         router.add(described, of_table, of_indexes)
         background.streams.open(described, of_table)
+        for each in described.splits.values():
+            if each.split.child in partitions:
+                background.knows_child(partitions.pop(each.split.child))
     for described in catalog.deleted.values():
         background.streams.open(described, [partitions.pop(each.group) for each in described.partitions])
     if catalog.ledger is not None:
         [group] = catalog.ledger.groups
         background.transactions.open_ledger(partitions.pop(group))
-    assert not partitions
+    assert not partitions, "trees of groups that nobody knows"
 
 
 async def drop_tables(catalog: Catalog, node: Groups, router: Router, background: Background) -> None:

@@ -24,6 +24,7 @@ from varley.item.key_bytes import (
     OUTGOING_SPACE,
     PURGE_SPACE,
     SOURCE_SPACE,
+    SPLIT_SPACE,
     TALLY_SPACE,
     TOKEN_SPACE,
 )
@@ -31,7 +32,7 @@ from varley.item.value import Item
 from varley.metadata.catalog import Catalog, Described
 from varley.metadata.local import LocalStore
 from varley.settings import load
-from varley.storage.check import Finding, GlobalIndexCheck, Schema, State
+from varley.storage.check import Finding, Followers, Get, GlobalIndexCheck, Scan, Schema, State
 from varley.storage.check import check as findings_of
 from varley.storage.data_folder import DataFolder
 from varley.storage.lmdb_engine import DATA_FILE
@@ -43,6 +44,7 @@ from varley.table.global_index import GlobalIndexCodec
 from varley.table.global_index_comparison import index_problems
 from varley.table.keys import KeyCodec
 from varley.table.outgoing import PROGRESS_KEY_BYTES, SOURCE_KEY_BYTES, id_bytes
+from varley.table.parting import END_KEY, ORIGIN_KEY, end_of, is_left
 from varley.table.partition_map import PartitionRange
 from varley.table.schema import GlobalIndex
 
@@ -85,16 +87,16 @@ def examine(data_dir: str, progress: Callable[[str], None]) -> list[Finding]:
         schemas = {
             partition.group: _schema(described, partition)
             for described in tables
-            for partition in described.partitions
+            for partition in (*described.partitions, *_children(described, described.table.id))
         }
         schemas.update(
             (partition.group, _index_schema(described, index, partition))
             for described in tables
             for index in described.table.global_indexes
-            for partition in described.index_partitions[index.id]
+            for partition in (*described.index_partitions[index.id], *_children(described, index.id))
         )
         followers = {
-            partition.group: consequences.problems
+            partition.group: _of_its_own(consequences.problems)
             for described in tables
             if (consequences := consequences_of(described.table, KeyCodec(described.table.key_schema))) is not None
             for partition in described.partitions
@@ -113,7 +115,8 @@ def _global_index(described: Described, index: GlobalIndex) -> GlobalIndexCheck:
     targets = described.index_partitions[index.id]
 
     def problems(state: State) -> Iterator[tuple[int, bytes, str]]:
-        return index_problems(index, keys, described.partitions, targets, state)
+        served = described.before_splits(lambda child: state(child)[0](ORIGIN_KEY) is None)
+        return index_problems(index, keys, served.partitions, served.index_partitions[index.id], state)
 
     return GlobalIndexCheck(
         id_bytes(index.id),
@@ -121,6 +124,31 @@ def _global_index(described: Described, index: GlobalIndex) -> GlobalIndexCheck:
         [each.group for each in described.partitions],
         problems,
     )
+
+
+def _of_its_own(problems: Followers) -> Followers:
+    """Without what is about rows that are another partition's since it was split: they go one by one."""
+
+    def own_problems(get: Get, scan: Scan) -> Iterator[tuple[bytes, str]]:
+        end = end_of(get(END_KEY))
+        return (each for each in problems(get, scan) if end is None or not is_left(each[0], end.at))
+
+    return own_problems
+
+
+def _children(described: Described, owner: str) -> list[PartitionRange]:
+    """Groups that partitions of the table, or of an index, are being split into, and that are not in the map yet."""
+    ordered = described.splits.get(owner)
+    if ordered is None or described.is_in_map(ordered.split):
+        return []
+    split = ordered.split
+    parent = next(each for each in described.map_of(owner) if each.group == split.parent)
+    return [PartitionRange(split.location or parent.low, parent.high, split.child, 1, split.parent)]
+
+
+def _was_split(described: Described, owner: str, group: int) -> bool:
+    """Whether the partition of `group` has, or its log has, what is another's now."""
+    return any(each.parent == group for each in described.map_of(owner))
 
 
 def _locked(data_dir: str) -> contextlib.AbstractContextManager[Any]:
@@ -144,6 +172,7 @@ async def _tables(metadata: str) -> list[Described]:
 def _schema(described: Described, partition: PartitionRange) -> Schema:
     """What knows whether a row of `partition` is where its item belongs."""
     keys = KeyCodec(described.table.key_schema)
+    was_split = _was_split(described, described.table.id, partition.group)
     indexes = {index.space: index for index in Consequences(described.table, keys).local_indexes}
 
     def problem(row_key: bytes, item: Item) -> str | None:
@@ -156,8 +185,12 @@ def _schema(described: Described, partition: PartitionRange) -> Schema:
             return None    # compared where it arrives; the index may be deleted since
         if space in (TOKEN_SPACE, PURGE_SPACE):
             return None    # of transactions that are over; nothing else depends on them
+        if space == SPLIT_SPACE:
+            return None    # it says what has been done, and that follows from nothing else
         if space == SOURCE_SPACE and len(row_key) == PROGRESS_KEY_BYTES:
             return None    # Consequences.problems knows whether it should be there
+        if space == SOURCE_SPACE:
+            return None if partition.parent is not None else "it came of no split"
         index = indexes.get(space)
         if index is None and space != ITEM_SPACE:
             return f"the table {described.table.name} has no rows in the space {space.hex()}"
@@ -169,7 +202,7 @@ def _schema(described: Described, partition: PartitionRange) -> Schema:
                 expected = b"" if entry is None else entry.key
         except ApiError as error:
             return f"the item is not one of the table {described.table.name}: {error.message}"
-        return _place_problem(row_key, expected, partition)
+        return _place_problem(row_key, expected, partition, may_be_above=was_split)
 
     return problem
 
@@ -178,29 +211,36 @@ def _index_schema(described: Described, index: GlobalIndex, partition: Partition
     """The same for a partition of a global index. A row has the keys of its item, so it says where it belongs."""
     keys = KeyCodec(described.table.key_schema)
     codec = GlobalIndexCodec(index, keys)
-    sources = {each.group for each in described.partitions}
+    # And, if it came of a split, the one that it came from, and the one that that came from.
+    sources = {each.group for each in (*described.partitions, *described.index_partitions[index.id])}
+    was_split = _was_split(described, index.id, partition.group)
 
     def problem(row_key: bytes, item: Item) -> str | None:
         space = row_key[:1]
         if space == SOURCE_SPACE and len(row_key) == SOURCE_KEY_BYTES:
             source = int.from_bytes(row_key[1:], "big")
             return None if source in sources else f"group {source} is no partition of the table"
+        if space == SPLIT_SPACE:
+            return None
         if space != ITEM_SPACE:
             return f"a global index has no rows in the space {space.hex()}"
         try:
             entry = codec.entry(keys.row_key_of_item(item), item, 0)
         except ApiError as error:
             return f"the row is not one of the index {index.name}: {error.message}"
-        return _place_problem(row_key, b"" if entry is None else entry.key, partition)
+        return _place_problem(row_key, b"" if entry is None else entry.key, partition, may_be_above=was_split)
 
     return problem
 
 
-def _place_problem(row_key: bytes, expected: bytes, partition: PartitionRange) -> str | None:
+def _place_problem(
+    row_key: bytes, expected: bytes, partition: PartitionRange, *, may_be_above: bool
+) -> str | None:
     if row_key != expected:
         return f"the item belongs under the key {expected.hex()}"
     location = row_key[1:]
-    if location < partition.low or (partition.high is not None and location >= partition.high):
+    is_above = partition.high is not None and location >= partition.high
+    if location < partition.low or (is_above and not may_be_above):
         return "the row belongs to another partition"
     return None
 

@@ -31,6 +31,7 @@ _COMMANDS: Final = {
     "hand-over": ("cluster_status", "Let another node lead."),
     "drain": ("cluster_admin", "Take all replicas from a node, so that it may stop."),
     "move": ("cluster_admin", "Move a replica to another node."),
+    "split": ("cluster_admin", "Split a partition of a table, or of one of its indexes."),
     "repairs": ("cluster_admin", "Show what is done to keep the cluster whole."),
 }
 

@@ -1,4 +1,4 @@
-"""`varley cluster drain`, `move` and `repairs`: where replicas are. Asked at the admin port of any node."""
+"""`varley cluster drain`, `move`, `split` and `repairs`: where data is. Asked at the admin port of any node."""
 
 from __future__ import annotations
 
@@ -137,6 +137,24 @@ def run_move(
     click.echo(f"Group {group}: " + ("the move is taken back" if cancel else f"{source} -> {target} is ordered") + ".")
 
 
+def run_split(
+    table: str, index: str | None, group: int | None, at: str | None, wait: bool, admin: str | None, data_dir: str
+) -> None:
+    urls = admin_urls(admin, data_dir)
+    wish = {name: value for name, value in [("index", index), ("group", group), ("at", at)] if value is not None}
+    told = ask(urls, "/split", {"table": table, **wish})
+    if told["refused"] is not None:
+        raise WorldError(str(told["refused"]), operation="split")
+    parent, child = told["parent"], told["child"]
+    click.echo(f"Group {parent} is being split: group {child} will have the upper part.")
+    while wait:
+        splits = ask(urls, "/splits")["splits"]
+        if all(each["child"] != child for each in splits):
+            click.echo(f"Group {parent} is split.")
+            return
+        time.sleep(_LOOK_SECONDS)
+
+
 def _order(urls: Sequence[str], path: str, wish: dict[str, Any], operation: str) -> None:
     """Raises WorldError if it is refused."""
     refusal = ask(urls, path, wish)["refused"]
@@ -197,6 +215,34 @@ The new one gets the state, catches up and votes before the old one goes.
 \b
 Example:
   varley cluster move --group 7 --from n1 --to n4
+""",
+    context_settings=_width,
+)
+split = click.Command(
+    "split",
+    callback=run_split,
+    params=[
+        click.Argument(["table"]),
+        click.Option(["--index"], metavar="NAME", help="A partition of this global index, not of the table."),
+        click.Option(["--group"], type=int, metavar="NUMBER", help="The partition, as `status` numbers them."),
+        click.Option(["--at"], metavar="HASH", help="Where: the hash of a partition key, 32 hexadecimal digits."),
+        click.Option(["--wait"], is_flag=True, help="Return when nothing is left to do."),
+        *admin_options,
+    ],
+    help="""Split a partition in two: the largest one, unless --group or --at names another.
+
+It is split in the middle of its bytes, between two partition keys, unless --at says where. A new group, on the nodes of
+the old one, gets the upper part: first all that there is, while everything goes on, then, in some milliseconds, the
+responsibility. Partitions are never merged.
+
+With --admin this also works for a server that is alone and has an admin port.
+
+\b
+Examples:
+  varley cluster split Music
+  varley cluster split Music --index by-year --wait
+  varley cluster split Music --group 7 --at 80000000000000000000000000000000
+  varley cluster split Music --admin http://127.0.0.1:8001
 """,
     context_settings=_width,
 )

@@ -44,8 +44,9 @@ _SHOWN: Final = ("name", "zone", "endpoint", "pid")
 # What is said once for all nodes; the rest of `varley serve` is for one.
 PASSED_ON: Final = (
     "processes", "region", "s3_dir", "ttl_delay", "index_delay_seconds", "checkpoint_log_bytes", "segment_bytes",
-    "drain_seconds", "log_level", "cluster.initial_partitions", "cluster.replicas", "cluster.stream_shard_seconds",
-    "cluster.suspect_seconds", "cluster.replace_seconds", "cluster.balance", "cluster.strong_reads",
+    "drain_seconds", "log_level", "cluster.initial_partitions", "cluster.replicas", "cluster.split_keep_seconds",
+    "cluster.stream_shard_seconds", "cluster.suspect_seconds", "cluster.replace_seconds", "cluster.balance",
+    "cluster.strong_reads",
 )  # fmt: skip
 
 

@@ -20,6 +20,9 @@ vote, promises; that is chosen, and not yet published. 2. n1#2 is lost too, and 
 second life. 3. What begins is "n1#2" again, which the group counts as the voter that it has, and which has promised
 nothing.
 
+A group that came of a split has nothing at first that anybody may see: its replicas are begun as any, but are not where
+requests find them (`Hosted.closed`) before their own rows say that they have all (splits/).
+
 Without etcd. A node that was started by what it remembers (remembering.py) goes on with all members that its log has,
 and looks at nothing until it is told what the metadata is now.
 
@@ -85,6 +88,9 @@ class Hosting:
         self._busy: set[int] = set()        # groups that are being looked at
         self._again: set[int] = set()       # of these, those that have changed meanwhile
         self._is_stopping = False
+        # Told when a replica that leads its group knows that it has all; and asked what maps say of parents.
+        self.on_opened: Callable[[MemberPartition, int], None] = _nobody_told
+        self.parent_in_map: Callable[[int], int | None] = _no_parent
         self._is_old = False                # what is known of the metadata may be: nothing begins, nothing is removed
         members.listeners.append(self._published)
         for group, published in members.items().items():
@@ -162,8 +168,29 @@ class Hosting:
 
     def attach(self, group: int, partition: MemberPartition | None) -> None:
         """From now on requests find it here. None: a log member, which answers nothing. May be called again."""
-        if partition is not None and group not in self._hosted.partitions:
+        if partition is None or group in self._hosted.partitions or group in self._hosted.closed:
+            return
+        parent = self._parent_of(group)
+        if parent is None or partition.tree.origin is not None:
             self._hosted.attach(group, partition, self._lead_of(partition))
+            return
+        self._hosted.closed[group] = partition, parent
+        partition.tree.on_split = lambda: self._may_open(group, partition)
+
+    def _may_open(self, group: int, partition: MemberPartition) -> None:
+        """The rows of a replica that came of a split have changed: perhaps it knows now that it has all."""
+        if group not in self._hosted.closed or partition.tree.origin is None:
+            return
+        del self._hosted.closed[group]
+        partition.tree.on_split = None
+        self._hosted.attach(group, partition, self._lead_of(partition))
+        if partition.is_leading:
+            partition.begins_with_all()
+            self.on_opened(partition, partition.ballot)
+
+    def _parent_of(self, group: int) -> int | None:
+        """Of a group that came of a split."""
+        return self._members.parents.get(group) or self.parent_in_map(group)
 
     def members_of(self, group: int) -> tuple[int, Sequence[str]]:
         """The slot of the newest configuration of a group that has a member here, and where its members are."""
@@ -260,8 +287,17 @@ class Hosting:
         self._named.discard(group)
         if group in self._hosted.partitions:
             self._hosted.detach(group)
+        self._hosted.closed.pop(group, None)
         await self._node.remove_group(group)
         self._remembering.hosts_no_more(group)
+
+
+def _nobody_told(partition: MemberPartition, ballot: int) -> None:
+    pass
+
+
+def _no_parent(group: int) -> int | None:
+    return None
 
 
 def nodes_of(configuration: Configuration) -> tuple[str, ...]:

@@ -39,7 +39,7 @@ from varley.storage.remembered import Remembered, encode, read, write
 logger = logging.getLogger("varley.cluster")
 
 # What tables, members and nodes are made of. Not what is written each second.
-KEPT: Final = ("nodes/", "members/", "table/", "partitions/", "deleted/", "groups")
+KEPT: Final = ("nodes/", "members/", "table/", "partitions/", "deleted/", "splits/", "groups")
 _PAUSE_SECONDS: Final = 0.2     # changes of that time are one write
 _AGAIN_SECONDS: Final = 2.0     # after the disk has refused
 FIRST_SECONDS: Final = 4.0      # for etcd to answer a node that could start without it

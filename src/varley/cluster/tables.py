@@ -18,11 +18,15 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from varley.expiry.sweeper import Sweeper
+from varley.indexes.indexes import Indexes
 from varley.metadata.catalog import Catalog, Described
+from varley.metadata.split import Split
 from varley.node.partition import Partition
+from varley.remote.memds_node import MemdsNode
 from varley.remote.places import Places
 from varley.router.routes import Router
 from varley.streams.streams import Streams
+from varley.table.partition_map import PartitionMap
 from varley.table.table_name import LEDGER_NAME
 from varley.transactions.transactions import Transactions
 
@@ -38,6 +42,8 @@ class Tables:
         streams: Streams,
         sweeper: Sweeper,
         transactions: Transactions,
+        indexes: Indexes,
+        memds: MemdsNode,
     ) -> None:
         self._catalog = catalog
         self._places = places
@@ -45,6 +51,8 @@ class Tables:
         self._streams = streams
         self._sweeper = sweeper
         self._transactions = transactions
+        self._indexes = indexes
+        self._memds = memds
         self._has_ledger = False
         self.is_serving = False     # set when transactions have been started
 
@@ -99,9 +107,36 @@ class Tables:
 
     def _become(self, before: Described, after: Described) -> None:
         _step(self._router.update(after))
+        self._follow_splits(before, after)
         self._streams.redefine(after, self._partitions(after))
         if after.table.time_to_live_revision != before.table.time_to_live_revision:
             self._sweeper.redefine(after)
+
+    def split(self, after: Described, split: Split) -> None:
+        """This node has just given the split's child its part of the map."""
+        self._follow_splits(after.before_splits(lambda child: child == split.child), after)
+
+    def _follow_splits(self, before: Described, after: Described) -> None:
+        """Partitions have become smaller, and others have the rest."""
+        maps = [(before.partitions, after.partitions)]
+        maps += (
+            (before.index_partitions[index], ranges)
+            for index, ranges in after.index_partitions.items()
+            if index in before.index_partitions
+        )
+        new = [each for old, ranges in maps if old != ranges for each in ranges if each.group not in _groups(old)]
+        if not new:
+            return
+        self._router.repartition(after)
+        of_table = _groups(after.partitions)
+        for child in new:
+            assert child.parent is not None
+            if child.group in of_table:
+                self._streams.repartition(after, self._partitions(after))
+                self._sweeper.redefine(after)
+            else:
+                self._indexes.redirect(child.parent, child.group, child.low)
+            self._memds.was_split(child.parent)
 
     def _go(self, described: Described) -> None:
         kept = self._catalog.deleted.get(described.table.id)
@@ -113,6 +148,10 @@ class Tables:
 
     def _partitions(self, described: Described) -> Sequence[Partition]:
         return [self._places.partition(each.group) for each in described.partitions]
+
+
+def _groups(ranges: PartitionMap) -> set[int]:
+    return {each.group for each in ranges}
 
 
 def _step(work: Coroutine[Any, Any, None]) -> None:

@@ -71,7 +71,10 @@ class Gateway:
     def send_back(self, call: Call, away: Elsewhere) -> None:
         """`call` was passed on by another node, and this one cannot answer it either."""
         assert isinstance(call, _PassedOn)
-        call.send_back(not_here(self.peers.memds.find(away.group)))
+        # What it is about may have been split, and who asks has an old map: what is known of the other group is not
+        # known of the one that was asked.
+        group = away.group if call.about is None else call.about
+        call.send_back(not_here(self.peers.memds.find(group)))
 
     # From others
 

@@ -13,6 +13,11 @@ it has (table/outgoing.py). What it has already is passed over:
 
 An index row is an item of its partition, so each row says what it replaces, and the counts of the partition are those
 of the index.
+
+A partition that comes of a split gets the rows of its parent in the same way, items and what follows from them, until
+it is told that it has all (`open_child`). From then on it is its own, and passes over whatever its parent still sends.
+
+A partition that has been split, or is about to be, takes nothing that goes to its child: who sends has an old map.
 """
 
 from __future__ import annotations
@@ -20,12 +25,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from varley.indexes.propagation import Delivery
+from varley.errors import Throttling
+from varley.indexes.propagation import Delivery, IndexRow
+from varley.item.key_bytes import DERIVED_SPACES, ITEM_SPACE
 from varley.item.stored import item_size
 from varley.node.partition import Partition
 from varley.node.settled import Done, Told, once_settled
 from varley.storage.log_format import ABSENT, DELETE, DERIVED, PUT, Row
 from varley.table.outgoing import source_key, source_slot, source_value
+from varley.table.parting import ORIGIN_KEY, Origin, origin_value
 
 
 class Arriving(NamedTuple):
@@ -43,8 +51,11 @@ def deliver(partition: Partition, batch: Sequence[Delivery | Arriving], done: Do
     advanced: set[int] = set()      # sources of which there is more
     values: dict[bytes, bytes | None] = {}
     newest = partition.newest
+    origin = partition.tree.origin
     for delivery in batch:
         source, slot = delivery.source, delivery.slot
+        if origin is not None and source == origin.parent:
+            continue
         has = sources.get(source)
         if has is None:
             has = sources[source] = source_slot(newest(source_key(source)))
@@ -57,12 +68,17 @@ def deliver(partition: Partition, batch: Sequence[Delivery | Arriving], done: Do
             sources[source] = slot
             advanced.add(source)
         values.update(delivery.rows)
+    closed_from = partition.tree.closed_from
+    if closed_from is not None and any(key[:1] == ITEM_SPACE and key[1:] >= closed_from for key in values):
+        done(Throttling("A part of the partition is another's now, or will be in a moment."))
+        return
     rows: list[Row] = []
     for key, value in values.items():
         old = newest(key)
         if old == value:    # as it is: filled with what a change has brought, or gone before it came
             continue
-        rows.append((DELETE if value is None else PUT, key, value, ABSENT if old is None else item_size(old)))
+        counted = DERIVED if key[0] in DERIVED_SPACES else ABSENT if old is None else item_size(old)
+        rows.append((DELETE if value is None else PUT, key, value, counted))
     if not rows and not advanced:
         once_settled(partition.undecided_range(), done)    # it has everything, but perhaps in undecided slots
         return
@@ -70,3 +86,16 @@ def deliver(partition: Partition, batch: Sequence[Delivery | Arriving], done: Do
     for source in advanced:
         rows.append((PUT, source_key(source), source_value(sources[source], timestamp_us), DERIVED))
     partition.propose(rows, timestamp_us, Told(done))
+
+
+def open_child(partition: Partition, origin: Origin, rows: Sequence[IndexRow], done: Done) -> None:
+    """The partition, which came of a split, has all: it serves from now on. `rows`: what else it has to have. `done` as
+    in `deliver`; harmless if it serves already."""
+    if partition.newest(ORIGIN_KEY) is not None:
+        once_settled(partition.undecided_range(), done)
+        return
+    # All that it decides by itself is behind all that its parent has decided about the same items.
+    timestamp_us = partition.next_timestamp(after_us=origin.time_us)
+    value = origin_value(origin, timestamp_us)
+    entry: list[Row] = [(PUT, key, row, DERIVED) for key, row in rows]
+    partition.propose([*entry, (PUT, ORIGIN_KEY, value, DERIVED)], timestamp_us, Told(done))

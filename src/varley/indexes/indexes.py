@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -20,15 +20,19 @@ from varley.clock import Clock
 from varley.indexes.abroad import Abroad
 from varley.indexes.backfill import forget_progress
 from varley.indexes.filling import Filling
-from varley.indexes.propagation import Part, Propagation
-from varley.indexes.sending import Sending
+from varley.indexes.propagation import IndexRow, Part, Propagation
+from varley.indexes.sending import Sending, to_child
 from varley.indexes.source import Source
 from varley.metadata.catalog import Catalog, Described
+from varley.node.partition import Partition
 from varley.router.routes import GlobalIndexRoute, Route, Router
 from varley.storage.undelivered import Undelivered
 from varley.table import schema
+from varley.table.global_index_follower import Backlog, Backlogs
 from varley.table.outgoing import id_bytes
 from varley.table.schema import AttributeDefinition, GlobalIndex, Table
+
+_NO_BOUND: Final = 1 << 62
 
 
 class IndexReading(NamedTuple):
@@ -61,12 +65,13 @@ class Indexes:
         """
         self._catalog = catalog
         self._router = router
-        self._abroad = abroad
+        self.abroad = abroad
         self.sending = Sending(loop, clock, delay_seconds=delay_seconds, abroad=abroad)
         self.filling = Filling(loop, catalog, router, self.sending, abroad, keep)
         self.sources: dict[int, Source] = {}    # by group
         # Of tables that have global indexes, or had some since the start; in a cluster, of all.
         self._routes: dict[str, Route] = {}
+        self._child_backlogs = Backlogs(_NO_BOUND)  # they refuse no writes: splits/splitting.py sees to them
         router.watchers.append(self)
 
     def start(self, undelivered: Iterable[Undelivered] = ()) -> None:
@@ -74,7 +79,11 @@ class Indexes:
         assert not self.sending.is_log_known
         for each in undelivered:
             backlog_of = self.sources[each.source].backlog_of
-            parts = {target: Part(rows, backlog_of(target)) for target, rows in each.rows.items()}
+            children = self.sources[each.source].children
+            parts = {}
+            for group, rows in each.rows.items():
+                target = to_child(group) if group in children else group
+                parts[target] = Part(rows, backlog_of(target))
             self.propagation.changed(each.source, each.slot, parts)
         self.sending.start()
         for source in self.sources.values():
@@ -167,7 +176,7 @@ class Indexes:
     # The router tells
 
     def opened(self, route: Route) -> None:
-        if not route.global_indexes and route.name not in self._routes and self._abroad is None:
+        if not route.global_indexes and route.name not in self._routes and self.abroad is None:
             return    # with others, it may have had some: what entries carry to those is read, and let go
         self._routes[route.name] = route
         indexes = {id_bytes(index.id): index for index in route.global_indexes}
@@ -175,30 +184,81 @@ class Indexes:
             for partition in index.partitions:
                 self.sending.add_target(partition)
         for partition in route.partitions:
-            source = self.sources.get(partition.group)
-            if source is None:
-                source = self.sources[partition.group] = Source(self.sending, route, partition.group)
-                self.propagation.add_source(partition.group)
-                partition.carry_outgoing(source)
-            source.indexes = indexes
+            source = self._source(partition)
+            source.route, source.indexes = route, indexes
         if self.sending.is_running:
             self.filling.follow(route)
+
+    # Partitions that are split
+    #
+    # What a partition that is being split has for its child goes there as changes go to an index: both what was there
+    # before, and what is decided meanwhile.
+
+    def begin_to_carry(self, source: Partition, child: Partition, at: bytes) -> None:
+        """From now on, what entries of `source` say that they have for `child` goes there. Harmless if it does."""
+        self.sending.add_target(child, to_child(child.group))
+        self._source(source).children.setdefault(child.group, (at, Backlog(self._child_backlogs)))
+
+    def end_carrying(self, source: Partition, child: int) -> None:
+        """Nothing is carried any more. Harmless if nothing was."""
+        there = self.sources.get(source.group)
+        if there is None or there.children.pop(child, None) is None:
+            return
+        self.sending.remove_target(to_child(child))
+        if not there.children and there.route is None:
+            source.carry_outgoing(None)
+            self.propagation.remove_source(source.group)
+            del self.sources[source.group]
+
+    def redirect(self, target: int, child: int, at: bytes) -> None:
+        """`target`, a partition of an index, ends at `at` now, and `child` has the rest: so has what is on its way."""
+        self.sending.split_target(target, child, at)
+
+    def send_to_child(
+        self, source: int, slot: int, child: int, rows: list[IndexRow], then: Callable[[], None]
+    ) -> None:
+        """Rows that `source` has as of `slot`. `then` is called when they have arrived."""
+        _, backlog = self.sources[source].children[child]
+        self.sending.filled(source, slot, {to_child(child): Part(rows, backlog)}, then)
+
+    def bytes_for_child(self, source: int, child: int) -> int:
+        """About the memory of what is on its way to `child`; 0 if nothing is carried there."""
+        there = self.sources.get(source)
+        return 0 if there is None or child not in there.children else there.children[child][1].bytes
+
+    def has_sent_all(self, source: Partition, slot: int) -> bool:
+        """Whether all has arrived, at indexes and children, that the entries of `source` carry up to `slot`, which is
+        applied."""
+        there = self.sources.get(source.group)
+        return there is None or there.kept_after(source.tree.applied_slot) >= slot
+
+    def _source(self, partition: Partition) -> Source:
+        source = self.sources.get(partition.group)
+        if source is None:
+            source = self.sources[partition.group] = Source(self.sending, partition)
+            self.propagation.add_source(partition.group)
+            partition.carry_outgoing(source)
+        return source
+
+    # The router tells that partitions are led, and are gone
 
     def begins_to_lead(self, group: int) -> None:
         """This node leads `group` from now on: indexes are filled from here with what its partition has."""
         source = self.sources.get(group)
-        if source is not None and self.sending.is_running:
+        if source is not None and source.route is not None and self.sending.is_running:
             self.filling.begin_again(source.route)
 
     def index_closed(self, index: GlobalIndexRoute) -> None:
         self.filling.closed(index)
         for partition in index.partitions:
-            self.sending.remove_target(partition)
+            self.sending.remove_target(partition.group)
 
     def closed(self, route: Route) -> None:
         if self._routes.pop(route.name, None) is None:
             return
         for partition in route.partitions:
+            for child in self.sources[partition.group].children:
+                self.sending.remove_target(to_child(child))
             partition.carry_outgoing(None)
             self.propagation.remove_source(partition.group)
             del self.sources[partition.group]

@@ -77,12 +77,16 @@ class Delivery:
         self.source = source
         self.ledger = ledger
         self.rows, self.backlog, self.due = part
-        self.bytes = sum(len(key) + len(value or b"") + _ROW_OVERHEAD_BYTES for key, value in self.rows)
+        self.bytes = _bytes_of(self.rows)
         self.is_filling = is_filling
 
     @property
     def slot(self) -> int:
         return self.ledger.slot
+
+
+def _bytes_of(rows: Iterable[IndexRow]) -> int:
+    return sum(len(key) + len(value or b"") + _ROW_OVERHEAD_BYTES for key, value in rows)
 
 
 class _Channel:
@@ -115,6 +119,25 @@ class Propagation:
         for delivery in channel.queue:
             delivery.ledger.then = None
             self._settle(delivery)
+
+    def split_target(self, target: int, child: int, at: bytes) -> None:
+        """What is on its way to `target`, and about rows from the location `at` on, is sent to `child`, which is known.
+
+        What is under way stays so: if `target` has taken all of it, so has the child from it, and it passes over what
+        it gets a second time.
+        """
+        queue = self._channels[child].queue
+        for delivery in self._channels[target].queue:
+            moved = [row for row in delivery.rows if row[0][1:] >= at]
+            if moved:
+                part = Part(moved, delivery.backlog, delivery.due)
+                delivery.rows = [row for row in delivery.rows if row[0][1:] < at]
+                delivery.ledger.left += 1
+                size = delivery.bytes
+                delivery.bytes = _bytes_of(delivery.rows)
+                other = Delivery(delivery.source, delivery.ledger, part, is_filling=delivery.is_filling)
+                assert delivery.bytes + other.bytes == size, "the backlog is as it was"
+                queue.append(other)
 
     def add_source(self, source: int) -> None:
         self._open_slots.setdefault(source, deque())

@@ -94,14 +94,21 @@ class Sending:
 
     # What is to be sent
 
-    def add_target(self, partition: Partition) -> None:
-        self._targets[partition.group] = partition
-        self.propagation.add_target(partition.group)
+    def add_target(self, partition: Partition, channel: int | None = None) -> None:
+        """`channel`: None: that of its group."""
+        target = partition.group if channel is None else channel
+        self._targets[target] = partition
+        self.propagation.add_target(target)
 
-    def remove_target(self, partition: Partition) -> None:
-        self.propagation.remove_target(partition.group)
-        del self._targets[partition.group]
+    def remove_target(self, target: int) -> None:
+        self.propagation.remove_target(target)
+        del self._targets[target]
         self._end_if_drained()
+
+    def split_target(self, target: int, child: int, at: bytes) -> None:
+        """See Propagation.split_target."""
+        self.propagation.split_target(target, child, at)
+        self._make_ready((child,))
 
     def changed(self, source: int, slot: int, parts: Mapping[int, Part]) -> None:
         """See Propagation.changed."""
@@ -145,20 +152,19 @@ class Sending:
             batch = self.propagation.next_batch(target, now)
             if batch:
                 rows += sum(len(delivery.rows) for delivery in batch)
-                self._deliver(partition, batch)
+                self._deliver(target, partition, batch)
             elif self.propagation.due(target) is not None:
                 self._hold_back(target)
         if self._ready:
             self._make_ready(())
         self._end_if_drained()
 
-    def _deliver(self, partition: Partition, batch: Sequence[Delivery]) -> None:
-        target = partition.group
+    def _deliver(self, target: int, partition: Partition, batch: Sequence[Delivery]) -> None:
         done = functools.partial(self._delivered, target)
-        if self._abroad is None or self._abroad.is_led_here(target):
+        if self._abroad is None or self._abroad.is_led_here(partition.group):
             deliver(partition, batch, done)
         else:
-            self._abroad.deliver(target, batch, done)
+            self._abroad.deliver(partition.group, batch, done)
 
     def _now(self) -> float:
         if self._drained is not None:
@@ -205,3 +211,9 @@ class Sending:
             return
         if all(target in self._stalled or self.propagation.is_empty(target) for target in self.propagation.targets()):
             self._drained.set_result(None)
+
+
+def to_child(group: int) -> int:
+    """The channel to the child of a split: another than the one to the same group as a partition of an index, which is
+    for what comes when it serves, and waits until it does."""
+    return -group

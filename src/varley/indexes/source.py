@@ -21,12 +21,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from varley.indexes.propagation import IndexRow, Part
-from varley.indexes.sending import RETRY_SECONDS, Sending
+from varley.indexes.sending import RETRY_SECONDS, Sending, to_child
 from varley.item.key_bytes import ITEM_SPACE, OUTGOING_SPACE
+from varley.node.partition import Partition
 from varley.router.routes import GlobalIndexRoute, Route
 from varley.storage.log_format import Row
 from varley.table.global_index_follower import Backlog
 from varley.table.outgoing import OUTGOING_KEY_AT, THE_ITEM
+from varley.table.parting import carried_to, goes
 
 logger = logging.getLogger("varley.indexes")
 
@@ -41,13 +43,16 @@ AppliedRows = Callable[[int], Iterator[tuple[int, Sequence[Row]]]]
 class Source:
     """See node.replica.Outgoing. Used from the event loop only."""
 
-    __slots__ = ("_group", "_is_live", "_rows", "_sending", "_taken", "indexes", "route")
+    __slots__ = ("_group", "_is_live", "_partition", "_rows", "_sending", "_taken", "children", "indexes", "route")
 
-    def __init__(self, sending: Sending, route: Route, group: int) -> None:
-        self.route = route
+    def __init__(self, sending: Sending, partition: Partition) -> None:
+        self.route: Route | None = None     # None: its table has no indexes, or it is a partition of one
         self.indexes: dict[bytes, GlobalIndexRoute] = {}    # by the 16 bytes of their ids
+        # Partitions that this one is being split into: where they begin, and what is on its way to them.
+        self.children: dict[int, tuple[bytes, Backlog]] = {}
         self._sending = sending
-        self._group = group
+        self._partition = partition
+        self._group = partition.group
         self._is_live = True    # what is chosen goes into channels. A group of one is not told when to begin.
         self._taken = 0         # in channels, or arrived, is all up to this slot; since then it led no longer, or reads
         self._rows: AppliedRows | None = None   # of the log, while it reads
@@ -101,16 +106,24 @@ class Source:
             self._sending.soon(functools.partial(self._read, rows_behind))
 
     def _must_wait_for_index(self, rows: Sequence[Row]) -> bool:
-        if all(key[0] != _OUTGOING or key[1:OUTGOING_KEY_AT] in self.indexes for _, key, _, _ in rows):
-            return False
-        return not self._sending.is_current(self._group)
+        parting = self._partition.tree.parting
+        is_known = True
+        for _, key, _, _ in rows:
+            if key[0] != _OUTGOING:
+                continue
+            child = carried_to(key)
+            if child is None:
+                is_known &= key[1:OUTGOING_KEY_AT] in self.indexes
+            elif child not in self.children and parting is not None and parting.child == child:
+                return True    # a split is not over before this has arrived
+        return not is_known and not self._sending.is_current(self._group)
 
     def chosen(self, slot: int, rows: Sequence[Row]) -> None:
         """HOT PATH of writes to tables with global indexes: 1 µs a row."""
         if not self._is_live:
             return
         self._taken = slot
-        if len(rows) > 1 and self.indexes:
+        if len(rows) > 1 and (self.indexes or self.children):
             self._take(slot, rows)
 
     def _take(self, slot: int, rows: Sequence[Row]) -> None:
@@ -119,6 +132,10 @@ class Source:
         for _, key, value, _ in rows:
             space = key[0]
             if space == _OUTGOING:
+                child = carried_to(key)
+                if child is not None:
+                    self._take_for_child(child, rows, parts)
+                    continue
                 index = self.indexes.get(key[1:OUTGOING_KEY_AT])
                 if index is None:    # deleted since this was proposed
                     continue
@@ -135,8 +152,17 @@ class Source:
         if parts:
             self._sending.changed(self._group, slot, parts)
 
+    def _take_for_child(self, child: int, rows: Sequence[Row], parts: dict[int, Part]) -> None:
+        if child not in self.children:    # an entry of long ago, read again: the split is over
+            return
+        at, backlog = self.children[child]
+        parts[to_child(child)] = Part([(key, value) for _, key, value, _ in rows if goes(key, at)], backlog)
+
     def backlog_of(self, target: int) -> Backlog:
-        """Of the index that the partition `target` belongs to."""
+        """Of the index that the partition `target` belongs to, or of the child that it is the channel to."""
+        for child, (_, backlog) in self.children.items():
+            if target == to_child(child):
+                return backlog
         return next(
             index.backlog for index in self.indexes.values()
             if any(partition.group == target for partition in index.partitions)

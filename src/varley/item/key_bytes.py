@@ -39,6 +39,7 @@ DEFINITION_SPACE = b"\x41"  # in a cluster: which definition of the table leader
 MARKER_SPACE = b"\x50"      # what a transaction has prepared for an item: followed by what follows 00 in the item's key
 TOKEN_SPACE = b"\x51"       # a transaction of this partition alone that was done: followed by its id
 PURGE_SPACE = b"\x52"       # in the ledger of transactions: when each record may go
+SPLIT_SPACE = b"\x60"       # of a partition that was split, or came of it: see table/parting.py
 OUTGOING_SPACE = b"\xf0"    # never in a tree: what the log carries to global indexes
 
 # First bytes of the rows in a tree that are no items, and not counted as such.
@@ -46,7 +47,7 @@ DERIVED_SPACES = frozenset(
     space[0]
     for space in (
         *LOCAL_INDEX_SPACES, TALLY_SPACE, STREAM_SPACE, EXPIRY_SPACE, SOURCE_SPACE, DEFINITION_SPACE,
-        MARKER_SPACE, TOKEN_SPACE, PURGE_SPACE,
+        MARKER_SPACE, TOKEN_SPACE, PURGE_SPACE, SPLIT_SPACE,
     )
 )
 PARTITION_HASH_BYTES = 16

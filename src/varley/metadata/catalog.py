@@ -3,6 +3,7 @@
     table/Music                 definition of the table "Music"                   table.schema
     partitions/<table's id>     which group owns which part of its keyspace       table.partition_map
     partitions/<index's id>     the same of a global index, which has partitions of its own
+    splits/<id>                 a partition of the table, or the index, of that id is being split (`order_split`)
     deleted/<table's id>        definition of a deleted table whose partitions are kept  table.schema
     table/varley:transactions   the ledger of transactions: kept as a table is, and not one that clients have
     groups                      the last replica group id that was given out
@@ -54,14 +55,15 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 import msgspec
 
-from varley.errors import ResourceInUse, ResourceNotFound, WorldError
+from varley.errors import ResourceInUse, ResourceNotFound, ValidationError, WorldError
 from varley.metadata.group_members import GroupMembers
 from varley.metadata.mirror import Mirror
+from varley.metadata.split import FORMAT_VERSION, SPLITS, Split, decode_split
 from varley.metadata.store import ABSENT, Change, Entry, Listed, Store, Told
 from varley.metadata.stored_value import damaged, decoded
 from varley.table import partition_map, schema
@@ -76,6 +78,15 @@ _DELETED: Final = "deleted/"
 _GROUPS: Final = "groups"
 _GROUPS_FORMAT_VERSION: Final = 1
 
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """A split, and its version in the store."""
+
+    split: Split
+    version: int
+
+
 @dataclass(frozen=True, slots=True)
 class Described:
     """All that metadata has of one table."""
@@ -86,12 +97,37 @@ class Described:
     partitions_version: int
     index_partitions: Mapping[str, PartitionMap] = field(default_factory=dict)    # by id, of each global index
     index_versions: Mapping[str, int] = field(default_factory=dict)    # of those maps, in the store
+    splits: Mapping[str, Ordered] = field(default_factory=dict)    # under way, by owner: at most one for each map
 
     @property
     def groups(self) -> list[int]:
-        """All replica groups: of the table's partitions, then of its global indexes'."""
+        """All replica groups: of the table's partitions, then of its global indexes', then those that are to be."""
         maps = (self.partitions, *self.index_partitions.values())
-        return [each.group for partitions in maps for each in partitions]
+        groups = [each.group for partitions in maps for each in partitions]
+        return groups + [child for each in self.splits.values() if (child := each.split.child) not in groups]
+
+    def map_of(self, owner: str) -> PartitionMap:
+        """Of the table or one of its global indexes, by id."""
+        return self.partitions if owner == self.table.id else self.index_partitions[owner]
+
+    @property
+    def unmapped(self) -> list[int]:
+        """The groups of its splits that have no part of a map yet."""
+        return [each.split.child for each in self.splits.values() if not self.is_in_map(each.split)]
+
+    def before_splits(self, wanted: Callable[[int], bool]) -> Described:
+        """As it was without those of its children that are `wanted`, by group."""
+        gone = [each.split for each in self.splits.values() if self.is_in_map(each.split) and wanted(each.split.child)]
+        maps = {split.owner: partition_map.without(self.map_of(split.owner), split.child) for split in gone}
+        return replace(
+            self,
+            partitions=maps.pop(self.table.id, self.partitions),
+            index_partitions={**self.index_partitions, **maps},
+        )
+
+    def is_in_map(self, split: Split) -> bool:
+        """Whether its child has a part of the map already: then it is decided, and only has to be carried out."""
+        return any(each.group == split.child for each in self.map_of(split.owner))
 
 
 class _GroupsGiven(Stored, frozen=True, kw_only=True):
@@ -139,10 +175,11 @@ class Catalog:
         self.ledger: Described | None = None    # of transactions: not one of the tables, see create_ledger
         self.listener: Listener | None = None
         self.changes = _Changes(self._see_waiting)    # held by whoever changes tables; readers of the view need not
-        self._mirror = Mirror(_TABLES, _PARTITIONS, _DELETED, _GROUPS)
-        self._decoded: dict[str, tuple[int, Table | PartitionMap]] = {}    # by key, with its version
+        self._mirror = Mirror(_TABLES, _PARTITIONS, _DELETED, SPLITS, _GROUPS)
+        self._decoded: dict[str, tuple[int, Table | PartitionMap | Split]] = {}    # by key, with its version
         self._name_of: dict[str, str] = {}    # table's and index's id -> the table's name, of what is in the view
         self._waiting: deque[Told] = deque()    # told while somebody held `changes`
+        self._parents: dict[int, int] = {}    # of groups that came of a split, or are to
         self._failure: WorldError | None = None    # why the view does not follow the store any more
         self.version = 0    # of the newest change that the view has
         self.made = 0    # of the newest change that this process has made
@@ -277,6 +314,13 @@ class Catalog:
     async def _to_become(
         self, before: Described, table: Table, index_partitions: Mapping[str, int]
     ) -> Sequence[Change]:
+        told = before.table
+        if before.splits and (table.global_indexes, table.streams) != (told.global_indexes, told.streams):
+            # An index would have to be filled from a partition that is being filled itself; and a stream's shards end
+            # and begin with the split, as it is known to who carries that out.
+            raise ResourceInUse(
+                f"Attempt to change a resource which is still in use: Table is being split: {table.name}"
+            )
         kept = {index.id for index in table.global_indexes}
         added = kept - before.index_partitions.keys()
         gone = before.index_versions.keys() - kept
@@ -299,6 +343,88 @@ class Catalog:
         given = await self._store.get(_GROUPS)
         return given, _Allocation(0 if given is None else decoded(given, _decode_groups).last)
 
+    # Splits
+
+    async def order_split(self, name: str, owner: str, parent: int, at: bytes | None) -> Split:
+        """Have the partition of group `parent` split, of the table `name` or of its index with the id `owner`.
+
+        The caller holds `changes`, and sees to what the catalog does not know of. Raises ResourceNotFound,
+        ResourceInUse (one is under way, or an index is being filled), ValidationError (the location is not inside of
+        it), the client's fault; what Store raises.
+        """
+        while True:
+            before = self._found(name)
+            self._check_split(before, owner, parent, at)
+            given, allocate = await self._allocation()
+            split = Split(
+                format_version=FORMAT_VERSION, table=name, owner=owner, parent=parent, child=allocate(),
+                at=None if at is None else at.hex(),
+            )  # fmt: skip
+            members = () if self._members is None else self._members.founding_as(split.child, parent)
+            changes = [
+                _groups_given(given, allocate),
+                # As it is: so that nobody changes the indexes in this moment, from a view without this.
+                Change(_TABLES + name, before.table_version, schema.to_json(before.table)),
+                Change(SPLITS + owner, ABSENT, msgspec.json.encode(split)),
+                *members,
+            ]
+            if await self._make(changes):
+                return split
+
+    def _check_split(self, before: Described, owner: str, parent: int, at: bytes | None) -> None:
+        if owner in before.splits:
+            raise ResourceInUse("A partition of it is being split already")
+        if any(index.is_backfilling for index in before.table.global_indexes):
+            raise ResourceInUse("A global index of the table is being filled: split it afterwards")
+        ranges = [each for each in before.map_of(owner) if each.group == parent]
+        if not ranges:
+            raise ValidationError(f"Group {parent} is no partition of it")
+        if at is not None and not (ranges[0].low < at and (ranges[0].high is None or at < ranges[0].high)):
+            raise ValidationError(f"The location {at.hex()} is not inside of the partition of group {parent}")
+
+    async def settle_split(self, ordered: Ordered, at: bytes) -> bool:
+        """Say where it is split, if that was left open. False: somebody was quicker, or it is gone."""
+        split = msgspec.structs.replace(ordered.split, at=at.hex())
+        return await self._make([Change(SPLITS + split.owner, ordered.version, msgspec.json.encode(split))])
+
+    async def map_split(self, split: Split) -> Described | None:
+        """Give its child its part of the map, which decides it. Gives the table as it is then; None: the split is gone.
+
+        The caller holds `changes`, and tells the router afterwards. Raises what Store raises.
+        """
+        assert split.location is not None
+        while True:
+            before = self._tables.get(split.table)
+            there = None if before is None else before.splits.get(split.owner)
+            if before is None or there is None or there.split != split:
+                return None
+            if before.is_in_map(split):
+                return before
+            version = (
+                before.partitions_version if split.owner == before.table.id else before.index_versions[split.owner]
+            )
+            after = partition_map.split(before.map_of(split.owner), split.parent, split.location, split.child)
+            changes = [
+                Change(_PARTITIONS + split.owner, version, partition_map.to_json(after)),
+                Change(SPLITS + split.owner, there.version, msgspec.json.encode(split)),
+            ]
+            if await self._make(changes):
+                return self._tables[split.table]
+
+    async def end_split(self, split: Split) -> None:
+        """Nothing is left to do. Raises what Store raises."""
+        while True:
+            there = self._tables.get(split.table)
+            ordered = None if there is None else there.splits.get(split.owner)
+            if ordered is None or ordered.split.child != split.child:
+                return
+            if await self._make([Change(SPLITS + split.owner, ordered.version, None)]):
+                return
+
+    def parent_of(self, group: int) -> int | None:
+        """The group that this one came of by a split, or is to. It serves when it says itself that it has all."""
+        return self._parents.get(group)
+
     async def delete(self, name: str, *, keep: Table | None = None) -> Described:
         """Forget a table; returns what it was. The caller holds `changes`, and closes its partitions afterwards.
 
@@ -308,6 +434,8 @@ class Catalog:
         before = self._found(name)
         newest: Described | None = before
         while newest == before:
+            if any(before.is_in_map(each.split) for each in before.splits.values()):
+                break    # some moments more: what is kept of it must not have a partition that serves nobody
             id = before.table.id
             maps = before.index_partitions.values() if keep else (before.partitions, *before.index_partitions.values())
             if await self._make(
@@ -317,7 +445,8 @@ class Catalog:
                     if keep is None
                     else Change(_DELETED + id, ABSENT, schema.to_json(keep)),
                     *(Change(_PARTITIONS + index, each, None) for index, each in before.index_versions.items()),
-                    *self._removal(maps),
+                    *(Change(SPLITS + owner, each.version, None) for owner, each in before.splits.items()),
+                    *self._removal(maps, before.unmapped),
                 ]
             ):
                 return before
@@ -357,8 +486,8 @@ class Catalog:
     def _founding(self, maps: Iterable[PartitionMap]) -> Sequence[Change]:
         return () if self._members is None else self._members.founding(_groups(maps))
 
-    def _removal(self, maps: Iterable[PartitionMap]) -> Sequence[Change]:
-        return () if self._members is None else self._members.removal(_groups(maps))
+    def _removal(self, maps: Iterable[PartitionMap], more: Sequence[int] = ()) -> Sequence[Change]:
+        return () if self._members is None else self._members.removal([*_groups(maps), *more])
 
     # The view and the store
 
@@ -412,7 +541,7 @@ class Catalog:
                 names.add(rest)
             elif kind == "deleted":
                 deleted.add(rest)
-            elif kind == "partitions" and rest in self._name_of:
+            elif kind in ("partitions", "splits") and rest in self._name_of:
                 names.add(self._name_of[rest])
         entries = self._mirror.entries
         gone = [self.deleted.pop(id) for id in sorted(deleted) if _DELETED + id not in entries and id in self.deleted]
@@ -427,6 +556,7 @@ class Catalog:
                 changed += [(old, None), (None, new)]
             elif old != new:
                 changed.append((old, new))
+        self._know_parents()
         if not self._mirror.is_ahead:
             self._refuse_strays(before)
         if listener is not None:
@@ -436,6 +566,19 @@ class Catalog:
                 listener.changed(*each)
             for described in gone:
                 listener.forgotten(described)
+
+    def _know_parents(self) -> None:
+        described = self.described()
+        self._parents = {
+            each.group: each.parent
+            for one in described
+            for partitions in (one.partitions, *one.index_partitions.values())
+            for each in partitions
+            if each.parent is not None
+        }
+        self._parents.update(
+            (each.split.child, each.split.parent) for one in described for each in one.splits.values()
+        )
 
     def _put(self, name: str, old: Described | None, new: Described | None) -> None:
         for id in () if old is None else (old.table.id, *old.index_partitions):
@@ -458,7 +601,22 @@ class Catalog:
         return Described(
             table, partitions, entry.version, version,
             {index: each[0] for index, each in maps.items()}, {index: each[1] for index, each in maps.items()},
+            {owner: ordered for owner in (table.id, *maps) if (ordered := self._ordered(owner)) is not None},
         )  # fmt: skip
+
+    def _ordered(self, owner: str) -> Ordered | None:
+        key = SPLITS + owner
+        entry = self._mirror.entries.get(key)
+        if entry is None:
+            return None
+        version, split = self._decoded.get(key, (ABSENT, None))
+        if version != entry.version:
+            split = decoded(entry, decode_split)
+            self._decoded[key] = entry.version, split
+        assert isinstance(split, Split)
+        if split.owner != owner:
+            raise damaged(key, f"it holds a split of {split.owner}")
+        return Ordered(split, entry.version)
 
     def _deleted_table(self, entry: Entry) -> Described:
         table = self._definition(entry)

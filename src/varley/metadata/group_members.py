@@ -23,7 +23,9 @@ from typing import Final
 
 import msgspec
 
+from varley.errors import ResourceInUse
 from varley.metadata.mirror import Mirror
+from varley.metadata.split import SPLITS, decode_split
 from varley.metadata.store import ABSENT, Change, Entry, Store, Told
 from varley.metadata.stored_value import damaged, decoded
 from varley.paxos.ballot import NUMBER_MAX
@@ -58,7 +60,10 @@ class GroupMembers:
     def __init__(self, store: Store, founders: Founders) -> None:
         self._store = store
         self._founders = founders
-        self._mirror = Mirror(_PREFIX)
+        self._mirror = Mirror(_PREFIX, SPLITS)
+        # By group: the one that it comes of by a split. Here too, and not in the catalog alone, since whoever hosts a
+        # new group must know that before it does, and the catalog may take in later what comes (Catalog.see).
+        self.parents: dict[int, int] = {}
         self._published: dict[int, Published] = {}
         self.listeners: list[Callable[[int, Published | None, Published | None], None]] = []
 
@@ -127,6 +132,16 @@ class GroupMembers:
             for group in groups
         ]
 
+    def founding_as(self, group: int, other: int) -> Sequence[Change]:
+        """The same for a new group that is founded where `other` has its voters. Raises ResourceInUse if that is not
+        whole: a log member votes in place of one that is away."""
+        there = self._published.get(other)
+        voters = [] if there is None else [each for each in there.configuration.members if each.votes]
+        if there is None or len(voters) < len(there.configuration.members) or any(each.kind != FULL for each in voters):
+            raise ResourceInUse(f"The members of group {other} are being changed: split it afterwards")
+        members = tuple(Member(each.name.partition("#")[0], number) for number, each in enumerate(voters, 1))
+        return [Change(f"{_PREFIX}{group}", ABSENT, _founded(Configuration(members)))]
+
     def removal(self, groups: Sequence[int]) -> Sequence[Change]:
         """What to write together with the end of their table. A group that is not known has nothing to remove."""
         known = [(group, self._published.get(group)) for group in groups]
@@ -141,6 +156,13 @@ class GroupMembers:
 
     def _refresh(self, before: Mapping[str, Entry | None]) -> None:
         for key in before:
+            entry = self._mirror.entries.get(key)
+            if key.startswith(SPLITS) and entry is not None:
+                split = decoded(entry, decode_split)
+                self.parents[split.child] = split.parent
+        for key in before:
+            if key.startswith(SPLITS):
+                continue
             group = _group_of(key)
             old = self._published.pop(group, None)
             entry = self._mirror.entries.get(key)

@@ -358,18 +358,20 @@ class HostedMember:
         """The last slot behind `after` up to which nothing is carried; None: nothing is, nor will be.
 
         An index may be known to the leader before, and not here yet; or it was deleted since."""
-        if self.has_led_us > _STRANGE_US:
-            return None
+        if self.has_led_us > _STRANGE_US and self.tree.parting is None:
+            return None     # what goes to a child is never nobody's
         for count, (slot, rows) in enumerate(self.applied_rows(after)):
             if count == _SEARCHED_ENTRIES or any(row[1][0] == _OUTGOING for row in rows):
                 return slot - 1
-        return None
+        return None if self.tree.parting is None else self.tree.applied_slot
 
     # Proposing
 
     def propose(self, timestamp_us: int, rows: Sequence[Row], waiter: Waiter, answer: bytes) -> None:
         """As Replica.propose. HOT PATH."""
         assert self.is_leading, "who proposes has asked whether this member leads"
+        if self.tree.carried is not None:
+            rows = self.tree.with_carried(rows)
         value = encode_rows(rows, timestamp_us)
         assert len(value) <= ENTRY_BYTES_MAX, "an entry that cannot be sent"    # and it would stay in the log
         proposal = Proposal(self, 0, rows, waiter, answer)
@@ -792,6 +794,7 @@ class HostedMember:
             return
         self.ballot = NO_BALLOT
         self.is_leading = False
+        self.tree.open_up()
         self._lease_seen = 0
         self._successor = None
         self.epoch += 1

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from varley.errors import NotLeading
+from varley.node.elsewhere import Elsewhere, Need
 from varley.node.member import HostedMember, node_of
 from varley.node.participant import Participant
 from varley.node.partition import Partition, Pressure, Write
@@ -92,6 +93,12 @@ class MemberPartition(Partition):
     @property
     def ballot(self) -> int:
         return self._member.ballot
+
+    def moved(self) -> Exception:
+        tree = self.tree
+        there = tree.parting if tree.end is None or tree.end.at != tree.closed_from else tree.end
+        assert there is not None
+        return Elsewhere(there.child, Need.WRITE)
 
     def not_leading(self) -> NotLeading:
         leader = self.leader

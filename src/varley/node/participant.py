@@ -159,10 +159,17 @@ class Participant:
         return evaluation
 
     def _check_order(self, key: bytes, old: bytes | None, timestamp_us: int) -> None:
+        self._check_place(key)
         if key in self.markers:
             raise self.conflict(key)
         latest_us = self.checked_us if old is None else max(self.checked_us, stored.timestamp(old))
         if timestamp_us <= latest_us or (old is None and timestamp_us <= self.gone_us):
+            raise TransactionConflict()
+
+    def _check_place(self, key: bytes) -> None:
+        """Not where another partition has the item now, or will in a moment: whoever asks has an old map."""
+        closed_from = self._replica.tree.closed_from
+        if closed_from is not None and key[1:] >= closed_from:
             raise TransactionConflict()
 
     def latest_us(self, keys: Iterable[bytes]) -> int:
@@ -268,6 +275,10 @@ class Participant:
 
     def version(self, key: bytes) -> Version:
         """The applied state of one item, whose last write is decided."""
+        end = self._replica.tree.end
+        if end is not None and key[1:] >= end.at:
+            # Since the partition was split the item is another's, who asks has an old map, and what is here may be old.
+            return Version(self.gone_us, None, is_marked=True)
         value = self._replica.tree.get(key)
         made = self.markers.get(key)
         if made is not None:

@@ -126,13 +126,15 @@ class Partition:
         if self._pressure.is_high:
             raise self.overload()
         key = write.key
+        tree = self._tree
+        if tree.closed_from is not None and key[1:] >= tree.closed_from:
+            raise self.moved()
         if self._markers and key in self._markers:
             raise self.participant.conflict(key)
         observed = self._speculative.get(key)
         old = self._tree.get(key) if observed is None else observed.row(key)
         # As next_timestamp, written out: HOT PATH.
         timestamp_us = self._now_us()
-        tree = self._tree
         if timestamp_us <= tree.last_timestamp_us:
             timestamp_us = tree.last_timestamp_us + 1
         tree.last_timestamp_us = timestamp_us
@@ -198,6 +200,18 @@ class Partition:
     def overload(self) -> Throttling:
         """What to tell whoever would write while this node is under pressure."""
         return Throttling("Writes arrive faster than they can be moved to disk. Try again in a moment.")
+
+    def moved(self) -> Exception:
+        """What to raise where something is to be written that is another partition's now, or will be in a moment."""
+        return Throttling("The partition is being split. Try again in a moment.")
+
+    def check_reading(self, high: bytes | None) -> None:
+        """Raise Elsewhere if what is below `high` is not all here. On one machine routes are always right."""
+
+    def begins_with_all(self) -> None:
+        """It came of a split, and has all: what was deleted or checked before was so at any time up to now."""
+        participant = self.participant
+        participant.gone_us = participant.checked_us = self._tree.last_timestamp_us
 
     def newest(self, key: bytes) -> bytes | None:
         """The row as the next write would find it; not to be shown to anybody."""

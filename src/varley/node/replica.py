@@ -167,6 +167,8 @@ class Replica:
         `timestamp_us`: when they were evaluated, in microseconds since the epoch; not before that of the slot before.
         `waiter` gets `answer` when the slot is chosen, `fail` if nobody can know.
         """
+        if self.tree.carried is not None:
+            rows = self.tree.with_carried(rows)
         slot = self.proposed_slot = self.proposed_slot + 1
         proposal = Proposal(self, slot, rows, waiter, answer)
         speculative = self.speculative

@@ -43,7 +43,10 @@ class RowsAnswers:
             self._strong(question, answer)
             return
         partition = self._hosted.copy(question.group)
-        answer(self._not_here(question.group) if partition is None else ANSWER + _found(partition, question))
+        if partition is None or _is_another_s(partition, question):
+            answer(self._not_here(question.group))
+        else:
+            answer(ANSWER + _found(partition, question))
 
     def _not_here(self, group: int) -> bytes:
         return not_here(self._memds.find(group))
@@ -65,6 +68,9 @@ class RowsAnswers:
             if error is not None:    # the outcome of what it waited for is unknown, and so is who leads
                 answer(self._not_here(question.group))
                 return
+            if _is_another_s(partition, question):
+                answer(self._not_here(question.group))
+                return
             body = _found(partition, question)
             if is_confirmed or lead.may_answer(ballot):
                 answer(ANSWER + body)
@@ -81,6 +87,21 @@ class RowsAnswers:
             when_settled(waited_for, settled)
         else:
             settled(None)
+
+
+def _is_another_s(partition: Partition, question: RowsQuestion) -> bool:
+    """Whether some of it is about what another partition has since this one was split: who asks has an old map."""
+    end = partition.tree.end
+    if end is None:
+        return False
+    match question:
+        case RangeWanted(low=low, high=high):
+            # A bound that is a space alone is the end of the space before.
+            return low[1:] >= end.at or high is None or len(high) == 1 or high[1:] > end.at
+        case ValuesWanted(keys=keys):
+            return any(key[1:] >= end.at for key in keys)
+        case SumsWanted():
+            return False
 
 
 def _found(partition: Partition, question: RowsQuestion) -> bytes:

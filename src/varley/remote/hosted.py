@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from varley.node.member_partition import MemberPartition
 from varley.node.partition import Partition
 from varley.node.replica import Done, Proposal
 
@@ -73,11 +74,14 @@ class Relied:
 class Hosted:
     """Used from the event loop only."""
 
-    __slots__ = ("_watchers", "name", "partitions", "relied_on")
+    __slots__ = ("_watchers", "closed", "name", "partitions", "relied_on")
 
     def __init__(self, name: str) -> None:
         self.name = name    # of this node
         self.partitions: dict[int, tuple[Partition, Lead]] = {}
+        # Replicas of partitions that came of a split and have not everything yet: whoever asks for one waits, as for
+        # the leader of a group. With the group that has what they have not. See splits/.
+        self.closed: dict[int, tuple[MemberPartition, int]] = {}
         self.relied_on: Relied | None = None    # of the request that is being run in this call stack
         self._watchers: dict[int, Callable[[], None]] = {}
 

@@ -15,6 +15,7 @@ with an error that makes the router look again.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -65,6 +66,7 @@ class MemdsNode:
         self._send = send
         self._memds = Memds(chance, is_gone)
         self._up: set[str] = set()
+        self._splits: Counter[int] = Counter()
         self._waiting: dict[int, list[Callable[[], None]]] = {}     # by group: who wants to hear of its next leader
         self._looked_up: dict[int, float] = {}      # when others were asked last, of groups without news since
         self._timer: asyncio.TimerHandle | None = None      # not None from start() to stop()
@@ -110,6 +112,15 @@ class MemdsNode:
     def when_learnt(self, group: int, then: Callable[[], None]) -> None:
         """Call `then` once, when something is heard of `group` that is news, and it has a leader."""
         self._waiting.setdefault(group, []).append(then)
+
+    def splits(self, group: int) -> int:
+        """How often the partition of `group` has become smaller: who has asked for something of it asks anew then."""
+        return self._splits[group]
+
+    def was_split(self, group: int) -> None:
+        self._splits[group] += 1
+        for then in self._waiting.pop(group, ()):
+            then()
 
     def forget_waiting(self, group: int, then: Callable[[], None]) -> None:
         waiting = self._waiting.get(group)

@@ -118,7 +118,7 @@ class Peers:
         """Return when items and bytes of all these groups are known."""
         known = self._loop.create_future()
         away = [group for group in groups if not self.is_here(group, Need.COPY)]
-        self.sums.refresh(away, known.set_result)
+        self.sums.refresh(away, lambda error: None if known.done() else known.set_result(None))    # who asked has gone
         await known
 
     # Who leads
@@ -149,12 +149,20 @@ class Peers:
 
     # Questions
 
-    def travel(self, service: int, question: Question, need: Need, then: Then) -> None:
-        """Ask whoever can answer. `then` gets the answer, or how it ended without one; HERE perhaps at once."""
+    def travel(
+        self, service: int, question: Question, need: Need, then: Then,
+        also_here: Callable[[], bool] = lambda: False,
+    ) -> None:  # fmt: skip
+        """Ask whoever can answer. `then` gets the answer, or how it ended without one; HERE perhaps at once, also if
+        the group has another part of its table by now."""
         group = question.group
+        splits = self.memds.splits(group)
+
+        def is_here() -> bool:
+            return self.is_here(group, need) or self.memds.splits(group) != splits or also_here()
+
         Journey(
-            self._loop, self.memds, self._ask, group, need, service, messages.encode(question),
-            lambda: self.is_here(group, need), then,
+            self._loop, self.memds, self._ask, group, need, service, messages.encode(question), is_here, then,
         ).begin()  # fmt: skip
 
     def inquire(
@@ -165,9 +173,11 @@ class Peers:
         then: Callable[[bytes | ApiError], None],
         *,
         tries: int = _OWN_TRIES,
+        also_here: Callable[[], bool] = lambda: False,
     ) -> None:
         """The same for a question that this node asks itself if it can answer it. An error says which is the case:
-        InternalServerError, nobody knows; ServiceUnavailable, surely nothing was done.
+        InternalServerError, nobody knows; ServiceUnavailable, surely nothing was done. `also_here`: whether it can
+        besides, although the group is not served.
         """
 
         def ended(answer: bytes | End) -> None:
@@ -187,9 +197,9 @@ class Peers:
                 then(unreached())
 
         def again() -> None:
-            self.inquire(service, question, need, then, tries=tries - 1)
+            self.inquire(service, question, need, then, tries=tries - 1, also_here=also_here)
 
-        self.travel(service, question, need, ended)
+        self.travel(service, question, need, ended, also_here)
 
     def _ask_here(
         self, service: int, question: Question, own: Answer, then: Callable[[bytes | ApiError], None]

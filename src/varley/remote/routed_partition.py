@@ -17,9 +17,10 @@ replica of the group that comes to this node.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import cast
+from typing import Final, cast
 
 from varley.errors import Throttling
+from varley.item.key_bytes import ITEM_SPACE
 from varley.item.marker import Marker
 from varley.node.elsewhere import Elsewhere, Need
 from varley.node.participant import Participant
@@ -29,6 +30,7 @@ from varley.remote.hosted import Hosted
 from varley.remote.sums import Sums
 from varley.storage.log_format import Row
 from varley.storage.tree import Tree
+from varley.table.parting import Parting
 
 
 class AbsentTree:
@@ -36,9 +38,15 @@ class AbsentTree:
 
     __slots__ = ("_group", "_sums")
 
+    end: Final = None    # what is known of that, who has it says
+
     def __init__(self, group: int, sums: Sums) -> None:
         self._group = group
         self._sums = sums
+
+    @property
+    def parting(self) -> Parting | None:
+        raise Elsewhere(self._group, Need.COPY)
 
     @property
     def item_count(self) -> int:
@@ -90,7 +98,15 @@ class RoutedPartition:
         partition = self._hosted.copy(self.group)
         if partition is None:
             raise Elsewhere(self.group, Need.COPY)
+        end = partition.tree.end
+        if end is not None and key[:1] == ITEM_SPACE and key[1:] >= end.at:
+            raise Elsewhere(end.child, Need.COPY)    # this node's map is old
         return partition.get(key)
+
+    def check_reading(self, high: bytes | None) -> None:
+        end = self.tree.end
+        if end is not None and (high is None or len(high) == 1 or high[1:] > end.at):
+            raise Elsewhere(end.child, Need.COPY)
 
     def scan(self, low: bytes, high: bytes | None, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """Whoever reads a slice at a time asks anew for each: the replica may have gone in between, with its tree."""

@@ -22,6 +22,7 @@ from varley.counters import Counters, TableCounters
 from varley.errors import ResourceNotFound, ValidationError, WorldError
 from varley.item.key_bytes import TALLY_SPACE
 from varley.metadata.catalog import Described
+from varley.metadata.split import Split
 from varley.node.partition import Partition
 from varley.table.consequences import Consequences
 from varley.table.followers import consequences_of
@@ -43,6 +44,10 @@ class Ranges:
     __slots__ = ("_lows", "_only", "partitions")
 
     def __init__(self, lows: Sequence[bytes], partitions: Sequence[Partition]) -> None:
+        self.repartition(lows, partitions)
+
+    def repartition(self, lows: Sequence[bytes], partitions: Sequence[Partition]) -> None:
+        """From now on these own the ranges that begin there."""
         assert len(lows) == len(partitions) > 0
         assert lows[0] == b"" and list(lows) == sorted(lows)
         self.partitions = list(partitions)
@@ -58,10 +63,31 @@ class Ranges:
 
     def partitions_over(self, low: bytes, high: bytes | None, *, reverse: bool = False) -> Iterator[Partition]:
         """The owners of [low, high), which lies in one space, in reading order. Bounds begin with the space byte."""
-        first = bisect_right(self._lows, low[1:]) - 1
-        last = len(self._lows) if high is None or len(high) == 1 else max(bisect_left(self._lows, high[1:]), first + 1)
+        first, last = self._numbers_over(low, high)
         owners = self.partitions[first:last]
         return iter(reversed(owners) if reverse else owners)
+
+    def pieces(
+        self, low: bytes, high: bytes | None, *, reverse: bool = False
+    ) -> Iterator[tuple[Partition, bytes, bytes | None]]:
+        """The owners of [low, high), each with the part of it that it owns. What a replica has beyond its part is of a
+        split of which it has not heard yet, or is about to go: it must not be read. Raises Elsewhere where this node
+        has not heard of a split."""
+        first, last = self._numbers_over(low, high)
+        space = low[:1]
+        for number in reversed(range(first, last)) if reverse else range(first, last):
+            own_high = space + self._lows[number + 1] if number + 1 < len(self._lows) else None
+            if own_high is None or (high is not None and high < own_high):
+                own_high = high
+            partition = self.partitions[number]
+            partition.check_reading(own_high)
+            yield partition, max(low, space + self._lows[number]), own_high
+
+    def _numbers_over(self, low: bytes, high: bytes | None) -> tuple[int, int]:
+        first = bisect_right(self._lows, low[1:]) - 1
+        return first, (
+            len(self._lows) if high is None or len(high) == 1 else max(bisect_left(self._lows, high[1:]), first + 1)
+        )
 
 
 class GlobalIndexRoute(Ranges):
@@ -295,6 +321,27 @@ class Router:
         """Begin to serve a new table."""
         open_indexes = {index: self._open(each) for index, each in described.index_partitions.items()}
         self.add(described, self._open(described.partitions), open_indexes)
+
+    def repartition(self, described: Described) -> None:
+        """Serve a table by its map as it has become, where partitions are made of their groups' numbers alone."""
+        route = self._routes[described.table.name]
+        for ranges, owner in [(described.partitions, route), *(
+            (described.index_partitions[index.id], index) for index in route.global_indexes
+        )]:    # fmt: skip
+            owner.repartition(_lows(ranges), self._open(ranges))
+        for watcher in self.watchers:
+            watcher.opened(route)
+
+    def split(self, described: Described, split: Split, child: Partition) -> None:
+        """Serve a table by its map as it has become: `child` is the partition of the split's child."""
+        route = self._routes[described.table.name]
+        index = next((each for each in route.global_indexes if each.id == split.owner), None)
+        owner: Ranges = route if index is None else index
+        known = {partition.group: partition for partition in (*owner.partitions, child)}
+        ranges = described.map_of(split.owner)
+        owner.repartition(_lows(ranges), [known[each.group] for each in ranges])
+        for watcher in self.watchers:
+            watcher.opened(route)
 
     async def update(self, described: Described) -> None:
         """Serve a table by its definition as it has become: other things may follow from its items from now on.

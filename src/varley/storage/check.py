@@ -53,6 +53,7 @@ from varley.item.key_bytes import (
     PARTITION_HASH_BYTES,
     PURGE_SPACE,
     SOURCE_SPACE,
+    SPLIT_SPACE,
     STREAM_SPACE,
     TALLY_SPACE,
     TOKEN_SPACE,
@@ -90,7 +91,7 @@ from varley.storage.recovery import order_problem
 from varley.storage.tree import Applied, merge
 from varley.storage.tree_folder import INCOMING, NEW_SNAPSHOT_FILE, SNAPSHOT_FILE, TreeFolder
 from varley.storage.undelivered import IndexGroups, UndeliveredRows
-from varley.table import stream_record
+from varley.table import parting, stream_record
 from varley.table.outgoing import OUTGOING_KEY_AT, PROGRESS_KEY_BYTES, SOURCE_KEY_BYTES, THE_ITEM
 
 LOG: Final = "log"
@@ -113,7 +114,8 @@ _KEY_BYTES: Final = {
     ITEM_SPACE: (_KEY_BYTES_MIN, _ITEM_KEY_BYTES_MAX),
     SOURCE_SPACE: (SOURCE_KEY_BYTES, PROGRESS_KEY_BYTES),
     DEFINITION_SPACE: (len(DEFINITION_SPACE), len(DEFINITION_SPACE)),
-    OUTGOING_SPACE: (OUTGOING_KEY_AT + _KEY_BYTES_MIN, OUTGOING_KEY_AT + _ITEM_KEY_BYTES_MAX),
+    OUTGOING_SPACE: (OUTGOING_KEY_AT, OUTGOING_KEY_AT + _ITEM_KEY_BYTES_MAX),
+    SPLIT_SPACE: (parting.KEY_BYTES, parting.KEY_BYTES),
     **dict.fromkeys(LOCAL_INDEX_SPACES, (_KEY_BYTES_MIN + 3, _KEY_BYTES_MIN + 3 * SORT_KEY_BYTES_MAX + 2)),
     TALLY_SPACE: (len(TALLY_SPACE), _KEY_BYTES_MIN),
     EXPIRY_SPACE: (len(EXPIRY_SPACE), _KEY_BYTES_MIN + 8 + SORT_KEY_BYTES_MAX),
@@ -313,8 +315,10 @@ class _Walk:
         except NotThisFormat as error:
             self._find(path, f"the entry is of another format: {error}", group=group, offset=offset)
             return
+        # The child of a split begins with shards that are of the time of its parent's last entry about it.
+        is_opening = any(row[1] == parting.ORIGIN_KEY for row in rows)
         for row in rows:
-            self._log_row(row, entry_timestamp(entry.entry), path, group, offset)
+            self._log_row(row, None if is_opening else entry_timestamp(entry.entry), path, group, offset)
         self._carried.meet(group, entry.slot, rows)
         logged = self._logged.get(group)
         if logged is not None:
@@ -322,7 +326,7 @@ class _Walk:
                 if not key.startswith(OUTGOING_SPACE):
                     logged.put(key, value)
 
-    def _log_row(self, row: Row, time_us: int, path: str, group: int, offset: int) -> None:
+    def _log_row(self, row: Row, time_us: int | None, path: str, group: int, offset: int) -> None:
         _, key, value, _ = row
         is_short_form = value == THE_ITEM and key.startswith(OUTGOING_SPACE)
         problems = [

@@ -16,7 +16,7 @@ import functools
 import logging
 import random
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from varley.errors import Damaged, WorldError
@@ -44,6 +44,8 @@ class Expected:
     indexes: Mapping[bytes, IndexGroups]    # the global indexes that there are, by the 16 bytes of their ids
     # In a cluster: the groups that have a member here, beside other nodes' (none of `groups`). None: a single server.
     members: Collection[int] | None = None
+    # Groups that others are being split into, and the locations at which they begin.
+    children: Mapping[int, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,7 @@ def _recovered(
         groups_given=expected.groups_given,
         progress=_tell_progress,
         indexes=expected.indexes,
+        children=expected.children,
         members=expected.members or (),
         damage=damage,
     )

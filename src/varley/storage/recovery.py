@@ -88,6 +88,7 @@ def recover(
     progress: Callable[[LogEntry], None] | None = None,
     verify_bytes_max: int = VERIFY_BYTES_MAX,
     indexes: Mapping[bytes, IndexGroups] | None = None,
+    children: Mapping[int, bytes] | None = None,
     members: Collection[int] = (),
     damage: MemberDamage | None = None,
 ) -> Recovered:
@@ -95,7 +96,8 @@ def recover(
 
     Blocks. `groups_given` is the highest group id that was ever given out, if that is known: an entry of a group that
     is not in `groups` belongs to a deleted table, unless its id is higher still; then the metadata is not the log's.
-    `indexes`: the global indexes that there are, by the 16 bytes of their ids.
+    `indexes`: the global indexes that there are, by the 16 bytes of their ids; `children`: groups that others are being
+    split into (undelivered.py).
     `members`: groups, none of `groups`, that have several members; `damage`: what `log` was given as `on_damage`,
     without which damage in the log is raised.
     `progress` gets one entry in ENTRIES_PER_PROGRESS; its segment and offset say how far that is.
@@ -107,7 +109,7 @@ def recover(
         damage.begin(readings, groups)
     try:
         _open_trees(folder, groups, recovered, verify_bytes_max)
-        _replay(log, recovered, progress, groups_given, indexes or {}, readings)
+        _replay(log, recovered, progress, groups_given, indexes or {}, children or {}, readings)
         if members:
             assert isinstance(log, LogReader)
             end = log.end_in_spite_of_damage
@@ -219,11 +221,12 @@ def _replay(
     progress: Callable[[LogEntry], None] | None,
     groups_given: int | None,
     indexes: Mapping[bytes, IndexGroups],
+    children: Mapping[int, bytes],
     readings: MemberReadings,
 ) -> None:
     trees = recovered.trees
     carried = UndeliveredRows(
-        indexes, lambda target, source: source_slot(trees[target].get(source_key(source)))
+        indexes, lambda target, source: source_slot(trees[target].get(source_key(source))), children
     )
     last: dict[int, LogEntry] = {}      # of each group, the entry read last
     for number, entry in enumerate(log, 1):
@@ -245,7 +248,7 @@ def _replay(
                           hint=_HINT)  # fmt: skip
         last[entry.group] = entry
         is_new = entry.slot > tree.applied_slot
-        if is_new or indexes:
+        if is_new or indexes or children:
             rows = decode_rows(entry.entry)
             carried.meet(entry.group, entry.slot, rows)
         if is_new:

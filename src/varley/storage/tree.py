@@ -25,13 +25,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple, Protocol
 
-from varley.item.key_bytes import OUTGOING_SPACE
+from varley.item.key_bytes import OUTGOING_SPACE, SPLIT_SPACE
 from varley.item.stored import item_size
-from varley.storage.log_format import ABSENT, DERIVED, Row
+from varley.storage.log_format import ABSENT, DERIVED, PUT, Row
 from varley.storage.overlay import Overlay
+from varley.table.parting import (
+    END_KEY,
+    ORIGIN_KEY,
+    PARTING_KEY,
+    End,
+    Origin,
+    Parting,
+    carried_key,
+    end_of,
+    goes,
+    origin_of,
+    parting_of,
+)
 
 Entry = tuple[bytes, bytes]     # row key, stored value
 _OUTGOING: Final = OUTGOING_SPACE[0]
+_SPLIT: Final = SPLIT_SPACE[0]
 
 
 class Applied(NamedTuple):
@@ -121,7 +135,8 @@ class Tree:
 
     __slots__ = (
         "_engine", "_engine_get", "_frozen", "_frozen_rows", "_overlay", "_put", "_rows",
-        "applied_slot", "item_count", "last_timestamp_us", "size_bytes",
+        "applied_slot", "carried", "closed_from", "end", "item_count", "last_timestamp_us", "on_split", "origin",
+        "parting", "size_bytes",
     )  # fmt: skip
 
     def __init__(self, engine: Engine) -> None:
@@ -133,6 +148,38 @@ class Tree:
         self._frozen: Frozen | None = None
         self._frozen_rows: dict[bytes, bytes | None] = {}   # the frozen overlay's rows; {} without one
         self._begin_overlay()
+        # What its rows say of a split (table/parting.py), and who is told when that has changed.
+        self.parting: Parting | None
+        self.end: End | None
+        self.origin: Origin | None
+        self.on_split: Callable[[], None] | None = None
+        # What an entry has to have beside its rows if one of them goes to a child; None: none does. See `with_carried`.
+        self.carried: Row | None
+        # Nothing is written at or above this location; None: everywhere. Its end, or, while it is led here, where it is
+        # about to end.
+        self.closed_from: bytes | None
+        self._look_at_split()
+
+    def _look_at_split(self) -> None:
+        self.parting = parting_of(self.get(PARTING_KEY))
+        self.end = end_of(self.get(END_KEY))
+        self.origin = origin_of(self.get(ORIGIN_KEY))
+        self.open_up()
+        parting = self.parting
+        is_carrying = parting is not None and (self.end is None or self.end.child != parting.child)
+        self.carried = (PUT, carried_key(parting.child), b"", DERIVED) if parting is not None and is_carrying else None
+        if self.on_split is not None:
+            self.on_split()
+
+    def open_up(self) -> None:
+        """What was about to end is not: take writes up to its end."""
+        self.closed_from = None if self.end is None else self.end.at
+
+    def with_carried(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """The rows of an entry that is proposed while `carried` is not None."""
+        assert self.carried is not None and self.parting is not None
+        at = self.parting.at
+        return (*rows, self.carried) if any(goes(row[1], at) for row in rows) else rows
 
     def _begin_overlay(self) -> None:
         self._overlay = Overlay()
@@ -155,10 +202,12 @@ class Tree:
         """
         assert slot == self.applied_slot + 1, "entries are applied in order, each once"
         put = self._put
+        is_split_told = False
         for _, key, value, old_size in rows:
             if old_size == DERIVED:
                 if key[0] != _OUTGOING:
                     put(key, value)
+                    is_split_told |= key[0] == _SPLIT
                 continue
             put(key, value)
             if old_size == ABSENT:
@@ -171,6 +220,8 @@ class Tree:
                 self.item_count -= 1
                 self.size_bytes -= old_size
         self.applied_slot = slot
+        if is_split_told:
+            self._look_at_split()
 
     def scan(self, low: bytes, high: bytes | None, *, reverse: bool = False) -> Iterator[Entry]:
         """The rows of [low, high) in key order, or backwards; `high` None: to the end. Raises Damaged.
@@ -246,6 +297,7 @@ class Tree:
         self._frozen = None
         self._frozen_rows = {}
         self._begin_overlay()
+        self._look_at_split()
 
     def close(self) -> None:
         """Let go of the engine. No checkpoint may be under way."""

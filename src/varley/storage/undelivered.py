@@ -9,6 +9,8 @@ everything. So what is carried is kept until it is met there, and what is left a
 
 What is kept at any time is what was under way at that time, which was bounded when it was written. A partition of an
 index whose tree is ahead of the log's beginning says so in its tree.
+
+The same holds of what a partition that is being split carries to its child (table/parting.py).
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from dataclasses import dataclass, field
 from varley.item.key_bytes import ITEM_SPACE, OUTGOING_SPACE, SOURCE_SPACE
 from varley.storage.log_format import Row
 from varley.table.outgoing import OUTGOING_KEY_AT, SOURCE_KEY_BYTES, THE_ITEM, source_slot
+from varley.table.parting import carried_to, goes
 
 IndexRow = tuple[bytes, bytes | None]    # key in the index, stored value; None: the row goes away
 
@@ -46,14 +49,21 @@ class Undelivered:
 
 
 class UndeliveredRows:
-    """Meets the entries of the log one by one. `indexes` by the 16 bytes of their ids.
+    """Meets the entries of the log one by one. `indexes` by the 16 bytes of their ids; `children`: the groups that
+    others are being split into, with the locations at which they begin.
 
     `arrived(target, source)`: up to which slot of `source` the tree of `target` has everything, at the beginning.
     """
 
-    def __init__(self, indexes: Mapping[bytes, IndexGroups], arrived: Callable[[int, int], int]) -> None:
+    def __init__(
+        self,
+        indexes: Mapping[bytes, IndexGroups],
+        arrived: Callable[[int, int], int],
+        children: Mapping[int, bytes] | None = None,
+    ) -> None:
         self._indexes = indexes
-        self._targets = {group for index in indexes.values() for group in index.groups}
+        self._children = children or {}
+        self._targets = {group for index in indexes.values() for group in index.groups} | self._children.keys()
         self._ask = arrived
         self._arrived: dict[tuple[int, int], int] = {}    # (target, source) -> the last slot known to be there
         # (target, source) -> what is not known to be there, in the order of slots
@@ -64,6 +74,10 @@ class UndeliveredRows:
         item_value: bytes | None = None
         for _, key, value, _ in rows:
             if key.startswith(OUTGOING_SPACE):
+                child = carried_to(key)
+                if child is not None:
+                    self._carried_to_child(group, slot, child, rows)
+                    continue
                 self._carried(group, slot, key, item_value if value == THE_ITEM else value)
             elif key.startswith(ITEM_SPACE):
                 item_value = value
@@ -87,11 +101,19 @@ class UndeliveredRows:
             return
         row_key = key[OUTGOING_KEY_AT:]
         target = index.group_of(row_key)
+        if not self._is_there(target, source, slot):
+            self._kept[target, source].append((slot, (row_key, value)))
+
+    def _carried_to_child(self, source: int, slot: int, child: int, rows: Sequence[Row]) -> None:
+        at = self._children.get(child)
+        if at is not None and not self._is_there(child, source, slot):    # else that split is over
+            self._kept[child, source] += ((slot, (key, value)) for _, key, value, _ in rows if goes(key, at))
+
+    def _is_there(self, target: int, source: int, slot: int) -> bool:
         arrived = self._arrived.get((target, source))
         if arrived is None:
             arrived = self._arrived[target, source] = self._ask(target, source)
-        if slot > arrived:
-            self._kept[target, source].append((slot, (row_key, value)))
+        return slot <= arrived
 
     def _has_arrived(self, target: int, source: int, slot: int) -> None:
         self._arrived[target, source] = max(slot, self._arrived.get((target, source), 0))

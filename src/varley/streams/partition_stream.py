@@ -73,8 +73,8 @@ class PartitionStream:
     """Used from the event loop only."""
 
     __slots__ = (
-        "_due_us", "_is_rotating", "_is_trimming", "_number", "_partition", "_prefix", "_reign", "_starts",
-        "_trimmed_us", "group",
+        "_due_us", "_is_rotating", "_is_trimming", "_number", "_origin_us", "_partition", "_prefix", "_reign",
+        "_starts", "_trimmed_us", "group",
     )  # fmt: skip
 
     def __init__(self, stream: Stream, group: int, partition: Partition) -> None:
@@ -87,6 +87,7 @@ class PartitionStream:
         self._trimmed_us = 0
         # (when it began, its parent) of each shard but the first, oldest first
         self._starts: list[tuple[int, str | None]] = []
+        self._origin_us: int | None = None    # when it came of a split
         self._is_rotating = False    # the row of a new shard is proposed
         self._is_trimming = False    # the removal of some rows is proposed
         self._due_us = 0             # before this there is nothing to trim
@@ -105,6 +106,8 @@ class PartitionStream:
         self._starts = [(time_of(key), shard_parent(value)) for key, value in partition.tree.scan(low, high)]
         self._is_rotating = self._is_trimming = False
         self._due_us = 0
+        origin = partition.tree.origin
+        self._origin_us = None if origin is None else origin.time_us
 
     @property
     def is_led(self) -> bool:
@@ -121,7 +124,9 @@ class PartitionStream:
         """Those that are not gone, oldest first."""
         self.refresh()
         begun: list[tuple[int, str | None]] = [(0, None), *self._starts]
-        ends = [*(start for start, _ in self._starts), None]
+        if self._starts and self._starts[0][0] == self._origin_us:
+            del begun[0]    # it came of a split: what was before is in its parent
+        ends = [*(start for start, _ in begun[1:]), None]
         trimmed_before = now_us - _KEPT_US
         return [
             Shard(self._id(start), self.group, start, end, parent)
@@ -142,6 +147,24 @@ class PartitionStream:
             return sequence_number(time_of(last[0]), self.group)
         is_trimmed = shard.start_us < self._trimmed_us and (shard.end_us is None or self._trimmed_us < shard.end_us)
         return sequence_number(self._trimmed_us if is_trimmed else shard.start_us, self.group)
+
+    # A partition that is split, and its child
+
+    def look_again(self) -> None:
+        """The rows are others than is known here."""
+        self._reign = None
+
+    @property
+    def next_shard_after_us(self) -> int:
+        """The next shard must begin later than this: ids have milliseconds, and no two shards the same one."""
+        self.refresh()
+        return (self._born_ms(self._starts[-1][0] if self._starts else 0) + 1) * 1000 - 1
+
+    def shard_row(self, time_us: int) -> tuple[bytes, bytes]:
+        """The row by which a shard begins then, behind the last one."""
+        self.refresh()
+        parent = self._id(self._starts[-1][0] if self._starts else 0)
+        return shard_key(self._prefix, time_us), shard_value(parent, time_us)
 
     def rotate_if_older(self, born_until_us: int) -> None:
         """End the last shard and begin another, if it began no later than this (microseconds since the epoch).

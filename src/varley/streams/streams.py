@@ -20,7 +20,7 @@ stream of it can be read.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -28,9 +28,11 @@ import msgspec
 from varley.clock import Clock
 from varley.limits import STREAM_RETENTION_SECONDS
 from varley.metadata.catalog import Described
+from varley.node.participant import DerivedRow
 from varley.node.partition import Partition
 from varley.streams.partition_stream import PartitionStream
 from varley.streams.shard import Shard
+from varley.table.partition_map import PartitionRange
 from varley.table.schema import Stream, Table, changed
 from varley.table.stream_record import new_stream, stream_number
 
@@ -39,6 +41,7 @@ _in_arn = re.compile(
 ).fullmatch
 
 EVER: Final = 1 << 63    # microseconds: later than all times
+NextUs = Callable[[int], int]    # the time of the next entry, later than this
 Name = tuple[str, str]    # the table's name and the stream's label: what a stream is known by
 
 
@@ -101,6 +104,15 @@ class OpenStream:
         """The partition of this group, which is one of the stream's. Raises KeyError."""
         return self._by_group[group]
 
+    def repartition(self, ranges: Iterable[PartitionRange], partitions: Sequence[Partition]) -> None:
+        """These are the table's partitions now."""
+        parts = []
+        for each, partition in zip(ranges, partitions, strict=True):
+            known = self._by_group.get(each.group)
+            parts.append(PartitionStream(self.stream, each.group, partition) if known is None else known)
+        self.partitions = tuple(parts)
+        self._by_group = {part.group: part for part in parts}
+
     def rotate(self, born_until_us: int) -> None:
         """In each partition end the last shard and begin another, if it began no later. Raises Throttling."""
         for partition in self.partitions:
@@ -152,6 +164,29 @@ class Streams:
                     opened.disable(stream)
             elif stream is table.stream:
                 self._take_up(stream, described, partitions)
+
+    def repartition(self, described: Described, partitions: Sequence[Partition]) -> None:
+        """A partition of the table was split: these are its partitions now, in the order of its map."""
+        for opened in self:
+            if opened.table.id == described.table.id:
+                opened.repartition(described.partitions, partitions)
+
+    def parting_rows(self, table_id: str, group: int, after_us: int, next_us: NextUs) -> tuple[int, list[DerivedRow]]:
+        """What the entry that splits the partition of `group` says of its streams: the entry's time, and rows by which
+        the last shard of each ends and another begins. The same rows begin one in the child."""
+        parts = [each.partition_of(group) for each in self if each.table.id == table_id]
+        time_us = next_us(max([after_us, *(part.next_shard_after_us for part in parts)]))
+        return time_us, [part.shard_row(time_us) for part in parts]
+
+    def shard_keys(self, table_id: str, group: int, time_us: int) -> list[bytes]:
+        """The keys of those rows."""
+        return [each.partition_of(group).shard_row(time_us)[0] for each in self if each.table.id == table_id]
+
+    def look_again(self, table_id: str, group: int) -> None:
+        """The rows of the partition of `group` are others than its streams know."""
+        for opened in self:
+            if opened.table.id == table_id:
+                opened.partition_of(group).look_again()
 
     def _take_up(self, stream: Stream, described: Described, partitions: Sequence[Partition]) -> None:
         groups = [each.group for each in described.partitions]

@@ -15,7 +15,7 @@ from varley.item.key_bytes import ITEM_SPACE
 from varley.table.consequences import Get, Scan
 from varley.table.global_index import GlobalIndexCodec
 from varley.table.keys import KeyCodec
-from varley.table.partition_map import PartitionMap
+from varley.table.partition_map import PartitionMap, PartitionRange
 from varley.table.schema import GlobalIndex
 
 # The rows of one group at one moment.
@@ -36,7 +36,7 @@ def index_problems(
     codec = GlobalIndexCodec(index, keys)
     getters = {each.group: state(each.group)[0] for each in (*sources, *targets)}
     for source in sources:
-        for key, value in state(source.group)[1](ITEM_SPACE, _ITEMS_END):
+        for key, value in state(source.group)[1](*_items_of(source)):
             entry = codec.entry(key, _decode(value[stored.HEADER_BYTES :]), stored.item_size(value))
             if entry is None:
                 continue
@@ -48,7 +48,7 @@ def index_problems(
             elif _decode(row[stored.HEADER_BYTES :]) != entry.item:
                 yield target, entry.key, f"the row in the index {index.name} is not that of the item {key.hex()}"
     for target_range in targets:
-        for key, _ in state(target_range.group)[1](ITEM_SPACE, _ITEMS_END):
+        for key, _ in state(target_range.group)[1](*_items_of(target_range)):
             try:
                 item_key = codec.base_key(key)
             except ValueError:
@@ -58,3 +58,8 @@ def index_problems(
             entry = None if item is None else codec.entry(item_key, _decode(item[stored.HEADER_BYTES :]), 0)
             if entry is None or entry.key != key:
                 yield target_range.group, key, f"a row of the index {index.name} that no item has"
+
+
+def _items_of(partition: PartitionRange) -> tuple[bytes, bytes]:
+    """Behind its range there may be what it had before it was split."""
+    return ITEM_SPACE + partition.low, _ITEMS_END if partition.high is None else ITEM_SPACE + partition.high

@@ -28,7 +28,7 @@ from varley.table.consequences import Following, Get, ItemWrite, Scan
 from varley.table.global_index import GlobalIndexCodec
 from varley.table.index_rows import Image
 from varley.table.keys import KeyCodec
-from varley.table.outgoing import THE_ITEM, outgoing_prefix, progress_key
+from varley.table.outgoing import SOURCE_KEY_BYTES, THE_ITEM, outgoing_prefix, progress_key
 from varley.table.schema import Table
 
 _TOO_SLOW_PROVISIONED: Final = (
@@ -156,5 +156,5 @@ class GlobalIndexFollower:
         """
         known = {progress_key(index.id) for index in self._table.global_indexes}
         for key, _ in scan(SOURCE_SPACE, bytes((SOURCE_SPACE[0] + 1,))):
-            if key not in known:
+            if key not in known and len(key) != SOURCE_KEY_BYTES:
                 yield key, "says how far an index is filled that there is not"

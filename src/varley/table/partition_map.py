@@ -15,6 +15,9 @@ hexadecimal:
 
     {"format_version": 1, "partitions": [{"low": "", "group": 7, "epoch": 1}, {"low": "40…", …}]}
 
+A partition that came of a split (table/parting.py) names the group that it came from: {"parent": 7}. Until it says
+itself that it has all, it serves nobody.
+
 An epoch counts the changes of one partition's range or members; a node that is asked with an old one knows
 that the asker's map is old.
 
@@ -49,6 +52,7 @@ class PartitionRange(msgspec.Struct, frozen=True):
     high: bytes | None
     group: int    # replica group; never used again by another partition
     epoch: int
+    parent: int | None = None    # the group that had this range before a split; None: it came of none
 
 
 class PartitionMap:
@@ -84,7 +88,24 @@ def initial(count: int, allocate_group: Callable[[], int]) -> PartitionMap:
     """The map of a new table: `count` partitions with equal shares of the hashes."""
     assert count > 0
     lows = [_boundary(index, count) for index in range(count)]
-    return _from_lows([(low, allocate_group(), 1) for low in lows])
+    return _from_lows([_StoredRange(low=low.hex(), group=allocate_group(), epoch=1) for low in lows])
+
+
+def split(partition_map: PartitionMap, group: int, at: bytes, child: int) -> PartitionMap:
+    """The map in which the partition of `group` ends at `at`, a location in it, and `child` has the rest."""
+    stored: list[_StoredRange] = []
+    for each in partition_map:
+        is_parent = each.group == group
+        stored.append(_stored(msgspec.structs.replace(each, epoch=each.epoch + 1) if is_parent else each))
+        if is_parent:
+            assert each.low < at and (each.high is None or at < each.high), "the location is not in the partition"
+            stored.append(_StoredRange(low=at.hex(), group=child, epoch=1, parent=group))
+    return _from_lows(stored)
+
+
+def without(partition_map: PartitionMap, child: int) -> PartitionMap:
+    """The map as it was before `child`, which is not its first, got its part: the one before it has that too."""
+    return _from_lows([_stored(each) for each in partition_map if each.group != child])
 
 
 def segment_range(segment: int, total_segments: int) -> tuple[bytes, bytes | None]:
@@ -98,9 +119,7 @@ def segment_range(segment: int, total_segments: int) -> tuple[bytes, bytes | Non
 
 
 def to_json(partition_map: PartitionMap) -> bytes:
-    ranges = tuple(
-        _StoredRange(low=each.low.hex(), group=each.group, epoch=each.epoch) for each in partition_map
-    )
+    ranges = tuple(_stored(each) for each in partition_map)
     return msgspec.json.encode(_StoredMap(format_version=FORMAT_VERSION, partitions=ranges))
 
 
@@ -110,7 +129,7 @@ def from_json(json: bytes) -> PartitionMap:
     lows = [bytes.fromhex(each.low) for each in stored]
     if not lows or lows[0] != b"" or any(low >= after for low, after in pairwise(lows)):
         raise ValueError("The ranges are not in order, or do not begin at the beginning")
-    return _from_lows([(low, each.group, each.epoch) for low, each in zip(lows, stored, strict=True)])
+    return _from_lows(stored)
 
 
 def _boundary(index: int, count: int) -> bytes:
@@ -121,20 +140,26 @@ def _boundary(index: int, count: int) -> bytes:
     return (-(-index * _HASHES // count)).to_bytes(_HASH_BYTES, "big")
 
 
-def _from_lows(lows: Sequence[tuple[bytes, int, int]]) -> PartitionMap:
-    highs: list[bytes | None] = [*(low for low, _group, _epoch in lows[1:]), None]
+def _stored(each: PartitionRange) -> _StoredRange:
+    return _StoredRange(low=each.low.hex(), group=each.group, epoch=each.epoch, parent=each.parent)
+
+
+def _from_lows(stored: Sequence[_StoredRange]) -> PartitionMap:
+    lows = [bytes.fromhex(each.low) for each in stored]
+    highs: list[bytes | None] = [*lows[1:], None]
     return PartitionMap(
         [
-            PartitionRange(low, high, group, epoch)
-            for (low, group, epoch), high in zip(lows, highs, strict=True)
+            PartitionRange(low, high, each.group, each.epoch, each.parent)
+            for each, low, high in zip(stored, lows, highs, strict=True)
         ]
     )
 
 
-class _StoredRange(Stored, frozen=True, kw_only=True):
+class _StoredRange(Stored, frozen=True, kw_only=True, omit_defaults=True):
     low: str    # hexadecimal
     group: int
     epoch: int
+    parent: int | None = None
 
 
 class _StoredMap(Stored, frozen=True, kw_only=True):

@@ -99,8 +99,8 @@ class VectorSearch:
             if all(kept.values.get(name) == each for name, each in wanted.items()):
                 nearest.consider(kept.vector, kept.length, value)
 
-        for partition in route.partitions:
-            await self._look(route, _rows_of(partition, peers), index, consider)
+        for partition, low, high in route.pieces(ITEM_SPACE, _ITEMS_END):
+            await self._look(route, _rows_of(partition, peers), low, high, index, consider)
         return nearest.finding()
 
     async def statistics(self, route: Route, peers: Peers | None = None) -> dict[str, tuple[int, int]]:
@@ -116,8 +116,8 @@ class VectorSearch:
             counted = self._counted.get(index.id)
             if counted is None or slots is None or counted[0] != slots:
                 total = _Total()
-                for partition in route.partitions:
-                    await self._look(route, _rows_of(partition, peers), index, total.add)
+                for partition, low, high in route.pieces(ITEM_SPACE, _ITEMS_END):
+                    await self._look(route, _rows_of(partition, peers), low, high, index, total.add)
                 self._counted[index.id] = counted = (slots or (), (total.items, total.size))
                 while len(self._counted) > _COUNTED_MAX:
                     del self._counted[next(iter(self._counted))]
@@ -125,16 +125,16 @@ class VectorSearch:
         return found
 
     async def _look(
-        self, route: Route, rows_of: Rows, index: VectorIndexCodec, take: Callable[[_Kept, bytes], None]
-    ) -> None:
+        self, route: Route, rows_of: Rows, low: bytes, high: bytes | None, index: VectorIndexCodec,
+        take: Callable[[_Kept, bytes], None],
+    ) -> None:  # fmt: skip
         """`take` gets what is in the index, each with its stored item."""
         rows_max = max(_NUMBERS_PER_SLICE // index.dimensions, 4)
-        low = ITEM_SPACE
         while True:
             if route.is_closed:
                 raise ResourceNotFound("Requested resource not found")
             try:
-                rows = list(islice(rows_of.scan(low, _ITEMS_END), rows_max))
+                rows = list(islice(rows_of.scan(low, high), rows_max))
             except RowsAway as away:
                 fetched: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
                 away.fetch(fetched.set_result)

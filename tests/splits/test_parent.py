@@ -1,0 +1,196 @@
+"""What a partition does because its rows say that it is being split, was split, or came of a split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.node.running_node import RunningNode
+from tests.node.writes import Waiter, Write, number_of, row_key
+from tests.storage.forgetful_disk import ForgetfulDisk
+from varley.errors import Throttling, TransactionConflict
+from varley.indexes.delivery import Arriving, deliver, open_child
+from varley.node.partition import Partition
+from varley.node.settled import Told
+from varley.storage.log_format import DERIVED, PUT, Row
+from varley.table import parting
+from varley.table.outgoing import source_key, source_slot
+from varley.table.parting import End, Origin, Parting
+
+AT = row_key("m")[1:]
+PARENT, CHILD = 1, 2
+
+
+class Outgoing:
+    """Takes what entries carry."""
+
+    oldest = None
+
+    def __init__(self) -> None:
+        self.taken: list[list[bytes]] = []
+
+    def chosen(self, slot: int, rows: Sequence[Row]) -> None:
+        self.taken.append([key for _, key, _, _ in rows])
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[RunningNode]:
+    node = RunningNode(tmp_path, ForgetfulDisk())
+    yield node
+    node.stop()
+
+
+@pytest.fixture
+def parent(node: RunningNode) -> Partition:
+    return node.partitions[PARENT]
+
+
+@pytest.fixture
+def child(node: RunningNode) -> Partition:
+    return node.partitions[CHILD]
+
+
+def say(node: RunningNode, partition: Partition, key: bytes, value: bytes) -> None:
+    told: list[BaseException | None] = []
+    partition.propose([(PUT, key, value, DERIVED)], partition.next_timestamp(), Told(told.append))
+    node.loop.turns()
+    assert told == [None]
+
+
+def begin(node: RunningNode, parent: Partition) -> None:
+    say(node, parent, parting.PARTING_KEY, parting.parting_value(Parting(AT, CHILD, is_copied=False), 1))
+
+
+def end(node: RunningNode, parent: Partition) -> int:
+    time_us = parent.next_timestamp()
+    say(node, parent, parting.END_KEY, parting.end_value(End(AT, CHILD, time_us)))
+    return time_us
+
+
+def test_an_entry_says_that_it_has_something_for_the_child_and_no_other_does(
+    node: RunningNode, parent: Partition
+) -> None:
+    outgoing = Outgoing()
+    parent.carry_outgoing(outgoing)
+    node.write(PARENT, Write("z", 1))
+    begin(node, parent)
+    node.write(PARENT, Write("a", 2))
+    node.write(PARENT, Write("z", 3))
+    assert outgoing.taken[-2:] == [[row_key("a")], [row_key("z"), parting.carried_key(CHILD)]]
+    assert parting.carried_key(CHILD) not in outgoing.taken[0]
+    end(node, parent)
+    node.write(PARENT, Write("a", 4))
+    assert outgoing.taken[-1] == [row_key("a")]
+
+
+def test_behind_its_end_nothing_is_written_and_nothing_is_prepared(node: RunningNode, parent: Partition) -> None:
+    node.write(PARENT, Write("z", 1))
+    begin(node, parent)
+    end(node, parent)
+    with pytest.raises(Throttling):
+        parent.write(Write("z", 2), Waiter())
+    with pytest.raises(Throttling):
+        parent.write(Write("m", 2), Waiter())    # the location itself is the child's
+    assert node.write(PARENT, Write("l", 2)).answer == b"2"
+
+    class Check:
+        key, is_check = row_key("z"), True
+
+        def evaluate(self, old: bytes | None, timestamp_us: int) -> bytes | None:
+            return old
+
+        def follow(self, *given: object) -> list[tuple[bytes, bytes | None]]:
+            return []
+
+    refused = parent.participant.evaluate([Check()], parent.tree.last_timestamp_us + 1)
+    assert isinstance(refused.refusals[0], TransactionConflict)
+    assert parent.participant.version(row_key("z")).is_marked    # to a transaction that reads: somebody is at it
+    assert not parent.participant.version(row_key("l")).is_marked
+
+
+def test_what_is_about_to_end_opens_again_unless_it_has_ended(node: RunningNode, parent: Partition) -> None:
+    begin(node, parent)
+    parent.tree.closed_from = AT
+    with pytest.raises(Throttling):
+        parent.write(Write("z", 1), Waiter())
+    parent.tree.open_up()
+    assert node.write(PARENT, Write("z", 1)).answer == b"1"
+    end(node, parent)
+    parent.tree.open_up()
+    with pytest.raises(Throttling):
+        parent.write(Write("z", 2), Waiter())
+
+
+def test_all_of_that_is_known_after_a_restart(tmp_path: Path) -> None:
+    disk = ForgetfulDisk()
+    node = RunningNode(tmp_path, disk)
+    parent = node.partitions[PARENT]
+    begin(node, parent)
+    time_us = end(node, parent)
+    open_child(node.partitions[CHILD], Origin(PARENT, time_us), [], lambda error: None)
+    node.loop.turns()
+    node.stop()
+    node = RunningNode(tmp_path, disk)
+    tree = node.partitions[PARENT].tree
+    assert (tree.parting, tree.end) == (Parting(AT, CHILD, is_copied=False), End(AT, CHILD, time_us))
+    assert (tree.closed_from, tree.carried) == (AT, None)
+    assert node.partitions[CHILD].tree.origin == Origin(PARENT, time_us)
+    node.stop()
+
+
+def test_a_child_takes_items_and_what_follows_from_them_and_counts_the_items(
+    node: RunningNode, parent: Partition, child: Partition
+) -> None:
+    node.write(PARENT, Write("z", 1))
+    stored = parent.get(row_key("z"))
+    assert stored is not None
+    follows = b"\x30" + bytes(8) + row_key("z")[1:]
+    deliver(child, [Arriving(PARENT, 5, False, [(row_key("z"), stored), (follows, stored)])], lambda error: None)
+    node.loop.turns()
+    assert number_of(child.get(row_key("z"))) == 1 and child.get(follows) == stored
+    assert child.tree.item_count == 1
+    assert source_slot(child.get(source_key(PARENT))) == 5
+
+
+def test_a_child_that_serves_passes_over_what_its_parent_still_sends(
+    node: RunningNode, parent: Partition, child: Partition
+) -> None:
+    """Story: the parent's leader before was stopped with a slice on its way; since then the item was deleted here."""
+    node.write(PARENT, Write("z", 1))
+    stored = parent.get(row_key("z"))
+    assert stored is not None
+    told: list[BaseException | None] = []
+    open_child(child, Origin(PARENT, 1), [], told.append)
+    node.loop.turns()
+    deliver(child, [Arriving(PARENT, 9, True, [(row_key("z"), stored)])], told.append)
+    deliver(child, [Arriving(PARENT, 10, False, [(row_key("z"), stored)])], told.append)
+    node.loop.turns()
+    assert told == [None, None, None] and child.get(row_key("z")) is None
+
+
+def test_a_child_is_opened_once_and_decides_behind_its_parent(node: RunningNode, child: Partition) -> None:
+    told: list[BaseException | None] = []
+    far_us = child.tree.last_timestamp_us + 10**12
+    shard = b"\x20" + bytes(17)
+    open_child(child, Origin(PARENT, far_us), [(shard, b"a shard")], told.append)
+    open_child(child, Origin(PARENT, far_us), [(shard, b"another")], told.append)
+    node.loop.turns()
+    assert told == [None, None] and child.get(shard) == b"a shard"
+    assert child.tree.last_timestamp_us > far_us
+    child.begins_with_all()
+    assert child.participant.gone_us == child.participant.checked_us > far_us
+
+
+def test_a_partition_of_an_index_that_was_split_takes_nothing_of_its_childs(
+    node: RunningNode, parent: Partition
+) -> None:
+    begin(node, parent)
+    end(node, parent)
+    told: list[BaseException | None] = []
+    deliver(parent, [Arriving(7, 1, False, [(row_key("a"), None), (row_key("z"), None)])], told.append)
+    assert isinstance(told[0], Throttling)    # who sends has an old map: it sends each its own, soon
+    deliver(parent, [Arriving(7, 1, False, [(row_key("a"), None)])], told.append)
+    node.loop.turns()
+    assert told[1] is None
