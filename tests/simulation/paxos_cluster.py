@@ -190,6 +190,7 @@ class Node:
         if self.waiting:
             return False
         replica, now = self.replica, self.clock()
+        self.looked_at = now
         lease_left = replica.beat_at_rest(now)
         if lease_left is None:
             return False
@@ -203,6 +204,7 @@ class Node:
     def receive_in_short(self, sender: str, message: AnyMessage) -> bool:
         """Whether the member at rest takes it without a step."""
         replica, now = self.replica, self.clock()
+        self.looked_at = now
         if isinstance(message, Granted):
             return replica.granted_at_rest(sender, message.ballot, message.sent_at)
         assert isinstance(message, Beat)

@@ -70,7 +70,8 @@ def test_what_is_chosen_stays_and_all_clients_see_one_history(part: int) -> None
         except (Broken, AssertionError) as error:
             pytest.fail(f"SIMULATION_SEED={seed} SIMULATION_SECONDS={SECONDS}: {type(error).__name__}: {error}")
     print(f"{writes} writes acknowledged in {steps} steps, {faults} troubles, {at_rest} leases granted at rest")
-    assert writes > 0 and at_rest > 0
+    assert writes > 0
+    assert at_rest > 0 or ONLY or SEEDS < 20 * PARTS, "of few groups none may come to rest"
 
 
 def test_a_seed_decides_everything() -> None:
