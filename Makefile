@@ -27,7 +27,7 @@ setup: $(TOOLS)  ## install Varley and everything that tests and checks need int
 	@echo "Varley is installed in .venv: $(BIN)/varley"
 
 test: $(TOOLS) $(CLIENTS) $(AIOBOTOCORE)  ## run every test that must pass; ARGS='tests/aws -k put' runs some
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 check: $(TOOLS)  ## style, types, and who imports whom
 	$(BIN)/ruff check .
