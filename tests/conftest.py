@@ -18,6 +18,7 @@ from typing import IO
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.etcd_server import etcd, etcd_program, own_etcd, three_etcds
 
@@ -33,6 +34,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=None,
         help="run tests/aws against this DynamoDB endpoint; without it they start a Varley of their own",
     )
+
+
+# How long an example takes is the machine's doing, which may be busy with other tests.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -237,7 +237,7 @@ def test_whenever_the_power_goes_indexes_become_what_items_make_them(tmp_path: P
 
 def notices(folder: Path, *, lives: int = 2, steps: int = 120, share: float = 0.03) -> bool:
     """Whether the judge finds anything in lives with this bug. What it did stays, so few looks are enough."""
-    for run in range(8):
+    for run in range(24):
         try:
             run_lives(folder / str(run), f"{SEED} planted {run}", lives=lives, steps=steps, share=share)
         except AssertionError as found:
