@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import email
 import email.policy
+import json
 from collections.abc import Iterator
 from urllib.parse import quote_from_bytes
 
@@ -198,6 +199,7 @@ def test_head_is_get_without_the_body(doors: Street) -> None:
             "PUT", "/ring/v1/carts/7", b'{"value":"","contxt":""}', {"Content-Type": "application/json"},
             400, "BadRequest", "contxt",
         ),
+        ("PUT", "/ring/v1/carts/7", b"x", {}, 400, "BadRequest", "<base64>"),
         ("PUT", "/ring/v1/carts/7", b"x", {"Content-Type": "text/plain"}, 415, "UnsupportedMediaType", BYTES),
         (
             "PUT", "/ring/v1/carts/7", b"x", {"Content-Type": BYTES, "X-Varley-Context": "???"},
@@ -356,3 +358,13 @@ def test_requests_are_counted_by_operation_and_error(doors: Street) -> None:
     assert traffic.requests("RingPut") == 1
     assert traffic.requests("RingGet") == 2
     assert traffic.failures == {("RingGet", 404, "NotFound"): 1, ("RingGet", 400, "BadRequest"): 1}
+
+
+@pytest.mark.parametrize("said", [{}, {"Content-Type": "application/x-www-form-urlencoded"}])
+def test_a_body_of_which_nothing_is_said_is_json(doors: Street, said: dict[str, str]) -> None:
+    """As `curl -d` and urllib send it."""
+    written = doors.ask("PUT", "/ring/v1/carts/7", b'{"value": "bWlsaw==", "context": null}', **said)
+    assert written.status == 200
+    context = json.dumps({"context": written.json["context"]}).encode()
+    assert doors.ask("DELETE", "/ring/v1/carts/7", context, **said).status == 200
+    assert doors.ask("GET", "/ring/v1/carts/7").status == 404

@@ -20,6 +20,9 @@ CONTEXT_HEADER: Final = b"x-varley-context"
 JSON: Final = "application/json"
 BYTES: Final = "application/octet-stream"
 MULTIPART: Final = "multipart/mixed"
+# Nothing, and what curl and urllib say when nobody tells them what a body is. No web page can send a PUT or DELETE with
+# it without asking first, as it can a POST.
+_UNSAID: Final = ("", "application/x-www-form-urlencoded")
 
 _BROKEN_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 T = TypeVar("T")
@@ -105,10 +108,10 @@ def quorum_of(parameters: dict[str, str], name: str) -> int | None:
 def put_of(request: PlainRequest) -> tuple[bytes | None, bytes]:
     """(context, value). Raises HttpError: 400, 415."""
     kind = _content_type(request)
-    if kind == JSON:
-        body = decoded(request, PutBody, '{"value": "<base64>", "context": "<from the last get>" or null}')
+    if kind == JSON or kind in _UNSAID:
+        body = _parsed(request, PutBody, '{"value": "<base64>", "context": "<from the last get>" or null}')
         value, contexts = body.value, {_as_context(body.context)}
-    elif kind in (BYTES, ""):
+    elif kind == BYTES:
         value, contexts = request.body, set()
     else:
         raise HttpError(
@@ -127,7 +130,9 @@ def delete_of(request: PlainRequest, parameters: dict[str, str]) -> bytes | None
         _as_context(request.headers.get(CONTEXT_HEADER, b"").decode("latin-1")),
     }
     if request.body:
-        contexts.add(_as_context(decoded(request, DeleteBody, '{"context": "<from the last get>"}').context))
+        shape = '{"context": "<from the last get>"}'
+        read = _parsed if _content_type(request) in _UNSAID else decoded
+        contexts.add(_as_context(read(request, DeleteBody, shape).context))
     return _the_one(contexts)
 
 
@@ -135,6 +140,10 @@ def decoded(request: PlainRequest, form: type[T], shape: str) -> T:
     """A JSON body. Raises HttpError: 415 if it is not said to be JSON, 400 if it is not of that shape."""
     if _content_type(request) != JSON:
         raise HttpError(415, "UnsupportedMediaType", f"The body is sent with Content-Type: {JSON}, and is {shape}")
+    return _parsed(request, form, shape)
+
+
+def _parsed(request: PlainRequest, form: type[T], shape: str) -> T:
     try:
         return msgspec.json.decode(request.body, type=form)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
