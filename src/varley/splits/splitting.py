@@ -242,7 +242,7 @@ class Splitting:
         if parting is None or parting.child != self.split.child:
             self.doing = "beginning"
             await self._begin_tally(parent)
-            await self._note(parent, Parting(at, self.split.child, is_copied=False))
+            await self._note(self._parent, Parting(at, self.split.child, is_copied=False))
             parting = None
         if parting is not None and parting.is_copied:
             return
