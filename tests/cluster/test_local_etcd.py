@@ -81,7 +81,7 @@ def test_what_it_says_when_it_does_not_start_is_shown(tmp_path: Path) -> None:
     with pytest.raises(WorldError, match="etcd has ended with status") as refusal:
         asyncio.run(LocalEtcd.start(str(tmp_path)))
     assert refusal.value.path == str(tmp_path / "etcd.log")
-    assert "Its log ends: " in refusal.value.hint
+    assert "Its log says: " in refusal.value.hint
 
 
 @pytest.mark.usefixtures("etcd_program")

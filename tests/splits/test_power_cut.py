@@ -132,3 +132,21 @@ def _goes_on(
             until(lambda: scanned(client, IndexName="by-g") == found, f"{name}: the index is not its table")
         client.close()
     assert examine(str(copy), lambda path: None) == [], name
+
+
+def test_what_waits_for_an_index_is_for_the_parent_until_the_child_serves(tmp_path: Path) -> None:
+    """The map names the child already, and it is the parent that is looked into."""
+    folder, copies = tmp_path / "data", tmp_path / "copies"
+    with varley.Server(data_dir=str(folder), admin_port=0, index_delay_seconds=3600, split_keep_seconds=0.2) as server:
+        client, admin = Client(server.port), Admin(server.admin_port)
+        client.call("CreateTable", TABLE)
+        for number in range(20):
+            put(client, number, 1)
+        cuts = Cuts(folder, copies, Load([], 0, threads=0))
+        with pytest.MonkeyPatch.context() as patch:
+            cuts.around(patch, Catalog, "map_split")
+            admin.split(index="by-g")
+        client.close()
+    for name, (copy, _, _) in cuts.made.items():
+        assert examine(str(copy), lambda path: None) == [], name
+    assert len(cuts.made) == 2

@@ -121,6 +121,7 @@ def _global_index(described: Described, index: GlobalIndex) -> GlobalIndexCheck:
     return GlobalIndexCheck(
         id_bytes(index.id),
         IndexGroups([each.low for each in targets], [each.group for each in targets]),
+        {each.group: each.parent for each in targets if each.parent is not None},
         [each.group for each in described.partitions],
         problems,
     )

@@ -140,6 +140,7 @@ class GlobalIndexCheck:
 
     id: bytes           # 16 bytes
     groups: IndexGroups
+    parents: Mapping[int, int]  # of those that came of splits. Until a child serves, what goes to it is its parent's
     sources: Sequence[int]      # the groups of its table
     problems: Callable[[State], Iterator[tuple[int, bytes, str]]]      # -> (group, row key, what is wrong)
 
@@ -424,10 +425,13 @@ class _Walk:
 
     def global_indexes(self) -> None:
         """After log and trees: compare each index with its table, where both are sound by themselves."""
+        parents = {child: parent for index in self._global_indexes for child, parent in index.parents.items()}
         for undelivered in self._carried.rest():
             for target, rows in undelivered.rows.items():
-                for key, value in rows:
-                    self._logged[target].put(key, value)
+                # Nobody looks there for rows of a child that serves.
+                for group in {target, parents.get(target, target)}:
+                    for key, value in rows:
+                        self._logged[group].put(key, value)
         for index in self._global_indexes:
             groups = {*index.sources, *index.groups.groups}
             if groups.isdisjoint(self._members) and not any(finding.group in groups for finding in self.findings):
