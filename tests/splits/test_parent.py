@@ -244,3 +244,26 @@ def test_a_partition_of_an_index_that_was_split_takes_nothing_of_its_childs(
     deliver(parent, [Arriving(7, 1, False, [(row_key("a"), None)])], told.append)
     node.loop.turns()
     assert told[1] is None
+
+
+def test_from_the_copy_to_the_end_no_source_gets_ahead_of_what_the_child_was_sent(
+    node: RunningNode, parent: Partition
+) -> None:
+    """Who sends knows the new map: slot 1 of it has a row for the child, and slot 2 one for the parent."""
+    behind = [Arriving(7, 2, False, [(row_key("a"), None)])]
+    told: list[BaseException | None] = []
+    begin(node, parent)
+    value = parting.parting_value(Parting(AT, CHILD, is_copied=True), 1)
+    say(node, parent, parting.PARTING_KEY, value)
+    deliver(parent, behind, told.append)
+    node.loop.turns()
+    assert [type(error) for error in told] == [Throttling]
+    assert source_slot(parent.get(source_key(7))) == 0
+    end(node, parent)
+    outgoing = Outgoing()
+    parent.carry_outgoing(outgoing)
+    deliver(parent, behind, told.append)
+    node.loop.turns()
+    assert told[1:] == [None]
+    assert source_slot(parent.get(source_key(7))) == 2
+    assert outgoing.taken == [[source_key(7)]], "nothing of it goes to the child"

@@ -19,7 +19,10 @@ it is told that it has all (`open_child`). From then on it is its own, and passe
 Of the rows of local indexes that it gets it keeps the tally by itself. It begins with the first one that it is sent, in
 which nothing is counted, and which comes before any of these rows; one that is sent again, late, changes nothing.
 
-A partition that has been split, or is about to be, takes nothing that goes to its child: who sends has an old map.
+A partition that has been split, or is about to be, takes nothing that goes to its child: who sends has an old map. And
+when its child has a copy of it, it takes nothing at all until it has ended, which is some milliseconds. Who sends may
+know the new map by then, have put aside for the child what is the child's, and send what comes behind; what is
+remembered of such a source goes to the child, which would pass over what was put aside.
 """
 
 from __future__ import annotations
@@ -72,7 +75,8 @@ def deliver(partition: Partition, batch: Sequence[Delivery | Arriving], done: Do
             advanced.add(source)
         values.update(delivery.rows)
     closed_from = partition.tree.closed_from
-    if closed_from is not None and any(key[:1] == ITEM_SPACE and key[1:] >= closed_from for key in values):
+    is_for_child = closed_from is not None and any(key[:1] == ITEM_SPACE and key[1:] >= closed_from for key in values)
+    if is_for_child or partition.tree.is_about_to_end:
         done(Throttling("A part of the partition is another's now, or will be in a moment."))
         return
     rows: list[Row] = []

@@ -171,6 +171,11 @@ class Tree:
         if self.on_split is not None:
             self.on_split()
 
+    @property
+    def is_about_to_end(self) -> bool:
+        """Whether its child has a copy of all, and it has not ended yet. All members of a group say the same."""
+        return self.carried is not None and self.parting is not None and self.parting.is_copied
+
     def open_up(self) -> None:
         """What was about to end is not: take writes up to its end."""
         self.closed_from = None if self.end is None else self.end.at
