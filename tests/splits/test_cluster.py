@@ -12,7 +12,19 @@ from botocore.config import Config
 from tests.aws.streams import all_records, shards_of
 from tests.cluster.local_cluster import LocalCluster
 from tests.crash.server_process import Client
-from tests.splits.split_server import TABLE, Admin, Load, put, scanned, until
+from tests.splits.split_server import (
+    LOCAL_TABLE,
+    TABLE,
+    Admin,
+    Load,
+    LocalLoad,
+    assert_local_indexes,
+    counted,
+    counts_of,
+    put,
+    scanned,
+    until,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("etcd_program")]
 
@@ -61,4 +73,25 @@ def test_partitions_of_a_table_and_its_index_are_split_under_load(tmp_path: Path
         assert [number for key, number in versions if key == "k9990"] == ["1", "2"]
         assert [number for key, number in versions if key == "k9991"] == ["1", "2"]
         for client in clients:
+            client.close()
+
+
+def test_local_indexes_have_what_the_items_give_them_before_during_and_after(tmp_path: Path) -> None:
+    with LocalCluster(tmp_path / "cluster", "--nodes", "3", "--split-keep-seconds", "1") as cluster:
+        ports = [int(node["endpoint"].rpartition(":")[2]) for node in cluster.nodes.values()]
+        admins = [Admin(node["admin_port"]) for node in cluster.nodes.values()]
+        clients = [Client(port) for port in ports]
+        clients[0].call("CreateTable", LOCAL_TABLE)
+        with LocalLoad(ports, 200) as load:
+            load.wait_for_some()
+            for admin in admins[:2]:
+                assert admin.order()["refused"] is None
+                until(lambda: not any(each.under_way() for each in admins))
+            load.wait_for_some()
+        assert load.wrong == []
+        assert len(cluster.groups_of("Things")) == 3
+        for client in clients:
+            assert scanned(client, ConsistentRead=True) == load.there
+            assert_local_indexes(client, load.there)
+            until(lambda client=client: counted(client) == counts_of(load.there))    # type: ignore[misc]
             client.close()

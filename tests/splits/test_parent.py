@@ -12,10 +12,13 @@ from tests.node.writes import Waiter, Write, number_of, row_key
 from tests.storage.forgetful_disk import ForgetfulDisk
 from varley.errors import Throttling, TransactionConflict
 from varley.indexes.delivery import Arriving, deliver, open_child
+from varley.item import stored
+from varley.item.key_bytes import TALLY_SPACE
 from varley.node.partition import Partition
 from varley.node.settled import Told
 from varley.storage.log_format import DERIVED, PUT, Row
 from varley.table import parting
+from varley.table.index_tally import index_tally, sizes_of
 from varley.table.outgoing import source_key, source_slot
 from varley.table.parting import End, Origin, Parting
 
@@ -144,14 +147,61 @@ def test_a_child_takes_items_and_what_follows_from_them_and_counts_the_items(
     node: RunningNode, parent: Partition, child: Partition
 ) -> None:
     node.write(PARENT, Write("z", 1))
-    stored = parent.get(row_key("z"))
-    assert stored is not None
+    value = parent.get(row_key("z"))
+    assert value is not None
     follows = b"\x30" + bytes(8) + row_key("z")[1:]
-    deliver(child, [Arriving(PARENT, 5, False, [(row_key("z"), stored), (follows, stored)])], lambda error: None)
+    deliver(child, [Arriving(PARENT, 5, False, [(row_key("z"), value), (follows, value)])], lambda error: None)
     node.loop.turns()
-    assert number_of(child.get(row_key("z"))) == 1 and child.get(follows) == stored
+    assert number_of(child.get(row_key("z"))) == 1 and child.get(follows) == value
     assert child.tree.item_count == 1
     assert source_slot(child.get(source_key(PARENT))) == 5
+
+
+def test_a_child_keeps_the_tally_of_the_rows_of_local_indexes_that_come(
+    node: RunningNode, parent: Partition, child: Partition
+) -> None:
+    told: list[BaseException | None] = []
+
+    def come(
+        slot: int, rows: list[tuple[bytes, bytes | None]], *, is_filling: bool = False
+    ) -> dict[str, tuple[int, int]]:
+        deliver(child, [Arriving(PARENT, slot, is_filling, rows)], told.append)
+        node.loop.turns()
+        tally = child.get(TALLY_SPACE)
+        assert tally is not None and told[-1] is None
+        return sizes_of(tally)
+
+    def stored_of(size: int) -> bytes:
+        return stored.pack(b"{}", size, 1)
+
+    empty = index_tally({"by-x": (0, 0), "by-a": (0, 0)}, 1)    # in the order of their spaces
+    first, second = (b"\x01" + row_key("z")[1:], b"\x02" + row_key("z")[1:])
+    assert come(4, [(TALLY_SPACE, empty)], is_filling=True) == {"by-x": (0, 0), "by-a": (0, 0)}
+    assert come(5, [(first, stored_of(10)), (second, stored_of(7))]) == {"by-x": (1, 10), "by-a": (1, 7)}
+    # A slice as of the same slot brings what is there already, and a row more.
+    rows: list[tuple[bytes, bytes | None]] = [(first, stored_of(10)), (first + b"z", stored_of(3))]
+    assert come(5, rows, is_filling=True) == {"by-x": (2, 13), "by-a": (1, 7)}
+    assert come(5, rows, is_filling=True) == {"by-x": (2, 13), "by-a": (1, 7)}
+    # The tally is sent again, by a leader who did not hear that it had arrived.
+    again = index_tally({"by-x": (0, 0), "by-a": (0, 0)}, 2)
+    assert come(5, [(TALLY_SPACE, again)], is_filling=True) == {"by-x": (2, 13), "by-a": (1, 7)}
+    assert come(6, [(first, stored_of(11)), (second, None)]) == {"by-x": (2, 14), "by-a": (0, 0)}
+    assert come(6, [(first, None)]) == {"by-x": (2, 14), "by-a": (0, 0)}    # of a slot that it has
+    assert come(7, [(first, None), (first + b"z", None), (second, None)]) == {"by-x": (0, 0), "by-a": (0, 0)}
+    assert child.tree.item_count == 0
+
+
+def test_two_changes_of_a_row_that_come_together_are_counted_once(
+    node: RunningNode, parent: Partition, child: Partition
+) -> None:
+    key = b"\x01" + row_key("z")[1:]
+    empty = index_tally({"by-x": (0, 0)}, 1)
+    deliver(child, [Arriving(PARENT, 1, True, [(TALLY_SPACE, empty)])], lambda error: None)
+    changes = [Arriving(PARENT, 2 + size, False, [(key, stored.pack(b"{}", size, 1))]) for size in range(3)]
+    deliver(child, changes, lambda error: None)    # the tally before is not decided yet
+    node.loop.turns()
+    tally = child.get(TALLY_SPACE)
+    assert tally is not None and sizes_of(tally) == {"by-x": (1, 2)}
 
 
 def test_a_child_that_serves_passes_over_what_its_parent_still_sends(
@@ -159,13 +209,13 @@ def test_a_child_that_serves_passes_over_what_its_parent_still_sends(
 ) -> None:
     """Story: the parent's leader before was stopped with a slice on its way; since then the item was deleted here."""
     node.write(PARENT, Write("z", 1))
-    stored = parent.get(row_key("z"))
-    assert stored is not None
+    value = parent.get(row_key("z"))
+    assert value is not None
     told: list[BaseException | None] = []
     open_child(child, Origin(PARENT, 1), [], told.append)
     node.loop.turns()
-    deliver(child, [Arriving(PARENT, 9, True, [(row_key("z"), stored)])], told.append)
-    deliver(child, [Arriving(PARENT, 10, False, [(row_key("z"), stored)])], told.append)
+    deliver(child, [Arriving(PARENT, 9, True, [(row_key("z"), value)])], told.append)
+    deliver(child, [Arriving(PARENT, 10, False, [(row_key("z"), value)])], told.append)
     node.loop.turns()
     assert told == [None, None, None] and child.get(row_key("z")) is None
 

@@ -16,7 +16,21 @@ import pytest
 
 import varley
 from tests.crash.server_process import Client
-from tests.splits.split_server import TABLE, Admin, Load, put, scanned, until
+from tests.splits.split_server import (
+    LOCAL_TABLE,
+    TABLE,
+    Admin,
+    Load,
+    LocalLoad,
+    assert_local_indexes,
+    counted,
+    counts_of,
+    item_of,
+    local_item_of,
+    put,
+    scanned,
+    until,
+)
 from varley.assembly.local_home import LocalHome
 from varley.cli.check import examine
 from varley.metadata.catalog import Catalog
@@ -68,20 +82,21 @@ class Cuts:
         patch.setattr(owner, method, cut_before)
 
 
-@pytest.mark.parametrize("index", [None, "by-g"])
+@pytest.mark.parametrize("index", [None, "by-g", "local indexes"])
 def test_a_power_cut_at_each_step(index: str | None, tmp_path: Path) -> None:
     folder, copies = tmp_path / "data", tmp_path / "copies"
-    wanted = {} if index is None else {"index": index}
+    is_local = index == "local indexes"
+    wanted = {} if index is None or is_local else {"index": index}
     with varley.Server(data_dir=str(folder), admin_port=0, split_keep_seconds=0.2) as server:
         client, admin = Client(server.port), Admin(server.admin_port)
-        client.call("CreateTable", TABLE)
-        with Load([server.port], ITEMS) as load:
+        client.call("CreateTable", LOCAL_TABLE if is_local else TABLE)
+        with (LocalLoad if is_local else Load)([server.port], ITEMS) as load:
             load.wait_for_some()
             cuts = Cuts(folder, copies, load)
             with pytest.MonkeyPatch.context() as patch:
                 cuts.around(patch, Catalog, "order_split")
                 cuts.around(patch, Catalog, "settle_split")
-                for step in ("_note", "_copy", "_close", "_end", "_open"):
+                for step in ("_note", "_begin_tally", "_copy", "_close", "_end", "_open", "_remove"):
                     cuts.around(patch, Splitting, step)
                 cuts.around(patch, Catalog, "map_split")
                 cuts.before(patch, LocalHome, "serves")
@@ -92,11 +107,11 @@ def test_a_power_cut_at_each_step(index: str | None, tmp_path: Path) -> None:
         client.close()
     assert len(cuts.made) >= 20
     for name, (copy, expected, tried) in cuts.made.items():
-        _goes_on(name, copy, expected, tried, **wanted)
+        _goes_on(name, copy, expected, tried, is_local=is_local)
 
 
 def _goes_on(
-    name: str, copy: Path, expected: dict[int, Version], tried: dict[int, Version], **wanted: Any
+    name: str, copy: Path, expected: dict[int, Version], tried: dict[int, Version], *, is_local: bool
 ) -> None:
     assert examine(str(copy), lambda path: None) == [], f"{name}: as it was cut"
     with varley.Server(data_dir=str(copy), admin_port=0, split_keep_seconds=0.1) as server:
@@ -106,11 +121,15 @@ def _goes_on(
             allowed = (expected.get(number), tried.get(number))
             assert found.get(number) in allowed, f"{name}: k{number} is {found.get(number)}, not one of {allowed}"
         for number in range(0, ITEMS, 7):    # while the split goes on
-            put(client, number, 1_000_000)
+            put(client, number, 1_000_000, local_item_of if is_local else item_of)
             found[number] = 1_000_000
         until(lambda: not admin.under_way(), f"{name}: the split does not end")
         assert scanned(client) == found, name
-        until(lambda: scanned(client, IndexName="by-g") == found, f"{name}: the index is not its table")
+        if is_local:
+            assert_local_indexes(client, found)
+            assert counted(client) == counts_of(found), name
+        else:
+            until(lambda: scanned(client, IndexName="by-g") == found, f"{name}: the index is not its table")
         client.close()
     assert examine(str(copy), lambda path: None) == [], name
 

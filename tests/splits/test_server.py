@@ -10,7 +10,22 @@ import pytest
 import varley
 from tests.aws.streams import all_records, shards_of
 from tests.crash.server_process import Client, Refused
-from tests.splits.split_server import TABLE, Admin, Load, item_of, put, scanned, until
+from tests.splits.split_server import (
+    LOCAL_TABLE,
+    TABLE,
+    Admin,
+    Load,
+    LocalLoad,
+    assert_local_indexes,
+    counted,
+    counts_of,
+    item_of,
+    key_of,
+    local_item_of,
+    put,
+    scanned,
+    until,
+)
 from varley.cli.check import examine
 from varley.item.key_bytes import row_key
 
@@ -48,6 +63,35 @@ def test_no_write_is_lost_and_no_read_is_wrong_while_partitions_are_split(tmp_pa
         client = Client(running.port)
         assert scanned(client) == scanned(client, IndexName="by-g") == load.there
         client.close()
+
+
+def test_local_indexes_have_what_the_items_give_them_before_during_and_after(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    with server(folder) as running:
+        client, admin = Client(running.port), Admin(running.admin_port)
+        client.call("CreateTable", LOCAL_TABLE)
+        admin.split()    # while there are no rows, and no tally
+        with LocalLoad([running.port], 300) as load:
+            load.wait_for_some()
+            for _ in range(3):
+                admin.split()
+            load.wait_for_some()
+        assert load.wrong == []
+        assert scanned(client) == load.there
+        assert_local_indexes(client, load.there)
+        assert counted(client) == counts_of(load.there)
+        client.close()
+    assert examine(str(folder), lambda path: None) == []
+    with server(folder) as running:
+        client = Client(running.port)
+        assert_local_indexes(client, load.there)
+        assert counted(client) == counts_of(load.there)
+        for number in load.there:    # each tally comes to nothing
+            client.call("DeleteItem", {"TableName": "Things", "Key": key_of(local_item_of(number, 0))})
+        assert_local_indexes(client, {})
+        assert counted(client) == counts_of({})
+        client.close()
+    assert examine(str(folder), lambda path: None) == []
 
 
 def test_the_parents_shard_ends_and_two_follow_on_it() -> None:
@@ -123,20 +167,6 @@ def test_what_cannot_be_split_is_refused() -> None:
     with server() as running:
         client, admin = Client(running.port), Admin(running.admin_port)
         assert "not found" in admin.order("Nothing")["refused"]
-        local = {
-            "IndexName": "by-n", "Projection": {"ProjectionType": "ALL"},
-            "KeySchema": [
-                {"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "g", "KeyType": "RANGE"},
-            ],
-        }  # fmt: skip
-        keys = [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}]
-        names = [{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk", "g")]
-        client.call(
-            "CreateTable",
-            {"TableName": "Local", "KeySchema": keys, "AttributeDefinitions": names, "LocalSecondaryIndexes": [local],
-             "BillingMode": "PAY_PER_REQUEST"},
-        )  # fmt: skip
-        assert "local secondary indexes" in admin.order("Local")["refused"]
         client.call("CreateTable", TABLE)
         assert "does not have the specified index" in admin.order(index="by-h")["refused"]
         assert "is no partition" in admin.order(group=77)["refused"]

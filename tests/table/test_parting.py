@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from varley.item import stored
-from varley.item.key_bytes import MARKER_SPACE, SOURCE_SPACE, STREAM_SPACE, TOKEN_SPACE, row_key
+from varley.item.key_bytes import (
+    LOCAL_INDEX_SPACES,
+    MARKER_SPACE,
+    SOURCE_SPACE,
+    STREAM_SPACE,
+    TALLY_SPACE,
+    TOKEN_SPACE,
+    row_key,
+)
 from varley.item.marker import marker_key
 from varley.table import expiry, parting
 from varley.table.outgoing import progress_key, source_key
@@ -52,6 +60,13 @@ def test_items_and_expiries_go_by_their_location() -> None:
     assert not parting.goes(expiry.row_key(LOW, 7), AT)
 
 
+def test_rows_of_local_indexes_and_tallies_of_collections_go_with_their_items() -> None:
+    for space in (*LOCAL_INDEX_SPACES, TALLY_SPACE):
+        assert parting.goes(space + HIGH[1:], AT) and not parting.goes(space + LOW[1:], AT)
+        assert not parting.is_left(space + HIGH[1:], AT)    # they are deleted with their items
+    assert not parting.goes(TALLY_SPACE, AT) and not parting.goes(TALLY_SPACE, bytes(16))
+
+
 def test_what_is_about_the_whole_partition_goes_and_stays() -> None:
     for key in (expiry.PROGRESS_KEY, source_key(3), TOKEN_SPACE + bytes(16)):
         assert parting.goes(key, AT)
@@ -66,8 +81,10 @@ def test_streams_markers_and_the_filling_of_indexes_stay() -> None:
 
 def test_the_ranges_have_all_that_goes() -> None:
     keys = [HIGH, expiry.row_key(HIGH, 7), expiry.PROGRESS_KEY, source_key(3), TOKEN_SPACE + bytes(16)]
+    keys += [space + HIGH[1:] for space in (*LOCAL_INDEX_SPACES, TALLY_SPACE)]
     for key in keys:
         assert any(low <= key < high for low, high in parting.ranges(AT)), key.hex()
+    assert not any(low <= TALLY_SPACE < high for low, high in parting.ranges(AT))
 
 
 def test_leftovers_are_the_childs_items_and_expiries() -> None:

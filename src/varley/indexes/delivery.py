@@ -16,6 +16,8 @@ of the index.
 
 A partition that comes of a split gets the rows of its parent in the same way, items and what follows from them, until
 it is told that it has all (`open_child`). From then on it is its own, and passes over whatever its parent still sends.
+Of the rows of local indexes that it gets it keeps the tally by itself. It begins with the first one that it is sent, in
+which nothing is counted, and which comes before any of these rows; one that is sent again, late, changes nothing.
 
 A partition that has been split, or is about to be, takes nothing that goes to its child: who sends has an old map. And
 when its child has a copy of it, it takes nothing at all until it has ended, which is some milliseconds. Who sends may
@@ -30,11 +32,12 @@ from typing import NamedTuple
 
 from varley.errors import Throttling
 from varley.indexes.propagation import Delivery, IndexRow
-from varley.item.key_bytes import DERIVED_SPACES, ITEM_SPACE
+from varley.item.key_bytes import DERIVED_SPACES, ITEM_SPACE, LOCAL_INDEX_SPACES, TALLY_SPACE
 from varley.item.stored import item_size
 from varley.node.partition import Partition
 from varley.node.settled import Done, Told, once_settled
 from varley.storage.log_format import ABSENT, DELETE, DERIVED, PUT, Row
+from varley.table.index_tally import tally_after
 from varley.table.outgoing import source_key, source_slot, source_value
 from varley.table.parting import ORIGIN_KEY, Origin, origin_value
 
@@ -77,10 +80,15 @@ def deliver(partition: Partition, batch: Sequence[Delivery | Arriving], done: Do
         done(Throttling("A part of the partition is another's now, or will be in a moment."))
         return
     rows: list[Row] = []
+    tallied: list[tuple[bytes, bytes | None, bytes | None]] = []
     for key, value in values.items():
         old = newest(key)
         if old == value:    # as it is: filled with what a change has brought, or gone before it came
             continue
+        if key == TALLY_SPACE and old is not None:    # it has begun already
+            continue
+        if key[:1] in LOCAL_INDEX_SPACES:
+            tallied.append((key, old, value))
         counted = DERIVED if key[0] in DERIVED_SPACES else ABSENT if old is None else item_size(old)
         rows.append((DELETE if value is None else PUT, key, value, counted))
     if not rows and not advanced:
@@ -89,6 +97,10 @@ def deliver(partition: Partition, batch: Sequence[Delivery | Arriving], done: Do
     timestamp_us = partition.next_timestamp()
     for source in advanced:
         rows.append((PUT, source_key(source), source_value(sources[source], timestamp_us), DERIVED))
+    if tallied:
+        tally = newest(TALLY_SPACE)
+        assert tally is not None, "it has come before the first of them"
+        rows.append((PUT, TALLY_SPACE, tally_after(tally, tallied, timestamp_us), DERIVED))
     partition.propose(rows, timestamp_us, Told(done))
 
 

@@ -74,8 +74,6 @@ class Splits:
             described = self._catalog.get(table)
             if described is None:
                 raise ResourceNotFound(f"Requested resource not found: Table: {table} not found")
-            if described.table.local_indexes:
-                raise ValidationError("A table with local secondary indexes cannot be split")
             owner = described.table.id
             owners: Ranges = self._router.route(table)
             if index is not None:

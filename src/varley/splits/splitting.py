@@ -1,7 +1,8 @@
 """Carries out one split of a partition, where its parent is led: what to do next, from what has been done.
 
     order                 splits/<id> in the metadata: which partition, the group of its child, where (or: the middle)
-    1. the child fills    row 60 00 in the parent: from now on entries that have something for the child say so.
+    1. the child fills    if there are local indexes, first with a tally of them in which nothing is counted.
+                          Row 60 00 in the parent: from now on entries that have something for the child say so.
                           All that there is is read and sent, slice by slice, through the channel through which
                           changes go too (indexes/propagation.py): neither overtakes the other. 60 00 says when that
                           is through
@@ -10,7 +11,8 @@
     4. the parent ends    row 60 01, and in the same entry the last shards of its streams. Nothing of the upper part
                           is ever decided here again
     5. the child serves   when all has arrived, there and at indexes, it is told so: row 60 02
-    6. tidying            what the parent need not have any more is deleted; 60 00 and the order go
+    6. tidying            what the parent need not have any more is deleted, each item with its rows in local indexes
+                          and what tallies say of it; 60 00 and the order go
 
 Each step is written down where it is decided, so whoever leads the parent next goes on: it looks at the rows, does the
 step that is missing, and what it does a second time changes nothing.
@@ -30,7 +32,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from itertools import islice
 from typing import Final, Protocol
@@ -38,7 +40,7 @@ from typing import Final, Protocol
 from varley.errors import ApiError, LeaderReplaced, WorldError
 from varley.indexes.indexes import Indexes
 from varley.indexes.propagation import IndexRow
-from varley.item.key_bytes import DERIVED_SPACES, ITEM_SPACE, PARTITION_HASH_BYTES
+from varley.item.key_bytes import DERIVED_SPACES, ITEM_SPACE, PARTITION_HASH_BYTES, TALLY_SPACE
 from varley.item.stored import item_size
 from varley.metadata.catalog import Catalog, Described, Ordered
 from varley.metadata.split import Split
@@ -47,6 +49,8 @@ from varley.node.partition import Partition
 from varley.node.settled import Done, Told, once_settled
 from varley.storage.log_format import DELETE, DERIVED, PUT, Row
 from varley.streams.streams import Streams
+from varley.table.consequences import Consequences
+from varley.table.keys import KeyCodec
 from varley.table.parting import (
     END_KEY,
     PARTING_KEY,
@@ -64,7 +68,7 @@ from varley.table.parting import (
 logger = logging.getLogger("varley.splits")
 
 _SLICE_ROWS: Final = 400        # read and sent at once: 2 ms
-_SLICE_BYTES: Final = 256 * 1024
+_SLICE_BYTES: Final = 256 * 1024    # also of what is removed at once
 _LOOKED_AT: Final = 2000        # rows passed over in one step
 _REMOVED_AT_ONCE: Final = 100   # by one entry
 _CLOSED_SECONDS: Final = 1.0    # so long transactions of the upper part are waited for; then it opens, and later again
@@ -237,7 +241,8 @@ class Splitting:
         parting = parent.tree.parting
         if parting is None or parting.child != self.split.child:
             self.doing = "beginning"
-            await self._note(parent, Parting(at, self.split.child, is_copied=False))
+            await self._begin_tally(parent)
+            await self._note(self._parent, Parting(at, self.split.child, is_copied=False))
             parting = None
         if parting is not None and parting.is_copied:
             return
@@ -265,13 +270,21 @@ class Splitting:
                     is_through = False
                     break
             if rows:
-                arrived = asyncio.Event()
-                self._indexes.send_to_child(
-                    parent.group, parent.tree.applied_slot, self.split.child, rows, arrived.set
-                )
-                await self._until(arrived.is_set)
+                await self._send(parent, rows)
             else:
                 await self._pause(0)
+
+    async def _begin_tally(self, parent: Partition) -> None:
+        """Send the tally that the child goes on with as rows of local indexes come, which are not sent before."""
+        consequences = self._local_consequences()
+        if consequences is not None:
+            await self._send(parent, [(TALLY_SPACE, consequences.empty_tally(parent.next_timestamp()))])
+
+    async def _send(self, parent: Partition, rows: list[IndexRow]) -> None:
+        """Rows that the parent has now, or that the child begins with. Returns when they have arrived."""
+        arrived = asyncio.Event()
+        self._indexes.send_to_child(parent.group, parent.tree.applied_slot, self.split.child, rows, arrived.set)
+        await self._until(arrived.is_set)
 
     async def _note(self, parent: Partition, parting: Parting | None) -> None:
         timestamp_us = parent.next_timestamp()
@@ -358,24 +371,55 @@ class Splitting:
         for low, high in leftovers(at):
             while True:
                 parent = self._parent
-                rows: list[Row] = []
-                passed = 0
+                keys: list[bytes] = []
+                passed = size = 0
                 for key, value in islice(parent.tree.scan(low, high), _LOOKED_AT):
                     passed += 1
                     low = key + b"\0"
                     if is_left(key, at):
-                        counted = DERIVED if key[0] in DERIVED_SPACES else item_size(value)
-                        rows.append((DELETE, key, None, counted))
-                        if len(rows) == _REMOVED_AT_ONCE:
+                        keys.append(key)
+                        size += len(value)
+                        if len(keys) == _REMOVED_AT_ONCE or size >= _SLICE_BYTES:
                             break
                 if not passed:
                     break
-                if rows:
-                    await self._propose(parent, rows, parent.next_timestamp())
+                await self._remove(parent, keys)
                 await self._pause(0)
         await self._note(self._parent, None)
         async with self._catalog.changes:
             await self._catalog.end_split(self.split)
+
+    async def _remove(self, parent: Partition, keys: Iterable[bytes]) -> None:
+        """Items with all that local indexes have of them, or expiries: so what is left is right after each entry. For
+        everybody else they were gone long before: nothing else follows."""
+        timestamp_us = parent.next_timestamp()
+        consequences = self._local_consequences()
+        values: dict[bytes, bytes | None] = {}      # as this entry leaves them; a tally, as the last item does
+
+        def newest(key: bytes) -> bytes | None:
+            return values[key] if key in values else parent.newest(key)
+
+        for key in keys:
+            old = newest(key)
+            if old is None:    # by an entry that was not known to be chosen
+                continue
+            values[key] = None
+            if consequences is not None and key[:1] == ITEM_SPACE:
+                values.update(consequences.of(key, old, None, newest, timestamp_us, too_large="").rows)
+        rows: list[Row] = []
+        for key, value in values.items():
+            old = parent.newest(key)
+            counted = DERIVED if key[0] in DERIVED_SPACES or old is None else item_size(old)
+            rows.append((DELETE if value is None else PUT, key, value, counted))
+        if rows:
+            await self._propose(parent, rows, timestamp_us)
+
+    def _local_consequences(self) -> Consequences | None:
+        """What follows in the partition itself from its items; None: nothing."""
+        table = self._described.table
+        if self.split.owner != table.id or not table.local_indexes:
+            return None
+        return Consequences(table, KeyCodec(table.key_schema))
 
     # Waiting
 

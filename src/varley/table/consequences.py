@@ -9,7 +9,7 @@ pays for no more than one look. What follows is
 
 Tallies:
 
-    06                        how many rows each local index has in this partition, and how many bytes
+    06                        how many rows each local index has in this partition, and how many bytes (index_tally.py)
     06, hash (16 bytes)       how many bytes the items of one partition key have, with all of their index rows
 
     {"by-x":{"S":"2 154"},"by-y":{"S":"0 0"}}
@@ -27,7 +27,7 @@ format with counts would have to hold five more), and counting when asked (10 GB
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -38,6 +38,7 @@ from varley.item.size import item_size
 from varley.item.value import Item
 from varley.limits import ITEM_BYTES_MAX, ITEM_COLLECTION_BYTES_MAX
 from varley.table.index_rows import Image
+from varley.table.index_tally import index_tally, sizes_of
 from varley.table.keys import KeyCodec
 from varley.table.local_index import LocalIndexCodec
 from varley.table.schema import Table
@@ -200,18 +201,15 @@ class Consequences:
         sizes = self.index_sizes(old)
         for name, (entries, size) in counts.items():
             sizes[name] = (sizes[name][0] + entries, sizes[name][1] + size)
-            assert min(sizes[name]) >= 0
-        tally = {name: {"S": f"{entries} {size}"} for name, (entries, size) in sizes.items()}
-        return stored.pack(_encode(tally), item_size(tally), timestamp_us)
+        return index_tally(sizes, timestamp_us)
 
     def index_sizes(self, tally: bytes | None) -> dict[str, tuple[int, int]]:
         """(rows, DynamoDB bytes) by index, from the tally of one partition: the stored value at TALLY_SPACE."""
-        item: dict[str, Any] = {} if tally is None else _decode(tally[stored.HEADER_BYTES:])
-        sizes = {}
-        for index in self.local_indexes:
-            entries, size = item[index.name]["S"].split() if item else (0, 0)
-            sizes[index.name] = (int(entries), int(size))
-        return sizes
+        return dict.fromkeys((index.name for index in self.local_indexes), (0, 0)) if tally is None else sizes_of(tally)
+
+    def empty_tally(self, timestamp_us: int) -> bytes:
+        """The stored value at TALLY_SPACE of a partition whose local indexes have nothing."""
+        return index_tally(self.index_sizes(None), timestamp_us)
 
     # Finding what does not follow
 

@@ -17,11 +17,12 @@ outgoing row (table/outgoing.py), so that nobody has to know of the split to see
 
     f0, eight zero bytes, the child's group (8, big-endian)       value: empty
 
-What goes to the child: items from the location on, and their expiries; and rows that are about the partition as a whole
-and that both have to have, which are token rows of transactions, which definition leaders have followed, how far an
-index's partition has its sources, and how far expiries follow the table's definition. What does not: rows of the
-stream, which stay where they were made; markers of transactions, since a partition is not parted while an item of the
-upper part has one.
+What goes to the child: items from the location on, their rows in local indexes, the tallies of their collections, and
+their expiries; and rows that are about the partition as a whole and that both have to have, which are token rows of
+transactions, which definition leaders have followed, how far an index's partition has its sources, and how far expiries
+follow the table's definition. What does not: the tally of all that local indexes have in the partition, since each of
+the two has its own; rows of the stream, which stay where they were made; markers of transactions, since a partition is
+not parted while an item of the upper part has one.
 """
 
 from __future__ import annotations
@@ -37,10 +38,12 @@ from varley.item.key_bytes import (
     DEFINITION_SPACE,
     EXPIRY_SPACE,
     ITEM_SPACE,
+    LOCAL_INDEX_SPACES,
     OUTGOING_SPACE,
     PARTITION_HASH_BYTES,
     SOURCE_SPACE,
     SPLIT_SPACE,
+    TALLY_SPACE,
     TOKEN_SPACE,
 )
 from varley.item.size import item_size
@@ -56,6 +59,9 @@ KEY_BYTES: Final = len(PARTING_KEY)
 _ITEM: Final = ITEM_SPACE[0]
 _EXPIRY: Final = EXPIRY_SPACE[0]
 _SOURCE: Final = SOURCE_SPACE[0]
+# Their keys have the location behind the space. The tally of the whole partition has none, which is below every other.
+_LOCATED: Final = (ITEM_SPACE, *LOCAL_INDEX_SPACES, TALLY_SPACE)
+_LOCATED_FIRST: Final = frozenset(space[0] for space in _LOCATED)
 _WHOLE: Final = frozenset((TOKEN_SPACE[0], DEFINITION_SPACE[0]))
 _NO_INDEX: Final = OUTGOING_SPACE + bytes(8)    # no UUID begins like this
 
@@ -139,7 +145,7 @@ def is_location(at: bytes) -> bool:
 def goes(key: bytes, at: bytes) -> bool:
     """Whether the row at `key` goes to the child of a partition that is split at `at`. HOT PATH while it is."""
     space = key[0]
-    if space == _ITEM:
+    if space in _LOCATED_FIRST:
         return key[1:] >= at
     if space == _EXPIRY:
         return key[ITEM_AT:] >= at or key == PROGRESS_KEY
@@ -150,7 +156,7 @@ def goes(key: bytes, at: bytes) -> bool:
 def ranges(at: bytes) -> Sequence[tuple[bytes, bytes]]:
     """The ranges of the parent's tree that have all rows that go; not all that they have does."""
     return [
-        (ITEM_SPACE + at, _behind(ITEM_SPACE)),
+        *((space + at, _behind(space)) for space in _LOCATED),
         (EXPIRY_SPACE, _behind(EXPIRY_SPACE)),
         (SOURCE_SPACE, _behind(SOURCE_SPACE)),
         (DEFINITION_SPACE, _behind(DEFINITION_SPACE)),
@@ -159,7 +165,8 @@ def ranges(at: bytes) -> Sequence[tuple[bytes, bytes]]:
 
 
 def leftovers(at: bytes) -> Sequence[tuple[bytes, bytes]]:
-    """The ranges that the parent need not keep once the child serves: `is_left` says which rows of them."""
+    """The ranges that the parent need not keep once the child serves: `is_left` says which rows of them. With an item
+    goes what local indexes have of it, in the same entry."""
     return [(ITEM_SPACE + at, _behind(ITEM_SPACE)), (EXPIRY_SPACE, _behind(EXPIRY_SPACE))]
 
 
