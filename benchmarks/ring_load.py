@@ -54,6 +54,7 @@ SLA_SECONDS = 0.3       # for 99.9 % of requests
 BUFFER_BYTES = 64 * 1024**2
 PERCENTILES = (0.5, 0.99, 0.999)
 WAYS = ("server", "client")
+_SETTLE_SECONDS = 3.0   # after turns at full load
 _WARM_SECONDS = 0.3     # of each turn at full load, not counted
 _FIRST_SECONDS = 1.0    # of a turn of each way before the rounds, not counted
 
@@ -294,6 +295,8 @@ def samples(options: argparse.Namespace, folder: Path, say: Callable[[str], None
             for number in range(options.rounds):
                 say(f"{nodes} nodes, round {number + 1} of {options.rounds}")
                 for kind, seconds, rate in _turns(options, nodes):
+                    if kind == "sla":
+                        time.sleep(_SETTLE_SECONDS)     # for the first, or it shares the disk with what is left to write
                     for (way, is_buffered), loader in loaders.items():
                         found.setdefault((nodes, way, is_buffered, kind), []).append(loader.turn(kind, seconds, rate))
             for loader in loaders.values():
