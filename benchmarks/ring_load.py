@@ -296,7 +296,7 @@ def samples(options: argparse.Namespace, folder: Path, say: Callable[[str], None
                 say(f"{nodes} nodes, round {number + 1} of {options.rounds}")
                 for kind, seconds, rate in _turns(options, nodes):
                     if kind == "sla":
-                        time.sleep(_SETTLE_SECONDS)     # for the first, or it shares the disk with what is left to write
+                        time.sleep(_SETTLE_SECONDS)     # or the first shares the disk with what is left to write
                     for (way, is_buffered), loader in loaders.items():
                         found.setdefault((nodes, way, is_buffered, kind), []).append(loader.turn(kind, seconds, rate))
             for loader in loaders.values():
